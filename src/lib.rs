@@ -1,0 +1,6 @@
+//! Upbeat decides, in the beat before a track starts, whether this listener should hear the ad.
+
+pub mod cli;
+pub mod feature;
+pub mod simulate;
+pub mod svm;
