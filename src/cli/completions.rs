@@ -15,11 +15,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    clap_complete::generate(
-        args.shell,
-        &mut super::Cli::command(),
-        "upbeat",
-        &mut std::io::stdout().lock(),
-    );
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "upbeat", &mut std::io::stdout().lock());
     Ok(ExitCode::SUCCESS)
 }

@@ -18,12 +18,7 @@ use clap::{Parser, Subcommand};
 
 /// Decides, in the beat before a track starts, whether this listener should hear the ad.
 #[derive(Parser)]
-#[command(
-    name = "upbeat",
-    version,
-    max_term_width = 100,
-    propagate_version = true
-)]
+#[command(name = "upbeat", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     role: Role,

@@ -1,0 +1,196 @@
+//! Opaque ids of customers, events, tracks, ads and campaigns.
+
+use std::fmt;
+
+/// The longest id, in characters.
+pub const MAX_ID_LENGTH: usize = 64;
+
+/// An opaque id: 1–64 of `A-Z a-z 0-9 . _ : -`.
+///
+/// Decimal ids without leading zeros that fit 64 bits (the common case) are held as numbers; numbers sort
+/// before other ids, which sort as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    /// A decimal id.
+    Number(u64),
+    /// Any other id.
+    Text(Box<str>),
+}
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing there.
+    #[error("an id is empty; send 1 to 64 of A-Z a-z 0-9 . _ : -")]
+    Empty,
+    /// More than [`MAX_ID_LENGTH`] characters.
+    #[error("an id has {0} characters; at most 64 are allowed")]
+    TooLong(usize),
+    /// A character outside the alphabet, and where it stands, counted from 1.
+    #[error("an id has {0:?} at character {1}; only A-Z a-z 0-9 . _ : - are allowed")]
+    BadCharacter(char, usize),
+}
+
+impl Id {
+    /// Reads an id from text.
+    ///
+    /// # Errors
+    /// The text is empty, longer than 64 characters, or has a character outside `A-Z a-z 0-9 . _ : -`.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        if let Some(number) = parse_canonical_decimal(text.as_bytes()) {
+            return Ok(Self::Number(number));
+        }
+        if text.is_empty() {
+            return Err(IdError::Empty);
+        }
+        if let Some((index, bad)) = text.chars().enumerate().find(|(_, c)| !is_id_char(*c)) {
+            return Err(IdError::BadCharacter(bad, index + 1));
+        }
+        if text.len() > MAX_ID_LENGTH {
+            return Err(IdError::TooLong(text.len()));
+        }
+        Ok(Self::Text(text.into()))
+    }
+
+    /// Bytes on the heap beside the value itself.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Number(_) => 0,
+            Self::Text(text) => text.len(),
+        }
+    }
+}
+
+fn is_id_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-')
+}
+
+/// `Some` for `0` or digits without a leading zero that fit a `u64`: the form that prints back as it was.
+fn parse_canonical_decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 20 || (text[0] == b'0' && text.len() > 1) {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl std::str::FromStr for Id {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Numbers as JSON numbers, others as strings.
+impl serde::Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+/// From a non-negative JSON integer or a string.
+impl<'de> serde::Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Id;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id: a string, or an integer from 0 to 18446744073709551615")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
+                Ok(Id::Number(number))
+            }
+
+            /// TOML's integers are all signed.
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Id, E> {
+                u64::try_from(number)
+                    .map(Id::Number)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
+                Id::parse(text).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_ids_are_numbers_and_print_back_as_written() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("48", Some(48)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("007", None),
+            ("-1", None),
+            ("4.8", None),
+            ("a:b_c-d.e", None),
+        ] {
+            let id = Id::parse(text).expect(text);
+            assert_eq!(id.to_string(), text);
+            match number {
+                Some(number) => assert_eq!(id, Id::Number(number)),
+                None => assert_eq!(id, Id::Text(text.into())),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_id_says_why() {
+        assert_eq!(Id::parse(""), Err(IdError::Empty));
+        assert_eq!(Id::parse(&"x".repeat(65)), Err(IdError::TooLong(65)));
+        assert!(Id::parse(&"9".repeat(64)).is_ok());
+        assert_eq!(Id::parse("a b"), Err(IdError::BadCharacter(' ', 2)));
+        assert_eq!(Id::parse("né"), Err(IdError::BadCharacter('é', 2)));
+        assert_eq!(Id::parse("a/b"), Err(IdError::BadCharacter('/', 2)));
+    }
+
+    #[test]
+    fn numbers_sort_before_text() {
+        let mut ids: Vec<Id> =
+            ["b", "10", "9", "a", "007"].iter().map(|text| Id::parse(text).expect("an id")).collect();
+        ids.sort();
+        let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["9", "10", "007", "a", "b"]);
+    }
+
+    #[test]
+    fn an_id_costs_two_words() {
+        assert_eq!(size_of::<Id>(), 16);
+    }
+}

@@ -1,0 +1,387 @@
+//! Points in time as events write them: a local date and time, with or without an offset.
+
+use std::fmt;
+
+/// Milliseconds in a minute.
+pub const MINUTE_MS: i64 = 60_000;
+/// Milliseconds in an hour.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Milliseconds in a day.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A point in time and how it was written.
+///
+/// Times are ordered by their instant. The hour of the day is the written one, whatever the offset.
+#[derive(Debug, Clone, Copy)]
+pub struct Time {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub unix_ms: i64,
+    /// Written local time minus UTC, in seconds.
+    offset_s: i32,
+    /// Whether the offset was written, rather than taken from the configured zone.
+    offset_written: bool,
+}
+
+/// The zone of times that are written without an offset.
+#[derive(Debug, Clone)]
+pub struct Zone(jiff::tz::TimeZone);
+
+impl Zone {
+    /// Coordinated Universal Time, the default.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self(jiff::tz::TimeZone::UTC)
+    }
+
+    /// A zone by its IANA name, as in `Europe/Berlin`; `UTC` needs no zone files.
+    ///
+    /// # Errors
+    /// The machine's zone files do not know the name.
+    pub fn named(name: &str) -> Result<Self, String> {
+        if name == "UTC" {
+            return Ok(Self::utc());
+        }
+        jiff::tz::TimeZone::get(name).map(Self).map_err(|_| {
+            format!("time_zone {name:?} is not known here; use UTC or an IANA name such as Europe/Berlin")
+        })
+    }
+
+    /// Offset in seconds that the zone had when its clocks showed `local_ms`; in a gap or fold, the earlier offset.
+    fn offset_s(&self, local_ms: i64) -> i32 {
+        if self.0 == jiff::tz::TimeZone::UTC {
+            return 0;
+        }
+        let local = jiff::Timestamp::from_millisecond(local_ms)
+            .map(|instant| jiff::tz::TimeZone::UTC.to_datetime(instant));
+        local
+            .and_then(|civil| self.0.to_ambiguous_timestamp(civil).compatible())
+            .map_or(0, |instant| i32::try_from((local_ms - instant.as_millisecond()) / 1000).unwrap_or(0))
+    }
+}
+
+/// Why a text is not a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// Not of the form at all.
+    #[error("time {0:?} is not of the form 2014-10-23T03:26:20, with an offset such as Z or +02:00 if known")]
+    Form(String),
+    /// Of the form, but no such date or time of day.
+    #[error("time {text:?} has {part} {value}, which does not exist; {range}")]
+    Range {
+        /// The whole text.
+        text: String,
+        /// Which part of it is out of range.
+        part: &'static str,
+        /// The part's value.
+        value: u32,
+        /// What it may be.
+        range: &'static str,
+    },
+}
+
+impl Time {
+    /// A time at UTC that was not written by anybody.
+    #[must_use]
+    pub fn from_unix_ms(unix_ms: i64) -> Self {
+        Self { unix_ms, offset_s: 0, offset_written: false }
+    }
+
+    /// The hour of the day as written, `0..=23`.
+    #[must_use]
+    pub fn hour(&self) -> u8 {
+        (self.local_ms().rem_euclid(DAY_MS) / HOUR_MS) as u8
+    }
+
+    /// What the writer's clock showed, as if it had been UTC.
+    fn local_ms(&self) -> i64 {
+        self.unix_ms + i64::from(self.offset_s) * 1000
+    }
+
+    /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.fraction][Z|±HH:MM]`, years 0001–9999; digits after milliseconds are dropped.
+    ///
+    /// # Errors
+    /// The text is not of that form, or names a date or time of day that does not exist (29 February of a common
+    /// year, hour 24, second 60).
+    pub fn parse(text: &str, zone: &Zone) -> Result<Self, TimeError> {
+        let bytes = text.as_bytes();
+        let form = || TimeError::Form(text.chars().take(40).collect());
+        if bytes.len() < 19 || !matches!(bytes[10], b'T' | b't' | b' ') {
+            return Err(form());
+        }
+        if bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
+            return Err(form());
+        }
+        let part = |from: usize, to: usize| digits(&bytes[from..to]).ok_or_else(form);
+        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+        check_date(text, year, month, day)?;
+        check(text, "hour", hour, hour <= 23, "hours go from 00 to 23")?;
+        check(text, "minute", minute, minute <= 59, "minutes go from 00 to 59")?;
+        check(text, "second", second, second <= 59, "seconds go from 00 to 59")?;
+
+        let (fraction_ms, rest) = parse_fraction(&bytes[19..]).ok_or_else(form)?;
+        let offset = parse_offset(rest).ok_or_else(form)?;
+        let local_ms = days_from_civil(year, month, day) * DAY_MS
+            + i64::from(hour * 3600 + minute * 60 + second) * 1000
+            + fraction_ms;
+        let offset_s = offset.unwrap_or_else(|| zone.offset_s(local_ms));
+        Ok(Self {
+            unix_ms: local_ms - i64::from(offset_s) * 1000,
+            offset_s,
+            offset_written: offset.is_some(),
+        })
+    }
+
+    /// Reads `MM/DD/YYYY`, midnight, as the customer file writes dates.
+    ///
+    /// # Errors
+    /// As for [`Time::parse`].
+    pub fn parse_us_date(text: &str, zone: &Zone) -> Result<Self, TimeError> {
+        let bytes = text.as_bytes();
+        let form = || TimeError::Form(text.chars().take(40).collect());
+        if bytes.len() != 10 || bytes[2] != b'/' || bytes[5] != b'/' || !text.is_ascii() {
+            return Err(form());
+        }
+        let iso = format!("{}-{}-{}T00:00:00", &text[6..], &text[..2], &text[3..5]);
+        Self::parse(&iso, zone).map_err(|error| match error {
+            TimeError::Form(_) => form(),
+            range @ TimeError::Range { .. } => range,
+        })
+    }
+}
+
+fn digits(bytes: &[u8]) -> Option<u32> {
+    bytes
+        .iter()
+        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+}
+
+fn check(
+    text: &str,
+    part: &'static str,
+    value: u32,
+    good: bool,
+    range: &'static str,
+) -> Result<(), TimeError> {
+    if good {
+        return Ok(());
+    }
+    Err(TimeError::Range { text: text.to_owned(), part, value, range })
+}
+
+fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeError> {
+    check(text, "year", year, year >= 1, "years go from 0001 to 9999")?;
+    let month_good = (1..=12).contains(&month);
+    check(text, "month", month, month_good, "months go from 01 to 12")?;
+    let day_good = (1..=days_in_month(year, month)).contains(&day);
+    check(text, "day", day, day_good, "that month has fewer days")
+}
+
+fn days_in_month(year: u32, month: u32) -> u32 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 in the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible Low-Level Date
+/// Algorithms", section `days_from_civil`.
+fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
+    let (year, month, day) = (i64::from(year), i64::from(month), i64::from(day));
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// The same paper's `civil_from_days`: (year, month, day).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// `.` and 1–9 digits, if there: milliseconds and what follows.
+fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(after_dot) = bytes.strip_prefix(b".") else {
+        return Some((0, bytes));
+    };
+    let length = after_dot.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=9).contains(&length) {
+        return None;
+    }
+    let milliseconds = (0..3).fold(0, |number, place| {
+        let digit = if place < length { after_dot[place] - b'0' } else { 0 };
+        number * 10 + i64::from(digit)
+    });
+    Some((milliseconds, &after_dot[length..]))
+}
+
+/// Nothing, `Z` or `±HH:MM` up to 23:59: `Some(None)` when nothing is written.
+fn parse_offset(bytes: &[u8]) -> Option<Option<i32>> {
+    match bytes {
+        [] => Some(None),
+        [b'Z' | b'z'] => Some(Some(0)),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let seconds = (hours * 3600 + minutes * 60) as i32;
+            Some(Some(if *sign == b'-' { -seconds } else { seconds }))
+        }
+        _ => None,
+    }
+}
+
+impl PartialEq for Time {
+    fn eq(&self, other: &Self) -> bool {
+        self.unix_ms == other.unix_ms
+    }
+}
+
+impl Eq for Time {}
+
+impl PartialOrd for Time {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Time {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.unix_ms.cmp(&other.unix_ms)
+    }
+}
+
+/// As written, with `T` between date and time: milliseconds and offset only where there were any.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let local_ms = self.local_ms();
+        let (year, month, day) = civil_from_days(local_ms.div_euclid(DAY_MS));
+        let of_day = local_ms.rem_euclid(DAY_MS);
+        let (hour, minute, second) = (of_day / HOUR_MS, of_day / MINUTE_MS % 60, of_day / 1000 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if of_day % 1000 != 0 {
+            write!(f, ".{:03}", of_day % 1000)?;
+        }
+        match (self.offset_written, self.offset_s) {
+            (false, _) => Ok(()),
+            (true, 0) => f.write_str("Z"),
+            (true, offset_s) => {
+                let sign = if offset_s < 0 { '-' } else { '+' };
+                let minutes = offset_s.abs() / 60;
+                write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+            }
+        }
+    }
+}
+
+impl serde::Serialize for Time {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> Result<Time, TimeError> {
+        Time::parse(text, &Zone::utc())
+    }
+
+    #[test]
+    fn times_print_back_as_written() {
+        for text in [
+            "2014-10-23T03:26:20",
+            "2014-10-23T03:26:20Z",
+            "2014-10-23T03:26:20.250+02:00",
+            "2014-10-23T03:26:20-09:30",
+            "0001-01-01T00:00:00",
+            "2000-02-29T23:59:59",
+            "9999-12-31T23:59:59",
+        ] {
+            assert_eq!(utc(text).expect(text).to_string(), text);
+        }
+        assert_eq!(utc("2014-10-23 03:26:20").expect("space").to_string(), "2014-10-23T03:26:20");
+    }
+
+    #[test]
+    fn instants_agree_with_jiff_for_every_day_of_four_centuries() {
+        let mut day = jiff::civil::date(1800, 1, 1);
+        while day.year() < 2201 {
+            let civil = day.at(5, 6, 7, 0);
+            let expected = civil.in_tz("UTC").expect("utc").timestamp().as_millisecond();
+            assert_eq!(utc(&civil.to_string()).expect("a time").unix_ms, expected, "{civil}");
+            day = day.tomorrow().expect("in range");
+        }
+    }
+
+    #[test]
+    fn hours_are_taken_as_written() {
+        assert_eq!(utc("2014-10-23T03:26:20").expect("time").hour(), 3);
+        assert_eq!(utc("2014-10-23T03:26:20+05:00").expect("time").hour(), 3);
+        assert_eq!(utc("1969-12-31T23:00:00-01:00").expect("time").hour(), 23);
+        let berlin = Zone::named("Europe/Berlin").expect("zone files");
+        let summer = Time::parse("2014-07-01T12:00:00", &berlin).expect("time");
+        assert_eq!(summer.hour(), 12);
+        assert_eq!(summer, utc("2014-07-01T10:00:00Z").expect("time"));
+    }
+
+    #[test]
+    fn a_local_time_that_a_zone_skips_keeps_its_written_hour() {
+        let berlin = Zone::named("Europe/Berlin").expect("zone files");
+        let skipped = Time::parse("2014-03-30T02:30:00", &berlin).expect("time");
+        assert_eq!(skipped.hour(), 2);
+        assert_eq!(skipped.to_string(), "2014-03-30T02:30:00");
+    }
+
+    #[test]
+    fn what_is_no_time_says_why() {
+        for (text, said) in [
+            ("", "form"),
+            ("yesterday", "form"),
+            ("2014-10-23", "form"),
+            ("2014-10-23T03:26", "form"),
+            ("2014-10-23T03:26:20+2", "form"),
+            ("2014-10-23T03:26:20+24:00", "form"),
+            ("2014-10-23T03:26:20.", "form"),
+            ("2014-10-23T03:26:20 ", "form"),
+            ("+014-10-23T03:26:20", "form"),
+            ("２０１４-10-23T03:26:20", "form"),
+            ("0000-01-01T00:00:00", "year 0"),
+            ("2014-13-01T00:00:00", "month 13"),
+            ("2014-02-29T00:00:00", "day 29"),
+            ("1900-02-29T00:00:00", "day 29"),
+            ("2014-04-31T00:00:00", "day 31"),
+            ("2014-04-30T24:00:00", "hour 24"),
+            ("2014-04-30T23:60:00", "minute 60"),
+            ("2014-04-30T23:59:60", "second 60"),
+        ] {
+            let error = utc(text).expect_err(text).to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn dates_of_the_customer_file_are_month_first() {
+        let zone = Zone::utc();
+        let date = Time::parse_us_date("06/04/2013", &zone).expect("a date");
+        assert_eq!(date.to_string(), "2013-06-04T00:00:00");
+        for bad in ["2013-06-04", "13/01/2013", "02/29/2013", "6/4/2013", "é6/04/201"] {
+            assert!(Time::parse_us_date(bad, &zone).is_err(), "{bad}");
+        }
+    }
+}
