@@ -1,0 +1,184 @@
+//! Rows of the seed's files: plays, clicks, customers, tracks.
+
+use ::csv::{ByteRecord, ReaderBuilder};
+
+use super::json::MAX_ZIP_LENGTH;
+use super::{Context, Malformed, Row, Rows};
+use crate::engine::Track;
+use crate::event::{Event, EventKind, Id, Membership, Time, Zone};
+
+/// The longest title or artist, in bytes.
+const MAX_TITLE_LENGTH: usize = 512;
+
+/// The event id of a membership that a customer file tells.
+const CUSTOMER_FILE: &str = "customer-file";
+
+/// Which of the seed's files the rows are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `event id, customer id, track id, time, mobile 0 or 1, zip`, without a header.
+    #[default]
+    Plays,
+    /// `event id, customer id, ad, time`, without a header.
+    Clicks,
+    /// The columns `CustID`, `SignDate` and `Level`, under a header; other columns are not kept.
+    Customers,
+    /// The columns `TrackId`, `Title`, `Artist` and `Length`, under a header.
+    Tracks,
+}
+
+impl Kind {
+    fn header(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Plays | Self::Clicks => None,
+            Self::Customers => Some(&["CustID", "SignDate", "Level"]),
+            Self::Tracks => Some(&["TrackId", "Title", "Artist", "Length"]),
+        }
+    }
+}
+
+/// A reader of rows of unequal length, without a header, over bytes from a file or a body.
+pub fn reader<R: std::io::Read>(bytes: R) -> ::csv::Reader<R> {
+    ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 16).from_reader(bytes)
+}
+
+/// The rows of a CSV body.
+pub(super) fn rows<'a>(kind: Kind, body: &'a [u8], context: &'a Context) -> Result<Rows<'a>, Malformed> {
+    let mut reader = reader(body);
+    let mut record = ByteRecord::new();
+    let columns = match kind.header() {
+        None => Vec::new(),
+        Some(names) => {
+            reader.read_byte_record(&mut record).map_err(|error| Malformed(error.to_string()))?;
+            find_columns(names, &record)?
+        }
+    };
+    let rows = std::iter::from_fn(move || match reader.read_byte_record(&mut record) {
+        Ok(false) => None,
+        Ok(true) => {
+            let line = record.position().map_or(0, ::csv::Position::line);
+            Some(row(kind, &record, &columns, context).map_err(|detail| format!("line {line}: {detail}")))
+        }
+        Err(error) => Some(Err(error.to_string())),
+    });
+    Ok(Rows { rows: Box::new(rows), single: false })
+}
+
+fn find_columns(names: &[&str], header: &ByteRecord) -> Result<Vec<usize>, Malformed> {
+    let position = |name: &&str| header.iter().position(|field| field.trim_ascii() == name.as_bytes());
+    names.iter().map(|name| position(name)).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        Malformed(format!(
+            "line 1: the header must name the columns {}; send the file with its header",
+            names.join(", ")
+        ))
+    })
+}
+
+fn row(kind: Kind, record: &ByteRecord, columns: &[usize], context: &Context) -> Result<Row, String> {
+    match kind {
+        Kind::Plays => play(record, &context.zone).map(Row::Event),
+        Kind::Clicks => click(record, &context.zone).map(Row::Event),
+        Kind::Customers => customer(record, columns, context).map(Row::Event),
+        Kind::Tracks => track(record, columns),
+    }
+}
+
+fn field(record: &ByteRecord, index: usize) -> Result<&str, String> {
+    let bytes = record.get(index).ok_or_else(|| format!("column {} is missing", index + 1))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("column {} is not UTF-8", index + 1))?;
+    Ok(text.trim())
+}
+
+fn id(record: &ByteRecord, index: usize, name: &str) -> Result<Id, String> {
+    Id::parse(field(record, index)?).map_err(|error| format!("{name} (column {}): {error}", index + 1))
+}
+
+/// One row of a file of plays.
+///
+/// # Errors
+/// Which column is wrong and what it should be.
+pub fn play(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
+    if record.len() != 6 {
+        return Err(format!(
+            "{} columns where a play has 6: event id, customer id, track id, time, mobile 0 or 1, zip{}",
+            record.len(),
+            if record.len() == 4 { "; clicks go with ?kind=clicks" } else { "" }
+        ));
+    }
+    let mobile = match field(record, 4)? {
+        "0" => false,
+        "1" => true,
+        other => return Err(format!("mobile (column 5) is {:?}; send 0 or 1", shortened(other))),
+    };
+    if field(record, 5)?.chars().count() > MAX_ZIP_LENGTH {
+        return Err(format!("zip (column 6) is longer than {MAX_ZIP_LENGTH} characters"));
+    }
+    Ok(Event {
+        id: id(record, 0, "event id")?,
+        customer: id(record, 1, "customer id")?,
+        time: Time::parse(field(record, 3)?, zone).map_err(|error| error.to_string())?,
+        kind: EventKind::Play { track: id(record, 2, "track id")?, mobile },
+    })
+}
+
+/// One row of a file of clicks.
+///
+/// # Errors
+/// Which column is wrong and what it should be.
+pub fn click(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
+    if record.len() != 4 {
+        return Err(format!(
+            "{} columns where a click has 4: event id, customer id, ad, time{}",
+            record.len(),
+            if record.len() == 6 { "; plays go with ?kind=plays" } else { "" }
+        ));
+    }
+    Ok(Event {
+        id: id(record, 0, "event id")?,
+        customer: id(record, 1, "customer id")?,
+        time: Time::parse(field(record, 3)?, zone).map_err(|error| error.to_string())?,
+        kind: EventKind::Click { ad: id(record, 2, "ad")? },
+    })
+}
+
+fn customer(record: &ByteRecord, columns: &[usize], context: &Context) -> Result<Event, String> {
+    let level = match field(record, columns[2])? {
+        "0" => Membership::Free,
+        "1" => Membership::Silver,
+        "2" => Membership::Gold,
+        other => {
+            return Err(format!("Level is {:?}; send 0 (Free), 1 (Silver) or 2 (Gold)", shortened(other)));
+        }
+    };
+    let time = match context.as_of {
+        Some(time) => time,
+        None => Time::parse_us_date(field(record, columns[1])?, &context.zone)
+            .map_err(|_| "SignDate is not a date of the form MM/DD/YYYY".to_owned())?,
+    };
+    Ok(Event {
+        id: Id::Text(CUSTOMER_FILE.into()),
+        customer: id(record, columns[0], "CustID")?,
+        time,
+        kind: EventKind::Membership(level),
+    })
+}
+
+fn track(record: &ByteRecord, columns: &[usize]) -> Result<Row, String> {
+    let length = field(record, columns[3])?;
+    let length_s =
+        length.parse().map_err(|_| format!("Length is {:?}; send whole seconds", shortened(length)))?;
+    let text = |column: usize, name: &str| -> Result<Box<str>, String> {
+        let text = field(record, column)?;
+        if text.is_empty() || text.len() > MAX_TITLE_LENGTH {
+            return Err(format!("{name} has {} bytes; 1 to {MAX_TITLE_LENGTH} are allowed", text.len()));
+        }
+        Ok(text.into())
+    };
+    let track = Track { title: text(columns[1], "Title")?, artist: text(columns[2], "Artist")?, length_s };
+    Ok(Row::Track(id(record, columns[0], "TrackId")?, track))
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
+}

@@ -1,0 +1,69 @@
+//! Compressed bodies: gzip and zstd, bounded after decompression.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// gzip (RFC 1952), one member or several.
+    Gzip,
+    /// Zstandard (RFC 8878), one frame or several.
+    Zstd,
+}
+
+/// Why a body could not be decompressed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not what the header says, or end early.
+    #[error("the body is not what Content-Encoding says: {0}")]
+    Broken(String),
+    /// More than so many bytes come out.
+    #[error("the body has more than {0} bytes when decompressed; send it in parts")]
+    TooLarge(usize),
+}
+
+impl Encoding {
+    /// Reads the value of a `Content-Encoding` header; `None` if it is not served here.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        match value.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Some(Self::Identity),
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// Decompresses `body` to at most `limit` bytes.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode(encoding: Encoding, body: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, DecodeError> {
+    let mut decoded = Vec::new();
+    match encoding {
+        Encoding::Identity => return Ok(Cow::Borrowed(body)),
+        Encoding::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(body), &mut decoded, limit)?,
+        Encoding::Zstd => {
+            let mut rest = body;
+            while !rest.is_empty() {
+                let frame = ruzstd::decoding::StreamingDecoder::new(&mut rest)
+                    .map_err(|error| DecodeError::Broken(error.to_string()))?;
+                read_bounded(frame, &mut decoded, limit)?;
+            }
+        }
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+fn read_bounded(reader: impl Read, decoded: &mut Vec<u8>, limit: usize) -> Result<(), DecodeError> {
+    let room = limit.saturating_sub(decoded.len()) as u64;
+    reader.take(room + 1).read_to_end(decoded).map_err(|error| DecodeError::Broken(error.to_string()))?;
+    if decoded.len() > limit {
+        return Err(DecodeError::TooLarge(limit));
+    }
+    Ok(())
+}
