@@ -7,6 +7,7 @@ pub mod decision;
 pub mod engine;
 pub mod event;
 pub mod feature;
+pub mod http;
 pub mod ingest;
 pub mod profile;
 pub mod simulate;

@@ -79,7 +79,9 @@ pub struct Limits {
     pub event_bytes: usize,
     /// Bytes of a bulk body, before and after decompression.
     pub bulk_bytes: usize,
-    /// Bulk requests worked on at once; more are shed with 503.
+    /// Bytes of request bodies held at once; a request that needs more is shed with 503.
+    pub body_memory_bytes: usize,
+    /// Bulk requests worked on at once; more wait their turn.
     pub bulk_in_flight: usize,
     /// Customers in one `POST /decisions`.
     pub decisions: usize,
@@ -149,7 +151,8 @@ impl Default for Limits {
             header_bytes: 16 << 10,
             event_bytes: 64 << 10,
             bulk_bytes: 8 << 20,
-            bulk_in_flight: 4,
+            body_memory_bytes: 256 << 20,
+            bulk_in_flight: 2,
             decisions: 10_000,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
@@ -237,6 +240,7 @@ impl Config {
             ("limits.header_bytes", limits.header_bytes, 8192, 1 << 20),
             ("limits.event_bytes", limits.event_bytes, 1024, 1 << 20),
             ("limits.bulk_bytes", limits.bulk_bytes, limits.event_bytes, 1 << 30),
+            ("limits.body_memory_bytes", limits.body_memory_bytes, limits.bulk_bytes, 1 << 40),
             ("limits.bulk_in_flight", limits.bulk_in_flight, 1, 1024),
             ("limits.decisions", limits.decisions, 1, 1_000_000),
         ];
