@@ -7,6 +7,7 @@ mod features;
 mod health;
 mod model;
 mod predict;
+mod progress;
 mod replay;
 mod serve;
 mod simulate;
