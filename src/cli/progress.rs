@@ -15,13 +15,28 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar towards `total` of `what`, such as "plays".
     pub(crate) fn new(total: u64, what: &'static str) -> Self {
-        let style = ProgressStyle::with_template(
+        let bar = Self::with_template(
+            Some(total),
             "{wide_bar} {human_pos}/{human_len} {msg}, {per_sec}, {eta} left",
-        )
-        .expect("the template is constant");
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        );
+        bar.bar.set_message(what);
+        bar
+    }
+
+    /// A bar towards the end of a file of `total` bytes, if it is known.
+    pub(crate) fn bytes(total: Option<u64>) -> Self {
+        let template = if total.is_some() {
+            "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left"
+        } else {
+            "{spinner} {bytes}, {bytes_per_sec}"
+        };
+        Self::with_template(total, template)
+    }
+
+    fn with_template(total: Option<u64>, template: &str) -> Self {
+        let style = ProgressStyle::with_template(template).expect("templates are constant");
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         bar.set_style(style);
-        bar.set_message(what);
         Self {
             bar,
             started: Instant::now(),
@@ -37,6 +52,11 @@ impl Progress {
             // Stays hidden where stderr is no terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
+    }
+
+    /// Writes a line to stderr, above the bar.
+    pub(crate) fn note(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 }
 
