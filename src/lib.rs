@@ -2,6 +2,7 @@
 
 pub mod campaign;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod decision;
 pub mod engine;
