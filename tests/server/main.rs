@@ -1,0 +1,7 @@
+//! The server as its users meet it: the real binary, real HTTP, on ports of its own.
+
+mod listeners;
+mod support;
+mod wire;
+
+mod real_history;
