@@ -4,4 +4,6 @@ mod listeners;
 mod support;
 mod wire;
 
+mod decisions;
 mod real_history;
+mod requests;

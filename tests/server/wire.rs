@@ -83,10 +83,7 @@ fn parse_head(head: &str) -> (u16, HeaderMap) {
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).expect("a status line");
     let headers = lines.map(|line| {
         let (name, value) = line.split_once(':').expect("a header");
-        (
-            name.parse::<HeaderName>().expect("a name"),
-            value.trim().parse::<HeaderValue>().expect("a value"),
-        )
+        (name.parse::<HeaderName>().expect("a name"), value.trim().parse::<HeaderValue>().expect("a value"))
     });
     (status[..3].parse().expect("a status"), headers.collect())
 }
