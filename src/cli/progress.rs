@@ -17,7 +17,7 @@ impl Progress {
     pub(crate) fn new(total: u64, what: &'static str) -> Self {
         let bar = Self::with_template(
             Some(total),
-            "{wide_bar} {human_pos}/{human_len} {msg}, {per_sec}, {eta} left",
+            "{wide_bar} {human_pos}/{human_len} {msg}, {eta} left",
         );
         bar.bar.set_message(what);
         bar
