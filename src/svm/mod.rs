@@ -1,1 +1,40 @@
-//! The support vector machine: problem, model, scorer, calibration.
+//! The support vector machine: problem, parameters, model, prediction.
+//!
+//! The words are libSVM's. A [`Problem`] is read from text, [`train()`] turns it into a [`Model`] under
+//! [`Settings`], a [`Scorer`] is the model compiled for speed. Nothing here reads a clock or opens a
+//! file: readers take `impl BufRead`, writers take `impl Write`.
+
+mod calibration;
+mod decimal;
+mod exact;
+mod folds;
+mod kernel;
+pub mod libsvm;
+mod machine;
+mod metrics;
+mod model;
+mod model_check;
+mod model_json;
+mod problem;
+mod rows;
+mod scaling;
+mod scorer;
+mod search;
+mod smartcore;
+mod train;
+
+pub use self::smartcore::NAME as SOLVER;
+pub use calibration::Calibration;
+pub use decimal::G17;
+pub use folds::{Split, stratified_folds, stratified_sample, stratified_split};
+pub use kernel::Kernel;
+pub use machine::Machine;
+pub use metrics::{Confusion, Metrics};
+pub use model::{Features, Labels, Measured, Model, ModelError, Parts, Training};
+pub use model_check::check_name;
+pub use problem::{Matrix, Problem, ProblemError};
+pub use rows::{MAX_FEATURES, Row, RowError, RowReader};
+pub use scaling::Scaling;
+pub use scorer::Scorer;
+pub use search::{Candidate, SEARCH_ROWS, Search, search};
+pub use train::{CALIBRATION_ROWS, Fitted, Plan, Settings, TrainError, Trained, cross_validate, fit, train};
