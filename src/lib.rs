@@ -2,10 +2,13 @@
 
 pub mod campaign;
 pub mod cli;
+pub mod client;
+pub mod config;
 pub mod decision;
 pub mod engine;
 pub mod event;
 pub mod feature;
+pub mod http;
 pub mod ingest;
 pub mod profile;
 pub mod simulate;

@@ -4,9 +4,11 @@ mod completions;
 mod demo;
 mod evaluate;
 mod features;
+mod files;
 mod health;
 mod model;
 mod predict;
+mod progress;
 mod replay;
 mod serve;
 mod simulate;
@@ -57,8 +59,13 @@ pub fn main() -> ExitCode {
         Role::Health(args) => health::run(args),
         Role::Completions(args) => completions::run(args),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("upbeat: {error:#}");
-        ExitCode::FAILURE
-    })
+    match result {
+        Ok(status) => status,
+        // The reader of our output went away, as `head` does.
+        Err(error) if files::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("upbeat: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

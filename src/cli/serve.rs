@@ -1,11 +1,219 @@
 //! `upbeat serve`: the server.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use crate::config::{Config, ConfigError, ENV_CONFIG, LogFormat};
+use crate::engine::Clock;
+use crate::http::app::machine_clock;
+use crate::http::{App, Listeners, Stopped};
+use crate::svm::Model;
+
+/// The model that ships inside the binary.
+pub(crate) const BUILT_IN_MODEL: &[u8] = include_bytes!("../../model/default.json");
 
 /// Run the server
+///
+/// Serves decisions and events on one listener, metrics and profiles on another. Settings come from defaults, then
+/// the file, then UPBEAT_… environment variables, then these flags. Stops cleanly on SIGTERM or Ctrl-C.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "Examples:
+  upbeat serve
+  upbeat serve --config upbeat.toml --check-config
+  upbeat serve --clock event --model my-model.json
+  UPBEAT_WINDOW_DAYS=7 upbeat serve --listen 0.0.0.0:8080")]
+pub(crate) struct Args {
+    /// Configuration file; upbeat.toml in the repository explains every key [env: UPBEAT_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the data plane [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Address of the control plane [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// Directory of the durable log; this version keeps profiles in memory only
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Model file; none to serve without [default: the built-in model]
+    #[arg(long, value_name = "FILE")]
+    model: Option<String>,
+    /// What "now" means: the wall clock, or the newest event seen (to replay history) [default: wall]
+    #[arg(long)]
+    clock: Option<ClockArg>,
+    /// Worker threads; 0 for one per core [default: 0]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Check configuration and model, then exit: status 0 if they are good, else 2
+    #[arg(long)]
+    check_config: bool,
+}
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not written yet")
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ClockArg {
+    Wall,
+    Event,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match load(&args) {
+        Ok(config) => config,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    if args.check_config {
+        return Ok(check(&config));
+    }
+    start_logging(&config);
+    let workers = config.workers;
+    runtime(workers)?.block_on(serve(config))
+}
+
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    eprintln!("upbeat serve: {error:#}");
+    ExitCode::from(2)
+}
+
+fn check(config: &Config) -> ExitCode {
+    let model = read_model(&config.model)
+        .and_then(|model| Ok(model.map(|model| model.check_serving(config.window)).transpose()?));
+    match model {
+        Ok(_) => {
+            println!("configuration and model are good");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn load(args: &Args) -> anyhow::Result<Config> {
+    let path = args.config.clone().or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from));
+    let file = path.as_deref().map(read_config).transpose()?;
+    // A variable that is not UTF-8 cannot be one of ours.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let loaded = Config::load(file.as_deref(), environment);
+    let mut config = match path {
+        Some(path) => loaded.with_context(|| path.display().to_string())?,
+        None => loaded?,
+    };
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.admin_listen = args.admin_listen.unwrap_or(config.admin_listen);
+    config.workers = args.workers.unwrap_or(config.workers);
+    if let Some(model) = &args.model {
+        config.model.clone_from(model);
+    }
+    if let Some(clock) = args.clock {
+        config.clock = match clock {
+            ClockArg::Wall => Clock::Wall,
+            ClockArg::Event => Clock::Event,
+        };
+    }
+    if args.data_dir.is_some() {
+        config.data_dir.clone_from(&args.data_dir);
+    }
+    config.validate()?;
+    Ok(config)
+}
+
+fn read_config(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| ConfigError(format!("configuration {}: {error}", path.display())))
+}
+
+/// The model named in the configuration: built in, from a file, or none.
+pub(crate) fn read_model(name: &str) -> anyhow::Result<Option<Model>> {
+    match name {
+        "none" => Ok(None),
+        "" => Ok(Some(Model::read(BUILT_IN_MODEL).context("the built-in model")?)),
+        path => {
+            let bytes = std::fs::read(path).with_context(|| format!("model {path}"))?;
+            Ok(Some(Model::read(&bytes).with_context(|| format!("model {path}"))?))
+        }
+    }
+}
+
+/// Logs to stderr, so that stdout stays for answers.
+pub(crate) fn start_logging(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(&config.log.level);
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A second start in one process, as in tests, keeps the first logger.
+    let _ = match config.log.format {
+        LogFormat::Json => logging.json().flatten_event(true).try_init(),
+        LogFormat::Text => logging.with_ansi(ansi).try_init(),
+    };
+}
+
+/// A runtime with so many workers, one per core for 0.
+pub(crate) fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if workers > 0 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build()
+}
+
+/// Binds both listeners.
+pub(crate) async fn bind(config: &Config) -> anyhow::Result<Listeners> {
+    let bind = async |address: SocketAddr, flag: &str| {
+        TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}; choose another with {flag} ADDRESS"))
+    };
+    Ok(Listeners {
+        data: bind(config.listen, "--listen").await?,
+        admin: bind(config.admin_listen, "--admin-listen").await?,
+    })
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let model = read_model(&config.model)?;
+    let zone = config.zone()?;
+    let listeners = bind(&config).await?;
+    let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
+    if let Some(data_dir) = &config.data_dir {
+        tracing::warn!(
+            data_dir = %data_dir.display(),
+            "this version keeps profiles in memory only: nothing is written there, and a restart begins empty"
+        );
+    }
+    let app = Arc::new(App::new(config, zone, machine_clock));
+    match model {
+        Some(model) => app.engine.promote(model)?,
+        None => tracing::warn!("no model: every answer is show:false, reason no_model"),
+    }
+    println!("data  http://{data}\nadmin http://{admin}");
+    tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
+    let stopped = crate::http::run(listeners, app, stop_signal()?).await;
+    tracing::info!(?stopped, "stopped");
+    Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
+pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => 128 + 15,
+                _ = interrupt.recv() => 128 + 2,
+            }
+        };
+        next().await;
+        let _ = first.send(());
+        let status = next().await;
+        std::process::exit(status);
+    });
+    Ok(async move {
+        let _ = told.await;
+    })
 }

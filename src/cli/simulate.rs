@@ -1,11 +1,151 @@
 //! `upbeat simulate`: write a simulated history.
 
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write a simulated history of customers, tracks, plays and clicks
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+use anyhow::Context;
+use jiff::civil::DateTime;
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not written yet")
+use super::progress::Progress;
+use crate::simulate::{Settings, Simulation, write};
+
+/// Write a simulated history of customers, tracks, plays and clicks
+///
+/// Four files: customers.csv, music.csv, tracks.csv (plays) and clicks.csv. The same arguments give
+/// the same bytes on every machine. Who clicks what, and why, stands in docs/simulator.md.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  upbeat simulate -o history
+      5,000 customers, 1,000,000 plays, 13 weeks up to 2015: the size of the original data set
+  upbeat simulate --customers 200 --plays 20000 --seed 7 --resend 0.05 --late 0.02 -o small
+      a small one, with rows that a shipper sent twice and rows that came late
+  upbeat simulate --drift --weeks 26 -o drifting
+      half a year, in whose second half the offer tempts other listeners than before")]
+pub(crate) struct Args {
+    /// Customers, 1 to 10,000,000
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    customers: u32,
+    /// Plays, 1 to 1,000,000,000; about a third as many clicks
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    plays: u64,
+    /// All chance follows from this number
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Folder for the files; made when missing, files of the same names are replaced
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Length of the history in weeks, 1 to 520
+    #[arg(long, value_name = "N", default_value_t = 13)]
+    weeks: u32,
+    /// When the history ends, without time zone; every event is before it
+    #[arg(long, value_name = "TIME", default_value = "2015-01-01T00:00:00")]
+    end: DateTime,
+    /// From the middle of the history on, the offer tempts phone listeners less and less, and
+    /// listeners who replay favourites in the evening more and more
+    #[arg(long)]
+    drift: bool,
+    /// Share of rows, 0 to 1, in tracks.csv and clicks.csv that are repeated whole further down
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.0)]
+    resend: f64,
+    /// Share of rows, 0 to 1, in tracks.csv and clicks.csv that come up to three days late
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.0)]
+    late: f64,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let settings = Settings {
+        customers: args.customers,
+        plays: args.plays,
+        seed: args.seed,
+        weeks: args.weeks,
+        end_s: civil_s(args.end),
+        drift: args.drift,
+        resend: args.resend,
+        late: args.late,
+    };
+    if let Err(error) = settings.check() {
+        eprintln!("upbeat simulate: {error}");
+        return Ok(ExitCode::from(2));
+    }
+    fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    let plays = settings.plays;
+    let simulation = Simulation::new(settings)?;
+
+    let mut customers = Partial::create(&args.out, "customers.csv")?;
+    write::customers(&simulation, &mut customers.file).with_context(|| customers.failure())?;
+    let mut music = Partial::create(&args.out, "music.csv")?;
+    write::music(&mut music.file).with_context(|| music.failure())?;
+    let mut tracks = Partial::create(&args.out, "tracks.csv")?;
+    let mut clicks = Partial::create(&args.out, "clicks.csv")?;
+    let mut progress = Progress::new(plays, "plays");
+    let counts = write::events(&simulation, &mut tracks.file, &mut clicks.file, |more| {
+        progress.add(more);
+    })
+    .with_context(|| format!("cannot write to {}", args.out.display()))?;
+    drop(progress);
+    for file in [&mut customers, &mut music, &mut tracks, &mut clicks] {
+        file.file.flush().with_context(|| file.failure())?;
+    }
+    for file in [customers, music, tracks, clicks] {
+        file.keep()?;
+    }
+    eprintln!(
+        "wrote {} customers, {} plays and {} clicks to {}",
+        simulation.listeners().len(),
+        counts.tracks,
+        counts.clicks,
+        args.out.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds since 1970-01-01T00:00:00, both read without a time zone.
+fn civil_s(time: DateTime) -> i64 {
+    const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    time.duration_since(EPOCH).as_secs()
+}
+
+/// A file written beside its name and renamed when it is whole, so that nobody reads half of it.
+struct Partial {
+    file: BufWriter<File>,
+    partial: PathBuf,
+    whole: PathBuf,
+    kept: bool,
+}
+
+impl Partial {
+    fn create(folder: &Path, name: &str) -> anyhow::Result<Self> {
+        let partial = folder.join(format!("{name}.partial"));
+        let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        Ok(Self {
+            file: BufWriter::with_capacity(1 << 18, file),
+            partial,
+            whole: folder.join(name),
+            kept: false,
+        })
+    }
+
+    fn failure(&self) -> String {
+        format!("cannot write {}", self.partial.display())
+    }
+
+    fn keep(mut self) -> anyhow::Result<()> {
+        fs::rename(&self.partial, &self.whole)
+            .with_context(|| format!("cannot replace {}", self.whole.display()))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The failure that led here is the one to report.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
 }

@@ -98,6 +98,29 @@ pub struct Report {
     /// How many more were refused than `rejected` tells.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rejected_omitted: usize,
+    /// Whether a row was refused for want of room rather than for what it says.
+    #[serde(skip)]
+    pub out_of_room: bool,
+}
+
+/// Why one row was refused.
+#[derive(Debug)]
+struct Refusal {
+    detail: String,
+    out_of_room: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(detail: String) -> Self {
+        Self { detail, out_of_room: false }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        let out_of_room = matches!(rejection, Rejection::StoreFull(_));
+        Self { detail: rejection.to_string(), out_of_room }
+    }
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -105,12 +128,18 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Report {
-    fn count(&mut self, index: usize, result: Result<Applied, String>) {
+    fn count(&mut self, index: usize, result: Result<Applied, Refusal>) {
         match result {
             Ok(Applied::Accepted) => self.accepted += 1,
             Ok(Applied::Duplicate) => self.duplicates += 1,
-            Err(_) if self.rejected.len() >= MAX_REJECTED_TOLD => self.rejected_omitted += 1,
-            Err(detail) => self.rejected.push(RejectedRow { index, detail }),
+            Err(Refusal { detail, out_of_room }) => {
+                self.out_of_room |= out_of_room;
+                if self.rejected.len() < MAX_REJECTED_TOLD {
+                    self.rejected.push(RejectedRow { index, detail });
+                } else {
+                    self.rejected_omitted += 1;
+                }
+            }
         }
     }
 }
@@ -121,6 +150,7 @@ pub fn apply_each(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Report {
     for (index, row) in rows.rows.enumerate() {
         let result = row
             .inspect_err(|_| engine.counters().count_event("unreadable", Outcome::Rejected))
+            .map_err(Refusal::from)
             .and_then(|row| apply(engine, row, wall_ms));
         report.count(index, result);
     }
@@ -137,21 +167,21 @@ pub fn apply_all(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Result<Report
     let mut new_customers = HashSet::new();
     let room = engine.settings().max_customers.saturating_sub(engine.customer_count());
     for (index, row) in rows.rows.enumerate() {
-        let checked = row.and_then(|row| {
+        let checked = row.map_err(Refusal::from).and_then(|row| {
             if let Row::Event(event) = &row {
-                engine.check(event, wall_ms).map_err(|rejection| rejection.to_string())?;
+                engine.check(event, wall_ms)?;
                 if !engine.knows(&event.customer) {
                     new_customers.insert(event.customer.clone());
                 }
                 if new_customers.len() > room {
-                    return Err(Rejection::StoreFull(engine.settings().max_customers).to_string());
+                    return Err(Rejection::StoreFull(engine.settings().max_customers).into());
                 }
             }
             Ok(row)
         });
         match checked {
             Ok(row) => good.push(row),
-            Err(detail) => report.count(index, Err(detail)),
+            Err(refusal) => report.count(index, Err(refusal)),
         }
     }
     if !report.rejected.is_empty() {
@@ -166,11 +196,12 @@ pub fn apply_all(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Result<Report
     Ok(report)
 }
 
-fn apply(engine: &Engine, row: Row, wall_ms: i64) -> Result<Applied, String> {
+fn apply(engine: &Engine, row: Row, wall_ms: i64) -> Result<Applied, Refusal> {
     match row {
-        Row::Event(event) => engine.apply(event, wall_ms).map_err(|rejection| rejection.to_string()),
-        Row::Track(id, track) => engine
-            .put_track(id, track)
-            .map_err(|limit| format!("the catalogue holds its limit of {limit} tracks; raise limits.tracks")),
+        Row::Event(event) => Ok(engine.apply(event, wall_ms)?),
+        Row::Track(id, track) => engine.put_track(id, track).map_err(|limit| Refusal {
+            detail: format!("the catalogue holds its limit of {limit} tracks; raise limits.tracks"),
+            out_of_room: true,
+        }),
     }
 }

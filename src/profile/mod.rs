@@ -30,6 +30,15 @@ impl Window {
     pub fn start_ms(&self, now_ms: i64) -> i64 {
         now_ms.saturating_sub(i64::from(self.days) * DAY_MS)
     }
+
+    /// Those of `plays`, ascending by (time, event id), that are in the window at `now_ms` (Unix milliseconds).
+    #[must_use]
+    pub fn of<'a>(&self, plays: &'a [Play], now_ms: i64) -> &'a [Play] {
+        let start_ms = self.start_ms(now_ms);
+        let by_age = plays.partition_point(|play| play.time.unix_ms < start_ms);
+        let by_count = plays.len().saturating_sub(self.plays as usize);
+        &plays[by_age.max(by_count)..]
+    }
 }
 
 /// How many impressions, and how many clicks, a profile remembers; also the highest cap a campaign may set.
@@ -223,11 +232,7 @@ impl Profile {
     /// The plays in the window at `now_ms` (Unix milliseconds), oldest first.
     #[must_use]
     pub fn plays_in(&self, window: &Window, now_ms: i64) -> &[Play] {
-        let plays = self.plays.as_slice();
-        let start_ms = window.start_ms(now_ms);
-        let by_age = plays.partition_point(|play| play.time.unix_ms < start_ms);
-        let by_count = plays.len().saturating_sub(window.plays as usize);
-        &plays[by_age.max(by_count)..]
+        window.of(self.plays.as_slice(), now_ms)
     }
 
     /// The latest membership and since when; `None` if none was ever told.

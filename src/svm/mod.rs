@@ -35,3 +35,11 @@ impl Scorer {
         Some(1.0 / (1.0 + (-score).exp()))
     }
 }
+impl Model {
+    pub fn kernel_name(&self) -> &'static str {
+        "linear"
+    }
+    pub fn support_vector_count(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,104 @@
+//! Opening what a command names: files, `-`, models; and writing so that no half file is left behind.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::svm::Model;
+
+/// A reader of model files stops here; [`Model::read`] refuses what is longer.
+const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;
+
+/// Whether a path is `-`: standard input or output.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The path as messages show it.
+pub(crate) fn shown(path: &Path) -> String {
+    if is_dash(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// Opens a file, or standard input for `-`.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if is_dash(path) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
+    Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
+}
+
+/// Reads and checks a model file, or standard input for `-`.
+pub(crate) fn read_model(path: &Path) -> anyhow::Result<Model> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .take(MAX_MODEL_BYTES)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("{}: cannot be read", shown(path)))?;
+    Model::read(&bytes).with_context(|| shown(path))
+}
+
+/// Gives `write` a writer to `path`, or to standard output for `-`.
+///
+/// A file is written aside, synced and renamed, so that its name shows the old content or the whole new
+/// one; a failure leaves nothing behind. A path that is not a plain file (`/dev/stdout`, a pipe) is
+/// written to directly.
+pub(crate) fn write_to(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if is_dash(path) {
+        let mut output = BufWriter::new(io::stdout().lock());
+        write(&mut output)?;
+        return Ok(output.flush()?);
+    }
+    let at = || format!("{}: cannot be written", path.display());
+    if path.metadata().is_ok_and(|data| !data.is_file()) {
+        let mut output = BufWriter::new(File::options().write(true).open(path).with_context(at)?);
+        write(&mut output)?;
+        return output.flush().with_context(at);
+    }
+    let aside = Aside::beside(path);
+    let mut output = BufWriter::new(File::create(&aside.path).with_context(at)?);
+    write(&mut output)?;
+    output.flush().with_context(at)?;
+    output.get_ref().sync_all().with_context(at)?;
+    aside.rename(path).with_context(at)
+}
+
+/// A file that is gone unless it was renamed.
+struct Aside {
+    path: PathBuf,
+}
+
+impl Aside {
+    /// A name in the same directory, so that the rename cannot cross file systems.
+    fn beside(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self { path: path.with_file_name(format!(".{name}.{}.part", std::process::id())) }
+    }
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        // Through a symbolic link, so that the link stays and what it points to changes.
+        std::fs::rename(&self.path, to.canonicalize().as_deref().unwrap_or(to))?;
+        self.path.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // Nothing more can be done about a file that cannot be removed either.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether a failure is only that the reader of our output went away, as `head` does.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}

@@ -1,0 +1,179 @@
+//! `POST /events`: plays, clicks, impressions, memberships, and the two files of the seed.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::app::App;
+use super::body;
+use super::decisions::json;
+use super::extract::CheckedQuery;
+use super::problem::{Kind, Problem};
+use crate::event::Time;
+use crate::ingest::encoding::{self, DecodeError, Encoding};
+use crate::ingest::{self, Context, Format, csv};
+
+/// Bodies over this are worked on beside the threads that answer decisions, in bytes.
+const LARGE_BODY: usize = 64 << 10;
+
+const ACCEPTED_TYPES: &str = "application/json, application/x-ndjson, text/csv, application/cloudevents+json, \
+                              application/cloudevents-batch+json";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    kind: Option<csv::Kind>,
+    #[serde(default)]
+    atomic: bool,
+    as_of: Option<String>,
+}
+
+/// Applies the events of a body.
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    CheckedQuery(query): CheckedQuery<Query>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let format = format(&headers, &query)?;
+    let as_of = as_of(&app, format, query.as_of.as_deref())?;
+    let encoding = content_encoding(&headers)?;
+    let limits = &app.config.limits;
+    let limit = if format == Format::CloudEvent { limits.event_bytes } else { limits.bulk_bytes };
+    let mut body = body::read(&app, &headers, body, limit).await?;
+    let context = Context { zone: app.zone.clone(), as_of, max_event_bytes: limits.event_bytes };
+    if body.bytes.len() <= LARGE_BODY && encoding == Encoding::Identity {
+        return apply(&app, &body.bytes, format, encoding, &context, limit, query.atomic);
+    }
+    let worker = Arc::clone(&app);
+    let bytes = std::mem::take(&mut body.bytes);
+    beside(&app, move || apply(&worker, &bytes, format, encoding, &context, limit, query.atomic)).await?
+}
+
+/// Runs long work beside the threads that answer decisions, so that no decision waits for it.
+pub(super) async fn beside<R: Send + 'static>(
+    app: &App,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Problem> {
+    let failed = |detail: String| Problem::new(Kind::Internal, detail);
+    let _turn = app.bulk.acquire().await.map_err(|error| failed(error.to_string()))?;
+    tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))
+}
+
+fn apply(
+    app: &App,
+    bytes: &[u8],
+    format: Format,
+    encoding: Encoding,
+    context: &Context,
+    limit: usize,
+    atomic: bool,
+) -> Result<Response, Problem> {
+    let decoded = encoding::decode(encoding, bytes, limit).map_err(|error| match error {
+        DecodeError::Broken(_) => Problem::new(Kind::MalformedBody, error.to_string()),
+        DecodeError::TooLarge(_) => Problem::new(Kind::BodyTooLarge, error.to_string()),
+    })?;
+    let malformed = |error: ingest::Malformed| Problem::new(Kind::MalformedBody, error.to_string());
+    let rows = ingest::rows(format, &decoded, context).map_err(malformed)?;
+    let single = rows.single;
+    if single && decoded.len() > context.max_event_bytes {
+        let detail = format!("one event has at most {} bytes", context.max_event_bytes);
+        return Err(Problem::new(Kind::BodyTooLarge, detail));
+    }
+    let report = if atomic {
+        ingest::apply_all(&app.engine, rows, app.wall_ms()).map_err(|report| {
+            let count = report.rejected.len() + report.rejected_omitted;
+            let kind = if report.out_of_room { Kind::StoreFull } else { Kind::AtomicRejected };
+            Problem::new(kind, format!("{count} rows are refused; nothing was applied")).with_report(report)
+        })?
+    } else {
+        ingest::apply_each(&app.engine, rows, app.wall_ms())
+    };
+    match report.rejected.first() {
+        Some(row) if single => {
+            let kind = if report.out_of_room { Kind::StoreFull } else { Kind::InvalidEvent };
+            Err(Problem::new(kind, row.detail.clone()).with_report(report))
+        }
+        _ => Ok(json(&report)),
+    }
+}
+
+/// The media type without its parameters, in lower case; a charset other than UTF-8 is refused.
+fn media_type(headers: &HeaderMap) -> Result<String, String> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Err("the Content-Type header is missing".to_owned());
+    };
+    let text =
+        value.to_str().map_err(|_| "the Content-Type header is not text".to_owned())?.to_ascii_lowercase();
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_owned();
+    for parameter in parts {
+        if let Some(charset) = parameter.strip_prefix("charset=")
+            && !matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii")
+        {
+            return Err(format!("charset {charset} is not read here; send UTF-8"));
+        }
+    }
+    Ok(essence)
+}
+
+fn unsupported(reason: &str, accepted: &str) -> Problem {
+    Problem::new(Kind::UnsupportedMediaType, format!("{reason}; send one of {accepted}"))
+}
+
+/// For paths that read plain JSON only.
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let accepted = "application/json";
+    match media_type(headers) {
+        Ok(essence) if essence == accepted => match content_encoding(headers)? {
+            Encoding::Identity => Ok(()),
+            _ => Err(Problem::new(
+                Kind::UnsupportedEncoding,
+                "compressed bodies are read by POST /events only",
+            )),
+        },
+        Ok(essence) => Err(unsupported(&format!("content type {essence:?} is not read here"), accepted)),
+        Err(reason) => Err(unsupported(&reason, accepted)),
+    }
+}
+
+fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
+    let essence = media_type(headers).map_err(|reason| unsupported(&reason, ACCEPTED_TYPES))?;
+    let format = match essence.as_str() {
+        "application/json" => Format::Json,
+        "application/x-ndjson" => Format::Ndjson,
+        "text/csv" => Format::Csv(query.kind.unwrap_or_default()),
+        "application/cloudevents+json" => Format::CloudEvent,
+        "application/cloudevents-batch+json" => Format::CloudEventBatch,
+        other => {
+            return Err(unsupported(&format!("content type {other:?} is not read here"), ACCEPTED_TYPES));
+        }
+    };
+    if query.kind.is_some() && !matches!(format, Format::Csv(_)) {
+        return Err(Problem::new(Kind::InvalidQuery, "kind goes with text/csv only; leave it out"));
+    }
+    Ok(format)
+}
+
+fn as_of(app: &App, format: Format, as_of: Option<&str>) -> Result<Option<Time>, Problem> {
+    let invalid = |detail: String| Problem::new(Kind::InvalidQuery, detail);
+    let Some(text) = as_of else { return Ok(None) };
+    if format != Format::Csv(csv::Kind::Customers) {
+        return Err(invalid("as_of goes with text/csv and kind=customers only; leave it out".to_owned()));
+    }
+    Time::parse(text, &app.zone).map(Some).map_err(|error| invalid(format!("as_of: {error}")))
+}
+
+fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let value = headers.get(header::CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str);
+    value.ok().and_then(Encoding::parse).ok_or_else(|| {
+        Problem::new(
+            Kind::UnsupportedEncoding,
+            "Content-Encoding is not read here; send gzip, zstd or identity",
+        )
+    })
+}

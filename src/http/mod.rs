@@ -1,0 +1,136 @@
+//! The server: two listeners, one app.
+
+pub mod app;
+
+mod admin;
+mod body;
+mod connection;
+mod customers;
+mod decisions;
+mod events;
+mod extract;
+mod health;
+mod metrics;
+mod observe;
+mod problem;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Method;
+use axum::routing::{get, post};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use admin::OPENAPI_YAML;
+pub use app::App;
+
+use problem::{Kind, Problem};
+
+/// The sockets to serve on.
+pub struct Listeners {
+    /// Decisions, events, health.
+    pub data: TcpListener,
+    /// Metrics, profiles, models.
+    pub admin: TcpListener,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every accepted request was answered.
+    Clean,
+    /// The deadline passed with requests still open.
+    Cut,
+}
+
+/// Serves until `shutdown` resolves, then drains: `/readyz` says no, accepted requests finish, and after the
+/// configured deadline what is still open is cut.
+pub async fn run(listeners: Listeners, app: Arc<App>, shutdown: impl Future<Output = ()>) -> Stopped {
+    let (stop_accepting, accepting) = watch::channel(());
+    let graceful = Arc::new(GracefulShutdown::new());
+    let accept = |listener, name, router| {
+        let loop_ = connection::accept(
+            listener,
+            name,
+            router,
+            Arc::clone(&app),
+            Arc::clone(&graceful),
+            accepting.clone(),
+        );
+        tokio::spawn(loop_)
+    };
+    let data = accept(listeners.data, "data", data_router(&app));
+    let admin = accept(listeners.admin, "admin", admin_router(&app));
+
+    shutdown.await;
+    app.start_draining();
+    tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");
+    tokio::time::sleep(app.config.shutdown.drain.get()).await;
+    drop((accepting, stop_accepting));
+    for loop_ in [data, admin] {
+        if let Err(error) = loop_.await {
+            tracing::error!(%error, "an accept loop failed");
+        }
+    }
+    let Some(graceful) = Arc::into_inner(graceful) else {
+        return Stopped::Cut;
+    };
+    match tokio::time::timeout(app.config.shutdown.deadline.get(), graceful.shutdown()).await {
+        Ok(()) => Stopped::Clean,
+        Err(_) => Stopped::Cut,
+    }
+}
+
+/// Routes of the data plane.
+fn data_router(app: &Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/should-show-ad/{customer}", get(decisions::one))
+        .route("/events", post(events::post))
+        .route("/decisions", post(decisions::batch))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz));
+    with_layers(routes, app)
+}
+
+/// Routes of the control plane.
+fn admin_router(app: &Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/", get(admin::index))
+        .route("/metrics", get(admin::metrics))
+        .route("/openapi.yaml", get(admin::openapi))
+        .route("/models", get(admin::models))
+        .route("/campaigns", get(admin::campaigns))
+        .route("/tracks/{id}", get(admin::track))
+        .route("/customers/{id}", get(customers::get).delete(customers::delete))
+        .route("/customers/{id}/explain", get(customers::explain));
+    with_layers(routes, app)
+}
+
+/// What every route has around it: from outside in, request id and counting, panics caught.
+fn with_layers(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(observe::panicked))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+        .with_state(Arc::clone(app))
+}
+
+async fn not_found() -> Problem {
+    let detail =
+        "there is nothing at this path on this listener; GET /openapi.yaml on the admin listener lists them";
+    Problem::new(Kind::NotFound, detail)
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{method} is not allowed here; the Allow header says what is"),
+    )
+}
+
+#[cfg(test)]
+mod tests;
