@@ -1,11 +1,96 @@
 //! `upbeat evaluate`: how good a model is on labelled rows.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Measure a model on labelled rows
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+use anyhow::{Context, bail};
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not written yet")
+use super::files;
+use crate::svm::{Labels, Metrics, Model, RowReader, Scorer};
+
+/// Measure a model on labelled rows
+///
+/// Error, confusion, precision, recall, area under the ROC curve, and log loss when the model has a
+/// calibration. Use rows that the model was not trained on.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  upbeat evaluate next-week.txt --model gold.json
+  upbeat evaluate next-week.txt --model gold.json --json | jq .metrics.auc")]
+pub(crate) struct Args {
+    /// Labelled rows as libSVM text; `-` for standard input
+    features: PathBuf,
+    /// Model file, as `upbeat train` writes it
+    #[arg(long)]
+    model: PathBuf,
+    /// Write one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if files::is_dash(&args.features) && files::is_dash(&args.model) {
+        return Ok(super::train::usage("FEATURES and --model cannot both be standard input"));
+    }
+    let model = files::read_model(&args.model)?;
+    let metrics = measure(&args.features, &model)?;
+    if args.json {
+        let answer =
+            serde_json::json!({ "model": model.id(), "rows": metrics.confusion.rows(), "metrics": metrics });
+        println!("{answer}");
+    } else {
+        print!("{}", table(&metrics, &model.parts().labels));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps a score and a label per row, not the rows.
+fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
+    let at = || files::shown(features);
+    let labels = &model.parts().labels;
+    let scorer = Scorer::new(model);
+    let mut rows = RowReader::new(files::open(features)?);
+    let mut dense = vec![0.0; scorer.features()];
+    let (mut scores, mut positive) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next_row().with_context(at)? {
+        row.fill(&mut dense).with_context(at)?;
+        positive.push(row.is_positive(labels).with_context(at)?);
+        scores.push(scorer.score(&dense));
+    }
+    if scores.is_empty() {
+        bail!("{}: there are no rows to measure on", at());
+    }
+    let metrics = Metrics::measure(&scores, &positive, model.parts().calibration.as_ref());
+    metrics.with_context(|| format!("{}: a score is not a finite number", at()))
+}
+
+/// The measures for people, a line each.
+pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
+    let share = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.2} %", 100.0 * value));
+    let plain = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let counts = metrics.confusion;
+    let width = [labels.positive.len(), labels.negative.len(), 9].into_iter().max().unwrap_or(9);
+    let line =
+        |name: &str, left: String, right: String| format!("  {name:>18} {left:>width$} {right:>width$}\n");
+    [
+        format!("rows       {}\n", counts.rows()),
+        format!("error      {}\n", share(Some(metrics.error))),
+        format!("precision  {}\n", share(metrics.precision)),
+        format!("recall     {}\n", share(metrics.recall)),
+        format!("AUC        {}\n", plain(metrics.auc)),
+        format!("log loss   {}\n", plain(metrics.log_loss)),
+        "confusion\n".to_owned(),
+        line("predicted:", labels.positive.clone(), labels.negative.clone()),
+        line(
+            &format!("label {}", labels.positive),
+            counts.true_positive.to_string(),
+            counts.false_negative.to_string(),
+        ),
+        line(
+            &format!("label {}", labels.negative),
+            counts.false_positive.to_string(),
+            counts.true_negative.to_string(),
+        ),
+    ]
+    .concat()
 }

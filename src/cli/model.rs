@@ -1,11 +1,135 @@
 //! `upbeat model`: show, check, import and export model files.
 
+mod exchange;
+mod show;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::profile::Window;
 
 /// Show, check, import or export model files
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  upbeat model show gold.json
+  upbeat model check gold.json
+  upbeat model export --format libsvm gold.json -o gold.model
+  upbeat model import --format libsvm svm-train.model -o gold.json --window-plays 256 --window-days 28")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not written yet")
+#[derive(Subcommand)]
+enum Action {
+    Show(ShowArgs),
+    Check(CheckArgs),
+    Import(ImportArgs),
+    Export(ExportArgs),
+}
+
+/// Say what a model is, how it was trained and how good it was
+#[derive(clap::Args)]
+#[command(after_help = "Example: upbeat model show gold.json")]
+pub(crate) struct ShowArgs {
+    /// Model file; `-` for standard input
+    model: PathBuf,
+}
+
+/// Say whether a model file is sound, and whether a server would take it
+///
+/// Exit status 1 when it would not.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  upbeat model check gold.json
+  upbeat model check gold.json --window-plays 512 --window-days 90")]
+pub(crate) struct CheckArgs {
+    /// Model file; `-` for standard input
+    model: PathBuf,
+    #[command(flatten)]
+    window: WindowArgs,
+}
+
+/// Turn a libSVM c_svc model of two classes into a model file
+///
+/// A libSVM model does not say how its rows were scaled, what its features are or which window they were
+/// made with: rows are taken as they are, six features are taken for Upbeat's own, and the window is that
+/// of the flags.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  svm-train -t 2 features.txt svm.model
+  upbeat model import --format libsvm svm.model -o gold.json")]
+pub(crate) struct ImportArgs {
+    /// Format of the file that is read
+    #[arg(long, value_enum)]
+    format: Format,
+    /// File to read; `-` for standard input
+    input: PathBuf,
+    /// Model file to write; `-` for standard output
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Features of a row [default: 6, or the greatest index when that is more]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    features: Option<u32>,
+    /// Name for people, 1 to 64 of A-Z a-z 0-9 . _ : -
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    window: WindowArgs,
+}
+
+/// Write a model as libSVM text, for svm-predict and the many tools that read it
+///
+/// A linear model takes rows as they are. A kernel model with scaling takes rows scaled with
+/// `svm-scale -r OUT.range`, which is written beside it.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  upbeat model export --format libsvm gold.json -o gold.model
+  svm-scale -r gold.model.range features.txt > scaled.txt
+  svm-predict scaled.txt gold.model predictions.txt")]
+pub(crate) struct ExportArgs {
+    /// Format of the file that is written
+    #[arg(long, value_enum)]
+    format: Format,
+    /// Model file to read; `-` for standard input
+    input: PathBuf,
+    /// File to write; `-` for standard output
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Libsvm,
+}
+
+#[derive(clap::Args)]
+struct WindowArgs {
+    /// Window of the features: at most so many plays
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    window_plays: u32,
+    /// Window of the features: plays at most so many days old
+    #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    window_days: u32,
+}
+
+impl WindowArgs {
+    fn window(&self) -> Window {
+        Window { plays: self.window_plays, days: self.window_days }
+    }
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.action {
+        Action::Show(args) => show::show(&args),
+        Action::Check(args) => show::check(&args),
+        Action::Import(args) => exchange::import(&args),
+        Action::Export(args) => exchange::export(&args),
+    }
 }

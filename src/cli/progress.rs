@@ -15,10 +15,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar towards `total` of `what`, such as "plays".
     pub(crate) fn new(total: u64, what: &'static str) -> Self {
-        let bar = Self::with_template(
-            Some(total),
-            "{wide_bar} {human_pos}/{human_len} {msg}, {per_sec}, {eta} left",
-        );
+        let bar = Self::with_template(Some(total), "{wide_bar} {human_pos}/{human_len} {msg}, {eta} left");
         bar.bar.set_message(what);
         bar
     }

@@ -63,8 +63,8 @@ pub(super) async fn models(
     let view = app.engine.champion().map(|champion| ModelView {
         id: champion.id.to_string(),
         role: "champion",
-        kernel: champion.model.kernel_name(),
-        support_vectors: champion.model.support_vector_count(),
+        kernel: champion.model.parts().machine.kernel().name(),
+        support_vectors: champion.model.parts().machine.support_vectors(),
         window: champion.model.window(),
         features: FEATURE_NAMES,
         calibrated: champion.scorer.probability(0.0).is_some(),

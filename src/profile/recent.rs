@@ -47,12 +47,18 @@ impl<T: RecentEntry> Recent<T> {
             Err(position) => position,
         };
         if position == 0 && self.kept.len() >= limit {
-            return self.pass(fingerprint(entry.key()));
+            let fingerprint = fingerprint(entry.key());
+            if self.passed.contains(&fingerprint) {
+                return Applied::Duplicate;
+            }
+            self.remember(fingerprint);
+            return Applied::Accepted;
         }
         if self.kept.len() >= limit {
-            let oldest = self.kept.remove(0);
-            self.pass(fingerprint(oldest.key()));
-            self.kept.insert(position - 1, entry);
+            self.remember(fingerprint(self.kept[0].key()));
+            // One shift rather than a removal and an insertion.
+            self.kept[..position].rotate_left(1);
+            self.kept[position - 1] = entry;
         } else {
             self.kept.insert(position, entry);
         }
@@ -73,15 +79,11 @@ impl<T: RecentEntry> Recent<T> {
         self.kept.binary_search_by(|entry| entry.key().cmp(&key))
     }
 
-    fn pass(&mut self, fingerprint: u32) -> Applied {
-        if self.passed.contains(&fingerprint) {
-            return Applied::Duplicate;
-        }
+    fn remember(&mut self, fingerprint: u32) {
         if self.passed.len() >= PASSED_LIMIT {
             self.passed.drain(..PASSED_LIMIT / 2);
         }
         self.passed.push(fingerprint);
-        Applied::Accepted
     }
 }
 

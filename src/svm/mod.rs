@@ -1,45 +1,40 @@
-//! STUB until the svm branch lands.
-#![allow(missing_docs)]
-use crate::profile::Window;
-#[derive(Debug, Clone)]
-pub struct Model {
-    id: String,
-    window: Window,
-}
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ModelError(pub String);
-impl Model {
-    pub fn read(_bytes: &[u8]) -> Result<Model, ModelError> {
-        Ok(Model { id: "stub".into(), window: Window::default() })
-    }
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-    pub fn window(&self) -> Window {
-        self.window
-    }
-    pub fn check_serving(&self, window: Window) -> Result<(), ModelError> {
-        if window == self.window { Ok(()) } else { Err(ModelError("window".into())) }
-    }
-}
-pub struct Scorer;
-impl Scorer {
-    pub fn new(_model: &Model) -> Scorer {
-        Scorer
-    }
-    pub fn score(&self, vector: &[f64]) -> f64 {
-        vector[4] - 0.7
-    }
-    pub fn probability(&self, score: f64) -> Option<f64> {
-        Some(1.0 / (1.0 + (-score).exp()))
-    }
-}
-impl Model {
-    pub fn kernel_name(&self) -> &'static str {
-        "linear"
-    }
-    pub fn support_vector_count(&self) -> usize {
-        0
-    }
-}
+//! The support vector machine: problem, parameters, model, prediction.
+//!
+//! The words are libSVM's. A [`Problem`] is read from text, [`train()`] turns it into a [`Model`] under
+//! [`Settings`], a [`Scorer`] is the model compiled for speed. Nothing here reads a clock or opens a
+//! file: readers take `impl BufRead`, writers take `impl Write`.
+
+mod calibration;
+mod decimal;
+mod exact;
+mod folds;
+mod kernel;
+pub mod libsvm;
+mod machine;
+mod metrics;
+mod model;
+mod model_check;
+mod model_json;
+mod problem;
+mod rows;
+mod scaling;
+mod scorer;
+mod search;
+mod smartcore;
+mod train;
+
+pub use self::smartcore::NAME as SOLVER;
+pub use calibration::Calibration;
+pub use decimal::G17;
+pub use folds::{Split, stratified_folds, stratified_sample, stratified_split};
+pub use kernel::Kernel;
+pub use machine::Machine;
+pub use metrics::{Confusion, Metrics};
+pub use model::{Features, Labels, Measured, Model, ModelError, Parts, Training};
+pub use model_check::check_name;
+pub use problem::{Matrix, Problem, ProblemError};
+pub use rows::{MAX_FEATURES, Row, RowError, RowReader};
+pub use scaling::Scaling;
+pub use scorer::Scorer;
+pub use search::{Candidate, SEARCH_ROWS, Search, search};
+pub use train::{CALIBRATION_ROWS, Fitted, Plan, Settings, TrainError, Trained, cross_validate, fit, train};

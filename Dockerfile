@@ -1,0 +1,45 @@
+# syntax=docker/dockerfile:1
+
+# Upbeat as a container: one binary on distroless, not root, nothing to write to.
+#   docker build -t upbeat . && docker run --read-only -p 8080:8080 -p 127.0.0.1:8081:8081 upbeat
+# scripts/test-docker-build runs these very commands without an engine.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /build
+
+# Dependencies alone, as a layer that only Cargo.toml and Cargo.lock can spoil.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src \
+    && echo 'fn main() {}' > src/main.rs \
+    && touch src/lib.rs \
+    && cargo build --release --locked --bin upbeat \
+    && rm -r src
+
+# What the binary is made of: the sources, and the model and contract that ship inside it.
+COPY model ./model
+COPY openapi.yaml upbeat.toml ./
+COPY src ./src
+# Files keep the times of their checkout, which may be older than the layer above: cargo would think them built.
+RUN find src -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked --bin upbeat \
+    && cp "${CARGO_TARGET_DIR:-target}/release/upbeat" /build/upbeat
+
+# glibc, libgcc, CA certificates, time zones; no shell, no package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="upbeat" \
+      org.opencontainers.image.description="Decides, in the beat before a track starts, whether this listener should hear the ad." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.documentation="README.md" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
+COPY --from=build /build/upbeat /upbeat
+
+# Inside a container, loopback is nobody else's: listen on all addresses, and publish the admin port with care.
+ENV UPBEAT_LISTEN=0.0.0.0:8080 \
+    UPBEAT_ADMIN_LISTEN=0.0.0.0:8081 \
+    UPBEAT_LOG_FORMAT=json
+EXPOSE 8080 8081
+USER 65532:65532
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/upbeat", "health"]
+ENTRYPOINT ["/upbeat"]
+CMD ["serve"]

@@ -1,0 +1,45 @@
+# Short names for what is done daily. `just` alone lists them.
+
+[private]
+default:
+    @just --list
+
+# Everything at once on simulated listeners
+demo *arguments:
+    cargo run --release -- demo {{arguments}}
+
+# The server with the repository's configuration
+serve *arguments:
+    cargo run --release -- serve --config upbeat.toml {{arguments}}
+
+# Every check
+test:
+    ./scripts/test
+
+# Formatting, lints, cargo's tests
+quick:
+    ./scripts/test --quick
+
+# Format the sources
+fmt:
+    cargo fmt
+
+# Load a server of its own and print the table that README quotes
+bench:
+    ./benches/http
+
+# The library's documentation in a browser
+doc:
+    cargo doc --no-deps --open
+
+# Licences, duplicate crates, sources, advisories
+deny:
+    cargo deny check
+
+# Lint the contract
+contract:
+    cd tests/contract && npm ci --no-audit --no-fund && npx redocly lint --config redocly.yaml ../../openapi.yaml
+
+# The container image, and run it
+image:
+    docker compose up --build

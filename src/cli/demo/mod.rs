@@ -1,0 +1,177 @@
+//! `upbeat demo`: everything at once on simulated listeners.
+
+mod history;
+mod tally;
+mod traffic;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use tokio::sync::watch;
+
+use super::serve;
+use crate::client::Client;
+use crate::config::{Config, Duration};
+use crate::event::{DAY_MS, Id};
+use crate::http::app::machine_clock;
+use crate::http::{App, Stopped};
+use crate::simulate::{Settings, Simulation};
+
+use tally::Tally;
+use traffic::Traffic;
+
+/// How often a line is printed.
+const LINE_PERIOD: Duration = Duration::from_secs(5);
+
+/// An answer over loopback that takes longer than this counts as failed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Everything at once on simulated listeners, nothing to install
+///
+/// Simulates a music service of some thousand listeners with 13 weeks of history up to now, serves both listeners on
+/// it with the built-in model, and plays live traffic against its own HTTP: decisions, impressions, clicks, plays.
+/// Ends with Ctrl-C, or by itself after --for.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  upbeat demo
+  upbeat demo --for 30s
+  upbeat demo --listen 127.0.0.1:9080 --admin-listen 127.0.0.1:9081 --rate 500")]
+pub(crate) struct Args {
+    /// End by itself after so long, such as 30s or 5m
+    #[arg(long = "for", value_name = "TIME")]
+    duration: Option<Duration>,
+    /// Address of the data plane
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Address of the control plane
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    admin_listen: SocketAddr,
+    /// How many listeners
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    customers: u32,
+    /// How many plays before now
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+    plays: u64,
+    /// Live tracks started per second
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Seed of listeners and traffic
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    serve::runtime(0)?.block_on(demo(args))
+}
+
+async fn demo(args: Args) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let mut config = Config { listen: args.listen, admin_listen: args.admin_listen, ..Config::default() };
+    config.shutdown.drain = Duration::from_secs(0);
+    config.log.level = "warn".into();
+    serve::start_logging(&config);
+    let stop = serve::stop_signal()?;
+    let listeners = serve::bind(&config).await?;
+    let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
+    let zone = config.zone()?;
+    let app = Arc::new(App::new(config, zone, machine_clock));
+    if let Some(model) = serve::read_model("")? {
+        app.engine.promote(model)?;
+    }
+
+    let settings = Settings {
+        customers: args.customers,
+        plays: args.plays,
+        seed: args.seed,
+        end_s: machine_clock() / 1000,
+        ..Settings::default()
+    };
+    let simulation = Arc::new(Simulation::new(settings)?);
+    let loaded = history::load(&app.engine, &simulation);
+
+    let (stop_server, mut server_stops) = watch::channel(());
+    let server = tokio::spawn(crate::http::run(listeners, Arc::clone(&app), async move {
+        let _ = server_stops.changed().await;
+    }));
+    println!(
+        "Upbeat demo: {} listeners, {} plays and {} clicks of the last {} weeks; up after {:.1} s\n",
+        args.customers,
+        loaded.plays,
+        loaded.clicks,
+        simulation.settings().weeks,
+        started.elapsed().as_secs_f64()
+    );
+    let client = Client::new(&format!("http://{data}"), ANSWER_TIMEOUT.get())?;
+    let sample = history::likely_listener(&app, &simulation);
+    introduce(&client, data, admin, sample).await?;
+
+    let tally = Arc::new(Tally::new(&app.engine.settings().campaign));
+    let traffic = Traffic {
+        simulation,
+        client,
+        tally: Arc::clone(&tally),
+        left_alone: sample,
+        next_play: loaded.plays.into(),
+        next_click: loaded.clicks.into(),
+        seed: args.seed,
+    };
+    let (stop_traffic, traffic_stops) = watch::channel(());
+    let players = traffic.start(args.rate, traffic_stops);
+    tokio::select! {
+        () = print_lines(&tally) => {}
+        () = stop => {}
+        () = after(args.duration) => {}
+    }
+    drop(stop_traffic);
+    players.await.context("the traffic failed")?;
+    drop(stop_server);
+    let stopped = server.await.context("the server failed")?;
+    println!("\n{}", tally.summary());
+    let good = stopped == Stopped::Clean && tally.failures() == 0;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says where to look, and asks the question once as the reader would.
+async fn introduce(
+    client: &Client,
+    data: SocketAddr,
+    admin: SocketAddr,
+    sample: Option<u32>,
+) -> anyhow::Result<()> {
+    println!("  decisions, events   http://{data}");
+    println!("  metrics, profiles   http://{admin}\n");
+    let customer = sample.unwrap_or(0);
+    let path = format!("/should-show-ad/{customer}?dry_run=true");
+    let answer = client.get(&path).await?;
+    println!("  curl 'http://{data}{path}'");
+    println!("  {}\n", String::from_utf8_lossy(&answer.body));
+    println!("{}", Tally::HEADER);
+    Ok(())
+}
+
+async fn print_lines(tally: &Tally) {
+    let mut ticks = tokio::time::interval(LINE_PERIOD.get());
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        println!("{}", tally.line());
+    }
+}
+
+async fn after(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration.get()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Customer ids of the simulation as the engine knows them.
+fn id(customer: u32) -> Id {
+    Id::Number(customer.into())
+}
+
+/// How long before the history's first play the memberships began.
+const MEMBERSHIP_LEAD_MS: i64 = DAY_MS;

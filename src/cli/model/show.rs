@@ -1,0 +1,93 @@
+//! What a model is, and whether it is fit to serve.
+
+use std::process::ExitCode;
+
+use super::{CheckArgs, ShowArgs};
+use crate::cli::evaluate;
+use crate::cli::files;
+use crate::svm::{Machine, Model, Training};
+
+pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let model = files::read_model(&args.model)?;
+    print!("{}", describe(&model));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let model = files::read_model(&args.model)?;
+    println!("model {} is sound: {}", model.id(), files::shown(&args.model));
+    if model.parts().calibration.is_none() {
+        println!("note: it has no calibration, so answers carry a score and no probability");
+    }
+    match model.check_serving(args.window.window()) {
+        Ok(()) => {
+            println!("a server with this window takes it");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(refusal) => {
+            println!("a server refuses it: {refusal}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn describe(model: &Model) -> String {
+    let parts = model.parts();
+    let names = parts.features.names.as_deref();
+    let name_of = |i: usize| names.map_or_else(|| format!("feature {}", i + 1), |names| names[i].clone());
+    let mut lines = vec![
+        format!("model      {}", model.id()),
+        format!("name       {}", model.name().unwrap_or("-")),
+        format!(
+            "features   {} ({})",
+            parts.features.count,
+            parts.features.definition.as_deref().unwrap_or("of no known definition")
+        ),
+        format!("window     {} plays, {} days", parts.window.plays, parts.window.days),
+        format!("labels     {} positive, {} negative", parts.labels.positive, parts.labels.negative),
+        format!("kernel     {}", parts.machine.kernel()),
+        format!("bias       {}", parts.machine.bias()),
+        format!("scaling    {}", if parts.scaling.is_some() { "standard" } else { "none" }),
+        match parts.calibration {
+            Some(platt) => format!("calibrated probability = 1 / (1 + exp({} score + {}))", platt.a, platt.b),
+            None => "calibrated no".to_owned(),
+        },
+    ];
+    match &parts.machine {
+        Machine::Linear { weights, .. } => {
+            lines.push("weights    (of scaled features)".to_owned());
+            // A model of thousands of features is not read by eye; its file has them all.
+            for (i, weight) in weights.iter().enumerate().take(20) {
+                lines.push(format!("  {:<16} {weight:>10.4}", name_of(i)));
+            }
+            if weights.len() > 20 {
+                lines.push(format!("  and {} more", weights.len() - 20));
+            }
+        }
+        Machine::Kernel { coefficients, .. } => {
+            lines.push(format!("support    {} vectors", coefficients.len()));
+        }
+    }
+    if let Some(training) = &parts.training {
+        lines.extend(describe_training(training));
+    }
+    let measured = parts.training.as_ref().and_then(|training| training.measured.as_ref());
+    let table = measured.map(|measured| {
+        let folds = measured.folds.map_or(String::new(), |folds| format!(", {folds} folds"));
+        format!(
+            "measured   {}{folds}\n{}",
+            measured.method,
+            evaluate::table(&measured.metrics, &parts.labels)
+        )
+    });
+    format!("{}\n{}", lines.join("\n"), table.unwrap_or_default())
+}
+
+fn describe_training(training: &Training) -> [String; 4] {
+    [
+        format!("trained    on {} rows, {} of them positive", training.rows, training.positives),
+        format!("with       {}, C={}, seed {}", training.solver, training.c, training.seed),
+        format!("by         upbeat {}", training.tool_version),
+        format!("data       sha256 {}", training.data_sha256.as_deref().unwrap_or("-")),
+    ]
+}

@@ -1,0 +1,41 @@
+//! Numbers of a JSON file, exactly as written.
+//!
+//! `serde_json` parses fast and may be off in the last digit (its feature `float_roundtrip` is for the
+//! whole program, and slower). A model read back must score as it did, bit by bit, so its numbers go
+//! through the standard library, which rounds correctly.
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::rows::{finite, shorten};
+
+fn parse<E: Error>(raw: &RawValue) -> Result<f64, E> {
+    let text = raw.get();
+    finite(text).ok_or_else(|| E::custom(format!("`{}` is not a finite number", shorten(text))))
+}
+
+/// A number.
+pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    parse(<&RawValue>::deserialize(from)?)
+}
+
+/// A number or null.
+pub(super) fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    Option::<&RawValue>::deserialize(from)?.map(parse).transpose()
+}
+
+/// A list of numbers.
+pub(super) fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    Vec::<Number>::deserialize(from).map(|list| list.into_iter().map(|number| number.0).collect())
+}
+
+/// A number inside of something generic.
+#[derive(Clone, Copy)]
+pub(super) struct Number(pub f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        number(from).map(Self)
+    }
+}

@@ -1,0 +1,141 @@
+//! The rules of a model file's values.
+
+use crate::profile::Window;
+
+use super::calibration::Calibration;
+use super::machine::Machine;
+use super::model::{Features, Labels, ModelError, Parts, Training};
+use super::rows::{MAX_FEATURES, finite};
+use super::scaling::Scaling;
+use super::scorer::fold;
+
+/// Every rule of a model; what passes is never checked again.
+pub(super) fn check(parts: &Parts) -> Result<(), ModelError> {
+    if let Some(name) = &parts.name {
+        check_name(name).map_err(|problem| ModelError::field("name", problem))?;
+    }
+    check_features(&parts.features)?;
+    check_window(parts.window)?;
+    check_labels(&parts.labels)?;
+    let count = parts.features.count;
+    if let Some(scaling) = &parts.scaling {
+        check_numbers("scaling.mean", &scaling.mean, count)?;
+        check_numbers("scaling.scale", &scaling.scale, count)?;
+        if let Some(bad) = scaling.scale.iter().position(|&scale| scale <= 0.0) {
+            return Err(ModelError::field(format!("scaling.scale[{bad}]"), "must be above 0"));
+        }
+    }
+    check_machine(&parts.machine, count, parts.scaling.as_ref())?;
+    if let Some(Calibration { a, b }) = parts.calibration {
+        check_numbers("calibration.a", &[a], 1)?;
+        check_numbers("calibration.b", &[b], 1)?;
+    }
+    parts.training.as_ref().map_or(Ok(()), check_training)
+}
+
+/// The rule for names of models: 1 to 64 of `A-Z a-z 0-9 . _ : -`.
+///
+/// # Errors
+/// The rule, for a message.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    let fits = (1..=64).contains(&name.len()) && name.bytes().all(allowed);
+    fits.then_some(()).ok_or("must be 1 to 64 of A-Z a-z 0-9 . _ : -")
+}
+
+fn check_features(features: &Features) -> Result<(), ModelError> {
+    let Features { definition, names, count } = features;
+    if !(1..=MAX_FEATURES).contains(count) {
+        return Err(ModelError::field("features.count", format!("must be from 1 to {MAX_FEATURES}")));
+    }
+    let short = |text: &String| (1..=64).contains(&text.len());
+    if !definition.iter().all(short) {
+        return Err(ModelError::field("features.definition", "must have 1 to 64 characters"));
+    }
+    let Some(names) = names else { return Ok(()) };
+    if names.len() != *count {
+        let problem = format!("has {} names for {count} features", names.len());
+        return Err(ModelError::field("features.names", problem));
+    }
+    match names.iter().position(|name| !short(name)) {
+        Some(bad) => Err(ModelError::field(format!("features.names[{bad}]"), "must have 1 to 64 characters")),
+        None => Ok(()),
+    }
+}
+
+fn check_window(window: Window) -> Result<(), ModelError> {
+    if !(1..=65_536).contains(&window.plays) {
+        return Err(ModelError::field("window.plays", "must be from 1 to 65536"));
+    }
+    if !(1..=36_500).contains(&window.days) {
+        return Err(ModelError::field("window.days", "must be from 1 to 36500"));
+    }
+    Ok(())
+}
+
+fn check_labels(labels: &Labels) -> Result<(), ModelError> {
+    let number = |field: &str, text: &String| {
+        let value = finite(text).filter(|_| text.len() <= 32);
+        value.ok_or_else(|| ModelError::field(field, "must be a number of at most 32 characters, such as 1"))
+    };
+    let positive = number("labels.positive", &labels.positive)?;
+    let negative = number("labels.negative", &labels.negative)?;
+    if positive > negative {
+        return Ok(());
+    }
+    Err(ModelError::field(
+        "labels",
+        format!("positive ({positive}) must be greater than negative ({negative})"),
+    ))
+}
+
+fn check_machine(machine: &Machine, count: usize, scaling: Option<&Scaling>) -> Result<(), ModelError> {
+    check_numbers("bias", &[machine.bias()], 1)?;
+    match machine {
+        Machine::Linear { weights, bias } => {
+            check_numbers("weights", weights, count)?;
+            let (folded, bias) = fold(weights, *bias, scaling);
+            check_numbers("weights (divided by scaling.scale)", &folded, count)?;
+            check_numbers("bias (moved by scaling.mean)", &[bias], 1)
+        }
+        Machine::Kernel { kernel, vectors, coefficients, .. } => {
+            if let Some((field, wanted)) = kernel.fault() {
+                return Err(ModelError::field(format!("kernel.{field}"), format!("must be {wanted}")));
+            }
+            if vectors.is_empty() {
+                return Err(ModelError::field("support_vectors", "must not be empty"));
+            }
+            check_numbers("coefficients", coefficients, vectors.len())?;
+            for (i, vector) in vectors.rows().enumerate() {
+                check_numbers(&format!("support_vectors[{i}]"), vector, count)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check_training(training: &Training) -> Result<(), ModelError> {
+    let hex = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !training.data_sha256.iter().all(hex) {
+        return Err(ModelError::field("training.data_sha256", "must be 64 hex digits"));
+    }
+    if !(training.c.is_finite() && training.c > 0.0) {
+        return Err(ModelError::field("training.c", "must be a finite number above 0"));
+    }
+    if training.positives > training.rows {
+        return Err(ModelError::field("training.positives", "must not be more than training.rows"));
+    }
+    Ok(())
+}
+
+fn check_numbers(field: &str, numbers: &[f64], count: usize) -> Result<(), ModelError> {
+    if numbers.len() != count {
+        let problem = format!("has {} numbers where {count} are wanted", numbers.len());
+        return Err(ModelError::field(field, problem));
+    }
+    match numbers.iter().position(|number| !number.is_finite()) {
+        Some(_) if count == 1 => Err(ModelError::field(field, "must be a finite number")),
+        Some(bad) => Err(ModelError::field(format!("{field}[{bad}]"), "must be a finite number")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,311 @@
+//! libSVM text, one row at a time: `label index:value … # comment`.
+
+use std::io::BufRead;
+
+use super::model::Labels;
+
+/// The greatest feature index a file may use.
+pub const MAX_FEATURES: usize = 10_000;
+
+/// A line longer than this is refused before it is kept; 10,000 features fit five times over.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Labels are a few characters; a longer one is a file of another kind.
+const MAX_LABEL_BYTES: usize = 32;
+
+/// One row; what it borrows lives until the next row is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row<'a> {
+    /// Line number in the file, from 1.
+    pub line: u64,
+    /// The label as written.
+    pub label: &'a str,
+    /// The label's value; finite.
+    pub value: f64,
+    /// `(index, value)` in ascending order; indices from 1 to [`MAX_FEATURES`], values finite.
+    pub entries: &'a [(usize, f64)],
+}
+
+impl Row<'_> {
+    /// Writes the row into `dense`; indices that the row leaves out are zero.
+    ///
+    /// # Errors
+    /// An index greater than `dense.len()`.
+    pub fn fill(&self, dense: &mut [f64]) -> Result<(), RowError> {
+        dense.fill(0.0);
+        for &(index, value) in self.entries {
+            match dense.get_mut(index - 1) {
+                Some(slot) => *slot = value,
+                None => return Err(self.fault(Fault::BeyondModel { index, features: dense.len() })),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the row's label is the model's positive one.
+    ///
+    /// # Errors
+    /// A label that is neither of the two.
+    pub fn is_positive(&self, labels: &Labels) -> Result<bool, RowError> {
+        labels.is_positive(self.value).ok_or_else(|| {
+            let Labels { positive, negative } = labels.clone();
+            self.fault(Fault::UnknownLabel { label: self.label.to_owned(), positive, negative })
+        })
+    }
+
+    /// An error at this row.
+    pub(super) fn fault(&self, fault: Fault) -> RowError {
+        RowError::At { line: self.line, fault }
+    }
+}
+
+/// What can be wrong with a file of rows.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// A line does not hold a row.
+    #[error("line {line}: {fault}")]
+    At {
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong and how to mend it.
+        fault: Fault,
+    },
+    /// The file could not be read.
+    #[error("line {line}: cannot be read: {source}")]
+    Io {
+        /// Line number, from 1.
+        line: u64,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// What is wrong with a line, and how to mend it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // The messages say what each is.
+pub enum Fault {
+    #[error("not UTF-8 text; save the file as UTF-8 (libSVM files are plain ASCII)")]
+    NotText,
+    #[error("longer than {MAX_LINE_BYTES} bytes; this is not a libSVM file, or line ends are missing")]
+    LongLine,
+    #[error("`{0}` is not a label; a row starts with a number such as 1, 0 or -1")]
+    Label(String),
+    #[error("`{0}` is not index:value; write for example 5:0.81")]
+    Pair(String),
+    #[error("`{0}` is not a feature index; indices are whole numbers from 1 to {MAX_FEATURES}")]
+    Index(String),
+    #[error("index {index} comes after {previous}; write indices in ascending order")]
+    Descending { index: usize, previous: usize },
+    #[error("index {0} appears twice; give each feature once")]
+    Twice(usize),
+    #[error("index {0} is more than the {MAX_FEATURES} features a problem may have")]
+    TooManyFeatures(usize),
+    #[error("`{text}` at index {index} is not a finite number; leave a missing feature out, or write 0")]
+    Value { index: usize, text: String },
+    #[error(
+        "index {index} is beyond the model's {features} features; \
+         use rows made like those the model was trained on"
+    )]
+    BeyondModel { index: usize, features: usize },
+    #[error("label {label} is a third one beside {first} and {second}; a model tells two classes apart")]
+    ThirdLabel { label: String, first: String, second: String },
+    #[error("label {label} is neither the model's {positive} nor its {negative}")]
+    UnknownLabel { label: String, positive: String, negative: String },
+    #[error("the problem is greater than {0} values (rows × features); take a sample of the rows")]
+    TooBig(usize),
+}
+
+/// Reads rows from a stream, keeping one line in memory.
+#[derive(Debug)]
+pub struct RowReader<R> {
+    input: R,
+    line: u64,
+    bytes: Vec<u8>,
+    entries: Vec<(usize, f64)>,
+}
+
+impl<R: BufRead> RowReader<R> {
+    /// A reader at the first line of `input`.
+    pub fn new(input: R) -> Self {
+        Self { input, line: 0, bytes: Vec::new(), entries: Vec::new() }
+    }
+
+    /// The next row, or none at the end. Blank lines and lines of comment only are passed over.
+    ///
+    /// # Errors
+    /// The line's number, what is wrong with it and how to mend it.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+        let range = loop {
+            if !self.fill_line()? {
+                return Ok(None);
+            }
+            let at = |fault| RowError::At { line: self.line, fault };
+            let text = std::str::from_utf8(&self.bytes).map_err(|_| at(Fault::NotText))?;
+            let start = if self.line == 1 && text.starts_with('\u{feff}') { 3 } else { 0 };
+            let end = text.find('#').unwrap_or(text.len()).max(start);
+            if !text[start..end].trim_ascii().is_empty() {
+                break start..end;
+            }
+        };
+        let line = self.line;
+        let at = |fault| RowError::At { line, fault };
+        let text = std::str::from_utf8(&self.bytes[range]).map_err(|_| at(Fault::NotText))?;
+        let (label, value) = parse_line(text, &mut self.entries).map_err(at)?;
+        Ok(Some(Row { line, label, value, entries: &self.entries }))
+    }
+
+    /// Reads one line into `bytes`, never more than [`MAX_LINE_BYTES`]; false at the end of the input.
+    fn fill_line(&mut self) -> Result<bool, RowError> {
+        self.bytes.clear();
+        self.line += 1;
+        let line = self.line;
+        let mut limited = std::io::Read::take(&mut self.input, MAX_LINE_BYTES as u64 + 1);
+        let got =
+            limited.read_until(b'\n', &mut self.bytes).map_err(|source| RowError::Io { line, source })?;
+        if got > MAX_LINE_BYTES {
+            return Err(RowError::At { line, fault: Fault::LongLine });
+        }
+        Ok(got > 0)
+    }
+}
+
+/// Splits a line without its comment into label, label value and entries.
+fn parse_line<'a>(text: &'a str, entries: &mut Vec<(usize, f64)>) -> Result<(&'a str, f64), Fault> {
+    let mut tokens = text.split_ascii_whitespace();
+    let label = tokens.next().unwrap_or_default();
+    let value = finite(label)
+        .filter(|_| label.len() <= MAX_LABEL_BYTES)
+        .ok_or_else(|| Fault::Label(shorten(label)))?;
+    entries.clear();
+    let mut previous = 0;
+    for token in tokens {
+        let (index, value) = parse_pair(token)?;
+        match index.cmp(&previous) {
+            std::cmp::Ordering::Less => return Err(Fault::Descending { index, previous }),
+            std::cmp::Ordering::Equal => return Err(Fault::Twice(index)),
+            std::cmp::Ordering::Greater => previous = index,
+        }
+        entries.push((index, value));
+    }
+    Ok((label, value))
+}
+
+fn parse_pair(token: &str) -> Result<(usize, f64), Fault> {
+    let (index, value) = token.split_once(':').ok_or_else(|| Fault::Pair(shorten(token)))?;
+    let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+    let index: usize = index
+        .parse()
+        .ok()
+        .filter(|&number| digits && number > 0)
+        .ok_or_else(|| Fault::Index(shorten(index)))?;
+    if index > MAX_FEATURES {
+        return Err(Fault::TooManyFeatures(index));
+    }
+    let value = finite(value).ok_or_else(|| Fault::Value { index, text: shorten(value) })?;
+    Ok((index, value))
+}
+
+/// A finite decimal number; not `nan`, `inf`, or one that overflows to infinity.
+pub(super) fn finite(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// A message shows the start of what it complains about, not a megabyte of it.
+pub(super) fn shorten(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Kept = (String, Vec<(usize, f64)>);
+
+    fn read(bytes: &[u8]) -> Result<Vec<Kept>, RowError> {
+        let mut reader = RowReader::new(bytes);
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push((row.label.to_owned(), row.entries.to_vec()));
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn text_of_every_origin_reads_alike() {
+        let wanted = vec![("+1".to_owned(), vec![(1, 0.5), (3, -2e-3)]), ("0".to_owned(), vec![])];
+        for text in [
+            "+1 1:0.5 3:-2e-3\n0\n",
+            "+1 1:0.5 3:-2e-3\n0",
+            "+1 1:0.5 3:-2e-3\r\n0\r\n",
+            "\u{feff}+1 1:0.5 3:-2e-3\n0\n",
+            "+1\t1:0.5   3:-2e-3  # 48 is the id: 7:1\n\n# nothing\n  0 # 532\n",
+            "\u{feff}# made by hand\n+1 1:.5 3:-0.002\n0",
+        ] {
+            assert_eq!(read(text.as_bytes()).unwrap(), wanted, "{text:?}");
+        }
+        assert_eq!(read(b"").unwrap(), vec![]);
+    }
+
+    #[test]
+    fn every_fault_names_its_line_and_the_mending() {
+        let long = format!("1 1:1\n1 {}", "1:1 ".repeat(1 << 19));
+        for (bytes, message) in [
+            (&b"1 1:1\nyes 1:1"[..], "line 2: `yes` is not a label; a row starts with a number"),
+            (b"nan 1:1", "line 1: `nan` is not a label"),
+            (b"1:1 2:1", "line 1: `1:1` is not a label"),
+            (b"1 0:1", "line 1: `0` is not a feature index; indices are whole numbers from 1"),
+            (b"1 -1:1", "`-1` is not a feature index"),
+            (b"1 +1:1", "`+1` is not a feature index"),
+            (b"1 99999999999999999999999:1", "is not a feature index"),
+            (b"1 10001:1", "line 1: index 10001 is more than the 10000 features"),
+            (b"1 2:1 1:1", "line 1: index 1 comes after 2; write indices in ascending order"),
+            (b"1 2:1 2:1", "line 1: index 2 appears twice"),
+            (b"1 1:nan", "line 1: `nan` at index 1 is not a finite number"),
+            (b"1 1:inf", "`inf` at index 1"),
+            (b"1 1:1e999", "`1e999` at index 1"),
+            (b"1 1:", "`` at index 1"),
+            (b"1 1 2", "line 1: `1` is not index:value"),
+            (b"0.29,0.21", "is not a label"),
+            (b"\xff\xfe1\0", "line 1: not UTF-8 text"),
+            (long.as_bytes(), "line 2: longer than"),
+        ] {
+            let told = read(bytes).unwrap_err().to_string();
+            assert!(told.contains(message), "{message:?} not in {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_wider_than_the_model_is_refused() {
+        let mut reader = RowReader::new(&b"1 3:0.5\n1 7:1"[..]);
+        let mut dense = [9.0; 6];
+        reader.next_row().unwrap().unwrap().fill(&mut dense).unwrap();
+        assert_eq!(dense, [0.0, 0.0, 0.5, 0.0, 0.0, 0.0]);
+        let told = reader.next_row().unwrap().unwrap().fill(&mut dense).unwrap_err().to_string();
+        assert!(told.starts_with("line 2: index 7 is beyond the model's 6 features"), "{told}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn near_misses_never_panic(text in "[-+0-9:.# einaf\r\n\u{feff}]{0,80}") {
+            let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn values_come_back_exactly(values in proptest::collection::vec(-1e300f64..1e300, 1..20)) {
+            let text = values.iter().enumerate().fold("1".to_owned(), |text, (i, v)| format!("{text} {}:{v:e}", i + 1));
+            let rows = read(text.as_bytes()).unwrap();
+            let back: Vec<f64> = rows[0].1.iter().map(|entry| entry.1).collect();
+            proptest::prop_assert_eq!(back, values);
+        }
+    }
+}
