@@ -4,6 +4,10 @@ mod listeners;
 mod support;
 mod wire;
 
+mod cloudevents;
+mod compression;
 mod decisions;
+mod events;
+mod formats;
 mod real_history;
 mod requests;
