@@ -9,5 +9,7 @@ mod compression;
 mod decisions;
 mod events;
 mod formats;
+mod limits;
+mod problems;
 mod real_history;
 mod requests;
