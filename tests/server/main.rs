@@ -4,12 +4,17 @@ mod listeners;
 mod support;
 mod wire;
 
+mod bad_input;
 mod cloudevents;
 mod compression;
+mod configuration;
 mod decisions;
 mod events;
 mod formats;
+mod lifecycle;
 mod limits;
+mod logs;
+mod metrics;
 mod problems;
 mod real_history;
 mod requests;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -46,8 +47,14 @@ pub struct Server {
     pub data: String,
     /// `host:port` of the control plane.
     pub admin: String,
-    stderr: Arc<Mutex<String>>,
+    stderr: Said,
     agent: ureq::Agent,
+}
+
+/// What a process writes, read on a thread of its own so that it never waits for us.
+struct Said {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -80,7 +87,7 @@ impl Server {
             }
             Err(_) => {
                 let _ = child.kill();
-                panic!("the server did not start: {}", stderr.lock().expect("stderr"));
+                panic!("the server did not start: {}", stderr.text.lock().expect("stderr"));
             }
         };
         let (data, admin) = (address("data"), address("admin"));
@@ -171,7 +178,15 @@ impl Server {
 
     /// What it has written to stderr so far.
     pub fn said(&self) -> String {
-        self.stderr.lock().expect("stderr").clone()
+        self.stderr.text.lock().expect("stderr").clone()
+    }
+
+    /// All that it wrote to stderr, once it has ended.
+    pub fn all_said(&mut self) -> String {
+        if let Some(reader) = self.stderr.reader.take() {
+            reader.join().expect("stderr");
+        }
+        self.said()
     }
 }
 
@@ -263,17 +278,16 @@ impl Answer {
     }
 }
 
-/// Reads all of a stream on a thread of its own, so that the writer never waits.
-fn collect(mut stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let collected = Arc::new(Mutex::new(String::new()));
-    let sink = Arc::clone(&collected);
-    std::thread::spawn(move || {
+fn collect(mut stream: impl Read + Send + 'static) -> Said {
+    let text = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&text);
+    let reader = std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             sink.lock().expect("stderr").push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
     });
-    collected
+    Said { text, reader: Some(reader) }
 }
 
 fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
