@@ -171,3 +171,6 @@ fn apply(engine: &Engine, row: Row, wall_ms: i64) -> Result<Applied, Refusal> {
         Row::Track(id, track) => engine.put_track(id, track).map_err(Refusal::catalogue_full),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,5 +16,6 @@ mod limits;
 mod logs;
 mod metrics;
 mod problems;
+mod profiles;
 mod real_history;
 mod requests;
