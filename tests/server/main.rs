@@ -13,6 +13,7 @@ mod events;
 mod formats;
 mod lifecycle;
 mod limits;
+mod live_and_batch;
 mod logs;
 mod metrics;
 mod problems;
