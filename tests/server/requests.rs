@@ -62,6 +62,7 @@ fn a_dry_run_does_not_use_up_a_request_id() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     assert_eq!(server.get("/should-show-ad/48?request_id=r&dry_run=true").ok()["show"], true);
+    assert_eq!(server.held("48")["impressions"], json!([]));
     assert_eq!(server.get("/should-show-ad/48?request_id=r").ok()["show"], true);
     assert_eq!(server.get("/should-show-ad/48?request_id=r").ok()["show"], true);
     assert_eq!(server.get("/should-show-ad/48").ok()["show"], false);
