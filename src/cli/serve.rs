@@ -79,14 +79,12 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
-    let model = read_model(&config.model).and_then(|model| {
-        Ok(model
-            .map(|model| model.check_serving(config.window))
-            .transpose()
-            .with_context(|| named(&config.model))?)
+    let checked = read_model(&config.model).and_then(|model| match model {
+        Some(model) => model.check_serving(config.window).with_context(|| named(&config.model)),
+        None => Ok(()),
     });
-    match model {
-        Ok(_) => {
+    match checked {
+        Ok(()) => {
             println!("configuration and model are good");
             ExitCode::SUCCESS
         }
