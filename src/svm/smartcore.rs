@@ -20,7 +20,7 @@ use super::train::{Settings, TrainError};
 /// Name and version of the solver, for model files.
 pub const NAME: &str = "smartcore 0.7";
 
-/// Passes over the rows; see docs/decisions for the figures that chose it.
+/// Passes over the rows; docs/decisions/training-with-smartcore.md has the figures that chose it.
 const EPOCHS: usize = 3;
 
 /// The KKT tolerance at which training stops, libSVM's default too.
