@@ -11,6 +11,9 @@ use crate::svm::Model;
 /// A reader of model files stops here; [`Model::read`] refuses what is longer.
 const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;
 
+/// Bytes gathered before a file is written to.
+const WRITE_BUFFER: usize = 256 << 10;
+
 /// Whether a path is `-`: standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
@@ -61,7 +64,7 @@ pub(crate) fn write_to(
         return output.flush().with_context(at);
     }
     let aside = Aside::beside(path);
-    let mut output = BufWriter::new(File::create(&aside.path).with_context(at)?);
+    let mut output = BufWriter::with_capacity(WRITE_BUFFER, File::create(&aside.path).with_context(at)?);
     write(&mut output)?;
     output.flush().with_context(at)?;
     output.get_ref().sync_all().with_context(at)?;
