@@ -14,9 +14,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::app::App;
 use super::metrics::ListenerLabels;
 
-/// Headers of one request at most.
-const MAX_HEADERS: usize = 100;
-
 /// After accept has failed (no file descriptors, say), it is tried again so much later.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -61,9 +58,10 @@ pub(super) async fn accept(
 fn http(app: &App) -> http1::Builder {
     let limits = &app.config.limits;
     let mut http = http1::Builder::new();
+    // At most 100 headers is hyper's own default; asking for it by name would move the table of headers to the heap,
+    // at each request.
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout.get())
-        .max_headers(MAX_HEADERS)
         .max_header_size(limits.header_bytes)
         .pipeline_flush(true)
         .half_close(true);
