@@ -68,6 +68,15 @@ pub(crate) fn write_to(
     aside.rename(path).with_context(at)
 }
 
+/// Whether `path` can be written as far as its directory tells; asked before long work, not after it.
+pub(crate) fn check_place(path: &Path) -> anyhow::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        anyhow::bail!("{}: cannot be written: there is no directory {}", path.display(), directory.display());
+    }
+    Ok(())
+}
+
 /// A file that is gone unless it was renamed.
 struct Aside {
     path: PathBuf,

@@ -127,3 +127,16 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_names_every_problem() {
+        for kind in Kind::ALL {
+            let uri = format!("/problems/{}", kind.slug());
+            assert!(crate::http::OPENAPI_YAML.contains(&uri), "openapi.yaml lacks {uri}");
+        }
+    }
+}

@@ -110,7 +110,7 @@ fn quoted_record(line: &[u8]) -> ByteRecord {
 
 fn find_columns(names: &[&str], header: &ByteRecord) -> Result<Vec<usize>, Malformed> {
     let position = |name: &&str| header.iter().position(|field| field.trim_ascii() == name.as_bytes());
-    names.iter().map(|name| position(name)).collect::<Option<Vec<_>>>().ok_or_else(|| {
+    names.iter().map(position).collect::<Option<Vec<_>>>().ok_or_else(|| {
         Malformed(format!(
             "line 1: the header must name the columns {}; send the file with its header",
             names.join(", ")

@@ -157,19 +157,19 @@ impl Profile {
     pub fn check(&self, event: &Event) -> Result<(), Misfit> {
         match &event.kind {
             EventKind::Impression(ImpressionOf::Decision(decision)) => {
-                if self.impression_of(*decision).is_none() {
-                    return Err(Misfit::UnknownDecision(*decision));
-                }
+                self.impression_of(*decision).map(|_| ()).ok_or(Misfit::UnknownDecision(*decision))
             }
             EventKind::Membership(level) => {
                 let known = self.memberships.get(event.time, &event.id);
-                if let Some(change) = known.filter(|change| change.level != *level) {
-                    return Err(Misfit::MembershipConflict { level: change.level, time: change.time });
+                match known.filter(|change| change.level != *level) {
+                    Some(change) => {
+                        Err(Misfit::MembershipConflict { level: change.level, time: change.time })
+                    }
+                    None => Ok(()),
                 }
             }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Applies an event that [`Profile::check`] has passed; keeps at most `max_plays` plays.
