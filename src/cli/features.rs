@@ -1,8 +1,7 @@
 //! `upbeat features`: from play and click files to feature vectors.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::Metadata;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -140,10 +139,11 @@ fn read_rows(
     parse: fn(&ByteRecord, &Zone) -> Result<Event, String>,
     mut take: impl FnMut(Event),
 ) -> anyhow::Result<u64> {
-    let input = files::open(path)?;
-    let length = path.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
-    let mut progress = Progress::bytes(length);
-    let mut reader = rows::reader(input);
+    let mut bytes = Vec::new();
+    files::open(path)?.read_to_end(&mut bytes).with_context(|| files::shown(path))?;
+    let mut progress = Progress::bytes(Some(bytes.len() as u64));
+    let mut reader = rows::reader(&bytes[..]);
+    let mut lines = rows::LineCount::new(&bytes);
     let mut record = ByteRecord::new();
     let zone = Zone::utc();
     let (mut bad, mut told) = (0, 0);
@@ -152,8 +152,7 @@ fn read_rows(
             Ok(event) => take(event),
             Err(reason) => {
                 bad += 1;
-                let line = record.position().map_or(0, csv::Position::line);
-                progress.note(&format!("{}:{line}: {reason}", files::shown(path)));
+                progress.note(&format!("{}:{}: {reason}", files::shown(path), lines.of(&record)));
             }
         }
         let byte = reader.position().byte();

@@ -1,6 +1,6 @@
 //! From sockets to requests: accepting, bounding, and hyper's HTTP/1.1 round the router.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,15 +13,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::app::App;
 use super::metrics::ListenerLabels;
+use super::problem::PROBLEM_JSON;
 
 /// After accept has failed (no file descriptors, say), it is tried again so much later.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Said to a connection over the limit, before it is closed.
-const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\ncontent-length: 186\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
-    {\"type\":\"/problems/overloaded\",\"title\":\"The server is busy\",\"status\":503,\
-    \"detail\":\"as many connections as limits.connections allows are open; keep connections alive and share them\"}";
+static TOO_MANY_CONNECTIONS: LazyLock<String> = LazyLock::new(|| {
+    let body = "{\"type\":\"/problems/overloaded\",\"title\":\"The server is busy\",\"status\":503,\"detail\":\
+                \"as many connections as limits.connections allows are open; keep connections alive and share them\"}";
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n\
+         retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+});
 
 /// Accepts connections until `stop` closes.
 pub(super) async fn accept(
@@ -63,15 +69,16 @@ fn http(app: &App) -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout.get())
         .max_header_size(limits.header_bytes)
-        .pipeline_flush(true)
-        .half_close(true);
+        .half_close(true)
+        // One write an answer. Not pipeline_flush: with it hyper keeps its 431 and 400 to itself.
+        .writev(false);
     http
 }
 
 fn refuse(app: &App, name: &'static str, stream: &TcpStream) {
     app.metrics.connections_refused.get_or_create(&ListenerLabels { listener: name }).inc();
     // A fresh socket has room for this; if not, closing says enough.
-    let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+    let _ = stream.try_write(TOO_MANY_CONNECTIONS.as_bytes());
 }
 
 fn serve(

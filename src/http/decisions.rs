@@ -146,10 +146,20 @@ pub(super) async fn batch(
 }
 
 fn customers(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {
+    let not_of_the_form = |kind, reason: &dyn fmt::Display| {
+        Problem::new(
+            kind,
+            format!("the body is not of the form {{\"customers\":[\"48\",\"532\"]}}: {reason}"),
+        )
+    };
     let batch: Batch = serde_json::from_slice(body).map_err(|error| {
         let kind = if error.is_data() { Kind::InvalidBody } else { Kind::MalformedBody };
-        Problem::new(kind, format!("the body is not of the form {{\"customers\":[\"48\",\"532\"]}}: {error}"))
+        not_of_the_form(kind, &error)
     })?;
+    // Left to itself, serde would also take an array of the fields' values.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(not_of_the_form(Kind::InvalidBody, &"a list where an object is expected"));
+    }
     if batch.customers.len() > limit {
         let detail =
             format!("{} customers; at most {limit} are allowed in one request", batch.customers.len());

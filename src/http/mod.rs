@@ -10,6 +10,7 @@ mod decisions;
 mod events;
 mod extract;
 mod health;
+mod linger;
 mod metrics;
 mod observe;
 mod problem;

@@ -24,7 +24,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("other", MatchedPath::as_str);
 
-    let mut response = next.run(request).await;
+    let mut response = next.run(super::linger::keep_reading(request)).await;
 
     let elapsed = started.elapsed();
     let status = response.status().as_u16();

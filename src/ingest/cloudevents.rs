@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::json::{Fields, elements, utf8};
+use super::json::{Fields, elements, object, utf8};
 use super::{Context, Malformed, Row, Rows};
 use crate::event::Id;
 
@@ -43,7 +43,7 @@ fn event(text: &str, context: &Context) -> Result<Row, String> {
             context.max_event_bytes
         ));
     }
-    let envelope: Envelope = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let envelope: Envelope = object(text)?;
     if envelope.specversion != "1.0" {
         return Err("specversion is not 1.0".to_owned());
     }
@@ -59,7 +59,7 @@ fn event(text: &str, context: &Context) -> Result<Row, String> {
         return Err("datacontenttype is not application/json".to_owned());
     }
     let data = envelope.data.ok_or("data is missing; send the event as a JSON object in data")?;
-    let mut fields: Fields = serde_json::from_str(data.get()).map_err(|error| format!("data: {error}"))?;
+    let mut fields: Fields = object(data.get()).map_err(|error| format!("data: {error}"))?;
     if fields.kind.is_none() {
         let last = envelope.kind.rsplit('.').next().unwrap_or_default();
         fields.kind = Some(Cow::Owned(last.to_owned()));

@@ -43,6 +43,32 @@ pub fn reader<R: std::io::Read>(bytes: R) -> ::csv::Reader<R> {
     ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 16).from_reader(bytes)
 }
 
+/// Tells on which line a row begins. The reader's own count is behind after blank lines and after CRLF.
+pub struct LineCount<'a> {
+    bytes: &'a [u8],
+    counted_to: usize,
+    line: u64,
+}
+
+impl<'a> LineCount<'a> {
+    /// A count over all that the reader reads.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, counted_to: 0, line: 1 }
+    }
+
+    /// The line of a record, counted from 1; records are asked about in their order.
+    pub fn of(&mut self, record: &ByteRecord) -> u64 {
+        let told = record.position().map_or(0, |position| position.byte() as usize);
+        let rest = &self.bytes[told.clamp(self.counted_to, self.bytes.len())..];
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let start = self.bytes.len() - rest.len() + blank;
+        self.line += memchr::memchr_iter(b'\n', &self.bytes[self.counted_to..start]).count() as u64;
+        self.counted_to = start;
+        self.line
+    }
+}
+
 /// The rows of a CSV body.
 pub(super) fn rows<'a>(kind: Kind, body: &'a [u8], context: &'a Context) -> Result<Rows<'a>, Malformed> {
     if kind == Kind::Tracks {
@@ -57,11 +83,12 @@ pub(super) fn rows<'a>(kind: Kind, body: &'a [u8], context: &'a Context) -> Resu
             find_columns(names, &record)?
         }
     };
+    let mut lines = LineCount::new(body);
     let rows = std::iter::from_fn(move || match reader.read_byte_record(&mut record) {
         Ok(false) => None,
         Ok(true) => {
-            let line = record.position().map_or(0, ::csv::Position::line);
-            Some(row(kind, &record, &columns, context).map_err(|detail| format!("line {line}: {detail}")))
+            let read = row(kind, &record, &columns, context);
+            Some(read.map_err(|detail| format!("line {}: {detail}", lines.of(&record))))
         }
         Err(error) => Some(Err(error.to_string())),
     });

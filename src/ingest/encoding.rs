@@ -50,9 +50,14 @@ pub fn decode(encoding: Encoding, body: &[u8], limit: usize) -> Result<Cow<'_, [
         Encoding::Zstd => {
             let mut rest = body;
             while !rest.is_empty() {
-                let frame = ruzstd::decoding::StreamingDecoder::new(&mut rest)
+                let mut frame = ruzstd::decoding::StreamingDecoder::new(&mut rest)
                     .map_err(|error| DecodeError::Broken(error.to_string()))?;
-                read_bounded(frame, &mut decoded, limit)?;
+                read_bounded(&mut frame, &mut decoded, limit)?;
+                // The decoder computes the sum but leaves it to us to compare it with the frame's, if that has one.
+                let told = frame.decoder.get_checksum_from_data();
+                if told.is_some() && told != frame.decoder.get_calculated_checksum() {
+                    return Err(DecodeError::Broken("the checksum does not fit".to_owned()));
+                }
             }
         }
     }

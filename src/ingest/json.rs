@@ -141,8 +141,16 @@ pub(super) fn event(text: &str, context: &Context) -> Result<Row, String> {
             context.max_event_bytes
         ));
     }
-    let fields: Fields = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let fields: Fields = object(text)?;
     fields.event(context).map(Row::Event)
+}
+
+/// Reads a JSON object. Left to itself, serde would also take an array of the fields' values.
+pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    if text.trim_ascii_start().starts_with('[') {
+        return Err("a list where an object is expected".to_owned());
+    }
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Malformed> {

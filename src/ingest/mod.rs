@@ -1,15 +1,16 @@
 //! From bytes to events: JSON, NDJSON, CSV and CloudEvents, each row on its own, and into the engine.
 
+mod atomic;
 pub mod cloudevents;
 pub mod csv;
 pub mod encoding;
 pub mod json;
 
-use std::collections::HashSet;
-
 use crate::engine::{Engine, Outcome, Rejection, Track};
 use crate::event::{Event, Id, Time, Zone};
 use crate::profile::Applied;
+
+pub use atomic::apply_all;
 
 /// What one row says.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +111,13 @@ struct Refusal {
     out_of_room: bool,
 }
 
+impl Refusal {
+    fn catalogue_full(limit: usize) -> Self {
+        let detail = format!("the catalogue holds its limit of {limit} tracks; raise limits.tracks");
+        Self { detail, out_of_room: true }
+    }
+}
+
 impl From<String> for Refusal {
     fn from(detail: String) -> Self {
         Self { detail, out_of_room: false }
@@ -157,51 +165,12 @@ pub fn apply_each(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Report {
     report
 }
 
-/// Applies all rows or none.
-///
-/// # Errors
-/// Some rows would be refused: which ones; nothing was applied.
-pub fn apply_all(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Result<Report, Report> {
-    let mut report = Report::default();
-    let mut good = Vec::new();
-    let mut new_customers = HashSet::new();
-    let room = engine.settings().max_customers.saturating_sub(engine.customer_count());
-    for (index, row) in rows.rows.enumerate() {
-        let checked = row.map_err(Refusal::from).and_then(|row| {
-            if let Row::Event(event) = &row {
-                engine.check(event, wall_ms)?;
-                if !engine.knows(&event.customer) {
-                    new_customers.insert(event.customer.clone());
-                }
-                if new_customers.len() > room {
-                    return Err(Rejection::StoreFull(engine.settings().max_customers).into());
-                }
-            }
-            Ok(row)
-        });
-        match checked {
-            Ok(row) => good.push(row),
-            Err(refusal) => report.count(index, Err(refusal)),
-        }
-    }
-    if !report.rejected.is_empty() {
-        for _ in 0..report.rejected.len() + report.rejected_omitted {
-            engine.counters().count_event("unreadable", Outcome::Rejected);
-        }
-        return Err(report);
-    }
-    for (index, row) in good.into_iter().enumerate() {
-        report.count(index, apply(engine, row, wall_ms));
-    }
-    Ok(report)
-}
-
 fn apply(engine: &Engine, row: Row, wall_ms: i64) -> Result<Applied, Refusal> {
     match row {
         Row::Event(event) => Ok(engine.apply(event, wall_ms)?),
-        Row::Track(id, track) => engine.put_track(id, track).map_err(|limit| Refusal {
-            detail: format!("the catalogue holds its limit of {limit} tracks; raise limits.tracks"),
-            out_of_room: true,
-        }),
+        Row::Track(id, track) => engine.put_track(id, track).map_err(Refusal::catalogue_full),
     }
 }
+
+#[cfg(test)]
+mod tests;

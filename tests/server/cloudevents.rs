@@ -1,0 +1,115 @@
+//! CloudEvents, one or a batch: what the event leaves out, the envelope says.
+
+use serde_json::{Value, json};
+
+use super::support::{CLOUD_EVENT, CLOUD_EVENTS, JSON, Server};
+
+/// An envelope round `data`, with everything an event needs.
+fn envelope(data: Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": "e-1", "source": "/player", "type": "com.example.play",
+        "subject": "48", "time": "2014-10-23T03:26:20", "traceparent": "00-ab-cd-01", "data": data,
+    })
+}
+
+fn held_play(event_id: Value) -> Value {
+    json!([{"event_id": event_id, "track_id": 453, "time": "2014-10-23T03:26:20", "mobile": true}])
+}
+
+#[test]
+fn the_envelope_fills_in_what_the_data_leaves_out() {
+    let server = Server::by_event_clock();
+    let event = envelope(json!({"track_id": 453, "mobile": true})).to_string();
+    assert_eq!(server.load("/events", CLOUD_EVENT, &event), (1, 0));
+    assert_eq!(server.load("/events", CLOUD_EVENT, &event), (0, 1));
+    assert_eq!(server.held("48")["plays"], held_play(json!("e-1")));
+    // Told again as plain JSON, it is the same event.
+    let plain = json!({"type": "play", "event_id": "e-1", "customer_id": 48, "track_id": 453,
+        "time": "2014-10-23T03:26:20", "mobile": true});
+    assert_eq!(server.load("/events", JSON, plain.to_string()), (0, 1));
+}
+
+#[test]
+fn the_data_goes_before_the_envelope() {
+    let server = Server::by_event_clock();
+    let data = json!({"type": "play", "event_id": 7, "customer_id": "532", "track_id": 453, "mobile": true,
+        "time": "2014-10-23T03:26:20"});
+    let mut event = envelope(data);
+    event["type"] = json!("com.example.something");
+    event["time"] = json!("2001-01-01T00:00:00Z");
+    server.load("/events", CLOUD_EVENT, event.to_string());
+    assert_eq!(server.held("532")["plays"], held_play(json!(7)));
+    server.admin_get("/customers/48").problem(404, "customer-not-found");
+}
+
+#[test]
+fn a_batch_counts_row_by_row() {
+    let server = Server::by_event_clock();
+    let good = envelope(json!({"track_id": 453, "mobile": true}));
+    let bad = envelope(json!({"track_id": 453}));
+    let report = server.post("/events", CLOUD_EVENTS, json!([good, bad, good, 7]).to_string()).ok();
+    assert_eq!((&report["accepted"], &report["duplicates"]), (&json!(1), &json!(1)));
+    assert_eq!((&report["rejected"][0]["index"], &report["rejected"][1]["index"]), (&json!(1), &json!(3)));
+    assert_eq!(server.load("/events", CLOUD_EVENTS, "[]"), (0, 0));
+    let answer = server.post("/events?atomic=true", CLOUD_EVENTS, json!([good, bad]).to_string());
+    answer.problem(422, "atomic-rejected");
+}
+
+#[test]
+fn an_envelope_that_is_not_one_says_why() {
+    let server = Server::start();
+    let changed = |key: &str, value: Value| {
+        let mut event = envelope(json!({"track_id": 453, "mobile": true}));
+        event[key] = value;
+        event
+    };
+    let without = |key: &str| {
+        let mut event = envelope(json!({"track_id": 453, "mobile": true}));
+        event.as_object_mut().expect("an object").remove(key);
+        event
+    };
+    for (event, said) in [
+        (changed("specversion", json!("0.3")), "specversion"),
+        (without("specversion"), "specversion"),
+        (without("id"), "id"),
+        (changed("id", json!("")), "id"),
+        (changed("id", json!("a b")), "id"),
+        (without("source"), "source"),
+        (without("type"), "type"),
+        (changed("type", json!("com.example.pause")), "pause"),
+        (without("time"), "time"),
+        (changed("time", json!("2014-02-29T00:00:00Z")), "day 29"),
+        (without("subject"), "customer_id"),
+        (changed("subject", json!("4 8")), "subject"),
+        (without("data"), "data"),
+        (changed("data", json!("text")), "data"),
+        (changed("data", json!([1, 2])), "data"),
+        (changed("data", json!({"track_id": 453, "mobile": true, "volume": 11})), "volume"),
+        (changed("data_base64", json!("AAAA")), "data_base64"),
+        (changed("datacontenttype", json!("text/xml")), "datacontenttype"),
+    ] {
+        let answer = server.post("/events", CLOUD_EVENT, event.to_string());
+        let detail = answer.problem(422, "invalid-event");
+        assert!(detail.contains(said), "{event}: {detail}");
+    }
+    assert_eq!(server.profiles(), 0);
+}
+
+#[test]
+fn one_goes_as_one_and_many_as_many() {
+    let server = Server::start();
+    let event = envelope(json!({"track_id": 453, "mobile": true}));
+    let list = json!([event]).to_string();
+    assert!(server.post("/events", CLOUD_EVENT, list).problem(400, "malformed-body").contains("batch"));
+    server.post("/events", CLOUD_EVENTS, event.to_string()).problem(400, "malformed-body");
+    server.post("/events", CLOUD_EVENT, "").problem(400, "malformed-body");
+    server.post("/events", CLOUD_EVENT, "7").problem(400, "malformed-body");
+}
+
+#[test]
+fn media_type_parameters_do_not_matter() {
+    let server = Server::by_event_clock();
+    let event = envelope(json!({"track_id": 453, "mobile": true}));
+    let content_type = "Application/CloudEvents+JSON; charset=UTF-8";
+    assert_eq!(server.load("/events", content_type, event.to_string()), (1, 0));
+}

@@ -1,0 +1,102 @@
+//! Compressed bodies: what they hold counts; broken ones and bombs are refused whole.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+use super::listeners::likely;
+use super::support::{Answer, CLOUD_EVENT, JSON, NDJSON, Server};
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+type Compress = fn(&[u8]) -> Vec<u8>;
+
+const BOTH: [(&str, Compress); 2] = [("gzip", gzip), ("zstd", zstd)];
+
+fn post(server: &Server, path: &str, content_type: &str, encoding: &str, body: &[u8]) -> Answer {
+    let headers = [("content-type", content_type), ("content-encoding", encoding)];
+    server.ask("POST", &server.data, path, &headers, body)
+}
+
+#[test]
+fn a_compressed_body_counts_as_what_it_holds() {
+    let plays = likely("48");
+    for (encoding, compress) in BOTH {
+        for encoding in [encoding, &encoding.to_uppercase()] {
+            let server = Server::start();
+            let report = post(&server, "/events", NDJSON, encoding, &compress(plays.as_bytes())).ok();
+            assert_eq!(report["accepted"], 24, "{encoding}");
+            assert_eq!(server.reason("48"), "likely_to_click");
+        }
+    }
+    let server = Server::start();
+    assert_eq!(post(&server, "/events", NDJSON, "identity", plays.as_bytes()).ok()["accepted"], 24);
+}
+
+#[test]
+fn several_members_are_one_body() {
+    let (first, second) = (likely("48"), likely("49"));
+    for (encoding, compress) in BOTH {
+        let server = Server::start();
+        let body = [compress(first.as_bytes()), compress(second.as_bytes())].concat();
+        assert_eq!(post(&server, "/events", NDJSON, encoding, &body).ok()["accepted"], 48, "{encoding}");
+    }
+}
+
+#[test]
+fn a_broken_body_is_refused_whole() {
+    let server = Server::start();
+    let plays = likely("48");
+    for (encoding, compress) in BOTH {
+        let whole = compress(plays.as_bytes());
+        let cuts = (0..whole.len()).step_by(whole.len() / 40).chain(whole.len() - 9..whole.len());
+        for length in cuts.filter(|length| *length > 0) {
+            let answer = post(&server, "/events", NDJSON, encoding, &whole[..length]);
+            answer.problem(400, "malformed-body");
+        }
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x55;
+        post(&server, "/events", NDJSON, encoding, &flipped).problem(400, "malformed-body");
+        post(&server, "/events", NDJSON, encoding, plays.as_bytes()).problem(400, "malformed-body");
+        let trailing = [&whole[..], b"and more"].concat();
+        post(&server, "/events", NDJSON, encoding, &trailing).problem(400, "malformed-body");
+    }
+    assert_eq!(server.profiles(), 0, "nothing of a broken body was applied");
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_goes_off() {
+    let server = Server::start();
+    for (encoding, compress) in BOTH {
+        let bomb = compress(&vec![0; 10 << 20]);
+        assert!(bomb.len() < 100_000, "{} bytes", bomb.len());
+        let detail = post(&server, "/events", NDJSON, encoding, &bomb).problem(413, "body-too-large");
+        assert!(detail.contains("8388608"), "{detail}");
+        // One event has its own, smaller limit.
+        let spaces = compress(&vec![b' '; 100 << 10]);
+        post(&server, "/events", CLOUD_EVENT, encoding, &spaces).problem(413, "body-too-large");
+    }
+    assert_eq!(server.get("/readyz").status, 200);
+}
+
+#[test]
+fn other_encodings_are_refused_and_ours_are_named() {
+    let server = Server::start();
+    for encoding in ["br", "deflate", "gzip, gzip", "nonsense"] {
+        let answer = post(&server, "/events", NDJSON, encoding, b"");
+        answer.problem(415, "unsupported-encoding");
+        assert_eq!(answer.header("accept-encoding"), "gzip, zstd, identity");
+    }
+    let answer = post(&server, "/decisions", JSON, "gzip", &gzip(b"{\"customers\":[]}"));
+    answer.problem(415, "unsupported-encoding");
+}

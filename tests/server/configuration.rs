@@ -1,0 +1,129 @@
+//! Configuration: where a setting comes from, and how a bad one is told.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use super::support::{Server, upbeat};
+
+/// A configuration file that is removed when dropped.
+struct File(tempfile::TempDir);
+
+impl File {
+    fn holding(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("upbeat.toml"), text).expect("a file");
+        Self(directory)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("upbeat.toml")
+    }
+
+    fn text(&self) -> String {
+        self.path().display().to_string()
+    }
+}
+
+fn check(flags: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = upbeat();
+    command.args(["serve", "--check-config"]).args(flags).envs(environment.iter().copied());
+    command.output().expect("it runs")
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, said: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    for said in said {
+        assert!(stderr.contains(said), "{said} in {stderr}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_good_configuration_is_called_good() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/upbeat.toml");
+    for (flags, environment) in [
+        (&[][..], &[][..]),
+        (&["--config", shipped], &[]),
+        (&[], &[("UPBEAT_CONFIG", shipped)]),
+        (&["--config", shipped, "--model", "none"], &[("UPBEAT_WINDOW_DAYS", "7")]),
+    ] {
+        let output = check(flags, environment);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("good"));
+    }
+}
+
+#[test]
+fn a_bad_file_is_told_with_its_name_and_key() {
+    for (text, said) in [
+        ("windw = 3", "windw"),
+        ("[limits]\nconnection = 3", "connection"),
+        ("[limits]\nconnections = 0", "limits.connections is 0"),
+        ("[window]\nplays = \"many\"", "plays"),
+        ("[campaign.cap]\nhours = 0", "campaign.cap.hours"),
+        ("not toml", "line 1"),
+        ("clock = \"sun\"", "sun"),
+    ] {
+        let file = File::holding(text);
+        assert_refused(&check(&["--config", &file.text()], &[]), &[said, &file.text()]);
+        assert_refused(&check(&[], &[("UPBEAT_CONFIG", &file.text())]), &[said, &file.text()]);
+    }
+    assert_refused(&check(&["--config", "/no/such/file.toml"], &[]), &["/no/such/file.toml"]);
+}
+
+#[test]
+fn a_bad_variable_is_told_by_its_name() {
+    for (name, value) in [
+        ("UPBEAT_WINDOWS", "3"),
+        ("UPBEAT_WINDOW_PLAYS", "many"),
+        ("UPBEAT_LISTEN", "everywhere"),
+        ("UPBEAT_CAMPAIGN_AUDIENCE", "platinum"),
+        ("UPBEAT_SHUTDOWN_DRAIN", "-1s"),
+    ] {
+        assert_refused(&check(&[], &[(name, value)]), &[name]);
+        // The server refuses it too, and does not start without the setting.
+        let serve = upbeat().arg("serve").env(name, value).output().expect("it runs");
+        assert_refused(&serve, &[name]);
+    }
+}
+
+#[test]
+fn a_model_for_another_window_is_refused_with_both_windows() {
+    let output = check(&[], &[("UPBEAT_WINDOW_PLAYS", "100")]);
+    assert_refused(&output, &["100", "256"]);
+    let serve = upbeat()
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .env("UPBEAT_WINDOW_DAYS", "7")
+        .output()
+        .expect("it runs");
+    assert!(!serve.status.success(), "it must not serve");
+    assert!(String::from_utf8_lossy(&serve.stderr).contains("28"));
+}
+
+#[test]
+fn a_model_that_is_none_is_refused_by_name() {
+    let garbage = File::holding("garbage");
+    assert_refused(&check(&["--model", &garbage.text()], &[]), &[&garbage.text()]);
+    assert_refused(&check(&["--model", "/no/such/model.json"], &[]), &["/no/such/model.json"]);
+}
+
+#[test]
+fn the_nearest_word_counts() {
+    let file = File::holding(
+        "model = \"/no/such/model\"\nclock = \"wall\"\n[campaign]\nid = \"from-file\"\nmin_plays = 3\n[campaign.cap]\nhours = 1\n",
+    );
+    // The file alone would not start: its model does not exist, and the variable's listener is nowhere.
+    let environment = [
+        ("UPBEAT_MODEL", "none"),
+        ("UPBEAT_LISTEN", "192.0.2.1:1"),
+        ("UPBEAT_CAMPAIGN_MIN_PLAYS", "4"),
+        ("UPBEAT_CAMPAIGN_CAP_HOURS", "2"),
+    ];
+    let server = Server::with(&["--config", &file.text()], &environment);
+    let campaign = server.admin_get("/campaigns").ok()["campaigns"][0].clone();
+    assert_eq!(campaign["id"], "from-file");
+    assert_eq!((&campaign["min_plays"], &campaign["cap"]["hours"]), (&4.into(), &2.into()));
+    assert_eq!(campaign["threshold"], 0.0, "what nobody sets is as it ships");
+}

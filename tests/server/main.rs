@@ -1,0 +1,21 @@
+//! The server as its users meet it: the real binary, real HTTP, on ports of its own.
+
+mod listeners;
+mod support;
+mod wire;
+
+mod bad_input;
+mod cloudevents;
+mod compression;
+mod configuration;
+mod decisions;
+mod events;
+mod formats;
+mod lifecycle;
+mod limits;
+mod logs;
+mod metrics;
+mod problems;
+mod profiles;
+mod real_history;
+mod requests;

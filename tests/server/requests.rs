@@ -1,0 +1,223 @@
+//! How the question is asked: retries, kept-alive and pipelined connections, odd ids, many customers at once.
+
+use serde_json::{Value, json};
+
+use super::listeners::{likely, unlikely};
+use super::support::{JSON, NDJSON, Server, agent, ask};
+
+#[test]
+fn a_retry_gets_the_same_bytes_and_counts_once() {
+    let server = Server::start();
+    server.load("/events", NDJSON, likely("48"));
+    let path = "/should-show-ad/48?request_id=a-1.b_2:c";
+    let first = server.get(path);
+    assert_eq!(first.ok()["show"], true);
+    for _ in 0..3 {
+        assert_eq!(server.get(path).text(), first.text());
+    }
+    assert_eq!(server.held("48")["impressions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(server.metric("upbeat_decisions_total{reason=\"likely_to_click\"}"), 1.0);
+    assert_eq!(server.metric("upbeat_repeated_requests_total"), 3.0);
+    // Another request, and another customer under the same id, are questions of their own.
+    assert_eq!(server.get("/should-show-ad/48?request_id=other").ok()["reason"], "capped");
+    assert_eq!(server.get("/should-show-ad/49?request_id=a-1.b_2:c").ok()["reason"], "unknown_customer");
+}
+
+#[test]
+fn retries_at_once_count_once() {
+    let server = Server::start();
+    for round in 0..8 {
+        let customer = format!("c{round}");
+        server.load("/events", NDJSON, likely(&customer));
+        let path = format!("/should-show-ad/{customer}?request_id=r");
+        let answers: Vec<String> = std::thread::scope(|scope| {
+            let retry = || ask(&agent(), "GET", &server.data, &path, &[], b"").text();
+            let retries: Vec<_> = (0..8).map(|_| scope.spawn(retry)).collect();
+            retries.into_iter().map(|retry| retry.join().expect("an answer")).collect()
+        });
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert_eq!(server.held(&customer)["impressions"].as_array().map(Vec::len), Some(1));
+    }
+    assert_eq!(server.metric("upbeat_decisions_total{reason=\"likely_to_click\"}"), 8.0);
+}
+
+#[test]
+fn questions_at_once_never_show_more_often_than_the_cap() {
+    let server = Server::with(&[], &[("UPBEAT_CAMPAIGN_CAP_IMPRESSIONS", "5")]);
+    server.load("/events", NDJSON, likely("48"));
+    let shown: usize = std::thread::scope(|scope| {
+        let client = || {
+            let agent = agent();
+            let question = || ask(&agent, "GET", &server.data, "/should-show-ad/48", &[], b"").ok();
+            (0..10).filter(|_| question()["show"] == true).count()
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().map(|client| client.join().expect("answers")).sum()
+    });
+    assert_eq!(shown, 5);
+}
+
+#[test]
+fn a_dry_run_does_not_use_up_a_request_id() {
+    let server = Server::start();
+    server.load("/events", NDJSON, likely("48"));
+    assert_eq!(server.get("/should-show-ad/48?request_id=r&dry_run=true").ok()["show"], true);
+    assert_eq!(server.get("/should-show-ad/48?request_id=r").ok()["show"], true);
+    assert_eq!(server.get("/should-show-ad/48?request_id=r").ok()["show"], true);
+    assert_eq!(server.get("/should-show-ad/48").ok()["show"], false);
+}
+
+#[test]
+fn pipelined_questions_are_answered_in_order() {
+    let server = Server::start();
+    let mut wire = server.wire();
+    let question =
+        |customer: usize| format!("GET /should-show-ad/{customer} HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+    wire.send((0..100).map(question).collect::<String>());
+    for customer in 0..100 {
+        assert_eq!(wire.answer().ok()["customer"], customer.to_string());
+    }
+    // The connection is still good, also for other methods and for errors in between.
+    wire.send("HEAD /should-show-ad/7 HTTP/1.1\r\nhost: upbeat\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+    wire.send(question(8));
+    assert_eq!(wire.answer_to_head().status, 200);
+    wire.answer().problem(404, "not-found");
+    assert_eq!(wire.answer().ok()["customer"], "8");
+}
+
+#[test]
+fn a_connection_is_kept_until_its_caller_says_otherwise() {
+    let server = Server::start();
+    let mut wire = server.wire();
+    for _ in 0..3 {
+        wire.send("GET /healthz HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+        assert_eq!(wire.answer().ok(), json!({"status": "alive"}));
+    }
+    wire.send("GET /healthz HTTP/1.1\r\nhost: upbeat\r\nconnection: close\r\n\r\n");
+    assert_eq!(wire.answer().status, 200);
+    assert_eq!(wire.rest(), "");
+    let mut old = server.wire();
+    old.send("GET /healthz HTTP/1.0\r\n\r\n");
+    assert!(old.rest().contains("{\"status\":\"alive\"}"), "HTTP/1.0 closes after the answer");
+}
+
+#[test]
+fn every_character_of_an_id_is_taken_and_others_are_told() {
+    let server = Server::start();
+    for id in ["48", "a.b_c:d-E", "0048", "18446744073709551616", &"x".repeat(64), "%34%38"] {
+        let decision = server.decide(id);
+        assert_eq!(decision["customer"], id.replace("%34%38", "48"), "{id}");
+    }
+    let refused = [
+        ("a%20b", "' '"),
+        ("a%2Fb", "'/'"),
+        ("a+b", "'+'"),
+        ("%C3%A9", "'é'"),
+        ("%00", "'\\0'"),
+        ("%zz", "'%'"),
+        ("50%", "'%'"),
+        ("%FF", "UTF-8"),
+        ("a%0d%0ab", "'\\r'"),
+        ("..%2f..%2fetc", "'/'"),
+        (&"x".repeat(65), "65"),
+        (&"9".repeat(65), "65"),
+    ];
+    for (id, said) in refused {
+        let path = format!("/should-show-ad/{id}");
+        let detail = server.get(&path).problem(400, "invalid-customer-id");
+        assert!(detail.contains(said), "{id}: {detail}");
+        server.admin_get(&format!("/customers/{id}")).problem(400, "invalid-customer-id");
+    }
+    // Raw bytes that no client would send.
+    let mut wire = server.wire();
+    wire.send(b"GET /should-show-ad/\xc3\xa9 HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+    assert_eq!(wire.answer().status, 400);
+    server.get("/should-show-ad/").problem(404, "not-found");
+    server.get("/should-show-ad/a/b").problem(404, "not-found");
+    assert_eq!(server.profiles(), 0);
+}
+
+#[test]
+fn a_query_says_only_what_it_may() {
+    let server = Server::start();
+    for (query, said) in [
+        ("dry_run=yes", "dry_run"),
+        ("dry_run", "dry_run"),
+        ("dryrun=true", "dryrun"),
+        ("dry_run=true&dry_run=true", "dry_run"),
+        ("request_id=", "request_id"),
+        ("request_id=a%20b", "request_id"),
+        (&format!("request_id={}", "x".repeat(65)), "65"),
+    ] {
+        let answer = server.get(&format!("/should-show-ad/48?{query}"));
+        let detail = answer.problem(400, "invalid-query");
+        assert!(detail.contains(said), "{query}: {detail}");
+    }
+    server.get("/healthz?verbose=1").problem(400, "invalid-query");
+    server.post("/events?atomic=1", JSON, "[]").problem(400, "invalid-query");
+    server.post("/decisions?request_id=a", JSON, "{}").problem(400, "invalid-query");
+}
+
+fn many(server: &Server, customers: &Value) -> Value {
+    server.post("/decisions", JSON, json!({"customers": customers}).to_string()).ok()["decisions"].clone()
+}
+
+#[test]
+fn many_customers_are_answered_in_their_order() {
+    let server = Server::start();
+    server.load("/events", NDJSON, likely("48") + &unlikely("532"));
+    let decisions = many(&server, &json!(["532", 48, "nobody", "48", "0048"]));
+    let told: Vec<_> =
+        decisions.as_array().expect("a list").iter().map(|d| (&d["customer"], &d["reason"])).collect();
+    let expected = json!([
+        ["532", "unlikely_to_click"],
+        ["48", "likely_to_click"],
+        ["nobody", "unknown_customer"],
+        ["48", "capped"],
+        ["0048", "unknown_customer"],
+    ]);
+    assert_eq!(json!(told), expected);
+    assert_eq!(many(&server, &json!([])), json!([]));
+}
+
+#[test]
+fn many_dry_runs_count_nothing() {
+    let server = Server::start();
+    server.load("/events", NDJSON, likely("48"));
+    let body = json!({"customers": ["48", "48"]}).to_string();
+    let dry = server.post("/decisions?dry_run=true", JSON, body).ok();
+    assert!(dry["decisions"].as_array().expect("a list").iter().all(|d| d["show"] == true), "{dry}");
+    assert_eq!(server.decide("48")["show"], true);
+}
+
+#[test]
+fn ten_thousand_customers_are_taken_and_one_more_is_not() {
+    let server = Server::start();
+    let ids: Vec<String> = (0..10_001).map(|number| format!("{number:064}")).collect();
+    let decisions = many(&server, &json!(ids[..10_000]));
+    assert_eq!(decisions.as_array().map(Vec::len), Some(10_000));
+    assert_eq!(decisions[9_999]["customer"], ids[9_999]);
+    let answer = server.post("/decisions", JSON, json!({"customers": ids}).to_string());
+    assert!(answer.problem(422, "invalid-body").contains("10000"));
+}
+
+#[test]
+fn a_bad_id_among_many_is_named_by_its_place() {
+    let server = Server::start();
+    for (bad, said) in [
+        (json!("a b"), "' '"),
+        (json!(""), "empty"),
+        (json!(-1), "-1"),
+        (json!(1.5), "1.5"),
+        (json!(null), "null"),
+        (json!(["1"]), "sequence"),
+        (json!({"id": 1}), "map"),
+        (json!("x".repeat(65)), "65"),
+    ] {
+        let body = json!({"customers": ["1", "2", bad]}).to_string();
+        let detail = server.post("/decisions", JSON, body).problem(400, "invalid-customer-id");
+        assert!(detail.contains("customers[2]") && detail.contains(said), "{bad}: {detail}");
+    }
+    let reasons = server.metric("upbeat_decisions_total{reason=\"unknown_customer\"}");
+    assert_eq!(reasons, 0.0, "nobody of a refused batch was decided for");
+}
