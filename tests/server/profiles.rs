@@ -39,7 +39,9 @@ impl Told {
                 json!({"type": "impression", "campaign": campaign})
             }
             2 => json!({"type": "membership", "level": level}),
-            _ => json!({"type": "play", "track_id": self.number * 7 % 11, "mobile": self.number % 3 == 0}),
+            _ => {
+                json!({"type": "play", "track_id": self.number * 7 % 11, "mobile": self.number.is_multiple_of(3)})
+            }
         };
         event.as_object_mut().expect("an object").extend(content.as_object().expect("an object").clone());
         event
@@ -61,7 +63,7 @@ impl Told {
             0 => Some(format!("{},{customer},ADV_REDUCED_1DAY,\"{time}\"\r\n", self.number)),
             1 | 2 => None,
             _ => {
-                let (track, mobile) = (self.number * 7 % 11, u8::from(self.number % 3 == 0));
+                let (track, mobile) = (self.number * 7 % 11, u8::from(self.number.is_multiple_of(3)));
                 Some(format!("{},{customer},{track},\"{time}\",{mobile},\"72132\"\n", self.number))
             }
         }
