@@ -49,7 +49,7 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
     let at = || files::shown(features);
     let labels = &model.parts().labels;
     let scorer = Scorer::new(model);
-    let mut rows = RowReader::new(files::open(features)?);
+    let mut rows = RowReader::new(files::open_with_progress(features)?);
     let mut dense = vec![0.0; scorer.features()];
     let (mut scores, mut positive) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next_row().with_context(at)? {

@@ -1,15 +1,19 @@
 //! Opening what a command names: files, `-`, models; and writing so that no half file is left behind.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::progress::Progress;
 use crate::svm::Model;
 
 /// A reader of model files stops here; [`Model::read`] refuses what is longer.
 const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;
+
+/// Bytes gathered before a file is written to.
+const WRITE_BUFFER: usize = 256 << 10;
 
 /// Whether a path is `-`: standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -28,6 +32,36 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
     }
     let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
     Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
+}
+
+/// As [`open`], with a progress bar that follows what has been read.
+pub(crate) fn open_with_progress(path: &Path) -> anyhow::Result<impl BufRead> {
+    let length = path.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
+    Ok(Watched { input: open(path)?, progress: Progress::bytes(length) })
+}
+
+struct Watched {
+    input: Box<dyn BufRead>,
+    progress: Progress,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.progress.add(count as u64);
+        Ok(count)
+    }
+}
+
+impl BufRead for Watched {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+        self.progress.add(count as u64);
+    }
 }
 
 /// Reads and checks a model file, or standard input for `-`.
@@ -61,11 +95,20 @@ pub(crate) fn write_to(
         return output.flush().with_context(at);
     }
     let aside = Aside::beside(path);
-    let mut output = BufWriter::new(File::create(&aside.path).with_context(at)?);
+    let mut output = BufWriter::with_capacity(WRITE_BUFFER, File::create(&aside.path).with_context(at)?);
     write(&mut output)?;
     output.flush().with_context(at)?;
     output.get_ref().sync_all().with_context(at)?;
     aside.rename(path).with_context(at)
+}
+
+/// Whether `path` can be written as far as its directory tells; asked before long work, not after it.
+pub(crate) fn check_place(path: &Path) -> anyhow::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        anyhow::bail!("{}: cannot be written: there is no directory {}", path.display(), directory.display());
+    }
+    Ok(())
 }
 
 /// A file that is gone unless it was renamed.

@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn predict(features: &Path, model: &Model, output: &mut dyn Write) -> anyhow::Result<()> {
     let at = |error| anyhow::Error::new(error).context(files::shown(features));
     let scorer = Scorer::new(model);
-    let mut rows = RowReader::new(files::open(features)?);
+    let mut rows = RowReader::new(files::open_with_progress(features)?);
     let mut dense = vec![0.0; scorer.features()];
     while let Some(row) = rows.next_row().map_err(at)? {
         row.fill(&mut dense).map_err(at)?;

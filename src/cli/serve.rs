@@ -79,10 +79,12 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
-    let model = read_model(&config.model)
-        .and_then(|model| Ok(model.map(|model| model.check_serving(config.window)).transpose()?));
-    match model {
-        Ok(_) => {
+    let checked = read_model(&config.model).and_then(|model| match model {
+        Some(model) => model.check_serving(config.window).with_context(|| named(&config.model)),
+        None => Ok(()),
+    });
+    match checked {
+        Ok(()) => {
             println!("configuration and model are good");
             ExitCode::SUCCESS
         }
@@ -129,12 +131,17 @@ fn read_config(path: &Path) -> Result<String, ConfigError> {
 pub(crate) fn read_model(name: &str) -> anyhow::Result<Option<Model>> {
     match name {
         "none" => Ok(None),
-        "" => Ok(Some(Model::read(BUILT_IN_MODEL).context("the built-in model")?)),
+        "" => Ok(Some(Model::read(BUILT_IN_MODEL).with_context(|| named(name))?)),
         path => {
-            let bytes = std::fs::read(path).with_context(|| format!("model {path}"))?;
-            Ok(Some(Model::read(&bytes).with_context(|| format!("model {path}"))?))
+            let bytes = std::fs::read(path).with_context(|| named(name))?;
+            Ok(Some(Model::read(&bytes).with_context(|| named(name))?))
         }
     }
+}
+
+/// A configured model as messages call it.
+fn named(model: &str) -> String {
+    if model.is_empty() { "the built-in model".to_owned() } else { format!("model {model}") }
 }
 
 /// Logs to stderr, so that stdout stays for answers.
@@ -185,7 +192,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     let app = Arc::new(App::new(config, zone, machine_clock));
     match model {
-        Some(model) => app.engine.promote(model)?,
+        Some(model) => app.engine.promote(model).with_context(|| named(&app.config.model))?,
         None => tracing::warn!("no model: every answer is show:false, reason no_model"),
     }
     println!("data  http://{data}\nadmin http://{admin}");

@@ -1,15 +1,16 @@
 //! `upbeat simulate`: write a simulated history.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use jiff::civil::DateTime;
 
+use super::files;
 use super::progress::Progress;
-use crate::simulate::{Settings, Simulation, write};
+use crate::simulate::write::{self, RowCounts};
+use crate::simulate::{Settings, Simulation};
 
 /// Write a simulated history of customers, tracks, plays and clicks
 ///
@@ -75,24 +76,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plays = settings.plays;
     let simulation = Simulation::new(settings)?;
 
-    let mut customers = Partial::create(&args.out, "customers.csv")?;
-    write::customers(&simulation, &mut customers.file).with_context(|| customers.failure())?;
-    let mut music = Partial::create(&args.out, "music.csv")?;
-    write::music(&mut music.file).with_context(|| music.failure())?;
-    let mut tracks = Partial::create(&args.out, "tracks.csv")?;
-    let mut clicks = Partial::create(&args.out, "clicks.csv")?;
+    let file = |name: &str| args.out.join(name);
+    files::write_to(&file("customers.csv"), |mut out| Ok(write::customers(&simulation, &mut out)?))?;
+    files::write_to(&file("music.csv"), |mut out| Ok(write::music(&mut out)?))?;
     let mut progress = Progress::new(plays, "plays");
-    let counts = write::events(&simulation, &mut tracks.file, &mut clicks.file, |more| {
-        progress.add(more);
-    })
-    .with_context(|| format!("cannot write to {}", args.out.display()))?;
+    let mut counts = RowCounts::default();
+    files::write_to(&file("tracks.csv"), |mut tracks| {
+        files::write_to(&file("clicks.csv"), |mut clicks| {
+            counts = write::events(&simulation, &mut tracks, &mut clicks, |more| progress.add(more))?;
+            Ok(())
+        })
+    })?;
     drop(progress);
-    for file in [&mut customers, &mut music, &mut tracks, &mut clicks] {
-        file.file.flush().with_context(|| file.failure())?;
-    }
-    for file in [customers, music, tracks, clicks] {
-        file.keep()?;
-    }
     eprintln!(
         "wrote {} customers, {} plays and {} clicks to {}",
         simulation.listeners().len(),
@@ -107,45 +102,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn civil_s(time: DateTime) -> i64 {
     const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
     time.duration_since(EPOCH).as_secs()
-}
-
-/// A file written beside its name and renamed when it is whole, so that nobody reads half of it.
-struct Partial {
-    file: BufWriter<File>,
-    partial: PathBuf,
-    whole: PathBuf,
-    kept: bool,
-}
-
-impl Partial {
-    fn create(folder: &Path, name: &str) -> anyhow::Result<Self> {
-        let partial = folder.join(format!("{name}.partial"));
-        let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
-        Ok(Self {
-            file: BufWriter::with_capacity(1 << 18, file),
-            partial,
-            whole: folder.join(name),
-            kept: false,
-        })
-    }
-
-    fn failure(&self) -> String {
-        format!("cannot write {}", self.partial.display())
-    }
-
-    fn keep(mut self) -> anyhow::Result<()> {
-        fs::rename(&self.partial, &self.whole)
-            .with_context(|| format!("cannot replace {}", self.whole.display()))?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.kept {
-            // The failure that led here is the one to report.
-            let _ = fs::remove_file(&self.partial);
-        }
-    }
 }

@@ -34,6 +34,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(job) => job,
         Err(message) => return Ok(usage(&message)),
     };
+    files::check_place(&args.output)?;
     let progress = Progress::start();
     progress.step(&format!("reading {}", files::shown(&args.features)));
     let (problem, sha256) = read(&args.features)?;

@@ -115,3 +115,10 @@ fn the_catalogue_is_bounded_and_knows_repeats() {
     assert_eq!(engine.put_track(Id::Number(2), track.clone()), Err(2));
     assert_eq!(engine.track(&Id::Number(1)), Some(track));
 }
+
+#[test]
+fn sizes_that_the_memory_sketch_counts_with() {
+    use crate::profile::Play;
+    assert_eq!(size_of::<Play>(), 56, "docs/decisions/profile-layout.md says 56");
+    assert_eq!(size_of::<Customer>(), 248, "docs/decisions/profile-layout.md says 248");
+}

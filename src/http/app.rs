@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::metrics::Metrics;
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
-use crate::event::Zone;
+use crate::event::{Zone, hex_digits};
 
 /// Tells the wall clock in Unix milliseconds; tests bring their own.
 pub type WallClock = fn() -> i64;
@@ -86,7 +86,7 @@ impl App {
 
     /// A new id for a request that brought none: 16 hexadecimal digits.
     #[must_use]
-    pub fn new_request_id(&self) -> String {
-        format!("{:016x}", self.next_request.fetch_add(1, Ordering::Relaxed))
+    pub fn new_request_id(&self) -> [u8; 16] {
+        hex_digits(self.next_request.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -15,9 +15,6 @@ use super::app::App;
 use super::metrics::ListenerLabels;
 use super::problem::PROBLEM_JSON;
 
-/// Headers of one request at most.
-const MAX_HEADERS: usize = 100;
-
 /// After accept has failed (no file descriptors, say), it is tried again so much later.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -67,9 +64,10 @@ pub(super) async fn accept(
 fn http(app: &App) -> http1::Builder {
     let limits = &app.config.limits;
     let mut http = http1::Builder::new();
+    // At most 100 headers is hyper's own default; asking for it by name would move the table of headers to the heap,
+    // at each request.
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout.get())
-        .max_headers(MAX_HEADERS)
         .max_header_size(limits.header_bytes)
         .half_close(true)
         // One write an answer. Not pipeline_flush: with it hyper keeps its 431 and 400 to itself.

@@ -23,6 +23,9 @@ const LARGE_BATCH: usize = 256;
 /// Bytes of a batch's body: an id of 64 characters, its quotes and a comma for each customer.
 const BYTES_PER_CUSTOMER: usize = 70;
 
+/// Room for the usual answer, so that its buffer does not grow twice while it is written.
+const ANSWER_BYTES: usize = 512;
+
 /// A decision in JSON.
 #[derive(Serialize)]
 pub(super) struct Answer {
@@ -61,8 +64,9 @@ impl Answer {
 
 /// JSON that no cache may keep.
 pub(super) fn json(value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => {
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => {
             let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
             (headers, body).into_response()
         }

@@ -22,6 +22,9 @@ const LATENCY_BUCKETS_S: [f64; 14] = [
     2.5,
 ];
 
+/// The route that matters most.
+pub const DECISION_ROUTE: &str = "/should-show-ad/{customer}";
+
 /// Labels of a request: which route it matched, and what it was answered. Routes are those of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -50,6 +53,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests by route and status.
     pub requests: Family<RequestLabels, Counter>,
+    /// The one of `requests` for decisions that were answered; finding it by its labels costs as much as deciding.
+    pub decisions_answered: Counter,
     /// Problems by type.
     pub problems: Family<ProblemLabels, Counter>,
     /// Open connections by listener.
@@ -69,8 +74,11 @@ impl Metrics {
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
         let mut registry = Registry::with_prefix("upbeat");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let answered = RequestLabels { route: DECISION_ROUTE.to_owned(), status: 200 };
         let metrics = Self {
-            requests: Family::default(),
+            decisions_answered: requests.get_or_create_owned(&answered),
+            requests,
             problems: Family::default(),
             connections: Family::default(),
             connections_refused: Family::default(),

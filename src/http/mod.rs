@@ -24,6 +24,8 @@ use axum::routing::{get, post};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use admin::OPENAPI_YAML;
 pub use app::App;
@@ -115,8 +117,11 @@ fn with_layers(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(observe::panicked))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+        .layer(
+            ServiceBuilder::new()
+                .layer(axum::middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+                .layer(CatchPanicLayer::custom(observe::panicked)),
+        )
         .with_state(Arc::clone(app))
 }
 

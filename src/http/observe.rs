@@ -10,12 +10,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::metrics::{ProblemLabels, RequestLabels};
+use super::metrics::{DECISION_ROUTE, ProblemLabels, RequestLabels};
 use super::problem::{Kind, Problem};
 use crate::event::Id;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const DECISION_ROUTE: &str = "/should-show-ad/{customer}";
 
 /// Gives the request an id, counts it, logs it.
 pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -32,7 +31,11 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     if route == DECISION_ROUTE {
         app.metrics.decision_seconds.observe(elapsed.as_secs_f64());
     }
-    app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
+    if route == DECISION_ROUTE && status == 200 {
+        app.metrics.decisions_answered.inc();
+    } else {
+        app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
+    }
     let problem = response.extensions().get::<Kind>().copied();
     if let Some(kind) = problem {
         app.metrics.problems.get_or_create(&ProblemLabels { r#type: kind.slug() }).inc();
@@ -54,7 +57,7 @@ fn request_id(app: &App, request: &Request) -> HeaderValue {
     let brought = request.headers().get(REQUEST_ID);
     let valid = brought.filter(|value| value.to_str().is_ok_and(|text| Id::parse(text).is_ok()));
     valid.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(app.new_request_id()).unwrap_or(HeaderValue::from_static("none"))
+        HeaderValue::from_bytes(&app.new_request_id()).unwrap_or(HeaderValue::from_static("none"))
     })
 }
 

@@ -162,7 +162,9 @@ impl Profile {
             EventKind::Membership(level) => {
                 let known = self.memberships.get(event.time, &event.id);
                 match known.filter(|change| change.level != *level) {
-                    Some(change) => Err(Misfit::MembershipConflict { level: change.level, time: change.time }),
+                    Some(change) => {
+                        Err(Misfit::MembershipConflict { level: change.level, time: change.time })
+                    }
                     None => Ok(()),
                 }
             }

@@ -33,6 +33,7 @@ pub const MAX_DEGREE: u32 = 10;
 
 impl Kernel {
     /// The kernel's value for two vectors of equal length.
+    #[inline]
     pub fn apply(&self, u: &[f64], v: &[f64]) -> f64 {
         match *self {
             Self::Linear => dot(u, v),

@@ -3,29 +3,14 @@
 //! libSVM scores `Σ coefficient · K(sv, x) - rho`, and a score above 0 means the *first* label of the
 //! file. Upbeat's positive label is the greater one, so an import may turn the signs round.
 
-use std::io::{BufRead, Write};
+mod export;
+mod import;
 
-use crate::profile::Window;
+pub use export::{export, scaling_beside, write_range};
+pub use import::import;
 
-use super::calibration::Calibration;
-use super::decimal::G17;
-use super::kernel::Kernel;
-use super::machine::Machine;
-use super::model::{Features, Labels, Model, ModelError, Parts};
-use super::problem::Matrix;
-use super::rows::{RowError, RowReader, finite, shorten};
-use super::scaling::Scaling;
-use super::scorer::fold;
-use crate::feature::FEATURE_COUNT;
-
-/// A header line longer than this belongs to another kind of file.
-const MAX_HEADER_BYTES: u64 = 64 << 10;
-
-/// Most lines before `SV`; libSVM writes at most 13.
-const MAX_HEADER_LINES: u64 = 64;
-
-/// Most numbers in all support vectors together: 512 MiB of memory.
-const MAX_CELLS: usize = 1 << 26;
+use super::model::ModelError;
+use super::rows::RowError;
 
 /// Why a file is not a libSVM model that can be imported, or a model cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -67,251 +52,118 @@ pub enum LibsvmError {
     NotExportable(String),
 }
 
-/// The header lines that were there.
-#[derive(Default)]
-struct Header {
-    kind: Option<String>,
-    gamma: Option<f64>,
-    coef0: Option<f64>,
-    degree: Option<u32>,
-    rho: Option<f64>,
-    labels: Option<[String; 2]>,
-    prob_a: Option<f64>,
-    prob_b: Option<f64>,
-    total_sv: Option<usize>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Window;
+    use crate::svm::calibration::Calibration;
+    use crate::svm::kernel::Kernel;
+    use crate::svm::model::{Features, Model, Parts};
+    use crate::svm::scorer::Scorer;
+    use crate::svm::testing::blobs;
+    use crate::svm::{Settings, fit};
 
-/// Reads a libSVM `c_svc` model of two classes. `features` is how many features rows have; when not
-/// given, six if no support vector has more, else the greatest index.
-///
-/// # Errors
-/// Another type of model or kernel, more than two classes, lines that are not numbers, vectors wider than
-/// `features`.
-pub fn import(
-    mut input: impl BufRead,
-    window: Window,
-    features: Option<usize>,
-    name: Option<String>,
-) -> Result<Model, LibsvmError> {
-    let header = Header::read(&mut input)?;
-    let kernel = header.kernel()?;
-    let labels = header.labels.ok_or(LibsvmError::Missing("label"))?;
-    let rho = header.rho.ok_or(LibsvmError::Missing("rho"))?;
-    let total = header.total_sv.ok_or(LibsvmError::Missing("total_sv"))?;
-    let (mut coefficients, vectors) = read_vectors(input, features)?;
-    if coefficients.len() != total {
-        return Err(LibsvmError::Truncated { wanted: total, read: coefficients.len() });
+    const RBF: &str = "svm_type c_svc\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv 2\nrho 0.25\n\
+                       label 0 1\nnr_sv 1 1\nSV\n1.5 1:1 5:0.5 \n-1.5 2:1 \n";
+
+    fn read(text: &str) -> Result<Model, LibsvmError> {
+        import(text.as_bytes(), Window::default(), None, None)
     }
 
-    let [first, second] = labels;
-    let first_is_positive = finite(&first) > finite(&second);
-    let (sign, labels) = if first_is_positive {
-        (1.0, Labels { positive: first, negative: second })
-    } else {
-        (-1.0, Labels { positive: second, negative: first })
-    };
-    coefficients.iter_mut().for_each(|coefficient| *coefficient *= sign);
-    // 1 - 1/(1+exp(Af+B)) = 1/(1+exp(A(-f)-B)): turning the score round turns B round and leaves A.
-    let calibration = header.prob_a.zip(header.prob_b).map(|(a, b)| Calibration { a, b: b * sign });
-    let count = vectors.columns();
-    Ok(Model::new(Parts {
-        name,
-        features: Features::of_count(count),
-        window,
-        labels,
-        scaling: None,
-        machine: Machine::from_expansion(kernel, vectors, coefficients, -rho * sign),
-        calibration,
-        training: None,
-    })?)
-}
+    fn model(kernel: Kernel, standardise: bool) -> Model {
+        let problem = blobs(60, 0.1, 9);
+        let settings = Settings { kernel, c: 2.0, standardise, seed: 1 };
+        let fitted = fit(&problem, &settings).unwrap();
+        Model::new(Parts {
+            name: None,
+            features: Features::of_count(6),
+            window: Window::default(),
+            labels: problem.labels,
+            scaling: fitted.scaling,
+            machine: fitted.machine,
+            calibration: Some(Calibration { a: -1.5, b: 0.25 }),
+            training: None,
+        })
+        .unwrap()
+    }
 
-fn read_vectors(input: impl BufRead, features: Option<usize>) -> Result<(Vec<f64>, Matrix), LibsvmError> {
-    let mut reader = RowReader::new(input);
-    let mut coefficients = Vec::new();
-    let mut rows: Vec<Vec<(usize, f64)>> = Vec::new();
-    let mut widest = 0;
-    while let Some(row) = reader.next_row()? {
-        let width = row.entries.last().map_or(0, |entry| entry.0);
-        if let Some(features) = features {
-            row.fill(&mut vec![0.0; features])?;
+    #[test]
+    fn the_first_label_decides_the_sign() {
+        let x = [0.2, 0.4, 0.0, 0.0, 0.9, 0.0];
+        let near = |v: [f64; 6]| (-0.5 * v.iter().zip(x).map(|(a, b)| (a - b).powi(2)).sum::<f64>()).exp();
+        let by_hand =
+            1.5 * near([1.0, 0.0, 0.0, 0.0, 0.5, 0.0]) - 1.5 * near([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]) - 0.25;
+        for (text, sign) in [(RBF.to_owned(), -1.0), (RBF.replace("label 0 1", "label 1 0"), 1.0)] {
+            let model = read(&text).unwrap();
+            assert_eq!((model.parts().features.count, model.parts().labels.positive.as_str()), (6, "1"));
+            let score = Scorer::new(&model).score(&x);
+            assert!((score - sign * by_hand).abs() < 1e-12, "{score} {by_hand}");
         }
-        widest = widest.max(width);
-        coefficients.push(row.value);
-        rows.push(row.entries.to_vec());
-        if rows.len().saturating_mul(widest) > MAX_CELLS {
-            return Err(LibsvmError::TooBig(MAX_CELLS));
-        }
-    }
-    let count = features.unwrap_or(if widest <= FEATURE_COUNT { FEATURE_COUNT } else { widest });
-    let mut vectors = Matrix::new(count.max(1));
-    let mut dense = vec![0.0; vectors.columns()];
-    for row in rows {
-        dense.fill(0.0);
-        row.into_iter().for_each(|(index, value)| dense[index - 1] = value);
-        vectors.push(&dense);
-    }
-    Ok((coefficients, vectors))
-}
-
-impl Header {
-    fn read(input: &mut impl BufRead) -> Result<Self, LibsvmError> {
-        let mut header = Self::default();
-        for line in 1..=MAX_HEADER_LINES {
-            let mut bytes = Vec::new();
-            std::io::Read::take(&mut *input, MAX_HEADER_BYTES).read_until(b'\n', &mut bytes)?;
-            if bytes.is_empty() {
-                return Err(LibsvmError::Missing("SV"));
-            }
-            let text = String::from_utf8_lossy(&bytes);
-            let mut words = text.trim_start_matches('\u{feff}').split_ascii_whitespace();
-            let Some(key) = words.next() else { continue };
-            if key == "SV" {
-                return Ok(header);
-            }
-            let values: Vec<&str> = words.collect();
-            header.take(key, &values).map_err(|problem| LibsvmError::Header { line, problem })?;
-        }
-        Err(LibsvmError::Missing("SV"))
+        let both = RBF.replace("nr_sv", "probA -2\nprobB 0.5\nnr_sv");
+        let turned = Scorer::new(&read(&both).unwrap());
+        let straight = Scorer::new(&read(&both.replace("label 0 1", "label 1 0")).unwrap());
+        let of_first = turned.probability(turned.score(&x)).unwrap();
+        assert!((of_first + straight.probability(straight.score(&x)).unwrap() - 1.0).abs() < 1e-12);
     }
 
-    fn take(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
-        let one = || match values {
-            [value] => Ok(*value),
-            _ => Err(format!("`{key}` takes one value; a model of two classes is wanted")),
-        };
-        let wrong = |wanted: &str| format!("`{key}` must be {wanted}, not `{}`", shorten(&values.join(" ")));
-        let number = || finite(one()?).ok_or_else(|| wrong("a finite number"));
-        match key {
-            "svm_type" if one()? != "c_svc" => return Err(wrong("c_svc, a classifier")),
-            "nr_class" if one()? != "2" => return Err(wrong("2")),
-            "svm_type" | "nr_class" | "nr_sv" => {}
-            "kernel_type" => self.kind = Some(one()?.to_owned()),
-            "gamma" => self.gamma = Some(number()?),
-            "coef0" => self.coef0 = Some(number()?),
-            "degree" => self.degree = Some(one()?.parse().map_err(|_| wrong("a whole number"))?),
-            "rho" => self.rho = Some(number()?),
-            "probA" => self.prob_a = Some(number()?),
-            "probB" => self.prob_b = Some(number()?),
-            "prob_density_marks" => return Err("a one-class model cannot tell two classes apart".to_owned()),
-            "total_sv" => self.total_sv = Some(one()?.parse().map_err(|_| wrong("a whole number"))?),
-            "label" => match values {
-                [first, second] if finite(first).is_some() && finite(second).is_some() => {
-                    self.labels = Some([(*first).to_owned(), (*second).to_owned()]);
+    #[test]
+    fn an_export_imports_to_the_same_scores() {
+        for kernel in [
+            Kernel::Linear,
+            Kernel::Rbf { gamma: 0.7 },
+            Kernel::Poly { gamma: 0.7, coef0: 0.1, degree: 3 },
+            Kernel::Sigmoid { gamma: 0.1, coef0: -0.1 },
+        ] {
+            for standardise in [false, true] {
+                let model = model(kernel, standardise);
+                let mut text = Vec::new();
+                export(&model, &mut text).unwrap();
+                let back = import(text.as_slice(), Window::default(), None, None).unwrap();
+                assert_eq!(back.parts().calibration, model.parts().calibration);
+                let (before, after) = (Scorer::new(&model), Scorer::new(&back));
+                for row in blobs(50, 0.1, 10).x.rows() {
+                    let mut scaled = row.to_vec();
+                    if let Some(scaling) = scaling_beside(&model) {
+                        scaling.apply(&mut scaled);
+                    }
+                    let (before, after) = (before.score(row), after.score(&scaled));
+                    assert!((before - after).abs() < 1e-9, "{kernel}: {before} and {after}");
                 }
-                _ => return Err(wrong("two numbers")),
-            },
-            _ => return Err(format!("`{}` is not a line of a libSVM model", shorten(key))),
-        }
-        Ok(())
-    }
-
-    fn kernel(&self) -> Result<Kernel, LibsvmError> {
-        let gamma = || self.gamma.ok_or(LibsvmError::Missing("gamma"));
-        let coef0 = || self.coef0.ok_or(LibsvmError::Missing("coef0"));
-        match self.kind.as_deref() {
-            Some("linear") => Ok(Kernel::Linear),
-            Some("rbf") => Ok(Kernel::Rbf { gamma: gamma()? }),
-            Some("sigmoid") => Ok(Kernel::Sigmoid { gamma: gamma()?, coef0: coef0()? }),
-            Some("polynomial") => {
-                let degree = self.degree.ok_or(LibsvmError::Missing("degree"))?;
-                Ok(Kernel::Poly { gamma: gamma()?, coef0: coef0()?, degree })
             }
-            Some(other) => Err(LibsvmError::NotExportable(format!(
-                "kernel_type {} cannot be imported; linear, polynomial, rbf and sigmoid can",
-                shorten(other)
-            ))),
-            None => Err(LibsvmError::Missing("kernel_type")),
         }
     }
-}
 
-/// Writes a model as libSVM text.
-///
-/// A linear model is one support vector, its weights, with the scaling folded in: it takes rows as they
-/// are. A kernel model with scaling takes *scaled* rows; [`write_range`] writes what `svm-scale -r` needs.
-///
-/// # Errors
-/// Labels that are not whole numbers (libSVM reads no others); a failing writer.
-pub fn export(model: &Model, mut output: impl Write) -> Result<(), LibsvmError> {
-    let parts = model.parts();
-    let labels = [whole(&parts.labels.positive)?, whole(&parts.labels.negative)?];
-    writeln!(output, "svm_type c_svc")?;
-    let kernel = parts.machine.kernel();
-    let name = if let Kernel::Poly { .. } = kernel { "polynomial" } else { kernel.name() };
-    writeln!(output, "kernel_type {name}")?;
-    if let Some(degree) = kernel.degree() {
-        writeln!(output, "degree {degree}")?;
-    }
-    if let Some(gamma) = kernel.gamma() {
-        writeln!(output, "gamma {}", G17(gamma))?;
-    }
-    if let Some(coef0) = kernel.coef0() {
-        writeln!(output, "coef0 {}", G17(coef0))?;
-    }
-    let (coefficients, vectors, bias) = expansion(&parts.machine, parts.scaling.as_ref());
-    // libSVM keeps the vectors of the first label in front.
-    let (of_first, of_second): (Vec<usize>, Vec<usize>) =
-        (0..coefficients.len()).partition(|&i| coefficients[i] > 0.0);
-    writeln!(output, "nr_class 2\ntotal_sv {}\nrho {}", coefficients.len(), G17(-bias))?;
-    writeln!(output, "label {} {}", labels[0], labels[1])?;
-    if let Some(Calibration { a, b }) = parts.calibration {
-        writeln!(output, "probA {}\nprobB {}", G17(a), G17(b))?;
-    }
-    writeln!(output, "nr_sv {} {}\nSV", of_first.len(), of_second.len())?;
-    for row in of_first.into_iter().chain(of_second) {
-        write!(output, "{}", G17(coefficients[row]))?;
-        for (i, &value) in vectors.row(row).iter().enumerate().filter(|entry| *entry.1 != 0.0) {
-            write!(output, " {}:{}", i + 1, G17(value))?;
+    #[test]
+    fn files_that_are_no_such_model_say_why() {
+        for (text, message) in [
+            (String::new(), "the header has no `SV` line"),
+            ("\0\u{1}\u{2}".to_owned(), "is not a line of a libSVM model"),
+            (RBF.replace("c_svc", "epsilon_svr"), "line 1: `svm_type` must be c_svc"),
+            (RBF.replace("rbf", "precomputed"), "kernel_type precomputed cannot be imported"),
+            (RBF.replace("nr_class 2", "nr_class 3"), "line 4: `nr_class` must be 2"),
+            (RBF.replace("label 0 1", "label 0 1 2"), "line 7: `label` must be two numbers"),
+            (RBF.replace("label 0 1", "label 1 1"), "field labels"),
+            (RBF.replace("rho 0.25", "rho nan"), "line 6: `rho` must be a finite number, not `nan`"),
+            (RBF.replace("rho 0.25\n", ""), "no `rho` line"),
+            (RBF.replace("gamma 0.5", "gamma -1"), "field kernel.gamma"),
+            (RBF.replace("total_sv 2", "total_sv 4000000000"), "total_sv is 4000000000, and the file has 2"),
+            (RBF.replace("5:0.5", "0:3"), "support vectors, line 1: `0` is not a feature index"),
+            (RBF.replace("2:1", "2:inf"), "support vectors, line 2: `inf` at index 2"),
+        ] {
+            let told = read(&text).unwrap_err().to_string();
+            assert!(told.contains(message), "{message:?} not in {told:?}");
         }
-        // libSVM itself ends each vector with a space.
-        writeln!(output, " ")?;
+        let wide = import(RBF.as_bytes(), Window::default(), Some(4), None).unwrap_err().to_string();
+        assert!(wide.contains("index 5 is beyond the model's 4 features"), "{wide}");
     }
-    Ok(output.flush()?)
-}
 
-/// Coefficients, vectors and bias; a linear machine is one vector for unscaled rows.
-fn expansion(machine: &Machine, scaling: Option<&Scaling>) -> (Vec<f64>, Matrix, f64) {
-    match machine {
-        Machine::Linear { weights, bias } => {
-            let (weights, bias) = fold(weights, *bias, scaling);
-            let mut vectors = Matrix::new(weights.len());
-            vectors.push(&weights);
-            (vec![1.0], vectors, bias)
+    proptest::proptest! {
+        #[test]
+        fn damage_never_panics(at in 0usize..150, with in "[-0-9a-z: \n.]{0,4}") {
+            let mut text = RBF.to_owned();
+            let at = at.min(text.len() - 1);
+            text.replace_range(at..at + 1, &with);
+            let _ = read(&text);
         }
-        Machine::Kernel { vectors, coefficients, bias, .. } => (coefficients.clone(), vectors.clone(), *bias),
     }
-}
-
-/// The scaling of a kernel model, when rows must be scaled before libSVM sees them.
-pub fn scaling_beside(model: &Model) -> Option<&Scaling> {
-    let parts = model.parts();
-    parts.scaling.as_ref().filter(|_| parts.machine.kernel() != Kernel::Linear)
-}
-
-/// Writes a scaling in the form that `svm-scale -r` reads.
-///
-/// svm-scale maps `[min, max]` to `[-1, 1]`: with `mean - scale` and `mean + scale` for them, that is
-/// `(x - mean) / scale`.
-///
-/// # Errors
-/// A failing writer.
-pub fn write_range(scaling: &Scaling, mut output: impl Write) -> std::io::Result<()> {
-    writeln!(output, "x\n-1 1")?;
-    for (i, (mean, scale)) in scaling.mean.iter().zip(&scaling.scale).enumerate() {
-        writeln!(output, "{} {} {}", i + 1, G17(mean - scale), G17(mean + scale))?;
-    }
-    output.flush()
-}
-
-/// A label as libSVM's `%d` reads it.
-fn whole(label: &str) -> Result<i32, LibsvmError> {
-    let value = finite(label).unwrap_or(f64::NAN);
-    let whole = value as i32;
-    if f64::from(whole) == value {
-        return Ok(whole);
-    }
-    Err(LibsvmError::NotExportable(format!(
-        "label {label} cannot be exported: libSVM reads whole numbers only; train on labels such as 1 and 0"
-    )))
 }

@@ -21,6 +21,8 @@ mod scaling;
 mod scorer;
 mod search;
 mod smartcore;
+#[cfg(test)]
+mod testing;
 mod train;
 
 pub use self::smartcore::NAME as SOLVER;

@@ -43,7 +43,8 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     fits.then_some(()).ok_or("must be 1 to 64 of A-Z a-z 0-9 . _ : -")
 }
 
-fn check_features(features: &Features) -> Result<(), ModelError> {
+/// Also asked before anything is laid out by the count.
+pub(super) fn check_features(features: &Features) -> Result<(), ModelError> {
     let Features { definition, names, count } = features;
     if !(1..=MAX_FEATURES).contains(count) {
         return Err(ModelError::field("features.count", format!("must be from 1 to {MAX_FEATURES}")));

@@ -10,6 +10,7 @@ use super::exact::{self, Number};
 use super::kernel::Kernel;
 use super::machine::Machine;
 use super::model::{Features, Labels, ModelError, Parts, Training};
+use super::model_check::check_features;
 use super::problem::Matrix;
 use super::scaling::Scaling;
 
@@ -101,6 +102,7 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Parts, ModelError> {
         return Err(ModelError::field("version", problem));
     }
     let file: File = serde_json::from_slice(bytes).map_err(syntax)?;
+    check_features(&file.features)?;
     let kernel = Kernel::try_from(file.kernel)?;
     let machine = match (kernel, file.weights, file.support_vectors, file.coefficients) {
         (Kernel::Linear, Some(weights), None, None) => {
@@ -138,9 +140,6 @@ fn plain(numbers: Vec<Number>) -> Vec<f64> {
 }
 
 fn matrix(rows: Vec<Vec<Number>>, columns: usize) -> Result<Matrix, ModelError> {
-    if columns == 0 {
-        return Err(ModelError::field("features.count", "must be at least 1"));
-    }
     let mut matrix = Matrix::new(columns);
     for (i, row) in rows.into_iter().enumerate() {
         if row.len() != columns {
@@ -189,4 +188,181 @@ fn json(value: &impl Serialize) -> String {
 /// The first 12 hex digits of the SHA-256 of a file's bytes.
 pub(super) fn id(bytes: &[u8]) -> String {
     Sha256::digest(bytes)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::svm::model::{Measured, Model};
+    use crate::svm::scorer::Scorer;
+    use crate::svm::{Confusion, Metrics};
+
+    fn numbers(count: usize) -> impl Strategy<Value = Vec<f64>> {
+        proptest::collection::vec(-1e6f64..1e6, count)
+    }
+
+    fn kernels() -> impl Strategy<Value = Kernel> {
+        prop_oneof![
+            Just(Kernel::Linear),
+            (1e-6f64..1e3).prop_map(|gamma| Kernel::Rbf { gamma }),
+            (1e-6f64..1e3, -9.0f64..9.0, 1u32..=10).prop_map(|(gamma, coef0, degree)| Kernel::Poly {
+                gamma,
+                coef0,
+                degree
+            }),
+            (1e-6f64..1e3, -9.0f64..9.0).prop_map(|(gamma, coef0)| Kernel::Sigmoid { gamma, coef0 }),
+        ]
+    }
+
+    fn trainings() -> impl Strategy<Value = Training> {
+        (1e-9f64..1e9, any::<u64>(), proptest::option::of(0.0f64..1.0)).prop_map(|(c, seed, auc)| Training {
+            solver: "smartcore".to_owned(),
+            tool_version: "0.1.0 \"quoted\" ü".to_owned(),
+            c,
+            seed,
+            rows: u64::MAX,
+            positives: seed,
+            data_sha256: auc.map(|_| "0123456789abcdef".repeat(4)),
+            measured: auc.map(|auc| Measured {
+                method: "holdout".to_owned(),
+                folds: None,
+                metrics: Metrics {
+                    error: auc / 3.0,
+                    confusion: Confusion { true_positive: seed, ..Confusion::default() },
+                    precision: None,
+                    recall: Some(auc / 7.0),
+                    auc: Some(auc),
+                    log_loss: Some(auc * 3.0),
+                },
+            }),
+        })
+    }
+
+    prop_compose! {
+        fn models()(
+            (kernel, count, vectors, name) in (kernels(), prop_oneof![Just(6usize), 1usize..70], 1usize..5, "[A-Za-z0-9._:-]{1,64}"),
+            (scaled, calibrated, named) in any::<(bool, bool, bool)>()
+        )(
+            (rows, coefficients) in (proptest::collection::vec(numbers(count), vectors), numbers(vectors)),
+            (mean, scale) in (numbers(count), proptest::collection::vec(1e-6f64..1e6, count)),
+            (bias, platt) in (-1e9f64..1e9, (-9.0f64..9.0, -9.0f64..9.0)),
+            training in proptest::option::of(trainings()),
+            window in (1u32..=65_536, 1u32..=36_500),
+            (kernel, count) in (Just(kernel), Just(count)),
+            name in Just(named.then_some(name)),
+            (scaled, calibrated) in Just((scaled, calibrated))
+        ) -> Model {
+            let mut matrix = Matrix::new(count);
+            rows.iter().for_each(|row| matrix.push(row));
+            Model::new(Parts {
+                name,
+                features: Features::of_count(count),
+                window: Window { plays: window.0, days: window.1 },
+                labels: Labels { positive: "+1".to_owned(), negative: "-1.0".to_owned() },
+                scaling: scaled.then_some(Scaling { mean, scale }),
+                machine: Machine::from_expansion(kernel, matrix, coefficients, bias),
+                calibration: calibrated.then_some(Calibration { a: platt.0, b: platt.1 }),
+                training,
+            }).unwrap()
+        }
+    }
+
+    fn sample() -> String {
+        let file = r#"{
+"format":"upbeat-model","version":1,"name":null,
+"features":{"definition":"upbeat.shares/1","names":["morning","afternoon","evening","night","mobile","unique_tracks"],"count":6},
+"window":{"plays":256,"days":28},
+"labels":{"positive":"1","negative":"0"},
+"scaling":{"mean":[0,0,0,0,0.6,0.9],"scale":[1,1,1,1,0.1,0.05]},
+"kernel":{"type":"rbf","gamma":0.5},
+"support_vectors":[[0,0,0,0,1,1],[0,0,0,0,-1,0.25]],
+"coefficients":[1,-1],
+"bias":-0.25,
+"calibration":{"a":-2,"b":0.5},
+"training":null
+}"#;
+        file.to_owned()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn what_is_written_reads_back_bit_by_bit(model in models()) {
+            let bytes = model.to_bytes();
+            let back = Model::read(&bytes).unwrap();
+            prop_assert_eq!(&back, &model);
+            prop_assert_eq!(back.to_bytes(), bytes);
+        }
+
+        #[test]
+        fn a_damaged_file_is_an_error_or_a_model_that_scores(
+            at in 0usize..700, with in proptest::collection::vec(any::<u8>(), 0..3), cut in any::<bool>()
+        ) {
+            let mut bytes = sample().into_bytes();
+            let at = at.min(bytes.len());
+            let end = if cut { bytes.len() } else { (at + 1).min(bytes.len()) };
+            bytes.splice(at..end, with);
+            if let Ok(model) = Model::read(&bytes) {
+                let scorer = Scorer::new(&model);
+                let _ = scorer.probability(scorer.score(&vec![0.5; scorer.features()]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_refusal_names_the_field() {
+        assert!(Model::read(sample().as_bytes()).is_ok());
+        for (from, to, message) in [
+            ("upbeat-model", "other-model", "field format: must be \"upbeat-model\""),
+            ("\"version\":1", "\"version\":2", "field version: is 2, this build reads version 1"),
+            ("\"bias\":-0.25", "\"bias\":-0.25,\"extra\":1", "unknown field `extra`"),
+            ("\"bias\":-0.25", "\"bias\":1,\"bias\":2", "duplicate field `bias`"),
+            ("\"bias\":-0.25,", "", "missing field `bias`"),
+            ("\"bias\":-0.25", "\"bias\":1e999", "`1e999` is not a finite number"),
+            ("\"bias\":-0.25", "\"bias\":\"1\"", "is not a finite number"),
+            ("\"bias\":-0.25", "\"bias\":NaN", "not an Upbeat model file"),
+            ("\"count\":6", "\"count\":5", "field features.names: has 6 names for 5 features"),
+            ("1,1],[0", "1],[0", "field support_vectors[0]: has 5 numbers where 6 are wanted"),
+            ("\"count\":6", "\"count\":0", "field features.count"),
+            ("\"count\":6", "\"count\":99999999999999", "field features.count"),
+            ("\"morning\",", "", "field features.names: has 5 names for 6 features"),
+            ("\"plays\":256", "\"plays\":0", "field window.plays: must be from 1 to 65536"),
+            ("\"days\":28", "\"days\":99999", "field window.days: must be from 1 to 36500"),
+            ("\"positive\":\"1\"", "\"positive\":\"-1\"", "must be greater than negative"),
+            ("\"positive\":\"1\"", "\"positive\":\"yes\"", "field labels.positive: must be a number"),
+            ("[0,0,0,0,0.6,0.9]", "[0]", "field scaling.mean: has 1 numbers where 6 are wanted"),
+            ("0.1,0.05", "0.1,0", "field scaling.scale[5]: must be above 0"),
+            ("\"rbf\"", "\"rbx\"", "field kernel.type: must be linear, rbf, poly or sigmoid"),
+            ("\"rbf\"", "\"linear\"", "field kernel: rbf takes gamma"),
+            ("\"gamma\":0.5", "\"gamma\":0", "field kernel.gamma: must be a finite number above 0"),
+            ("[1,-1]", "[1]", "field coefficients: has 1 numbers where 2 are wanted"),
+            ("[1,-1]", "[1,-1],\"weights\":[1]", "field support_vectors: a kernel model has"),
+            ("\"name\":null", "\"name\":\"a b\"", "field name: must be 1 to 64 of"),
+            ("\"training\":null", "\"training\":{}", "missing field"),
+        ] {
+            let file = sample();
+            assert!(file.contains(from), "{from}");
+            let told = Model::read(file.replace(from, to).as_bytes()).unwrap_err().to_string();
+            assert!(told.contains(message), "{message:?} not in {told:?}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(Model::read(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_server_takes_only_its_own_features_and_window() {
+        let window = Window { plays: 256, days: 28 };
+        let model = Model::read(sample().as_bytes()).unwrap();
+        assert_eq!(model.id().len(), 12);
+        model.check_serving(window).unwrap();
+        let told = model.check_serving(Window { plays: 100, days: 7 }).unwrap_err().to_string();
+        for part in ["256 plays and 28 days", "window.plays = 256", "--window-plays 100 --window-days 7"] {
+            assert!(told.contains(part), "{told}");
+        }
+        let other = sample().replace("upbeat.shares/1", "upbeat.shares/9");
+        let told = Model::read(other.as_bytes()).unwrap().check_serving(window).unwrap_err().to_string();
+        assert!(told.contains("upbeat.shares/9, the server makes upbeat.shares/1"), "{told}");
+    }
 }

@@ -76,7 +76,7 @@ impl Scorer {
     pub fn score(&self, x: &[f64]) -> f64 {
         assert_eq!(x.len(), self.features, "a row has as many values as the model has features");
         match &self.form {
-            Form::Linear { weights } => self.bias + weights.iter().zip(x).map(|(w, x)| w * x).sum::<f64>(),
+            Form::Linear { weights } => self.bias + dot(weights, x),
             Form::Kernel { kernel, vectors, mean, inverse_scale } => {
                 let scale = |scaled: &mut [f64]| {
                     for (i, slot) in scaled.iter_mut().enumerate() {
@@ -113,12 +113,38 @@ pub(super) fn fold(weights: &[f64], bias: f64, scaling: Option<&Scaling>) -> (Ve
     (folded, bias - shift)
 }
 
-/// `Σ coefficient · K(vector, x)`; one loop per kernel, so the kernel is chosen once per score.
+/// The inner product in three sums beside each other: one sum would wait for each addition in turn.
+fn dot(weights: &[f64], x: &[f64]) -> f64 {
+    let (weights, weights_left) = weights.as_chunks::<3>();
+    let (x, x_left) = x.as_chunks::<3>();
+    let mut sums = [0.0; 3];
+    for (weights, x) in weights.iter().zip(x) {
+        for i in 0..3 {
+            sums[i] += weights[i] * x[i];
+        }
+    }
+    let left: f64 = weights_left.iter().zip(x_left).map(|(weight, x)| weight * x).sum();
+    sums[0] + sums[1] + sums[2] + left
+}
+
+/// `Σ coefficient · K(vector, x)`; the kernel is chosen once, so that each loop is a straight one.
 fn expansion(kernel: Kernel, vectors: &[f64], x: &[f64]) -> f64 {
-    let sum = |value: &dyn Fn(&[f64]) -> f64| -> f64 {
-        vectors.chunks_exact(x.len() + 1).map(|chunk| chunk[x.len()] * value(&chunk[..x.len()])).sum()
-    };
-    sum(&|vector| kernel.apply(vector, x))
+    match kernel {
+        Kernel::Linear => sum(vectors, x, |vector| Kernel::Linear.apply(vector, x)),
+        Kernel::Rbf { gamma } => sum(vectors, x, |vector| Kernel::Rbf { gamma }.apply(vector, x)),
+        Kernel::Poly { gamma, coef0, degree } => {
+            sum(vectors, x, |vector| Kernel::Poly { gamma, coef0, degree }.apply(vector, x))
+        }
+        Kernel::Sigmoid { gamma, coef0 } => {
+            sum(vectors, x, |vector| Kernel::Sigmoid { gamma, coef0 }.apply(vector, x))
+        }
+    }
+}
+
+#[inline]
+fn sum(vectors: &[f64], x: &[f64], value: impl Fn(&[f64]) -> f64) -> f64 {
+    let terms = vectors.chunks_exact(x.len() + 1);
+    terms.map(|chunk| chunk[x.len()] * value(&chunk[..x.len()])).sum()
 }
 
 #[cfg(test)]

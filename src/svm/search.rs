@@ -93,3 +93,26 @@ fn choose(tried: &[Candidate]) -> Option<usize> {
     let least = tried.iter().map(loss).fold(f64::INFINITY, f64::min);
     tried.iter().position(|candidate| loss(candidate) <= least * (1.0 + WORTH))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svm::testing::blobs;
+
+    #[test]
+    fn what_a_line_tells_apart_gets_a_line() {
+        let found = search(&blobs(90, 0.12, 4), true, 1, &mut |_| {}).unwrap();
+        assert_eq!(found.tried.len(), 9);
+        assert_eq!(found.tried[found.chosen].settings.kernel, Kernel::Linear);
+    }
+
+    #[test]
+    fn what_a_line_cannot_tell_apart_gets_a_curve() {
+        // Positive in the middle: no half space holds the positive rows only.
+        let mut problem = blobs(120, 0.12, 4);
+        let middle = |row: &[f64]| (row[4] - 0.64).abs() < 0.08;
+        problem.positive = problem.x.rows().map(middle).collect();
+        let found = search(&problem, true, 1, &mut |_| {}).unwrap();
+        assert_eq!(found.tried[found.chosen].settings.kernel.name(), "rbf");
+    }
+}

@@ -8,8 +8,6 @@
 //! row's coefficient. (Row numbers also go round smartcore 0.7's habit of cutting rows to as many
 //! features as there are rows.)
 
-use std::rc::Rc;
-
 use smartcore::error::Failed;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::svm::svc::{SVC, SVCParameters};
@@ -22,8 +20,8 @@ use super::train::{Settings, TrainError};
 /// Name and version of the solver, for model files.
 pub const NAME: &str = "smartcore 0.7";
 
-/// Passes over the rows; see docs/decisions for the figures that chose it.
-const EPOCHS: usize = 2;
+/// Passes over the rows; docs/decisions/training-with-smartcore.md has the figures that chose it.
+const EPOCHS: usize = 3;
 
 /// The KKT tolerance at which training stops, libSVM's default too.
 const TOLERANCE: f64 = 1e-3;
@@ -41,22 +39,9 @@ type Classifier<'a> = SVC<'a, f64, i32, DenseMatrix<f64>, Vec<i32>>;
 /// # Errors
 /// Kernel values too great to train with; a solver that did not end in finite numbers.
 pub(super) fn fit(x: &Matrix, positive: &[bool], settings: &Settings) -> Result<Machine, TrainError> {
-    let kernel = settings.kernel;
     check_magnitude(x, settings)?;
-    let rows = Rc::new(Rows::new(x.clone(), kernel));
-    let solver = |error: Failed| TrainError::Solver(error.to_string());
-    let numbers = column(0..x.len()).map_err(solver)?;
-    let probes = column(x.len()..2 * x.len() + 1).map_err(solver)?;
-    let classes: Vec<i32> = positive.iter().map(|&positive| if positive { 1 } else { -1 }).collect();
-    let parameters = SVCParameters::default()
-        .with_c(settings.c)
-        .with_epoch(EPOCHS)
-        .with_tol(TOLERANCE)
-        .with_seed(Some(settings.seed))
-        .with_kernel(Lookup(Rc::clone(&rows)));
-    let trained: Classifier = SVC::fit(&numbers, &classes, &parameters).map_err(solver)?;
-
-    let mut readings = trained.decision_function(&probes).map_err(solver)?;
+    let mut readings = decide(x, positive, settings, x.len()..2 * x.len() + 1)
+        .map_err(|error| TrainError::Solver(error.to_string()))?;
     // The last probe has kernel 0 with every row: it reads the bias alone.
     let bias = readings.pop().unwrap_or(f64::NAN);
     let coefficients: Vec<f64> = readings.iter().map(|&reading| coefficient(reading, bias)).collect();
@@ -68,7 +53,27 @@ pub(super) fn fit(x: &Matrix, positive: &[bool], settings: &Settings) -> Result<
         return Err(TrainError::Solver("it found no support vector; try a greater -c".to_owned()));
     }
     let kept = support.iter().map(|&row| coefficients[row]).collect();
-    Ok(Machine::from_expansion(kernel, x.select(&support), kept, bias))
+    Ok(Machine::from_expansion(settings.kernel, x.select(&support), kept, bias))
+}
+
+/// Trains, and gives smartcore's own decision values of the named rows and probes.
+fn decide(
+    x: &Matrix,
+    positive: &[bool],
+    settings: &Settings,
+    asked: std::ops::Range<usize>,
+) -> Result<Vec<f64>, Failed> {
+    let numbers = column(0..x.len())?;
+    let asked = column(asked)?;
+    let classes: Vec<i32> = positive.iter().map(|&positive| if positive { 1 } else { -1 }).collect();
+    let parameters = SVCParameters::default()
+        .with_c(settings.c)
+        .with_epoch(EPOCHS)
+        .with_tol(TOLERANCE)
+        .with_seed(Some(settings.seed))
+        .with_kernel(Rows::new(x.clone(), settings.kernel));
+    let trained: Classifier = SVC::fit(&numbers, &classes, &parameters)?;
+    trained.decision_function(&asked)
 }
 
 /// A probe's kernel value is not 1 but 2^200, so that the bias it is added to drops out of the 53 bits of
@@ -101,7 +106,7 @@ fn check_magnitude(x: &Matrix, settings: &Settings) -> Result<(), TrainError> {
     Err(TrainError::TooGreat { kernel: settings.kernel.name() })
 }
 
-/// The rows that row numbers stand for.
+/// The rows that row numbers stand for: smartcore's kernel.
 struct Rows {
     x: Matrix,
     kernel: Kernel,
@@ -133,18 +138,86 @@ impl Rows {
     }
 }
 
-/// smartcore's view of a kernel over row numbers.
-struct Lookup(Rc<Rows>);
-
-impl std::fmt::Debug for Lookup {
+impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Lookup({})", self.0.kernel)
+        write!(f, "{} rows, {}", self.x.len(), self.kernel)
     }
 }
 
-impl smartcore::svm::Kernel for Lookup {
+impl smartcore::svm::Kernel for Rows {
     fn apply(&self, i: &Vec<f64>, j: &Vec<f64>) -> Result<f64, Failed> {
         // The first is the row asked about, maybe a probe; the second is always a training row.
-        Ok(self.0.value(i[0] as usize, j[0] as usize))
+        Ok(self.value(i[0] as usize, j[0] as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svm::scorer::Scorer;
+    use crate::svm::testing::blobs;
+
+    fn settings(kernel: Kernel, c: f64) -> Settings {
+        Settings { kernel, c, standardise: false, seed: 3 }
+    }
+
+    #[test]
+    fn converted_machines_score_as_smartcore_decides() {
+        let problem = blobs(80, 0.1, 11);
+        for kernel in [
+            Kernel::Linear,
+            Kernel::Rbf { gamma: 20.0 },
+            Kernel::Poly { gamma: 2.0, coef0: 0.5, degree: 3 },
+            Kernel::Sigmoid { gamma: 0.3, coef0: -0.4 },
+        ] {
+            for c in [0.1, 5.0] {
+                let settings = settings(kernel, c);
+                let machine = fit(&problem.x, &problem.positive, &settings).unwrap();
+                let scorer = Scorer::compile(&machine, None, None);
+                let decided = decide(&problem.x, &problem.positive, &settings, 0..problem.len()).unwrap();
+                for (row, decided) in problem.x.rows().zip(decided) {
+                    let score = scorer.score(row);
+                    assert!((score - decided).abs() < 1e-9, "{kernel} C={c}: {score} and {decided}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_rows_than_features_lose_no_feature() {
+        // The last feature alone tells the classes apart; smartcore by itself cuts rows to their number.
+        let mut x = Matrix::new(6);
+        for last in [0.0, 0.1, 0.9, 1.0] {
+            x.push(&[0.5, 0.5, 0.5, 0.5, 0.5, last]);
+        }
+        let positive = [false, false, true, true];
+        let machine = fit(&x, &positive, &settings(Kernel::Linear, 100.0)).unwrap();
+        let right = x.rows().zip(positive).filter(|(row, positive)| (machine.score(row) > 0.0) == *positive);
+        assert_eq!(right.count(), 4);
+    }
+
+    #[test]
+    fn values_that_would_hang_the_solver_are_refused() {
+        for great in [1e200, f64::MAX] {
+            let mut x = Matrix::new(1);
+            [0.0, great, -great].iter().for_each(|&value| x.push(&[value]));
+            for kernel in
+                [Kernel::Linear, Kernel::Rbf { gamma: 1.0 }, Kernel::Sigmoid { gamma: 1.0, coef0: 0.0 }]
+            {
+                let told = fit(&x, &[false, true, true], &settings(kernel, 1.0)).unwrap_err().to_string();
+                assert!(told.contains("use --scale standard"), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn identical_rows_of_both_classes_still_end() {
+        let mut x = Matrix::new(2);
+        (0..40).for_each(|_| x.push(&[0.5, 0.5]));
+        let positive: Vec<bool> = (0..40).map(|i| i % 3 == 0).collect();
+        for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 1.0 }] {
+            let machine = fit(&x, &positive, &settings(kernel, 1.0)).unwrap();
+            assert!(machine.score(&[0.5, 0.5]) <= 0.0, "the greater class wins");
+        }
     }
 }

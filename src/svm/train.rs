@@ -1,5 +1,8 @@
 //! Training: a problem and settings in, a fitted machine, its calibration and its measures out.
 
+use std::num::NonZero;
+use std::panic::resume_unwind;
+
 use super::calibration::Calibration;
 use super::folds::{Split, stratified_folds, stratified_sample, stratified_split};
 use super::kernel::Kernel;
@@ -38,7 +41,7 @@ pub enum Plan {
 /// Most rows of the cross-validation behind a calibration.
 ///
 /// Two numbers are fitted, which a few thousand scores settle; the solver's time grows with rows².
-pub const CALIBRATION_ROWS: usize = 3000;
+pub const CALIBRATION_ROWS: usize = 2000;
 
 /// Folds of the cross-validation behind a calibration, as in Lin, Lin and Weng (2007), section 1.
 const CALIBRATION_FOLDS: usize = 3;
@@ -128,7 +131,8 @@ pub fn fit(problem: &Problem, settings: &Settings) -> Result<Fitted, TrainError>
     Ok(Fitted { scaling, machine })
 }
 
-/// Scores every row with a machine trained on the other folds; each fold learns its own scaling.
+/// Scores every row with a machine trained on the other folds; each fold learns its own scaling. Folds
+/// run beside each other, one a core; the scores do not depend on how many cores there are.
 ///
 /// # Errors
 /// Fewer rows in a class than folds; what [`fit`] refuses.
@@ -140,13 +144,28 @@ pub fn cross_validate(
 ) -> Result<Vec<f64>, TrainError> {
     require(problem, folds, &format!("a cross-validation in {folds} folds"), "use fewer folds or more rows")?;
     let fold_of = stratified_folds(&problem.positive, folds, settings.seed);
-    let mut scores = vec![0.0; problem.len()];
-    for fold in 0..folds {
-        step(&format!("cross-validation, fold {} of {folds}", fold + 1));
+    let score_fold = |fold: usize| -> Result<Vec<(usize, f64)>, TrainError> {
         let (held, others): (Vec<usize>, Vec<usize>) =
             (0..problem.len()).partition(|&row| fold_of[row] == fold);
         let scorer = fit(&problem.select(&others), settings)?.scorer();
-        held.into_iter().for_each(|row| scores[row] = scorer.score(problem.x.row(row)));
+        Ok(held.into_iter().map(|row| (row, scorer.score(problem.x.row(row)))).collect())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut scores = vec![0.0; problem.len()];
+    for first in (0..folds).step_by(threads) {
+        step(&format!("cross-validation, fold {} of {folds}", first + 1));
+        let last = folds.min(first + threads);
+        let scored: Vec<_> = std::thread::scope(|scope| {
+            let score_fold = &score_fold;
+            let started: Vec<_> = (first..last).map(|fold| scope.spawn(move || score_fold(fold))).collect();
+            started
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        for fold in scored {
+            fold?.into_iter().for_each(|(row, score)| scores[row] = score);
+        }
     }
     Ok(scores)
 }
@@ -257,6 +276,91 @@ impl Settings {
         match self.kernel.fault() {
             Some((name, wanted)) => Err(TrainError::Setting { name, wanted }),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svm::testing::blobs;
+
+    fn settings(kernel: Kernel) -> Settings {
+        Settings { kernel, c: 1.0, standardise: true, seed: 5 }
+    }
+
+    fn quiet(_: &str) {}
+
+    #[test]
+    fn blobs_apart_are_told_apart_by_every_kernel_and_plan() {
+        let problem = blobs(100, 0.03, 1);
+        let others = blobs(200, 0.03, 2);
+        for kernel in [
+            Kernel::Linear,
+            Kernel::Rbf { gamma: 0.2 },
+            Kernel::Poly { gamma: 0.2, coef0: 1.0, degree: 2 },
+            Kernel::Sigmoid { gamma: 0.05, coef0: 0.0 },
+        ] {
+            for plan in [Plan::All, Plan::Holdout(0.25), Plan::CrossValidation(4)] {
+                let trained = train(&problem, &settings(kernel), plan, &mut quiet).unwrap();
+                let scorer = trained.fitted.scorer();
+                let right = others.x.rows().zip(&others.positive);
+                let right = right.filter(|(row, positive)| (scorer.score(row) > 0.0) == **positive).count();
+                assert!(right >= 196, "{kernel} {plan:?}: {right} of 200");
+                let measured = trained.measured.unwrap();
+                assert!(measured.metrics.error < 0.03 && measured.metrics.log_loss < Some(0.1));
+                assert!(trained.calibration.unwrap().a < 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_machine() {
+        let problem = blobs(60, 0.1, 1);
+        let settings = settings(Kernel::Rbf { gamma: 0.2 });
+        let train = |settings| train(&problem, &settings, Plan::All, &mut quiet).unwrap();
+        assert_eq!(train(settings), train(settings));
+        assert_ne!(train(settings).calibration, train(Settings { seed: 6, ..settings }).calibration);
+    }
+
+    #[test]
+    fn a_holdout_measures_rows_that_did_not_train() {
+        let problem = blobs(80, 0.1, 1);
+        let trained = train(&problem, &settings(Kernel::Linear), Plan::Holdout(0.25), &mut quiet).unwrap();
+        assert_eq!((trained.rows, trained.positives), (60, 18));
+        assert_eq!(trained.measured.unwrap().metrics.confusion.rows(), 20);
+    }
+
+    #[test]
+    fn too_few_rows_of_a_label_are_told_or_done_without() {
+        let rows: Vec<usize> = (0..1).chain(3..9).collect();
+        let one_positive = blobs(10, 0.03, 1).select(&rows);
+        let trained = train(&one_positive, &settings(Kernel::Linear), Plan::All, &mut quiet).unwrap();
+        assert_eq!((trained.calibration, trained.measured), (None, None));
+        for (plan, message) in [
+            (
+                Plan::CrossValidation(4),
+                "a cross-validation in 4 folds needs at least 4 rows of each label, and label 1 has 1",
+            ),
+            (Plan::Holdout(0.5), "a holdout needs at least 2 rows of each label, and label 1 has 1"),
+        ] {
+            let told =
+                train(&one_positive, &settings(Kernel::Linear), plan, &mut quiet).unwrap_err().to_string();
+            assert!(told.contains(message), "{told}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let problem = blobs(20, 0.1, 1);
+        for (c, gamma, message) in [
+            (0.0, 1.0, "C must be"),
+            (f64::NAN, 1.0, "C must be"),
+            (1.0, 0.0, "gamma must be"),
+            (1.0, f64::INFINITY, "gamma must be"),
+        ] {
+            let settings = Settings { c, ..settings(Kernel::Rbf { gamma }) };
+            assert!(fit(&problem, &settings).unwrap_err().to_string().contains(message));
         }
     }
 }

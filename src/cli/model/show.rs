@@ -25,7 +25,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(refusal) => {
-            println!("a server refuses it: {refusal}");
+            println!("but {refusal}");
             Ok(ExitCode::FAILURE)
         }
     }

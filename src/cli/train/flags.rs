@@ -12,9 +12,11 @@ use crate::svm::{Kernel, Plan, Settings, check_name};
 ///
 /// Reads libSVM text, trains a support vector machine, calibrates its scores to probabilities, and writes
 /// a model file that needs nothing beside it. Without --holdout and --cv all rows train, and the measures
-/// are those of a 3-fold cross-validation on at most 3,000 of them.
+/// are those of a 3-fold cross-validation on at most 2,000 of them.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   upbeat train features.txt -o gold.json
   upbeat train features.txt -o gold.json --auto --name gold-2024-10
@@ -22,8 +24,9 @@ Examples:
   upbeat features --tracks tracks.csv --clicks clicks.csv | upbeat train - -o - > gold.json
 
 --auto compares linear machines (C 0.1, 1, 10) and RBF machines (C 1, 10; gamma 1/4, 1 and 4 times
-1/features) by log loss in a 3-fold cross-validation on at most 1,500 rows, and prefers the simpler of two
-that are within 1 % of each other.")]
+1/features) by log loss in a 3-fold cross-validation on at most 1,500 rows, and
+prefers the simpler of two that are within 1 % of each other."
+)]
 pub(crate) struct Args {
     /// Rows as libSVM text, `label index:value …`; `-` for standard input
     pub(super) features: PathBuf,
@@ -34,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["kernel", "c", "gamma", "degree", "coef0"])]
     auto: bool,
     /// Kernel of the machine
-    #[arg(long, value_enum, default_value_t = KernelName::Rbf)]
+    #[arg(long, value_enum, default_value_t = KernelName::Linear)]
     kernel: KernelName,
     /// Cost of an error, above 0
     #[arg(short, value_name = "C", default_value = "1", value_parser = above_zero)]
@@ -46,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10))]
     degree: Option<u32>,
     /// Constant of the poly and sigmoid kernels [default: 0]
-    #[arg(long, allow_negative_numbers = true, value_parser = number)]
+    #[arg(long, value_parser = number)]
     coef0: Option<f64>,
     /// Bring every feature to mean 0 and variance 1, or take it as it is
     #[arg(long, value_enum, default_value_t = Scale::Standard)]

@@ -1,0 +1,111 @@
+"""What the bench runs: installed if missing, built if stale."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from failure import Failure
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+TOOLS = TARGET / "tools"
+
+OHA_VERSION = "1.16.0"
+# The package that brings each program.
+APT_PACKAGES = {
+    "wrk": "wrk",
+    "redis-server": "redis-server",
+    "redis-benchmark": "redis-tools",
+    "gcc": "gcc",
+    "taskset": "util-linux",
+}
+APT_S, BUILD_S, OHA_S = 300, 1200, 1800
+
+
+def say(text):
+    """Progress goes to stderr; stdout is the table."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def command(parts, timeout_s, **more):
+    """Runs a build or install step; its output shows only when it fails."""
+    parts = [str(part) for part in parts]
+    try:
+        done = subprocess.run(
+            parts, timeout=timeout_s, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, cwd=ROOT, **more
+        )
+    except subprocess.TimeoutExpired:
+        raise Failure(f"still running after {timeout_s} s: {' '.join(parts)}") from None
+    if done.returncode != 0:
+        raise Failure(f"status {done.returncode}: {' '.join(parts)}\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def install_packages():
+    """wrk, Redis and gcc by their package names, when one is missing."""
+    missing = sorted({package for program, package in APT_PACKAGES.items() if not shutil.which(program)})
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise Failure(f"install {', '.join(missing)}: there is no apt-get here to do it with")
+    become_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    say(f"installing {', '.join(missing)}")
+    # We start our own Redis on a port of our own; RUNLEVEL keeps the package from starting another one.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    command([*become_root, "apt-get", "update"], APT_S, env=environment)
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    command([*become_root, *install], APT_S, env=environment)
+
+
+def install_oha():
+    """The open-loop generator; without TLS, which loopback does not need and which is a third of its build."""
+    oha = TOOLS / "bin" / "oha"
+    if oha.exists() and OHA_VERSION in command([oha, "--version"], 10):
+        return oha
+    say(f"building oha {OHA_VERSION} (once)")
+    package = ["oha", "--version", OHA_VERSION, "--locked", "--no-default-features"]
+    command(["cargo", "install", *package, "--root", TOOLS], OHA_S)
+    return oha
+
+
+def build_upbeat():
+    """The release build of this working tree."""
+    say("building upbeat")
+    lines = command(
+        ["cargo", "build", "--release", "--bin", "upbeat", "--message-format", "json-render-diagnostics"], BUILD_S
+    ).splitlines()
+    messages = (json.loads(line) for line in lines if line.startswith("{"))
+    programs = [message["executable"] for message in messages if message.get("executable")]
+    return Path(programs[-1])
+
+
+def build_floor(folder):
+    """The bare epoll loop."""
+    floor = folder / "floor"
+    command(["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", floor, HERE / "floor.c"], 60)
+    return floor
+
+
+def about_machine():
+    """Cores and processor, as the table names them."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{os.cpu_count()} × {model}, Linux {os.uname().release}"
+
+
+def about_commit():
+    """The commit, and whether the working tree differs from it."""
+    try:
+        commit = command(["git", "rev-parse", "--short", "HEAD"], 10).strip()
+        changed = command(["git", "status", "--porcelain", "--untracked-files=no"], 10).strip()
+    except (Failure, OSError):
+        return "no git"
+    return commit + (" with local changes" if changed else "")

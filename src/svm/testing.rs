@@ -1,0 +1,25 @@
+//! Problems for tests.
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::model::Labels;
+use super::problem::{Matrix, Problem};
+
+/// Two blobs of six shares, three positive rows in ten, that overlap more the greater `spread` is.
+pub(super) fn blobs(rows: usize, spread: f64, seed: u64) -> Problem {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    // The sum of twelve uniforms is near enough to a normal deviate.
+    let mut normal = || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+    let mut x = Matrix::new(6);
+    let positive: Vec<bool> = (0..rows).map(|row| row % 10 < 3).collect();
+    for &positive in &positive {
+        let means = if positive {
+            [0.29, 0.21, 0.21, 0.29, 0.81, 0.93]
+        } else {
+            [0.29, 0.21, 0.21, 0.29, 0.57, 0.90]
+        };
+        x.push(&means.map(|mean| mean + spread * normal()));
+    }
+    Problem { x, positive, labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() } }
+}
