@@ -182,6 +182,8 @@ pub(crate) async fn bind(config: &Config) -> anyhow::Result<Listeners> {
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let model = read_model(&config.model)?;
     let zone = config.zone()?;
+    // Before anybody is told that the server is up, so that no signal meets a process without a handler.
+    let stop = stop_signal()?;
     let listeners = bind(&config).await?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
     if let Some(data_dir) = &config.data_dir {
@@ -197,7 +199,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     println!("data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
-    let stopped = crate::http::run(listeners, app, stop_signal()?).await;
+    let stopped = crate::http::run(listeners, app, stop).await;
     tracing::info!(?stopped, "stopped");
     Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -44,7 +44,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one event; a kind that is not among [`KINDS`] counts as unreadable.
+    /// Counts one event; a kind that is not among `KINDS` counts as unreadable.
     pub fn count_event(&self, kind: &str, outcome: Outcome) {
         let row = KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1);
         self.events[row][outcome as usize].fetch_add(1, Ordering::Relaxed);

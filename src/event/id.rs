@@ -136,6 +136,16 @@ impl<'de> serde::Deserialize<'de> for Id {
                     .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
             }
 
+            /// Some tools write whole numbers as `48.0`; up to 2^53 they are exact.
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Id, E> {
+                let whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+                if whole {
+                    Ok(Id::Number(number as u64))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Float(number), &self))
+                }
+            }
+
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
                 Id::parse(text).map_err(E::custom)
             }
@@ -178,6 +188,18 @@ mod tests {
         assert_eq!(Id::parse("a b"), Err(IdError::BadCharacter(' ', 2)));
         assert_eq!(Id::parse("né"), Err(IdError::BadCharacter('é', 2)));
         assert_eq!(Id::parse("a/b"), Err(IdError::BadCharacter('/', 2)));
+    }
+
+    #[test]
+    fn json_numbers_are_ids_when_they_are_whole() {
+        let read = |json: &str| serde_json::from_str::<Id>(json).ok();
+        for json in ["48", "48.0", "4.8e1", "\"48\""] {
+            assert_eq!(read(json), Some(Id::Number(48)), "{json}");
+        }
+        assert_eq!(read("18446744073709551615"), Some(Id::Number(u64::MAX)));
+        for json in ["48.5", "-1", "-1.0", "1e300", "18446744073709551616", "null", "true", "[48]"] {
+            assert_eq!(read(json), None, "{json}");
+        }
     }
 
     #[test]

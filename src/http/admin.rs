@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::decisions::json;
-use super::extract::{CheckedQuery, NoQuery, PathId};
+use super::extract::{CheckedQuery, NoQuery, TrackId};
 use super::problem::{Kind, Problem};
 use crate::campaign::Campaign;
 use crate::engine::Track;
@@ -95,7 +95,7 @@ struct TrackView {
 /// One track of the catalogue.
 pub(super) async fn track(
     State(app): State<Arc<App>>,
-    PathId(id): PathId,
+    TrackId(id): TrackId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
     let track = app.engine.track(&id);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::app::App;
 use super::decisions::{Answer, json};
-use super::extract::{CheckedQuery, NoQuery, PathId};
+use super::extract::{CheckedQuery, CustomerId, NoQuery};
 use super::problem::{Kind, Problem};
 use crate::decision::Reason;
 use crate::engine::{Ask, Decision};
@@ -89,7 +89,7 @@ fn features(plays: &[Play]) -> Map<String, Value> {
 /// Everything that is held of a customer.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
-    PathId(id): PathId,
+    CustomerId(id): CustomerId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
     let profile = app.engine.profile(&id).ok_or_else(|| not_found(&id))?;
@@ -123,7 +123,7 @@ pub(super) async fn get(
 /// Forgets a customer.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
-    PathId(id): PathId,
+    CustomerId(id): CustomerId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
     if app.engine.forget(&id) { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_found(&id)) }
@@ -147,7 +147,7 @@ struct Step {
 /// Why a customer would be answered as they would be now.
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
-    PathId(id): PathId,
+    CustomerId(id): CustomerId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
     let profile = app.engine.profile(&id).ok_or_else(|| not_found(&id))?;

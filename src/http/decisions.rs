@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::app::App;
 use super::body;
-use super::extract::{CheckedQuery, PathId};
+use super::extract::{CheckedQuery, CustomerId};
 use super::problem::{Kind, Problem};
 use crate::engine::{Ask, Decision, RequestId};
 use crate::event::Id;
@@ -86,7 +86,7 @@ pub(super) struct OneQuery {
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     method: Method,
-    PathId(customer): PathId,
+    CustomerId(customer): CustomerId,
     CheckedQuery(query): CheckedQuery<OneQuery>,
 ) -> Result<Response, Problem> {
     let request_id = query.request_id.as_deref().map(RequestId::parse).transpose();

@@ -15,7 +15,7 @@ use super::extract::CheckedQuery;
 use super::problem::{Kind, Problem};
 use crate::event::Time;
 use crate::ingest::encoding::{self, DecodeError, Encoding};
-use crate::ingest::{self, Context, Format, csv};
+use crate::ingest::{self, Cause, Context, Format, Report, csv};
 
 /// Bodies over this are worked on beside the threads that answer decisions, in bytes.
 const LARGE_BODY: usize = 64 << 10;
@@ -85,21 +85,29 @@ fn apply(
         return Err(Problem::new(Kind::BodyTooLarge, detail));
     }
     let report = if atomic {
-        ingest::apply_all(&app.engine, rows, app.wall_ms()).map_err(|report| {
-            let count = report.rejected.len() + report.rejected_omitted;
-            let kind = if report.out_of_room { Kind::StoreFull } else { Kind::AtomicRejected };
-            Problem::new(kind, format!("{count} rows are refused; nothing was applied")).with_report(report)
-        })?
+        ingest::apply_all(&app.engine, rows, app.wall_ms()).map_err(|report| refused(report, single))?
     } else {
         ingest::apply_each(&app.engine, rows, app.wall_ms())
     };
-    match report.rejected.first() {
-        Some(row) if single => {
-            let kind = if report.out_of_room { Kind::StoreFull } else { Kind::InvalidEvent };
-            Err(Problem::new(kind, row.detail.clone()).with_report(report))
-        }
-        _ => Ok(json(&report)),
+    if single && !report.rejected.is_empty() {
+        return Err(refused(report, single));
     }
+    Ok(json(&report))
+}
+
+/// The problem of a body that was refused as a whole: one event, or an atomic list.
+fn refused(report: Report, single: bool) -> Problem {
+    let kind = match report.cause {
+        Some(Cause::Room) => Kind::StoreFull,
+        Some(Cause::State) => Kind::EventConflict,
+        _ if single => Kind::InvalidEvent,
+        _ => Kind::AtomicRejected,
+    };
+    let detail = match report.rejected.as_slice() {
+        [row] if single => row.detail.clone(),
+        rows => format!("{} rows are refused; nothing was applied", rows.len() + report.rejected_omitted),
+    };
+    Problem::new(kind, detail).with_report(report)
 }
 
 /// The media type without its parameters, in lower case; a charset other than UTF-8 is refused.
@@ -143,7 +151,7 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
     let essence = media_type(headers).map_err(|reason| unsupported(&reason, ACCEPTED_TYPES))?;
-    let format = match essence.as_str() {
+    Ok(match essence.as_str() {
         "application/json" => Format::Json,
         "application/x-ndjson" => Format::Ndjson,
         "text/csv" => Format::Csv(query.kind.unwrap_or_default()),
@@ -152,20 +160,14 @@ fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
         other => {
             return Err(unsupported(&format!("content type {other:?} is not read here"), ACCEPTED_TYPES));
         }
-    };
-    if query.kind.is_some() && !matches!(format, Format::Csv(_)) {
-        return Err(Problem::new(Kind::InvalidQuery, "kind goes with text/csv only; leave it out"));
-    }
-    Ok(format)
+    })
 }
 
+/// Only customer files have an `as_of`; beside anything else it means nothing.
 fn as_of(app: &App, format: Format, as_of: Option<&str>) -> Result<Option<Time>, Problem> {
-    let invalid = |detail: String| Problem::new(Kind::InvalidQuery, detail);
-    let Some(text) = as_of else { return Ok(None) };
-    if format != Format::Csv(csv::Kind::Customers) {
-        return Err(invalid("as_of goes with text/csv and kind=customers only; leave it out".to_owned()));
-    }
-    Time::parse(text, &app.zone).map(Some).map_err(|error| invalid(format!("as_of: {error}")))
+    let time = as_of.map(|text| Time::parse(text, &app.zone)).transpose();
+    let time = time.map_err(|error| Problem::new(Kind::InvalidQuery, format!("as_of: {error}")))?;
+    Ok(time.filter(|_| format == Format::Csv(csv::Kind::Customers)))
 }
 
 fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {

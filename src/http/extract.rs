@@ -8,18 +8,32 @@ use serde::de::DeserializeOwned;
 use super::problem::{Kind, Problem};
 use crate::event::Id;
 
-/// The one id in the path.
-pub struct PathId(pub Id);
+/// The customer in the path.
+pub struct CustomerId(pub Id);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathId {
+/// The track in the path.
+pub struct TrackId(pub Id);
+
+impl<S: Send + Sync> FromRequestParts<S> for CustomerId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
-        let problem = |detail: String| Problem::new(Kind::InvalidCustomerId, detail);
-        let Path(text) = path.map_err(|_| problem("the id in the path is not UTF-8".to_owned()))?;
-        Id::parse(&text).map(PathId).map_err(|error| problem(format!("the id in the path: {error}")))
+        path_id(parts, state).await.map(Self).map_err(|detail| Problem::new(Kind::InvalidCustomerId, detail))
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TrackId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_id(parts, state).await.map(Self).map_err(|detail| Problem::new(Kind::InvalidTrackId, detail))
+    }
+}
+
+async fn path_id<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Id, String> {
+    let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+    let Path(text) = path.map_err(|_| "the id in the path is not UTF-8".to_owned())?;
+    Id::parse(&text).map_err(|error| format!("the id in the path: {error}"))
 }
 
 /// The query string as `T`, which refuses unknown parameters.

@@ -57,9 +57,11 @@ kinds! {
     MalformedBody, BAD_REQUEST, "malformed-body", "The body cannot be read";
     InvalidBody, UNPROCESSABLE_ENTITY, "invalid-body", "The body does not say what it should";
     InvalidEvent, UNPROCESSABLE_ENTITY, "invalid-event", "The event is refused";
+    EventConflict, CONFLICT, "event-conflict", "The event does not fit what the server knows";
     AtomicRejected, UNPROCESSABLE_ENTITY, "atomic-rejected", "Some rows are refused, so none was applied";
     NotFound, NOT_FOUND, "not-found", "There is nothing at this path";
     CustomerNotFound, NOT_FOUND, "customer-not-found", "Nothing is known of this customer";
+    InvalidTrackId, BAD_REQUEST, "invalid-track-id", "The track id is not valid";
     TrackNotFound, NOT_FOUND, "track-not-found", "The catalogue does not hold this track";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The body did not arrive in time";

@@ -99,35 +99,49 @@ pub struct Report {
     /// How many more were refused than `rejected` tells.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rejected_omitted: usize,
-    /// Whether a row was refused for want of room rather than for what it says.
+    /// The gravest cause among the refused rows; `None` when there is none.
     #[serde(skip)]
-    pub out_of_room: bool,
+    pub cause: Option<Cause>,
+}
+
+/// What kind of reason a row was refused for, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// It does not fit what the server knows or what its clock says; another time it might.
+    State,
+    /// What it says is wrong.
+    Content,
+    /// There is no room for it.
+    Room,
 }
 
 /// Why one row was refused.
 #[derive(Debug)]
 struct Refusal {
     detail: String,
-    out_of_room: bool,
+    cause: Cause,
 }
 
 impl Refusal {
     fn catalogue_full(limit: usize) -> Self {
         let detail = format!("the catalogue holds its limit of {limit} tracks; raise limits.tracks");
-        Self { detail, out_of_room: true }
+        Self { detail, cause: Cause::Room }
     }
 }
 
 impl From<String> for Refusal {
     fn from(detail: String) -> Self {
-        Self { detail, out_of_room: false }
+        Self { detail, cause: Cause::Content }
     }
 }
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        let out_of_room = matches!(rejection, Rejection::StoreFull(_));
-        Self { detail: rejection.to_string(), out_of_room }
+        let cause = match rejection {
+            Rejection::StoreFull(_) => Cause::Room,
+            Rejection::TooFarAhead { .. } | Rejection::Misfit(_) => Cause::State,
+        };
+        Self { detail: rejection.to_string(), cause }
     }
 }
 
@@ -140,8 +154,8 @@ impl Report {
         match result {
             Ok(Applied::Accepted) => self.accepted += 1,
             Ok(Applied::Duplicate) => self.duplicates += 1,
-            Err(Refusal { detail, out_of_room }) => {
-                self.out_of_room |= out_of_room;
+            Err(Refusal { detail, cause }) => {
+                self.cause = self.cause.max(Some(cause));
                 if self.rejected.len() < MAX_REJECTED_TOLD {
                     self.rejected.push(RejectedRow { index, detail });
                 } else {

@@ -20,7 +20,7 @@ fn assert_refused(answer: &Answer, what: &str) {
             assert_eq!(report["accepted"], 0, "{what}: {report}");
             assert!(report["rejected"].as_array().is_some_and(|rows| !rows.is_empty()), "{what}: {report}");
         }
-        400 | 413 | 422 => {
+        400 | 409 | 413 | 422 => {
             let slug = answer.json()["type"].as_str().expect("a type").replace("/problems/", "");
             answer.problem(answer.status, &slug);
         }
@@ -209,7 +209,9 @@ fn times_that_do_not_exist() {
     ];
     for time in bad {
         let event = PLAY.replace("2014-10-23T03:26:20", &time.replace('\u{0}', "\\u0000"));
-        server.post("/events", JSON, &event).problem(422, "invalid-event");
+        let (status, kind) =
+            if time.starts_with("9999") { (409, "event-conflict") } else { (422, "invalid-event") };
+        server.post("/events", JSON, &event).problem(status, kind);
         let row = ROW.replace("2014-10-23 03:26:20", time);
         assert_refused(&server.post("/events", CSV, &row), time);
         let click = format!("1,48,ADV,\"{time}\"\n");

@@ -57,12 +57,12 @@ fn events_from_the_future_are_refused_by_either_clock() {
         let server = Server::with(&["--clock", clock], &[]);
         server.load("/events", JSON, play("48", 1, -200));
         let answer = server.post("/events", JSON, play("48", 2, -900));
-        assert!(answer.problem(422, "invalid-event").contains("ahead"));
+        assert!(answer.problem(409, "event-conflict").contains("ahead"));
         let report =
             server.post("/events", NDJSON, format!("{}\n{}", play("48", 3, -900), play("48", 4, 9))).ok();
         assert_eq!((&report["accepted"], &report["rejected"][0]["index"]), (&json!(1), &json!(0)));
         let far = play_at("48", 5, "9999-12-31T23:59:59Z");
-        server.post("/events", JSON, far).problem(422, "invalid-event");
+        server.post("/events", JSON, far).problem(409, "event-conflict");
         assert_eq!(server.metric("upbeat_plays"), 2.0, "by the {clock} clock");
     }
 }
@@ -71,7 +71,7 @@ fn events_from_the_future_are_refused_by_either_clock() {
 fn how_far_ahead_is_too_far_can_be_set() {
     let server = Server::with(&[], &[("UPBEAT_MAX_FUTURE", "1h")]);
     server.load("/events", JSON, play("48", 1, -900));
-    server.post("/events", JSON, play("48", 2, -4000)).problem(422, "invalid-event");
+    server.post("/events", JSON, play("48", 2, -4000)).problem(409, "event-conflict");
 }
 
 #[test]
@@ -120,10 +120,17 @@ fn atomic_applies_nothing_when_one_is_bad() {
     let server = Server::start();
     let conflict = [membership("7", 1, "free", 60), membership("7", 1, "gold", 60)].join("\n");
     let impression_of_nothing = impression("48", 9, "\"decision_id\":\"0123456789abcdef\"");
-    for bad in ["{}", "nonsense", &play("48", 2, -9000), &conflict, &impression_of_nothing] {
+    let (content, state) = ((422, "atomic-rejected"), (409, "event-conflict"));
+    for (bad, (status, kind)) in [
+        ("{}", content),
+        ("nonsense", content),
+        (&play("48", 2, -9000), state),
+        (&conflict, state),
+        (&impression_of_nothing, state),
+    ] {
         let body = format!("{}\n{bad}\n{}", play("48", 1, 60), play("49", 1, 60));
         let answer = server.post("/events?atomic=true", NDJSON, body);
-        answer.problem(422, "atomic-rejected");
+        answer.problem(status, kind);
         let problem = answer.json();
         let rows = problem["rejected"].as_array().expect("a list");
         let index = if bad == conflict { 2 } else { 1 };
@@ -201,7 +208,9 @@ fn an_impression_of_no_known_decision_is_refused() {
         ("48", "\"campaign\":\"a b\"".to_owned(), "' '"),
     ] {
         let answer = server.post("/events", JSON, impression(customer, 1, &what));
-        let detail = answer.problem(422, "invalid-event");
+        let unknown = said == "decision_id";
+        let (status, kind) = if unknown { (409, "event-conflict") } else { (422, "invalid-event") };
+        let detail = answer.problem(status, kind);
         assert!(detail.contains(said), "{what}: {detail}");
     }
     let held = server.held("48");

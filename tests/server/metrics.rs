@@ -50,7 +50,7 @@ fn a_known_history_is_counted() {
     server.load("/events?kind=clicks", CSV, "1,48,ADV_REDUCED_1DAY,2014-10-23 03:26:20\n");
     server.load("/events?kind=tracks", CSV, "TrackId,Title,Artist,Length\n1,a,b,10\n");
     server.post("/events", NDJSON, "nonsense\n7\n").ok();
-    server.post("/events", JSON, play("48", 99, -9000)).problem(422, "invalid-event");
+    server.post("/events", JSON, play("48", 99, -9000)).problem(409, "event-conflict");
     for customer in ["48", "48", "49", "50", "51", "52"] {
         server.decide(customer);
     }
@@ -87,10 +87,10 @@ fn a_known_history_is_counted() {
         ("upbeat_tracks", 1.0),
         ("upbeat_problems_total{type=\"not-found\"}", 1.0),
         ("upbeat_problems_total{type=\"invalid-customer-id\"}", 1.0),
-        ("upbeat_problems_total{type=\"invalid-event\"}", 1.0),
+        ("upbeat_problems_total{type=\"event-conflict\"}", 1.0),
         ("upbeat_http_requests_total{route=\"/should-show-ad/{customer}\",status=\"200\"}", 10.0),
         ("upbeat_http_requests_total{route=\"/should-show-ad/{customer}\",status=\"400\"}", 1.0),
-        ("upbeat_http_requests_total{route=\"/events\",status=\"422\"}", 1.0),
+        ("upbeat_http_requests_total{route=\"/events\",status=\"409\"}", 1.0),
         ("upbeat_http_requests_total{route=\"other\",status=\"404\"}", 1.0),
         ("upbeat_decision_seconds_count", 11.0),
         ("upbeat_impression_cost_spent_total", 0.02),
