@@ -197,6 +197,8 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         Some(model) => app.engine.promote(model).with_context(|| named(&app.config.model))?,
         None => tracing::warn!("no model: every answer is show:false, reason no_model"),
     }
+    // Before anybody is told where it listens: a signal that comes at once must find its handler.
+    let stop = stop_signal()?;
     println!("data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
     let stopped = crate::http::run(listeners, app, stop).await;

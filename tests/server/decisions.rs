@@ -203,11 +203,14 @@ fn a_forgotten_customer_is_unknown() {
     server.load("/events", NDJSON, likely("48") + &likely("49"));
     let forget =
         |customer: &str| server.ask("DELETE", &server.admin, &format!("/customers/{customer}"), &[], b"");
+    let retried = "/should-show-ad/48?request_id=r";
+    assert_eq!(server.get(retried).ok()["show"], true);
     assert_eq!(forget("48").status, 204);
     forget("48").problem(404, "customer-not-found");
     server.admin_get("/customers/48").problem(404, "customer-not-found");
     server.admin_get("/customers/48/explain").problem(404, "customer-not-found");
     assert_eq!(server.reason("48"), "unknown_customer");
+    assert_eq!(server.get(retried).ok()["reason"], "unknown_customer", "the answer remembered for a retry");
     assert_eq!(server.reason("49"), "likely_to_click");
     assert_eq!((server.profiles(), server.metric("upbeat_plays")), (1, 24.0));
 }

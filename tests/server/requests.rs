@@ -18,6 +18,9 @@ fn a_retry_gets_the_same_bytes_and_counts_once() {
     assert_eq!(server.held("48")["impressions"].as_array().map(Vec::len), Some(1));
     assert_eq!(server.metric("upbeat_decisions_total{reason=\"likely_to_click\"}"), 1.0);
     assert_eq!(server.metric("upbeat_repeated_requests_total"), 3.0);
+    // Any short text will do for an id.
+    let odd = "/should-show-ad/50?request_id=%F0%9F%8E%B5%20a/b";
+    assert_eq!(server.get(odd).text(), server.get(odd).text());
     // Another request, and another customer under the same id, are questions of their own.
     assert_eq!(server.get("/should-show-ad/48?request_id=other").ok()["reason"], "capped");
     assert_eq!(server.get("/should-show-ad/49?request_id=a-1.b_2:c").ok()["reason"], "unknown_customer");
