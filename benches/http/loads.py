@@ -25,6 +25,7 @@ class Sample:
     per_s: float
     cpu_us: float
     busy: float
+    others: float
     p50_us: float
     p99_us: float
     p999_us: float | None
@@ -36,7 +37,7 @@ class Sample:
 def wrk(processes, cores, server, script, ids, seconds):
     """A closed loop: CONNECTIONS connections, each sends its next request when its last is answered."""
     flags = ["-t", "1", "-c", CONNECTIONS, "-d", f"{seconds}s", "--timeout", REQUEST_TIMEOUT, "-s", script]
-    with CpuMeter(server.pid) as cpu:
+    with CpuMeter(server.pid, cores.server) as cpu:
         command = ["wrk", *flags, server.url, "--", ids]
         output = processes.run(command, seconds + GRACE_S, core=cores.load, cwd=HERE)
     lines = [line for line in output.splitlines() if line.startswith("RESULT ")]
@@ -52,6 +53,7 @@ def wrk(processes, cores, server, script, ids, seconds):
         per_s=requests / result["duration_us"] * 1e6,
         cpu_us=cpu.us_per(requests),
         busy=cpu.busy,
+        others=cpu.others,
         p50_us=result["p50_us"],
         p99_us=result["p99_us"],
         p999_us=result["p999_us"],
@@ -65,7 +67,7 @@ def oha(processes, cores, server, program, urls, rate, seconds):
     count = int(rate * seconds)
     flags = ["-n", count, "-q", f"{rate:.0f}", "--latency-correction", "-c", CONNECTIONS, "-t", REQUEST_TIMEOUT]
     quiet = ["--no-tui", "--output-format", "json", "--worker-threads", "1"]
-    with CpuMeter(server.pid) as cpu:
+    with CpuMeter(server.pid, cores.server) as cpu:
         command = [program, *flags, *quiet, "--urls-from-file", urls]
         result = json.loads(processes.run(command, 3 * seconds + GRACE_S, core=cores.load))
     answered = result["statusCodeDistribution"]
@@ -78,6 +80,7 @@ def oha(processes, cores, server, program, urls, rate, seconds):
         per_s=result["summary"]["requestsPerSec"],
         cpu_us=cpu.us_per(count),
         busy=cpu.busy,
+        others=cpu.others,
         p50_us=latency_s["p50"] * 1e6,
         p99_us=latency_s["p99"] * 1e6,
         p999_us=latency_s["p99.9"] * 1e6,
@@ -90,7 +93,7 @@ def redis_benchmark(processes, cores, server, customers, seconds, rate):
     count = max(int(rate * seconds), 1)
     flags = ["-h", "127.0.0.1", "-p", server.port, "-c", CONNECTIONS, "-n", count, "-r", customers, "--csv"]
     hits_before = redis_hits(server.port)
-    with CpuMeter(server.pid) as cpu:
+    with CpuMeter(server.pid, cores.server) as cpu:
         command = ["redis-benchmark", *flags, "GET", "key:__rand_int__"]
         output = processes.run(command, 10 * seconds + GRACE_S, core=cores.load)
     hits = redis_hits(server.port) - hits_before
@@ -103,6 +106,7 @@ def redis_benchmark(processes, cores, server, customers, seconds, rate):
         per_s=float(row["rps"]),
         cpu_us=cpu.us_per(count),
         busy=cpu.busy,
+        others=cpu.others,
         p50_us=float(row["p50_latency_ms"]) * 1e3,
         p99_us=float(row["p99_latency_ms"]) * 1e3,
         p999_us=None,

@@ -122,18 +122,32 @@ def resident_bytes(pid):
     return 0
 
 
-class CpuMeter:
-    """CPU and wall time of one process between entering and leaving the block."""
+def core_s(core):
+    """Seconds that one core has worked for anybody since boot, or was withheld by the hypervisor; no interrupts."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, steal = (int(fields[at]) for at in (0, 1, 2, 7))
+            return (user + nice + system + steal) / TICKS_PER_S
+    return 0.0
 
-    def __init__(self, pid):
-        self.pid = pid
+
+class CpuMeter:
+    """CPU and wall time of one process, pinned to one core, between entering and leaving the block."""
+
+    def __init__(self, pid, core):
+        self.pid, self.core = pid, core
 
     def __enter__(self):
-        self.wall_s, self.cpu_s = time.monotonic(), cpu_s(self.pid)
+        self.wall_s, self.cpu_s, self.core_s = self.now()
         return self
 
     def __exit__(self, *_):
-        self.wall_s, self.cpu_s = time.monotonic() - self.wall_s, cpu_s(self.pid) - self.cpu_s
+        before = self.wall_s, self.cpu_s, self.core_s
+        self.wall_s, self.cpu_s, self.core_s = (now - then for now, then in zip(self.now(), before))
+
+    def now(self):
+        return time.monotonic(), cpu_s(self.pid), core_s(self.core)
 
     def us_per(self, count):
         """Microseconds of CPU for each of `count` things."""
@@ -141,5 +155,10 @@ class CpuMeter:
 
     @property
     def busy(self):
-        """Share of a core in use, 0 to 1."""
+        """Share of the core that the process used, 0 to 1."""
         return self.cpu_s / self.wall_s
+
+    @property
+    def others(self):
+        """Share of the core that anybody else used, 0 to 1."""
+        return max(self.core_s - self.cpu_s, 0) / self.wall_s

@@ -2,6 +2,8 @@
 
 from statistics import median
 
+# Above this share of the servers' core, other processes disturb the figures.
+QUIET = 0.05
 # Below this share of the rate that was asked for, an open loop measures its generator and not the server.
 KEPT_PACE = 0.98
 
@@ -48,6 +50,10 @@ def ratio(above, below):
     return f"{median(s.cpu_us for s in above) / median(s.cpu_us for s in below):.2f}"
 
 
+def rounds(run):
+    return "1 round" if run.rounds == 1 else f"{run.rounds} rounds"
+
+
 def reasons(counts):
     """Shares of decisions by reason."""
     total = sum(counts.values()) or 1
@@ -66,10 +72,11 @@ def render(run):
         "",
         f"`{run.command}` on {run.date}: {run.machine}; commit {run.commit}.",
         "",
-        f"{run.customers:,} customers, {run.plays:,} plays; {run.rounds} rounds of {run.seconds} s, the servers in turn "
+        f"{run.customers:,} customers, {run.plays:,} plays; {rounds(run)} of {run.seconds} s, the servers in turn "
         "within each round; every figure is the median (min–max) of the rounds. Servers run on core "
         f"{run.cores.server}, load on core {run.cores.load}. Every request was answered 2xx, else there would be no "
         "table. [How to read it](../../docs/guides/load.md).",
+        *noise_note(run),
         "",
         "## Decisions, closed loop",
         "",
@@ -111,6 +118,14 @@ def render(run):
         f"| {spread(load.resident / 2**20 for load in run.ingest)} |",
         "",
     ])
+
+
+def noise_note(run):
+    """A warning when the machine was not ours alone."""
+    others = median(sample.others for samples in run.closed.values() for sample in samples)
+    if others < QUIET:
+        return []
+    return ["", f"**Other processes took {others:.0%} of the servers' core: these figures are provisional.**"]
 
 
 def pace_notes(run):

@@ -23,6 +23,8 @@ APT_PACKAGES = {
     "gcc": "gcc",
     "taskset": "util-linux",
 }
+# oha links the system's OpenSSL; a TLS library built from source would take longer than all the rest of it.
+OHA_PACKAGES = {"pkg-config": "pkg-config", "openssl.pc": "libssl-dev"}
 APT_S, BUILD_S, OHA_S = 300, 1200, 1800
 
 
@@ -46,9 +48,9 @@ def command(parts, timeout_s, **more):
     return done.stdout
 
 
-def install_packages():
-    """wrk, Redis and gcc by their package names, when one is missing."""
-    missing = sorted({package for program, package in APT_PACKAGES.items() if not shutil.which(program)})
+def install_missing(packages, is_there):
+    """Installs by name the packages whose thing is not there."""
+    missing = sorted({package for thing, package in packages.items() if not is_there(thing)})
     if not missing:
         return
     if not shutil.which("apt-get"):
@@ -56,20 +58,35 @@ def install_packages():
     become_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     say(f"installing {', '.join(missing)}")
     # We start our own Redis on a port of our own; RUNLEVEL keeps the package from starting another one.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    command([*become_root, "apt-get", "update"], APT_S, env=environment)
+    environment = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+    command([*become_root, *environment, "apt-get", "update"], APT_S)
     install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-    command([*become_root, *install], APT_S, env=environment)
+    command([*become_root, *environment, *install], APT_S)
+
+
+def install_packages():
+    """wrk, Redis and gcc."""
+    install_missing(APT_PACKAGES, shutil.which)
+
+
+def oha_package_is_there(thing):
+    """A program, or what pkg-config knows under the name of a .pc file."""
+    if not thing.endswith(".pc"):
+        return shutil.which(thing)
+    probe = ["pkg-config", "--exists", thing.removesuffix(".pc")]
+    return shutil.which("pkg-config") and subprocess.run(probe, check=False).returncode == 0
 
 
 def install_oha():
-    """The open-loop generator; without TLS, which loopback does not need and which is a third of its build."""
+    """The open-loop generator, with what runs per request built at full speed and the rest as fast as it compiles."""
     oha = TOOLS / "bin" / "oha"
     if oha.exists() and OHA_VERSION in command([oha, "--version"], 10):
         return oha
+    install_missing(OHA_PACKAGES, oha_package_is_there)
     say(f"building oha {OHA_VERSION} (once)")
-    package = ["oha", "--version", OHA_VERSION, "--locked", "--no-default-features"]
-    command(["cargo", "install", *package, "--root", TOOLS], OHA_S)
+    # Without one of its TLS features this version does not compile.
+    package = ["oha", "--version", OHA_VERSION, "--locked", "--no-default-features", "--features", "native-tls"]
+    command(["cargo", "install", *package, "--config", HERE / "oha.toml", "--root", TOOLS], OHA_S)
     return oha
 
 
