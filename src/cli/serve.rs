@@ -182,8 +182,6 @@ pub(crate) async fn bind(config: &Config) -> anyhow::Result<Listeners> {
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let model = read_model(&config.model)?;
     let zone = config.zone()?;
-    // Before anybody is told that the server is up, so that no signal meets a process without a handler.
-    let stop = stop_signal()?;
     let listeners = bind(&config).await?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
     if let Some(data_dir) = &config.data_dir {
