@@ -68,7 +68,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check_config {
         return Ok(check(&config));
     }
-    start_logging(&config);
+    start_logging(&config)?;
     let workers = config.workers;
     runtime(workers)?.block_on(serve(config))
 }
@@ -145,8 +145,11 @@ fn named(model: &str) -> String {
 }
 
 /// Logs to stderr, so that stdout stays for answers.
-pub(crate) fn start_logging(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(&config.log.level);
+///
+/// # Errors
+/// The configured level is not one.
+pub(crate) fn start_logging(config: &Config) -> Result<(), ConfigError> {
+    let filter = config.log.filter()?;
     let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let ansi = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -155,6 +158,7 @@ pub(crate) fn start_logging(config: &Config) {
         LogFormat::Json => logging.json().flatten_event(true).try_init(),
         LogFormat::Text => logging.with_ansi(ansi).try_init(),
     };
+    Ok(())
 }
 
 /// A runtime with so many workers, one per core for 0.

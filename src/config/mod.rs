@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::campaign::Campaign;
 use crate::engine::Clock;
@@ -160,6 +162,24 @@ impl Default for Limits {
     }
 }
 
+impl Log {
+    /// What is logged.
+    ///
+    /// # Errors
+    /// The level is neither a level nor a filter. A bare word would pass for a module's name and log nothing.
+    pub fn filter(&self) -> Result<EnvFilter, ConfigError> {
+        let level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let known = self.level.split(',').all(|part| part.contains('=') || level(part.trim()));
+        known.then(|| EnvFilter::try_new(&self.level).ok()).flatten().ok_or_else(|| {
+            let level = &self.level;
+            ConfigError(format!(
+                "log.level is {level:?}; it must be error, warn, info, debug, trace, or a filter such as \
+                 upbeat=debug,hyper=warn"
+            ))
+        })
+    }
+}
+
 impl Default for Shutdown {
     fn default() -> Self {
         Self { drain: Duration::from_secs(1), deadline: Duration::from_secs(10) }
@@ -250,6 +270,7 @@ impl Config {
             }
         }
         self.campaign.validate().map_err(ConfigError)?;
+        self.log.filter()?;
         self.zone().map(|_| ())
     }
 

@@ -51,6 +51,8 @@ fn what_is_wrong_is_named() {
         ("max_future = \"soon\"", &[], "soon"),
         ("max_future = \"-1s\"", &[], "-1s"),
         ("listen = \"everywhere\"", &[], "listen"),
+        ("[log]\nlevel = \"inof\"", &[], "log.level"),
+        ("[log]\nlevel = \"upbeat=loud\"", &[], "log.level"),
         ("clock = \"sun\"", &[], "sun"),
         ("[campaign]\nthreshold = nan", &[], "campaign.threshold"),
         ("", &[("UPBEAT_WINDOW_PLAYS", "many")], "UPBEAT_WINDOW_PLAYS"),

@@ -20,3 +20,4 @@ mod problems;
 mod profiles;
 mod real_history;
 mod requests;
+mod snapshots;

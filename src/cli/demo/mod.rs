@@ -72,7 +72,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let mut config = Config { listen: args.listen, admin_listen: args.admin_listen, ..Config::default() };
     config.shutdown.drain = Duration::from_secs(0);
     config.log.level = "warn".into();
-    serve::start_logging(&config);
+    serve::start_logging(&config)?;
     let stop = serve::stop_signal()?;
     let listeners = serve::bind(&config).await?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
