@@ -18,7 +18,7 @@ use crate::ingest::encoding::{self, DecodeError, Encoding};
 use crate::ingest::{self, Cause, Context, Format, Report, csv};
 
 /// Bodies over this are worked on beside the threads that answer decisions, in bytes.
-const LARGE_BODY: usize = 64 << 10;
+const LARGE_BODY: usize = 16 << 10;
 
 const ACCEPTED_TYPES: &str = "application/json, application/x-ndjson, text/csv, application/cloudevents+json, \
                               application/cloudevents-batch+json";
