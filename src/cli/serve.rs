@@ -1,5 +1,6 @@
 //! `upbeat serve`: the server.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -201,7 +202,8 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     // Before anybody is told where it listens: a signal that comes at once must find its handler.
     let stop = stop_signal()?;
-    println!("data  http://{data}\nadmin http://{admin}");
+    // For scripts; a server whose starter does not listen serves all the same.
+    let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
     let stopped = crate::http::run(listeners, app, stop).await;
     tracing::info!(?stopped, "stopped");

@@ -4,6 +4,7 @@ mod history;
 mod tally;
 mod traffic;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -96,14 +97,14 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let server = tokio::spawn(crate::http::run(listeners, Arc::clone(&app), async move {
         let _ = server_stops.changed().await;
     }));
-    println!(
+    say(format_args!(
         "Upbeat demo: {} listeners, {} plays and {} clicks of the last {} weeks; up after {:.1} s\n",
         args.customers,
         loaded.plays,
         loaded.clicks,
         simulation.settings().weeks,
         started.elapsed().as_secs_f64()
-    );
+    ))?;
     let client = Client::new(&format!("http://{data}"), ANSWER_TIMEOUT.get())?;
     let sample = history::likely_listener(&app, &simulation);
     introduce(&client, data, admin, sample).await?;
@@ -120,16 +121,19 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (stop_traffic, traffic_stops) = watch::channel(());
     let players = traffic.start(args.rate, traffic_stops);
-    tokio::select! {
-        () = print_lines(&tally) => {}
-        () = stop => {}
-        () = after(args.duration) => {}
-    }
+    let printed = tokio::select! {
+        // A line that is due is printed before the end.
+        biased;
+        printed = print_lines(&tally) => printed,
+        () = stop => Ok(()),
+        () = after(args.duration) => Ok(()),
+    };
     drop(stop_traffic);
     players.await.context("the traffic failed")?;
     drop(stop_server);
     let stopped = server.await.context("the server failed")?;
-    println!("\n{}", tally.summary());
+    printed?;
+    say(format_args!("\n{}", tally.summary()))?;
     let good = stopped == Stopped::Clean && tally.failures() == 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -141,23 +145,28 @@ async fn introduce(
     admin: SocketAddr,
     sample: Option<u32>,
 ) -> anyhow::Result<()> {
-    println!("  decisions, events   http://{data}");
-    println!("  metrics, profiles   http://{admin}\n");
+    say(format_args!("  decisions, events   http://{data}"))?;
+    say(format_args!("  metrics, profiles   http://{admin}\n"))?;
     let customer = sample.unwrap_or(0);
     let path = format!("/should-show-ad/{customer}?dry_run=true");
     let answer = client.get(&path).await?;
-    println!("  curl 'http://{data}{path}'");
-    println!("  {}\n", String::from_utf8_lossy(&answer.body));
-    println!("{}", Tally::HEADER);
+    say(format_args!("  curl 'http://{data}{path}'"))?;
+    say(format_args!("  {}\n", String::from_utf8_lossy(&answer.body)))?;
+    say(format_args!("{}", Tally::HEADER))?;
     Ok(())
 }
 
-async fn print_lines(tally: &Tally) {
+/// A line on stdout; fails when nobody reads it any more, as after `head`.
+fn say(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+}
+
+async fn print_lines(tally: &Tally) -> std::io::Result<()> {
     let mut ticks = tokio::time::interval(LINE_PERIOD.get());
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        println!("{}", tally.line());
+        say(format_args!("{}", tally.line()))?;
     }
 }
 
