@@ -25,8 +25,8 @@ fmt:
     cargo fmt
 
 # Load a server of its own and print the table that README quotes
-bench:
-    ./benches/http
+bench *arguments:
+    ./benches/http/run {{arguments}}
 
 # The library's documentation in a browser
 doc:
