@@ -33,11 +33,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(super::train::usage("FEATURES and --model cannot both be standard input"));
     }
     let model = files::read_model(&args.model)?;
-    let written = files::write_to(&args.output, |output| predict(&args.features, &model, output));
-    match written {
-        Err(error) if files::is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        other => other.map(|()| ExitCode::SUCCESS),
-    }
+    files::write_to(&args.output, |output| predict(&args.features, &model, output))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One row in memory at a time, whatever the size of the file.

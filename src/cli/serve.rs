@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use super::files;
 use crate::config::{Config, ConfigError, ENV_CONFIG, LogFormat};
 use crate::engine::Clock;
 use crate::http::app::machine_clock;
@@ -133,10 +134,7 @@ pub(crate) fn read_model(name: &str) -> anyhow::Result<Option<Model>> {
     match name {
         "none" => Ok(None),
         "" => Ok(Some(Model::read(BUILT_IN_MODEL).with_context(|| named(name))?)),
-        path => {
-            let bytes = std::fs::read(path).with_context(|| named(name))?;
-            Ok(Some(Model::read(&bytes).with_context(|| named(name))?))
-        }
+        path => files::read_model(Path::new(path)).with_context(|| named(name)).map(Some),
     }
 }
 

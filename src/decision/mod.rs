@@ -7,8 +7,7 @@ use crate::profile::{Profile, Window};
 use crate::svm::Scorer;
 
 /// Why a decision came out as it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The score is above the campaign's threshold: show.
     LikelyToClick,

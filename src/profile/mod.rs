@@ -157,7 +157,8 @@ impl Profile {
     pub fn check(&self, event: &Event) -> Result<(), Misfit> {
         match &event.kind {
             EventKind::Impression(ImpressionOf::Decision(decision)) => {
-                self.impression_of(*decision).map(|_| ()).ok_or(Misfit::UnknownDecision(*decision))
+                let known = self.impressions().iter().any(|known| known.decision == Some(*decision));
+                known.then_some(()).ok_or(Misfit::UnknownDecision(*decision))
             }
             EventKind::Membership(level) => {
                 let known = self.memberships.get(event.time, &event.id);
@@ -217,10 +218,6 @@ impl Profile {
             }
             _ => Applied::Duplicate,
         }
-    }
-
-    fn impression_of(&self, decision: DecisionId) -> Option<&Impression> {
-        self.impressions.as_slice().iter().find(|impression| impression.decision == Some(decision))
     }
 
     /// All plays kept, oldest first, whether or not they are still in the window.
