@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
 
 use super::app::App;
-use super::decisions::json;
+use super::content::json;
 use super::extract::{CheckedQuery, NoQuery, TrackId};
 use super::problem::{Kind, Problem};
 use crate::campaign::Campaign;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 use super::metrics::Metrics;
+use super::problem::{Kind, Problem};
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::event::{Zone, hex_digits};
@@ -32,7 +33,7 @@ pub struct App {
     /// Bytes of request bodies that may still be held.
     pub body_memory: Semaphore,
     /// Bulk requests that may still be worked on.
-    pub bulk: Semaphore,
+    bulk: Semaphore,
     clock: WallClock,
     draining: AtomicBool,
     next_request: AtomicU64,
@@ -88,5 +89,18 @@ impl App {
     #[must_use]
     pub fn new_request_id(&self) -> [u8; 16] {
         hex_digits(self.next_request.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs long work beside the threads that answer decisions, so that no decision waits for it.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub async fn beside<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Problem> {
+        let failed = |detail: String| Problem::new(Kind::Internal, detail);
+        let _turn = self.bulk.acquire().await.map_err(|error| failed(error.to_string()))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))
     }
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::app::App;
-use super::decisions::{Answer, json};
+use super::content::json;
+use super::decisions::Answer;
 use super::extract::{CheckedQuery, CustomerId, NoQuery};
 use super::problem::{Kind, Problem};
 use crate::decision::Reason;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::app::App;
 use super::body;
+use super::content::{json, require_json};
 use super::extract::{CheckedQuery, CustomerId};
 use super::problem::{Kind, Problem};
 use crate::engine::{Ask, Decision, RequestId};
@@ -22,9 +23,6 @@ const LARGE_BATCH: usize = 256;
 
 /// Bytes of a batch's body: an id of 64 characters, its quotes and a comma for each customer.
 const BYTES_PER_CUSTOMER: usize = 70;
-
-/// Room for the usual answer, so that its buffer does not grow twice while it is written.
-const ANSWER_BYTES: usize = 512;
 
 /// A decision in JSON.
 #[derive(Serialize)]
@@ -59,18 +57,6 @@ impl Answer {
             model: decision.model,
             decision_id: decision.id,
         }
-    }
-}
-
-/// JSON that no cache may keep.
-pub(super) fn json(value: &impl Serialize) -> Response {
-    let mut body = Vec::with_capacity(ANSWER_BYTES);
-    match serde_json::to_writer(&mut body, value) {
-        Ok(()) => {
-            let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-            (headers, body).into_response()
-        }
-        Err(error) => Problem::new(Kind::Internal, error.to_string()).into_response(),
     }
 }
 
@@ -123,7 +109,7 @@ pub(super) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    super::events::require_json(&headers)?;
+    require_json(&headers)?;
     let limit = app.config.limits.decisions;
     let body = body::read(&app, &headers, body, 1024 + limit * BYTES_PER_CUSTOMER).await?;
     let customers = customers(&body.bytes, limit)?;
@@ -142,7 +128,7 @@ pub(super) async fn batch(
     if count < LARGE_BATCH {
         return Ok(decide_all());
     }
-    super::events::beside(&app, decide_all).await
+    app.beside(decide_all).await
 }
 
 fn customers(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {

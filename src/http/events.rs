@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::app::App;
 use super::body;
-use super::decisions::json;
+use super::content::{content_encoding, json, media_type, unsupported};
 use super::extract::CheckedQuery;
 use super::problem::{Kind, Problem};
 use crate::event::Time;
@@ -51,17 +51,7 @@ pub(super) async fn post(
     }
     let worker = Arc::clone(&app);
     let bytes = std::mem::take(&mut body.bytes);
-    beside(&app, move || apply(&worker, &bytes, format, encoding, &context, limit, query.atomic)).await?
-}
-
-/// Runs long work beside the threads that answer decisions, so that no decision waits for it.
-pub(super) async fn beside<R: Send + 'static>(
-    app: &App,
-    work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, Problem> {
-    let failed = |detail: String| Problem::new(Kind::Internal, detail);
-    let _turn = app.bulk.acquire().await.map_err(|error| failed(error.to_string()))?;
-    tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))
+    app.beside(move || apply(&worker, &bytes, format, encoding, &context, limit, query.atomic)).await?
 }
 
 fn apply(
@@ -110,45 +100,6 @@ fn refused(report: Report, single: bool) -> Problem {
     Problem::new(kind, detail).with_report(report)
 }
 
-/// The media type without its parameters, in lower case; a charset other than UTF-8 is refused.
-fn media_type(headers: &HeaderMap) -> Result<String, String> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Err("the Content-Type header is missing".to_owned());
-    };
-    let text =
-        value.to_str().map_err(|_| "the Content-Type header is not text".to_owned())?.to_ascii_lowercase();
-    let mut parts = text.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_owned();
-    for parameter in parts {
-        if let Some(charset) = parameter.strip_prefix("charset=")
-            && !matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii")
-        {
-            return Err(format!("charset {charset} is not read here; send UTF-8"));
-        }
-    }
-    Ok(essence)
-}
-
-fn unsupported(reason: &str, accepted: &str) -> Problem {
-    Problem::new(Kind::UnsupportedMediaType, format!("{reason}; send one of {accepted}"))
-}
-
-/// For paths that read plain JSON only.
-pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let accepted = "application/json";
-    match media_type(headers) {
-        Ok(essence) if essence == accepted => match content_encoding(headers)? {
-            Encoding::Identity => Ok(()),
-            _ => Err(Problem::new(
-                Kind::UnsupportedEncoding,
-                "compressed bodies are read by POST /events only",
-            )),
-        },
-        Ok(essence) => Err(unsupported(&format!("content type {essence:?} is not read here"), accepted)),
-        Err(reason) => Err(unsupported(&reason, accepted)),
-    }
-}
-
 fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
     let essence = media_type(headers).map_err(|reason| unsupported(&reason, ACCEPTED_TYPES))?;
     Ok(match essence.as_str() {
@@ -168,14 +119,4 @@ fn as_of(app: &App, format: Format, as_of: Option<&str>) -> Result<Option<Time>,
     let time = as_of.map(|text| Time::parse(text, &app.zone)).transpose();
     let time = time.map_err(|error| Problem::new(Kind::InvalidQuery, format!("as_of: {error}")))?;
     Ok(time.filter(|_| format == Format::Csv(csv::Kind::Customers)))
-}
-
-fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    let value = headers.get(header::CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str);
-    value.ok().and_then(Encoding::parse).ok_or_else(|| {
-        Problem::new(
-            Kind::UnsupportedEncoding,
-            "Content-Encoding is not read here; send gzip, zstd or identity",
-        )
-    })
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::json as object;
 
 use super::app::App;
-use super::decisions::json;
+use super::content::json;
 use super::extract::{CheckedQuery, NoQuery};
 use super::problem::{Kind, Problem};
 

@@ -5,6 +5,7 @@ pub mod app;
 mod admin;
 mod body;
 mod connection;
+mod content;
 mod customers;
 mod decisions;
 mod events;
