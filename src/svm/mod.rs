@@ -20,7 +20,9 @@ mod rows;
 mod scaling;
 mod scorer;
 mod search;
+mod simd;
 mod smartcore;
+mod solver;
 #[cfg(test)]
 mod testing;
 mod train;
@@ -39,4 +41,6 @@ pub use rows::{MAX_FEATURES, Row, RowError, RowReader};
 pub use scaling::Scaling;
 pub use scorer::Scorer;
 pub use search::{Candidate, SEARCH_ROWS, Search, search};
+pub use simd::Simd;
+pub use solver::{Examples, Quiet, Solution, Stopping, Watch};
 pub use train::{CALIBRATION_ROWS, Fitted, Plan, Settings, TrainError, Trained, cross_validate, fit, train};
