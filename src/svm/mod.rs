@@ -5,6 +5,7 @@
 //! file: readers take `impl BufRead`, writers take `impl Write`.
 
 mod calibration;
+mod curves;
 mod decimal;
 mod exact;
 mod folds;
@@ -29,6 +30,10 @@ mod train;
 
 pub use self::smartcore::NAME as SOLVER;
 pub use calibration::Calibration;
+pub use curves::{
+    PrecisionRecall, RELIABILITY_BINS, ReliabilityBin, RocPoint, ScoreBin, auc_interval, average_precision,
+    expected_calibration_error, histogram, precision_recall, reliability, roc, wilson,
+};
 pub use decimal::G17;
 pub use folds::{Split, stratified_folds, stratified_sample, stratified_split};
 pub use kernel::Kernel;
