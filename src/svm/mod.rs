@@ -16,6 +16,7 @@ mod metrics;
 mod model;
 mod model_check;
 mod model_json;
+mod number;
 mod problem;
 mod rows;
 mod scaling;

@@ -145,8 +145,9 @@ impl Problem {
                 return Err(row.fault(Fault::TooBig(max_cells)).into());
             }
             if width > x.columns {
-                // Doubling keeps a file whose every row is wider than the last from costing rows².
-                x.reshape(width.next_power_of_two());
+                // Doubling keeps a file whose every row is wider than the last from costing rows²; most
+                // files are as wide as their first row.
+                x.reshape(if x.is_empty() { width } else { width.next_power_of_two() });
             }
             let start = x.values.len();
             x.values.resize(start + x.columns, 0.0);

@@ -1,8 +1,10 @@
 //! libSVM text, one row at a time: `label index:value … # comment`.
 
 use std::io::BufRead;
+use std::ops::Range;
 
 use super::model::Labels;
+use super::number;
 
 /// The greatest feature index a file may use.
 pub const MAX_FEATURES: usize = 10_000;
@@ -121,6 +123,8 @@ pub enum Fault {
 pub struct RowReader<R> {
     input: R,
     line: u64,
+    /// Bytes of the input's buffer that the last row borrowed.
+    borrowed: usize,
     bytes: Vec<u8>,
     entries: Vec<(usize, f64)>,
 }
@@ -128,7 +132,7 @@ pub struct RowReader<R> {
 impl<R: BufRead> RowReader<R> {
     /// A reader at the first line of `input`.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, bytes: Vec::new(), entries: Vec::new() }
+        Self { input, line: 0, borrowed: 0, bytes: Vec::new(), entries: Vec::new() }
     }
 
     /// The next row, or none at the end. Blank lines and lines of comment only are passed over.
@@ -136,6 +140,35 @@ impl<R: BufRead> RowReader<R> {
     /// # Errors
     /// The line's number, what is wrong with it and how to mend it.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+        self.input.consume(std::mem::take(&mut self.borrowed));
+        if let Some((length, label, value)) = self.plain_row()? {
+            self.line += 1;
+            self.borrowed = length;
+            let line = self.line;
+            let buffer = self.input.fill_buf().map_err(|source| RowError::Io { line, source })?;
+            let label = std::str::from_utf8(&buffer[label])
+                .map_err(|_| RowError::At { line, fault: Fault::NotText })?;
+            return Ok(Some(Row { line, label, value, entries: &self.entries }));
+        }
+        self.any_row()
+    }
+
+    /// The row at the start of the input's buffer when it lies there whole and is plainly written: its
+    /// length with the line's end, where its label is, and the label's value. Whatever is odd about a line
+    /// is left to [`RowReader::any_row`], which finds the right words for it.
+    fn plain_row(&mut self) -> Result<Option<(usize, Range<usize>, f64)>, RowError> {
+        let line = self.line + 1;
+        let buffer = self.input.fill_buf().map_err(|source| RowError::Io { line, source })?;
+        let reach = buffer.len().min(MAX_LINE_BYTES);
+        let Some(end) = memchr::memchr(b'\n', &buffer[..reach]) else {
+            return Ok(None);
+        };
+        let row = parse_plain(&buffer[..end], &mut self.entries);
+        Ok(row.map(|(label, value)| (end + 1, label, value)))
+    }
+
+    /// The next row, wherever it lies and however it is written.
+    fn any_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
         let range = loop {
             if !self.fill_line()? {
                 return Ok(None);
@@ -167,6 +200,49 @@ impl<R: BufRead> RowReader<R> {
             return Err(RowError::At { line, fault: Fault::LongLine });
         }
         Ok(got > 0)
+    }
+}
+
+/// Parses a line that is a row beyond doubt; where the label is, and its value. None says nothing about
+/// the line: [`parse_line`] takes whatever this takes, with the same result.
+fn parse_plain(line: &[u8], entries: &mut Vec<(usize, f64)>) -> Option<(Range<usize>, f64)> {
+    let (value, label_end) = number::leading(line)?;
+    let mut at = label_end;
+    if label_end > MAX_LABEL_BYTES || !value.is_finite() {
+        return None;
+    }
+    entries.clear();
+    let mut previous = 0;
+    loop {
+        let token = at;
+        while matches!(line.get(at), Some(b' ' | b'\t' | b'\r')) {
+            at += 1;
+        }
+        match line.get(at) {
+            None => return Some((0..label_end, value)),
+            // A comment may hold anything that is text.
+            Some(b'#') if line[at..].is_ascii() => return Some((0..label_end, value)),
+            Some(_) if at > token => {}
+            Some(_) => return None,
+        }
+        let mut index = 0;
+        while let Some(digit) = line.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
+            index = index * 10 + usize::from(digit);
+            at += 1;
+            if index > MAX_FEATURES {
+                return None;
+            }
+        }
+        if index <= previous || line.get(at) != Some(&b':') {
+            return None;
+        }
+        let (value, length) = number::leading(&line[at + 1..])?;
+        if !value.is_finite() {
+            return None;
+        }
+        entries.push((index, value));
+        previous = index;
+        at += 1 + length;
     }
 }
 
@@ -279,6 +355,21 @@ mod tests {
         }
     }
 
+    /// A buffer of one byte never holds a whole line: every row is read the long way.
+    fn read_the_long_way(bytes: &[u8]) -> Result<Vec<Kept>, RowError> {
+        let mut reader = RowReader::new(std::io::BufReader::with_capacity(1, bytes));
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push((row.label.to_owned(), row.entries.to_vec()));
+        }
+        Ok(rows)
+    }
+
+    fn told(read: Result<Vec<Kept>, RowError>) -> Result<String, String> {
+        // As text, zero and negative zero are not the same.
+        read.map(|rows| format!("{rows:?}")).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn a_row_wider_than_the_model_is_refused() {
         let mut reader = RowReader::new(&b"1 3:0.5\n1 7:1"[..]);
@@ -298,6 +389,19 @@ mod tests {
         #[test]
         fn near_misses_never_panic(text in "[-+0-9:.# einaf\r\n\u{feff}]{0,80}") {
             let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn both_ways_read_alike(
+            text in "([-+ ]{0,2}[0-9.]{0,3}( {1,2}[1-4]:-?[0-9.]{1,9}(e-?[0-9]{1,3})?){0,3}[ \t]{0,1}(#[ -~é]{0,3})?\r?\n){0,4}"
+        ) {
+            proptest::prop_assert_eq!(told(read(text.as_bytes())), told(read_the_long_way(text.as_bytes())));
+        }
+
+        #[test]
+        fn both_ways_take_any_bytes_alike(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+            let line = [&b"1 1:0.5"[..], &bytes, b"\n0 2:3\n"].concat();
+            proptest::prop_assert_eq!(told(read(&line)), told(read_the_long_way(&line)));
         }
 
         #[test]
