@@ -11,6 +11,7 @@ mod exact;
 mod folds;
 mod kernel;
 pub mod libsvm;
+mod linear;
 mod machine;
 mod metrics;
 mod model;
@@ -38,6 +39,7 @@ pub use curves::{
 pub use decimal::G17;
 pub use folds::{Split, stratified_folds, stratified_sample, stratified_split};
 pub use kernel::Kernel;
+pub use linear::{Bias, Loss};
 pub use machine::Machine;
 pub use metrics::{Confusion, Metrics};
 pub use model::{Features, Labels, Measured, Model, ModelError, Parts, Training};
