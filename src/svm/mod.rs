@@ -25,6 +25,7 @@ mod scorer;
 mod search;
 mod simd;
 mod smartcore;
+mod smo;
 mod solver;
 #[cfg(test)]
 mod testing;
