@@ -35,11 +35,17 @@ impl Kernel {
     /// The kernel's value for two vectors of equal length.
     #[inline]
     pub fn apply(&self, u: &[f64], v: &[f64]) -> f64 {
+        self.of_pairs(u.iter().copied().zip(v.iter().copied()))
+    }
+
+    /// The kernel's value for two vectors whose values come in pairs, feature by feature.
+    #[inline]
+    pub(super) fn of_pairs(&self, pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
         match *self {
-            Self::Linear => dot(u, v),
-            Self::Rbf { gamma } => (-gamma * squared_distance(u, v)).exp(),
-            Self::Poly { gamma, coef0, degree } => (gamma * dot(u, v) + coef0).powi(degree as i32),
-            Self::Sigmoid { gamma, coef0 } => (gamma * dot(u, v) + coef0).tanh(),
+            Self::Linear => dot(pairs),
+            Self::Rbf { gamma } => (-gamma * squared_distance(pairs)).exp(),
+            Self::Poly { gamma, coef0, degree } => (gamma * dot(pairs) + coef0).powi(degree as i32),
+            Self::Sigmoid { gamma, coef0 } => (gamma * dot(pairs) + coef0).tanh(),
         }
     }
 
@@ -108,10 +114,12 @@ impl std::fmt::Display for Kernel {
     }
 }
 
-fn dot(u: &[f64], v: &[f64]) -> f64 {
-    u.iter().zip(v).map(|(a, b)| a * b).sum()
+#[inline]
+fn dot(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+    pairs.map(|(u, v)| u * v).sum()
 }
 
-fn squared_distance(u: &[f64], v: &[f64]) -> f64 {
-    u.iter().zip(v).map(|(a, b)| (a - b) * (a - b)).sum()
+#[inline]
+fn squared_distance(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+    pairs.map(|(u, v)| (u - v) * (u - v)).sum()
 }

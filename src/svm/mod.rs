@@ -8,6 +8,7 @@ mod calibration;
 mod curves;
 mod decimal;
 mod exact;
+mod explanation;
 mod folds;
 mod kernel;
 pub mod libsvm;
@@ -38,6 +39,7 @@ pub use curves::{
     expected_calibration_error, histogram, precision_recall, reliability, roc, wilson,
 };
 pub use decimal::G17;
+pub use explanation::{Explanation, explain, training_mean};
 pub use folds::{Split, stratified_folds, stratified_sample, stratified_split};
 pub use kernel::Kernel;
 pub use linear::{Bias, Loss};

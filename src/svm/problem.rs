@@ -48,6 +48,11 @@ impl Matrix {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
+    /// All values, row by row.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
     /// The rows in order.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, f64> {
         self.values.chunks_exact(self.columns)

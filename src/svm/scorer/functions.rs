@@ -1,0 +1,141 @@
+//! The functions that kernels need, of eight numbers at once.
+
+use super::lanes::Lanes;
+
+/// `(2^r - 1) / r` for `r` in -0.5..=0.5, coefficients by ascending power.
+///
+/// The polynomial of degree 10 whose greatest relative error is least (Remez's exchange in 200 bits): 1.8e-17.
+const POWER_OF_TWO: [f64; 11] = [
+    0.6931471805599453,
+    0.24022650695910097,
+    0.055504108664821236,
+    0.009618129107607065,
+    0.0013333558146531644,
+    0.00015403530441481284,
+    1.5252733701200714e-05,
+    1.3215442723878389e-06,
+    1.0178121305806717e-07,
+    7.072561768398301e-09,
+    4.445536131848176e-10,
+];
+
+/// Adding it leaves no bits behind the point, and the integer's bits at the end of the significand.
+const ROUNDER: f64 = 1.5 * (1u64 << 52) as f64;
+
+/// `t` as a whole number, in the last bits of a number that is [`ROUNDER`] and more, and a rest in -0.5..=0.5.
+#[inline(always)]
+fn split<L: Lanes>(t: L) -> (L, L) {
+    let whole = t.plus(L::splat(ROUNDER));
+    (whole, t.minus(whole.minus(L::splat(ROUNDER))))
+}
+
+/// `(2^r - 1) / r`
+#[inline(always)]
+fn quotient<L: Lanes>(r: L) -> L {
+    // Two chains beside each other, of even and of odd powers: one would wait for each step in turn.
+    let square = r.times(r);
+    let coefficient = |power: usize| L::splat(POWER_OF_TWO[power]);
+    let (mut even, mut odd) = (coefficient(10), coefficient(9));
+    for power in [8, 6, 4, 2, 0] {
+        even = even.times_plus(square, coefficient(power));
+    }
+    for power in [7, 5, 3, 1] {
+        odd = odd.times_plus(square, coefficient(power));
+    }
+    odd.times_plus(r, even)
+}
+
+/// `2^t` for `t` below 1023.5, within 2 ulp; 2^-1021 where it would be less, which is as good as 0 in a sum.
+#[inline(always)]
+pub(super) fn exp2<L: Lanes>(t: L) -> L {
+    let (whole, r) = split(t.at_least(L::splat(-1021.0)));
+    quotient(r).times_plus(r, L::splat(1.0)).with_bits_in_exponent(whole)
+}
+
+/// The hyperbolic tangent, within a few ulp also next to 0.
+///
+/// `tanh z = (e^2z - 1) / (e^2z + 1)`, from `2^t - 1` of `t = 2|z| log2 e`, which loses nothing near 0.
+#[inline(always)]
+pub(super) fn tanh<L: Lanes>(z: L) -> L {
+    // From 2^64 on, the quotient below is 1.
+    let t = z.absolute().times(L::splat(2.0 * std::f64::consts::LOG2_E)).at_most(L::splat(64.0));
+    let (whole, r) = split(t);
+    let scale = L::splat(1.0).with_bits_in_exponent(whole);
+    let less_one = quotient(r).times(r).times_plus(scale, scale.minus(L::splat(1.0)));
+    less_one.over(less_one.plus(L::splat(2.0))).with_sign_of(z)
+}
+
+/// `base^degree`, `degree` ≥ 1.
+#[inline(always)]
+pub(super) fn power<L: Lanes>(base: L, degree: u32) -> L {
+    let mut product = base;
+    for _ in 1..degree {
+        product = product.times(base);
+    }
+    product
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svm::scorer::lanes::{LANES, Portable};
+
+    /// The distance in units of the last place of `expected`.
+    fn ulps(actual: f64, expected: f64) -> f64 {
+        if actual == expected {
+            return 0.0;
+        }
+        (actual - expected).abs() / (expected.abs().next_up() - expected.abs())
+    }
+
+    /// What a function makes of a number.
+    fn of(function: impl Fn(Portable) -> Portable, value: f64) -> f64 {
+        function(Portable([value; LANES])).0[LANES - 1]
+    }
+
+    /// Arguments from the smallest to the greatest, of both signs, near to and far from whole numbers.
+    fn arguments(most: f64) -> impl Iterator<Item = f64> {
+        (0..20_000).flat_map(move |i| {
+            let even = most * f64::from(i) / 20_000.0;
+            let small = most * (-f64::from(i) / 50.0).exp2();
+            [even, -even, small, -small]
+        })
+    }
+
+    #[test]
+    fn powers_of_two_are_right_in_the_last_place() {
+        for t in arguments(1021.0) {
+            // The standard library's `exp2` is right within 1 ulp itself.
+            let (actual, expected) = (of(exp2, t), t.exp2());
+            assert!(ulps(actual, expected) <= 2.0, "2^{t} is {actual} and not {expected}");
+        }
+        for whole in -1021..1023 {
+            assert_eq!(of(exp2, f64::from(whole)), f64::from(whole).exp2());
+        }
+    }
+
+    #[test]
+    fn powers_of_two_underflow_to_next_to_nothing_and_keep_what_is_no_number() {
+        for t in [-1021.5, -1022.0, -2000.0, -1e300, f64::NEG_INFINITY] {
+            assert!((0.0..=f64::MIN_POSITIVE * 2.0).contains(&of(exp2, t)), "2^{t} is {}", of(exp2, t));
+        }
+        assert!(of(exp2, f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn tangents_are_right_in_the_last_places_also_next_to_0() {
+        for z in arguments(30.0).chain(arguments(1e-3)).chain([0.0, 1e300, f64::INFINITY]) {
+            let (actual, expected) = (of(tanh, z), z.tanh());
+            assert!(ulps(actual, expected) <= 4.0, "tanh {z} is {actual} and not {expected}");
+        }
+        assert!(of(tanh, f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn powers_are_repeated_products() {
+        for degree in 1..=10 {
+            let (actual, expected) = (of(|base| power(base, degree), 1.5), 1.5f64.powi(degree as i32));
+            assert!(ulps(actual, expected) <= 8.0, "degree {degree}");
+        }
+    }
+}
