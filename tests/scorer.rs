@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use upbeat::svm::{Kernel, Machine, Matrix, Model, RowReader, Scaling, Scorer, Simd};
 
 const FEATURES: usize = 6;
-const VECTORS: usize = 20;
+const VECTORS: usize = 12;
 
 /// Random rows for each kernel; four kernels make a million.
 const ROWS: usize = 250_000;

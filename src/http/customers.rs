@@ -19,6 +19,7 @@ use crate::engine::{Ask, Decision};
 use crate::event::{Id, Membership, Time};
 use crate::feature::{self, FEATURE_NAMES};
 use crate::profile::{Play, Profile};
+use crate::svm;
 
 #[derive(Serialize)]
 struct Held {
@@ -135,6 +136,7 @@ struct Explanation {
     decision: Answer,
     steps: Vec<Step>,
     features: Map<String, Value>,
+    contributions: Option<Map<String, Value>>,
 }
 
 /// One question of the policy, in the order in which it asks.
@@ -159,8 +161,26 @@ pub(super) async fn explain(
     Ok(json(&Explanation {
         steps: steps(&app, &profile, &decision, now_ms),
         features: features(plays),
+        contributions: contributions(&app, &decision, plays),
         decision: Answer::new(&app, id, decision),
     }))
+}
+
+/// How far each feature moves the score, by name, from `base`, the average training row's score.
+///
+/// None where there is no score, or the model does not tell its average row; nor in the instant in which
+/// another model took over.
+fn contributions(app: &App, decision: &Decision, plays: &[Play]) -> Option<Map<String, Value>> {
+    decision.score?;
+    let champion = app.engine.champion()?;
+    if decision.model.as_ref() != Some(&champion.id) {
+        return None;
+    }
+    let mean = svm::training_mean(champion.model.parts())?;
+    let explanation = svm::explain(&champion.scorer, mean, &feature::vector(plays)?)?;
+    let parts = FEATURE_NAMES.iter().zip(explanation.contributions);
+    let parts = [(&"base", explanation.base)].into_iter().chain(parts);
+    Some(parts.map(|(name, part)| ((*name).to_owned(), Value::from(part))).collect())
 }
 
 /// The policy's questions up to the one that settled the matter.

@@ -190,8 +190,13 @@ fn an_explanation_names_the_step_that_settled_it() {
     let steps = explained["steps"].as_array().expect("a list");
     assert!(steps.len() == 5 && steps.iter().all(|step| step["passed"] == true), "{explained}");
     assert_eq!(explained["features"]["mobile"], 1.0);
+    let parts = explained["contributions"].as_object().expect("the shipped model tells its average row");
+    let sum: f64 = parts.values().map(|part| part.as_f64().expect("a number")).sum();
+    let score = explained["decision"]["score"].as_f64().expect("a score");
+    assert!(parts.len() == 7 && (sum - score).abs() < 1e-9, "{explained}");
     server.load("/events", JSON, membership("48", 99, "gold", 30));
     let explained = server.admin_get("/customers/48/explain").ok();
+    assert_eq!(explained["contributions"], json!(null), "the model was not asked");
     let steps = explained["steps"].as_array().expect("a list");
     assert_eq!((steps.len(), &steps[0]["passed"]), (1, &json!(false)));
     assert_eq!(server.held("48")["impressions"], json!([]), "to explain is not to show");

@@ -6,6 +6,26 @@ mod place;
 use place::{Place, blobs};
 
 #[test]
+fn explanations_sum_to_the_decision_value() {
+    let place = Place::new();
+    for kernel in ["linear", "rbf"] {
+        place.done(&format!("train features.txt -o model.json --kernel {kernel}"));
+        let plain = place.done("predict other.txt --model model.json").stdout;
+        let explained = place.done("predict other.txt --model model.json --explain").stdout;
+        assert_eq!(explained.lines().count(), 60);
+        for (plain, line) in plain.lines().zip(explained.lines()) {
+            let explanation = line.strip_prefix(plain).expect("the line goes on where it would end");
+            let parts: Vec<_> = explanation.trim().split(' ').map(|part| part.split_once(':').unwrap()).collect();
+            let names: Vec<_> = parts.iter().map(|part| part.0).collect();
+            assert_eq!(names, ["base", "1", "2", "3", "4", "5", "6"]);
+            let sum: f64 = parts.iter().map(|part| part.1.parse::<f64>().unwrap()).sum();
+            let score: f64 = plain.split_once(' ').unwrap().1.parse().unwrap();
+            assert!((sum - score).abs() < 1e-9, "{line}");
+        }
+    }
+}
+
+#[test]
 fn train_predict_evaluate_is_one_story() {
     let place = Place::new();
     let trained = place.done("train features.txt -o gold.json --name gold --seed 7");
