@@ -15,7 +15,8 @@ fn explanations_sum_to_the_decision_value() {
         assert_eq!(explained.lines().count(), 60);
         for (plain, line) in plain.lines().zip(explained.lines()) {
             let explanation = line.strip_prefix(plain).expect("the line goes on where it would end");
-            let parts: Vec<_> = explanation.trim().split(' ').map(|part| part.split_once(':').unwrap()).collect();
+            let parts: Vec<_> =
+                explanation.trim().split(' ').map(|part| part.split_once(':').unwrap()).collect();
             let names: Vec<_> = parts.iter().map(|part| part.0).collect();
             assert_eq!(names, ["base", "1", "2", "3", "4", "5", "6"]);
             let sum: f64 = parts.iter().map(|part| part.1.parse::<f64>().unwrap()).sum();

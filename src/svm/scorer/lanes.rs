@@ -30,8 +30,12 @@ pub(super) trait Lanes: Copy {
     fn absolute(self) -> Self;
     /// The absolute value of `self` with the sign of `sign`; `self` is not negative.
     fn with_sign_of(self, sign: Self) -> Self;
+    /// The table's number at the last three bits of each of `self`.
+    fn pick(self, table: &Block) -> Self;
     /// `self · 2^n`, `n` being the last bits of `whole`; `self` and the product are normal numbers.
-    fn with_bits_in_exponent(self, whole: Self) -> Self;
+    fn times_power(self, whole: Self) -> Self;
+    /// `self · 2^(n/8)` for an `n` that is a multiple of 8, and else what [`Lanes::pick`] and its table mend.
+    fn times_eighths(self, eighths: Self) -> Self;
     /// The sum of the eight, by halves.
     fn sum(self) -> f64;
 }
@@ -108,8 +112,18 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn with_bits_in_exponent(self, whole: Self) -> Self {
+    fn pick(self, table: &Block) -> Self {
+        self.zip(self, |value, _| table.0[value.to_bits() as usize % LANES])
+    }
+
+    #[inline(always)]
+    fn times_power(self, whole: Self) -> Self {
         self.zip(whole, |value, whole| f64::from_bits(value.to_bits().wrapping_add(whole.to_bits() << 52)))
+    }
+
+    #[inline(always)]
+    fn times_eighths(self, eighths: Self) -> Self {
+        self.zip(eighths, |value, n| f64::from_bits(value.to_bits().wrapping_add(n.to_bits() << 49)))
     }
 
     #[inline(always)]
@@ -135,7 +149,7 @@ mod x86 {
     macro_rules! lanes {
         ($name:ident, $register:ty, $splat:ident, $load:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
          $fmadd:ident, $max:ident, $min:ident, $and:ident, $andnot:ident, $or:ident, $to_bits:ident,
-         $from_bits:ident, $shift:ident, $add_bits:ident, $sum:ident) => {
+         $from_bits:ident, $shift:ident, $add_bits:ident, $pick:ident, $sum:ident) => {
             #[derive(Clone, Copy)]
             pub(in super::super) struct $name([$register; LANES * 8 / size_of::<$register>()]);
 
@@ -198,9 +212,21 @@ mod x86 {
                 }
 
                 #[inline(always)]
-                fn with_bits_in_exponent(self, whole: Self) -> Self {
+                fn pick(self, table: &Block) -> Self {
+                    Self(from_fn(|i| unsafe { $pick(table, $to_bits(self.0[i])) }))
+                }
+
+                #[inline(always)]
+                fn times_power(self, whole: Self) -> Self {
                     Self(from_fn(|i| unsafe {
                         $from_bits($add_bits($to_bits(self.0[i]), $shift::<52>($to_bits(whole.0[i]))))
+                    }))
+                }
+
+                #[inline(always)]
+                fn times_eighths(self, eighths: Self) -> Self {
+                    Self(from_fn(|i| unsafe {
+                        $from_bits($add_bits($to_bits(self.0[i]), $shift::<49>($to_bits(eighths.0[i]))))
                     }))
                 }
 
@@ -231,6 +257,7 @@ mod x86 {
         _mm256_castsi256_pd,
         _mm256_slli_epi64,
         _mm256_add_epi64,
+        pick_of_four,
         sum_of_two
     );
     lanes!(
@@ -252,8 +279,24 @@ mod x86 {
         _mm512_castsi512_pd,
         _mm512_slli_epi64,
         _mm512_add_epi64,
+        pick_of_eight,
         sum_of_one
     );
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn pick_of_four(table: &Block, numbers: __m256i) -> __m256d {
+        let places = _mm256_and_si256(numbers, _mm256_set1_epi64x(LANES as i64 - 1));
+        // SAFETY: the places are those of the table.
+        unsafe { _mm256_i64gather_pd::<8>(table.0.as_ptr(), places) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn pick_of_eight(table: &Block, numbers: __m512i) -> __m512d {
+        // SAFETY: a block is aligned for the widest registers.
+        _mm512_permutexvar_pd(numbers, unsafe { _mm512_load_pd(table.0.as_ptr()) })
+    }
 
     #[inline]
     #[target_feature(enable = "avx")]
