@@ -17,7 +17,8 @@ Examples:
   upbeat model show gold.json
   upbeat model check gold.json
   upbeat model export --format libsvm gold.json -o gold.model
-  upbeat model import --format libsvm svm-train.model -o gold.json --window-plays 256 --window-days 28")]
+  upbeat model export --format onnx gold.json -o gold.onnx
+  upbeat model import svm-train.model -o gold.json --window-plays 256 --window-days 28")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -54,20 +55,27 @@ pub(crate) struct CheckArgs {
     window: WindowArgs,
 }
 
-/// Turn a libSVM c_svc model of two classes into a model file
+/// Turn a libSVM or LIBLINEAR model of two classes into a model file
 ///
-/// A libSVM model does not say how its rows were scaled, what its features are or which window they were
-/// made with: rows are taken as they are, six features are taken for Upbeat's own, and the window is that
-/// of the flags.
+/// Reads c_svc models of svm-train and every classifier of LIBLINEAR's train but Crammer and Singer's; the
+/// file's first word tells which. A logistic regression's scores become probabilities, and so do those of
+/// svm-train -b 1.
+///
+/// Such a file does not say how its rows were scaled, what its features are or which window they were made
+/// with: rows are taken as they are, six features are taken for Upbeat's own, and the window is that of
+/// the flags.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   svm-train -t 2 features.txt svm.model
-  upbeat model import --format libsvm svm.model -o gold.json")]
+  upbeat model import svm.model -o gold.json
+
+  liblinear-train -s 0 -B 1 features.txt linear.model
+  upbeat model import --format liblinear linear.model -o gold.json --name gold")]
 pub(crate) struct ImportArgs {
-    /// Format of the file that is read
+    /// Format of the file, which its first word tells as well
     #[arg(long, value_enum)]
-    format: Format,
+    format: Option<ImportFormat>,
     /// File to read; `-` for standard input
     input: PathBuf,
     /// Model file to write; `-` for standard output
@@ -83,16 +91,32 @@ pub(crate) struct ImportArgs {
     window: WindowArgs,
 }
 
-/// Write a model as libSVM text, for svm-predict and the many tools that read it
+/// Write a model for another tool: libSVM, LIBLINEAR, or any stack that runs ONNX
 ///
-/// A linear model takes rows as they are. A kernel model with scaling takes rows scaled with
-/// `svm-scale -r OUT.range`, which is written beside it.
+/// libsvm: what svm-predict reads. A linear model takes rows as they are; a kernel model with scaling takes
+/// rows scaled with `svm-scale -r OUT.range`, which is written beside it. svm-scale prints six digits; where
+/// every digit counts, train with --scale none.
+///
+/// liblinear: what LIBLINEAR's predict reads. Linear models only, rows as they are. Probabilities go along
+/// for a logistic regression only.
+///
+/// onnx: a graph with the input X (float32, a row of unscaled features each) and the outputs label and
+/// probabilities (float32, negative label first), or scores for a model without calibration.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   upbeat model export --format libsvm gold.json -o gold.model
   svm-scale -r gold.model.range features.txt > scaled.txt
-  svm-predict scaled.txt gold.model predictions.txt")]
+  svm-predict scaled.txt gold.model predictions.txt
+
+  upbeat model export --format liblinear gold.json -o gold.linear
+  liblinear-predict features.txt gold.linear predictions.txt
+
+  upbeat model export --format onnx gold.json -o gold.onnx
+  python3 -c 'import numpy, onnxruntime
+  session = onnxruntime.InferenceSession(\"gold.onnx\")
+  rows = numpy.array([[0.29, 0.21, 0.21, 0.29, 0.81, 0.93]], numpy.float32)
+  print(session.run([\"label\", \"probabilities\"], {\"X\": rows}))'")]
 pub(crate) struct ExportArgs {
     /// Format of the file that is written
     #[arg(long, value_enum)]
@@ -107,6 +131,14 @@ pub(crate) struct ExportArgs {
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
     Libsvm,
+    Liblinear,
+    Onnx,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ImportFormat {
+    Libsvm,
+    Liblinear,
 }
 
 #[derive(clap::Args)]

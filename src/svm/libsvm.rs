@@ -7,56 +7,14 @@ mod export;
 mod import;
 
 pub use export::{export, scaling_beside, write_range};
-pub use import::import;
-
-use super::model::ModelError;
-use super::rows::RowError;
-
-/// Why a file is not a libSVM model that can be imported, or a model cannot be exported.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LibsvmError {
-    /// A header line is wrong.
-    #[error("line {line}: {problem}")]
-    Header {
-        /// Line number, from 1.
-        line: u64,
-        /// What is wrong and what is wanted.
-        problem: String,
-    },
-    /// A header line is missing.
-    #[error("the header has no `{0}` line; this is not a c_svc model that svm-train wrote")]
-    Missing(&'static str),
-    /// The file ends early, or was joined with another.
-    #[error("total_sv is {wanted}, and the file has {read} support vectors; it is not whole")]
-    Truncated {
-        /// Vectors that the header tells of.
-        wanted: usize,
-        /// Vectors that are there.
-        read: usize,
-    },
-    /// More numbers than a model may have.
-    #[error("the support vectors are more than {0} numbers (vectors × features)")]
-    TooBig(usize),
-    /// A support vector's line is wrong; line numbers count from the line after `SV`.
-    #[error("support vectors, {0}")]
-    Vector(#[from] RowError),
-    /// What was read does not make a model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Reading or writing failed.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// The model has no form in libSVM's text.
-    #[error("{0}")]
-    NotExportable(String),
-}
+pub(super) use import::import;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::profile::Window;
     use crate::svm::calibration::Calibration;
+    use crate::svm::exchange::{ExchangeError, Import, TextFormat};
     use crate::svm::kernel::Kernel;
     use crate::svm::model::{Features, Model, Parts};
     use crate::svm::scorer::Scorer;
@@ -66,8 +24,10 @@ mod tests {
     const RBF: &str = "svm_type c_svc\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv 2\nrho 0.25\n\
                        label 0 1\nnr_sv 1 1\nSV\n1.5 1:1 5:0.5 \n-1.5 2:1 \n";
 
-    fn read(text: &str) -> Result<Model, LibsvmError> {
-        import(text.as_bytes(), Window::default(), None, None)
+    fn read(text: &str) -> Result<Model, ExchangeError> {
+        let (format, model) = Import::default().read(text.as_bytes())?;
+        assert_eq!(format, TextFormat::Libsvm);
+        Ok(model)
     }
 
     fn model(kernel: Kernel, standardise: bool) -> Model {
@@ -118,7 +78,7 @@ mod tests {
                 let model = model(kernel, standardise);
                 let mut text = Vec::new();
                 export(&model, &mut text).unwrap();
-                let back = import(text.as_slice(), Window::default(), None, None).unwrap();
+                let back = read(std::str::from_utf8(&text).unwrap()).unwrap();
                 assert_eq!(back.parts().calibration, model.parts().calibration);
                 let (before, after) = (Scorer::new(&model), Scorer::new(&back));
                 for row in blobs(50, 0.1, 10).x.rows() {
@@ -135,26 +95,56 @@ mod tests {
 
     #[test]
     fn files_that_are_no_such_model_say_why() {
+        let twice = format!("{RBF}{RBF}");
         for (text, message) in [
-            (String::new(), "the header has no `SV` line"),
-            ("\0\u{1}\u{2}".to_owned(), "is not a line of a libSVM model"),
+            (String::new(), "the header has no `svm_type` line"),
+            ("svm_type c_svc\n".to_owned(), "the header has no `SV` line; this is not a whole model"),
+            ("\0\u{1}\u{2}".to_owned(), "is not a line of a libSVM model; one begins with svm_type"),
+            ("x".repeat(70_000), "line 1: longer than 65536 bytes"),
+            ("gamma 1\n".repeat(9), "line 2: `gamma` appears twice; this is more than one model"),
+            (twice, "line 12: `svm_type` is not a label"),
             (RBF.replace("c_svc", "epsilon_svr"), "line 1: `svm_type` must be c_svc"),
-            (RBF.replace("rbf", "precomputed"), "kernel_type precomputed cannot be imported"),
+            (RBF.replace("svm_type c_svc\n", ""), "no `svm_type` line"),
+            (RBF.replace("rbf", "precomputed"), "line 2: `kernel_type` must be linear, polynomial, rbf or"),
+            (RBF.replace("rbf", "polynomial"), "no `coef0` line"),
             (RBF.replace("nr_class 2", "nr_class 3"), "line 4: `nr_class` must be 2"),
             (RBF.replace("label 0 1", "label 0 1 2"), "line 7: `label` must be two numbers"),
             (RBF.replace("label 0 1", "label 1 1"), "field labels"),
             (RBF.replace("rho 0.25", "rho nan"), "line 6: `rho` must be a finite number, not `nan`"),
+            (RBF.replace("rho 0.25", "rho 1 2"), "line 6: `rho` must be one value"),
             (RBF.replace("rho 0.25\n", ""), "no `rho` line"),
             (RBF.replace("gamma 0.5", "gamma -1"), "field kernel.gamma"),
-            (RBF.replace("total_sv 2", "total_sv 4000000000"), "total_sv is 4000000000, and the file has 2"),
-            (RBF.replace("5:0.5", "0:3"), "support vectors, line 1: `0` is not a feature index"),
-            (RBF.replace("2:1", "2:inf"), "support vectors, line 2: `inf` at index 2"),
+            (RBF.replace("nr_sv 1 1", "nr_sv 1 2"), "nr_sv 1 2 does not add up to total_sv 2"),
+            (
+                RBF.replace("sv 2", "sv 3").replace("1 1\nSV", "1 2\nSV"),
+                "ends at line 11, after 2 support vectors",
+            ),
+            (
+                RBF.replace("nr_sv 1 1\n", "").replace("sv 2", "sv 4000000000"),
+                "the header tells of 4000000000",
+            ),
+            (
+                RBF.replace("nr_sv 1 1\n", "").replace("sv 2", "sv 1"),
+                "line 10: more support vectors than the 1",
+            ),
+            (RBF.replace("5:0.5", "0:3"), "line 10: `0` is not a feature index"),
+            (RBF.replace("2:1", "2:inf"), "line 11: `inf` at index 2"),
         ] {
             let told = read(&text).unwrap_err().to_string();
             assert!(told.contains(message), "{message:?} not in {told:?}");
         }
-        let wide = import(RBF.as_bytes(), Window::default(), Some(4), None).unwrap_err().to_string();
-        assert!(wide.contains("index 5 is beyond the model's 4 features"), "{wide}");
+        let narrow = Import { features: Some(4), ..Import::default() };
+        let told = narrow.read(RBF.as_bytes()).unwrap_err().to_string();
+        assert!(told.contains("line 10: index 5 is beyond the model's 4 features"), "{told}");
+    }
+
+    #[test]
+    fn files_of_every_origin_read_alike() {
+        let wanted = read(RBF).unwrap();
+        let added = RBF.replace("nr_sv 1 1\n", "").replace("total_sv", "\ntotal_sv");
+        for text in [RBF.replace('\n', "\r\n"), RBF.trim_end().to_owned(), format!("\u{feff}{RBF}"), added] {
+            assert_eq!(read(&text).unwrap(), wanted, "{text:?}");
+        }
     }
 
     proptest::proptest! {

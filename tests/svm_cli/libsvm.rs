@@ -89,7 +89,8 @@ fn a_model_of_svm_train_predicts_alike_after_import() {
     let ran = place.run("model import --format libsvm features.txt -o ours.json");
     assert_eq!(ran.status, 1);
     assert!(
-        ran.stderr.contains("features.txt: line 1: `1` is not a line of a libSVM model"),
+        ran.stderr
+            .contains("features.txt: line 1: `1` is not a line of a libSVM model; one begins with svm_type"),
         "{}",
         ran.stderr
     );

@@ -1,4 +1,4 @@
-//! Between our model file and libSVM's.
+//! Between our model file and those of other tools.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,52 @@ use anyhow::Context;
 
 use super::{ExportArgs, Format, ImportArgs};
 use crate::cli::files;
-use crate::svm::libsvm;
+use crate::svm::{Import, Model, TextFormat, liblinear, libsvm, onnx};
 
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    let Format::Libsvm = args.format;
-    let features = args.features.map(|count| count as usize);
-    let model = libsvm::import(files::open(&args.input)?, args.window.window(), features, args.name.clone())
-        .with_context(|| files::shown(&args.input))?;
-    files::write_to(&args.output, |output| Ok(output.write_all(&model.to_bytes())?))?;
-    eprintln!("imported model {} of {} features", model.id(), model.parts().features.count);
+    let wanted = Import {
+        window: args.window.window(),
+        features: args.features.map(|count| count as usize),
+        name: args.name.clone(),
+    };
+    let (format, model) =
+        wanted.read(files::open(&args.input)?).with_context(|| files::shown(&args.input))?;
+    let bytes = model.to_bytes();
+    Model::read(&bytes).with_context(|| format!("{}: cannot be imported", files::shown(&args.input)))?;
+    files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
+    let (tool, mending) = match format {
+        TextFormat::Libsvm => ("libSVM", "svm-train -b 1 makes one"),
+        TextFormat::Liblinear => ("LIBLINEAR", "a logistic regression, -s 0, 6 or 7, needs none"),
+    };
+    eprintln!("imported model {} of {} features from {tool}", model.id(), model.parts().features.count);
     if model.parts().calibration.is_none() {
-        eprintln!("it has no calibration (svm-train -b 1 makes one): scores, but no probabilities");
+        eprintln!("it has no calibration ({mending}): scores, but no probabilities");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let Format::Libsvm = args.format;
     let model = files::read_model(&args.input)?;
-    let scaling = libsvm::scaling_beside(&model);
+    let at = || files::shown(&args.input);
+    match args.format {
+        Format::Libsvm => return export_libsvm(args, &model),
+        Format::Liblinear => {
+            files::write_to(&args.output, |output| liblinear::export(&model, output).with_context(at))?;
+            if model.parts().calibration.is_some() && !liblinear::keeps_calibration(&model) {
+                eprintln!(
+                    "LIBLINEAR's text has no place for the calibration: labels and scores, but no probabilities"
+                );
+            }
+        }
+        Format::Onnx => {
+            files::write_to(&args.output, |output| onnx::export(&model, output).with_context(at))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export_libsvm(args: &ExportArgs, model: &Model) -> anyhow::Result<ExitCode> {
+    let scaling = libsvm::scaling_beside(model);
     if scaling.is_some() && files::is_dash(&args.output) {
         return Ok(crate::cli::train::usage(
             "this model scales its rows and its scaling is written beside it as OUT.range; \
@@ -34,7 +61,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     files::write_to(&args.output, |output| {
-        libsvm::export(&model, output).with_context(|| files::shown(&args.input))
+        libsvm::export(model, output).with_context(|| files::shown(&args.input))
     })?;
     if let Some(scaling) = scaling {
         let range = beside(&args.output);

@@ -4,15 +4,13 @@ use std::io::Write;
 
 use crate::svm::calibration::Calibration;
 use crate::svm::decimal::G17;
+use crate::svm::exchange::{ExchangeError, whole_labels};
 use crate::svm::kernel::Kernel;
 use crate::svm::machine::Machine;
 use crate::svm::model::Model;
 use crate::svm::problem::Matrix;
-use crate::svm::rows::finite;
 use crate::svm::scaling::Scaling;
 use crate::svm::scorer::fold;
-
-use super::LibsvmError;
 
 /// Writes a model as libSVM text.
 ///
@@ -21,9 +19,9 @@ use super::LibsvmError;
 ///
 /// # Errors
 /// Labels that are not whole numbers (libSVM reads no others); a failing writer.
-pub fn export(model: &Model, mut output: impl Write) -> Result<(), LibsvmError> {
+pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError> {
     let parts = model.parts();
-    let labels = [whole(&parts.labels.positive)?, whole(&parts.labels.negative)?];
+    let [positive, negative] = whole_labels(&parts.labels)?;
     writeln!(output, "svm_type c_svc")?;
     let kernel = parts.machine.kernel();
     let name = if let Kernel::Poly { .. } = kernel { "polynomial" } else { kernel.name() };
@@ -42,7 +40,7 @@ pub fn export(model: &Model, mut output: impl Write) -> Result<(), LibsvmError> 
     let (of_first, of_second): (Vec<usize>, Vec<usize>) =
         (0..coefficients.len()).partition(|&i| coefficients[i] > 0.0);
     writeln!(output, "nr_class 2\ntotal_sv {}\nrho {}", coefficients.len(), G17(-bias))?;
-    writeln!(output, "label {} {}", labels[0], labels[1])?;
+    writeln!(output, "label {positive} {negative}")?;
     if let Some(Calibration { a, b }) = parts.calibration {
         writeln!(output, "probA {}\nprobB {}", G17(a), G17(b))?;
     }
@@ -90,16 +88,4 @@ pub fn write_range(scaling: &Scaling, mut output: impl Write) -> std::io::Result
         writeln!(output, "{} {} {}", i + 1, G17(mean - scale), G17(mean + scale))?;
     }
     output.flush()
-}
-
-/// A label as libSVM's `%d` reads it.
-fn whole(label: &str) -> Result<i32, LibsvmError> {
-    let value = finite(label).unwrap_or(f64::NAN);
-    let whole = value as i32;
-    if f64::from(whole) == value {
-        return Ok(whole);
-    }
-    Err(LibsvmError::NotExportable(format!(
-        "label {label} cannot be exported: libSVM reads whole numbers only; train on labels such as 1 and 0"
-    )))
 }

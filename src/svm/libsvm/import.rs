@@ -2,29 +2,24 @@
 
 use std::io::BufRead;
 
-use crate::feature::FEATURE_COUNT;
-use crate::profile::Window;
 use crate::svm::calibration::Calibration;
+use crate::svm::exchange::{ExchangeError, HeaderLine, HeaderReader, Import, order, set};
 use crate::svm::kernel::Kernel;
 use crate::svm::machine::Machine;
-use crate::svm::model::{Features, Labels, Model, Parts};
+use crate::svm::model::{Features, Model, Parts};
 use crate::svm::problem::Matrix;
-use crate::svm::rows::{RowReader, finite, shorten};
+use crate::svm::rows::{RowError, RowReader, shorten};
 
-use super::LibsvmError;
+/// Most numbers in all support vectors together: 128 MiB of memory, and more than a model file holds.
+const MAX_CELLS: usize = 1 << 24;
 
-/// A header line longer than this belongs to another kind of file.
-const MAX_HEADER_BYTES: u64 = 64 << 10;
-
-/// Most lines before `SV`; libSVM writes at most 13.
-const MAX_HEADER_LINES: u64 = 64;
-
-/// Most numbers in all support vectors together: 512 MiB of memory.
-const MAX_CELLS: usize = 1 << 26;
+const TOOL: &str = "svm-train";
 
 /// The header lines that were there.
 #[derive(Default)]
 struct Header {
+    svm_type: Option<()>,
+    nr_class: Option<()>,
     kind: Option<String>,
     gamma: Option<f64>,
     coef0: Option<f64>,
@@ -34,45 +29,36 @@ struct Header {
     prob_a: Option<f64>,
     prob_b: Option<f64>,
     total_sv: Option<usize>,
+    of_classes: Option<[usize; 2]>,
 }
 
-/// Reads a libSVM `c_svc` model of two classes. `features` is how many features rows have; when not
-/// given, six if no support vector has more, else the greatest index.
+/// Reads a libSVM `c_svc` model of two classes from its second line on.
 ///
 /// # Errors
 /// Another type of model or kernel, more than two classes, lines that are not numbers, vectors wider than
-/// `features`.
-pub fn import(
-    mut input: impl BufRead,
-    window: Window,
-    features: Option<usize>,
-    name: Option<String>,
-) -> Result<Model, LibsvmError> {
-    let header = Header::read(&mut input)?;
+/// the features asked for, more or fewer vectors than the header tells of.
+pub(in crate::svm) fn import<R: BufRead>(
+    first: HeaderLine,
+    mut lines: HeaderReader<R>,
+    wanted: Import,
+) -> Result<Model, ExchangeError> {
+    let header = Header::read(first, &mut lines)?;
+    let missing = |key| ExchangeError::Missing(key, TOOL);
+    header.svm_type.ok_or(missing("svm_type"))?;
     let kernel = header.kernel()?;
-    let labels = header.labels.ok_or(LibsvmError::Missing("label"))?;
-    let rho = header.rho.ok_or(LibsvmError::Missing("rho"))?;
-    let total = header.total_sv.ok_or(LibsvmError::Missing("total_sv"))?;
-    let (mut coefficients, vectors) = read_vectors(input, features)?;
-    if coefficients.len() != total {
-        return Err(LibsvmError::Truncated { wanted: total, read: coefficients.len() });
-    }
+    let rho = header.rho.ok_or(missing("rho"))?;
+    let total = header.total_sv.ok_or(missing("total_sv"))?;
+    let (sign, labels) = order(header.labels.ok_or(missing("label"))?);
+    let (mut coefficients, vectors) = read_vectors(lines, total, &wanted)?;
 
-    let [first, second] = labels;
-    let first_is_positive = finite(&first) > finite(&second);
-    let (sign, labels) = if first_is_positive {
-        (1.0, Labels { positive: first, negative: second })
-    } else {
-        (-1.0, Labels { positive: second, negative: first })
-    };
     coefficients.iter_mut().for_each(|coefficient| *coefficient *= sign);
     // 1 - 1/(1+exp(Af+B)) = 1/(1+exp(A(-f)-B)): turning the score round turns B round and leaves A.
     let calibration = header.prob_a.zip(header.prob_b).map(|(a, b)| Calibration { a, b: b * sign });
     let count = vectors.columns();
     Ok(Model::new(Parts {
-        name,
+        name: wanted.name,
         features: Features::of_count(count),
-        window,
+        window: wanted.window,
         labels,
         scaling: None,
         machine: Machine::from_expansion(kernel, vectors, coefficients, -rho * sign),
@@ -81,26 +67,44 @@ pub fn import(
     })?)
 }
 
-fn read_vectors(input: impl BufRead, features: Option<usize>) -> Result<(Vec<f64>, Matrix), LibsvmError> {
-    let mut reader = RowReader::new(input);
+fn read_vectors<R: BufRead>(
+    lines: HeaderReader<R>,
+    total: usize,
+    wanted: &Import,
+) -> Result<(Vec<f64>, Matrix), ExchangeError> {
+    let above = lines.line();
+    // Line numbers are those of the file, not those of what follows the header.
+    let in_file = |error| match error {
+        RowError::At { line, fault } => RowError::At { line: line + above, fault },
+        RowError::Io { line, source } => RowError::Io { line: line + above, source },
+    };
+    let mut reader = RowReader::new(lines.into_rest());
     let mut coefficients = Vec::new();
     let mut rows: Vec<Vec<(usize, f64)>> = Vec::new();
-    let mut widest = 0;
-    while let Some(row) = reader.next_row()? {
-        let width = row.entries.last().map_or(0, |entry| entry.0);
-        if let Some(features) = features {
-            row.fill(&mut vec![0.0; features])?;
+    let mut dense = vec![0.0; wanted.features.unwrap_or(0)];
+    let (mut widest, mut last) = (1, 0);
+    while let Some(row) = reader.next_row().map_err(in_file)? {
+        last = row.line;
+        if rows.len() == total {
+            let problem = format!("more support vectors than the {total} of total_sv");
+            return Err(ExchangeError::Line { line: last + above, problem });
         }
-        widest = widest.max(width);
+        if wanted.features.is_some() {
+            row.fill(&mut dense).map_err(in_file)?;
+        }
+        widest = widest.max(row.entries.last().map_or(0, |entry| entry.0));
         coefficients.push(row.value);
         rows.push(row.entries.to_vec());
-        if rows.len().saturating_mul(widest) > MAX_CELLS {
-            return Err(LibsvmError::TooBig(MAX_CELLS));
+        if rows.len().saturating_mul(wanted.count(widest)) > MAX_CELLS {
+            return Err(ExchangeError::TooBig(MAX_CELLS));
         }
     }
-    let count = features.unwrap_or(if widest <= FEATURE_COUNT { FEATURE_COUNT } else { widest });
-    let mut vectors = Matrix::new(count.max(1));
-    let mut dense = vec![0.0; vectors.columns()];
+    if rows.len() < total {
+        let (line, what) = (last + above, "support vectors");
+        return Err(ExchangeError::Truncated { line, what, wanted: total, read: rows.len() });
+    }
+    let mut vectors = Matrix::new(wanted.count(widest));
+    dense.resize(vectors.columns(), 0.0);
     for row in rows {
         dense.fill(0.0);
         row.into_iter().for_each(|(index, value)| dense[index - 1] = value);
@@ -110,73 +114,71 @@ fn read_vectors(input: impl BufRead, features: Option<usize>) -> Result<(Vec<f64
 }
 
 impl Header {
-    fn read(input: &mut impl BufRead) -> Result<Self, LibsvmError> {
+    fn read<R: BufRead>(first: HeaderLine, lines: &mut HeaderReader<R>) -> Result<Self, ExchangeError> {
         let mut header = Self::default();
-        for line in 1..=MAX_HEADER_LINES {
-            let mut bytes = Vec::new();
-            std::io::Read::take(&mut *input, MAX_HEADER_BYTES).read_until(b'\n', &mut bytes)?;
-            if bytes.is_empty() {
-                return Err(LibsvmError::Missing("SV"));
-            }
-            let text = String::from_utf8_lossy(&bytes);
-            let mut words = text.trim_start_matches('\u{feff}').split_ascii_whitespace();
-            let Some(key) = words.next() else { continue };
-            if key == "SV" {
-                return Ok(header);
-            }
-            let values: Vec<&str> = words.collect();
-            header.take(key, &values).map_err(|problem| LibsvmError::Header { line, problem })?;
+        let mut line = first;
+        while line.key != "SV" {
+            header.take(&line)?;
+            line = lines.next_line("SV", TOOL)?;
         }
-        Err(LibsvmError::Missing("SV"))
+        if let (Some(total), Some([first, second])) = (header.total_sv, header.of_classes)
+            && first.checked_add(second) != Some(total)
+        {
+            return Err(line.fault(format!("nr_sv {first} {second} does not add up to total_sv {total}")));
+        }
+        Ok(header)
     }
 
-    fn take(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
-        let one = || match values {
-            [value] => Ok(*value),
-            _ => Err(format!("`{key}` takes one value; a model of two classes is wanted")),
-        };
-        let wrong = |wanted: &str| format!("`{key}` must be {wanted}, not `{}`", shorten(&values.join(" ")));
-        let number = || finite(one()?).ok_or_else(|| wrong("a finite number"));
-        match key {
-            "svm_type" if one()? != "c_svc" => return Err(wrong("c_svc, a classifier")),
-            "nr_class" if one()? != "2" => return Err(wrong("2")),
-            "svm_type" | "nr_class" | "nr_sv" => {}
-            "kernel_type" => self.kind = Some(one()?.to_owned()),
-            "gamma" => self.gamma = Some(number()?),
-            "coef0" => self.coef0 = Some(number()?),
-            "degree" => self.degree = Some(one()?.parse().map_err(|_| wrong("a whole number"))?),
-            "rho" => self.rho = Some(number()?),
-            "probA" => self.prob_a = Some(number()?),
-            "probB" => self.prob_b = Some(number()?),
-            "prob_density_marks" => return Err("a one-class model cannot tell two classes apart".to_owned()),
-            "total_sv" => self.total_sv = Some(one()?.parse().map_err(|_| wrong("a whole number"))?),
-            "label" => match values {
-                [first, second] if finite(first).is_some() && finite(second).is_some() => {
-                    self.labels = Some([(*first).to_owned(), (*second).to_owned()]);
+    fn take(&mut self, line: &HeaderLine) -> Result<(), ExchangeError> {
+        match line.key.as_str() {
+            "svm_type" if line.one()? == "c_svc" => set(&mut self.svm_type, line, ()),
+            "svm_type" => Err(line.wrong("c_svc, a classifier")),
+            "nr_class" if line.one()? == "2" => set(&mut self.nr_class, line, ()),
+            "nr_class" => Err(line.wrong("2")),
+            "kernel_type" => set(&mut self.kind, line, kernel_type(line)?),
+            "gamma" => set(&mut self.gamma, line, line.number()?),
+            "coef0" => set(&mut self.coef0, line, line.number()?),
+            "degree" => set(&mut self.degree, line, line.whole()?),
+            "rho" => set(&mut self.rho, line, line.number()?),
+            "probA" => set(&mut self.prob_a, line, line.number()?),
+            "probB" => set(&mut self.prob_b, line, line.number()?),
+            "total_sv" => set(&mut self.total_sv, line, line.whole()?),
+            "label" => set(&mut self.labels, line, line.labels()?),
+            "nr_sv" => set(&mut self.of_classes, line, counts(line)?),
+            "prob_density_marks" => Err(line.fault("a one-class model cannot tell two classes apart")),
+            other => {
+                let mut problem = format!("`{}` is not a line of a libSVM model", shorten(other));
+                if line.line == 1 {
+                    problem += "; one begins with svm_type, a LIBLINEAR model with solver_type";
                 }
-                _ => return Err(wrong("two numbers")),
-            },
-            _ => return Err(format!("`{}` is not a line of a libSVM model", shorten(key))),
+                Err(line.fault(problem))
+            }
         }
-        Ok(())
     }
 
-    fn kernel(&self) -> Result<Kernel, LibsvmError> {
-        let gamma = || self.gamma.ok_or(LibsvmError::Missing("gamma"));
-        let coef0 = || self.coef0.ok_or(LibsvmError::Missing("coef0"));
-        match self.kind.as_deref() {
-            Some("linear") => Ok(Kernel::Linear),
-            Some("rbf") => Ok(Kernel::Rbf { gamma: gamma()? }),
-            Some("sigmoid") => Ok(Kernel::Sigmoid { gamma: gamma()?, coef0: coef0()? }),
-            Some("polynomial") => {
-                let degree = self.degree.ok_or(LibsvmError::Missing("degree"))?;
-                Ok(Kernel::Poly { gamma: gamma()?, coef0: coef0()?, degree })
-            }
-            Some(other) => Err(LibsvmError::NotExportable(format!(
-                "kernel_type {} cannot be imported; linear, polynomial, rbf and sigmoid can",
-                shorten(other)
-            ))),
-            None => Err(LibsvmError::Missing("kernel_type")),
+    fn kernel(&self) -> Result<Kernel, ExchangeError> {
+        let gamma = || self.gamma.ok_or(ExchangeError::Missing("gamma", TOOL));
+        let coef0 = || self.coef0.ok_or(ExchangeError::Missing("coef0", TOOL));
+        let degree = || self.degree.ok_or(ExchangeError::Missing("degree", TOOL));
+        match self.kind.as_deref().ok_or(ExchangeError::Missing("kernel_type", TOOL))? {
+            "rbf" => Ok(Kernel::Rbf { gamma: gamma()? }),
+            "sigmoid" => Ok(Kernel::Sigmoid { gamma: gamma()?, coef0: coef0()? }),
+            "polynomial" => Ok(Kernel::Poly { gamma: gamma()?, coef0: coef0()?, degree: degree()? }),
+            _ => Ok(Kernel::Linear),
         }
+    }
+}
+
+fn kernel_type(line: &HeaderLine) -> Result<String, ExchangeError> {
+    let kind = line.one()?;
+    let known = ["linear", "polynomial", "rbf", "sigmoid"].contains(&kind);
+    known.then(|| kind.to_owned()).ok_or_else(|| line.wrong("linear, polynomial, rbf or sigmoid"))
+}
+
+fn counts(line: &HeaderLine) -> Result<[usize; 2], ExchangeError> {
+    let counts = line.pair().map(|pair| pair.map(str::parse::<usize>));
+    match counts {
+        Some([Ok(first), Ok(second)]) => Ok([first, second]),
+        _ => Err(line.wrong("two whole numbers")),
     }
 }
