@@ -1,6 +1,6 @@
 //! `train`, `predict`, `evaluate` and `model` over the real binary.
 
-mod libsvm;
+mod exchange;
 mod place;
 
 use place::{Place, blobs};

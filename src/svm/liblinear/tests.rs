@@ -138,7 +138,7 @@ fn files_that_are_no_such_model_say_why() {
         (SVC.replace("-1 \n", "-1 1 \n"), "line 8: `-1 1` is not one finite number"),
         (SVC.replace("-1 \n", &"1".repeat(300)), "line 8: longer than 256 bytes"),
         (SVC[..40].to_owned(), "line 2: `nr_class` must be one value"),
-        (SVC[..55].to_owned(), "no `w` line"),
+        (SVC[..53].to_owned(), "no `w` line"),
         (format!("{SVC}{SVC}"), "line 11: `solver_type L2R_L1LOSS_SVC_DUAL` is not one finite number"),
     ] {
         let told = read(&text).unwrap_err().to_string();
