@@ -1,0 +1,25 @@
+//! The reader of training problems: it never panics, and what it reads, written as text, reads the same.
+
+#![no_main]
+
+use std::fmt::Write;
+
+use libfuzzer_sys::fuzz_target;
+use upbeat_core::svm::Problem;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(problem) = Problem::read(bytes) else { return };
+    assert_eq!(problem.len(), problem.x.len());
+    assert!((1..problem.len()).contains(&problem.positives()), "both labels occur");
+    // Left-out zeros must not matter; the last one is written where no row has a value in the last column.
+    let mut text = String::new();
+    for (row, &positive) in problem.x.rows().zip(&problem.positive) {
+        text += if positive { &problem.labels.positive } else { &problem.labels.negative };
+        for (i, value) in row.iter().enumerate().filter(|(i, value)| **value != 0.0 || i + 1 == row.len()) {
+            let _ = write!(text, " {}:{value:e}", i + 1);
+        }
+        text += "\n";
+    }
+    let again = Problem::read(text.as_bytes()).expect("what was read and written reads");
+    assert_eq!(again, problem);
+});
