@@ -20,6 +20,10 @@ test:
 quick:
     ./scripts/test --quick
 
+# Fuzz the readers of problems and models, so many seconds each
+fuzz seconds="60":
+    ./scripts/fuzz {{seconds}}
+
 # Format the sources
 fmt:
     cargo fmt

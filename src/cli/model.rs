@@ -114,9 +114,8 @@ Examples:
 
   upbeat model export --format onnx gold.json -o gold.onnx
   python3 -c 'import numpy, onnxruntime
-  session = onnxruntime.InferenceSession(\"gold.onnx\")
-  rows = numpy.array([[0.29, 0.21, 0.21, 0.29, 0.81, 0.93]], numpy.float32)
-  print(session.run([\"label\", \"probabilities\"], {\"X\": rows}))'")]
+row = numpy.float32([[0.29, 0.21, 0.21, 0.29, 0.81, 0.93]])
+print(onnxruntime.InferenceSession(\"gold.onnx\").run(None, {\"X\": row}))'")]
 pub(crate) struct ExportArgs {
     /// Format of the file that is written
     #[arg(long, value_enum)]
