@@ -10,6 +10,7 @@ mod model;
 mod predict;
 mod progress;
 mod replay;
+pub mod report;
 mod serve;
 mod simulate;
 mod train;
