@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::files;
-use crate::svm::{Labels, Metrics, Model, RowReader, Scorer};
+use crate::svm::{Interval, Labels, Metrics, Model, RowReader, Scorer};
 
 /// Measure a model on labelled rows
 ///
-/// Error, confusion, precision, recall, area under the ROC curve, and log loss when the model has a
-/// calibration. Use rows that the model was not trained on.
+/// Error, confusion, precision, recall, area under the ROC curve, each with its 95 % interval, and log loss
+/// and expected calibration error (ECE) when the model has a calibration. Use rows that the model was not trained on.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -68,17 +68,25 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
 pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
     let share = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.2} %", 100.0 * value));
     let plain = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let within = |low: String, high: String| format!("  (95 %: {low} to {high})");
+    let shares = |ends: Option<Interval>| {
+        ends.map_or(String::new(), |Interval(low, high)| within(share(Some(low)), share(Some(high))))
+    };
+    let plains = |ends: Option<Interval>| {
+        ends.map_or(String::new(), |Interval(low, high)| within(plain(Some(low)), plain(Some(high))))
+    };
     let counts = metrics.confusion;
     let width = [labels.positive.len(), labels.negative.len(), 9].into_iter().max().unwrap_or(9);
     let line =
         |name: &str, left: String, right: String| format!("  {name:>18} {left:>width$} {right:>width$}\n");
     [
         format!("rows       {}\n", counts.rows()),
-        format!("error      {}\n", share(Some(metrics.error))),
-        format!("precision  {}\n", share(metrics.precision)),
-        format!("recall     {}\n", share(metrics.recall)),
-        format!("AUC        {}\n", plain(metrics.auc)),
+        format!("error      {}{}\n", share(Some(metrics.error)), shares(metrics.error_interval)),
+        format!("precision  {}{}\n", share(metrics.precision), shares(metrics.precision_interval)),
+        format!("recall     {}{}\n", share(metrics.recall), shares(metrics.recall_interval)),
+        format!("AUC        {}{}\n", plain(metrics.auc), plains(metrics.auc_interval)),
         format!("log loss   {}\n", plain(metrics.log_loss)),
+        format!("ECE        {}\n", plain(metrics.calibration_error)),
         "confusion\n".to_owned(),
         line("predicted:", labels.positive.clone(), labels.negative.clone()),
         line(

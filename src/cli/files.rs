@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::interrupt;
 use super::progress::Progress;
 use crate::svm::Model;
 
@@ -120,12 +121,15 @@ impl Aside {
     /// A name in the same directory, so that the rename cannot cross file systems.
     fn beside(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self { path: path.with_file_name(format!(".{name}.{}.part", std::process::id())) }
+        let path = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        interrupt::remove_at_signal(&path);
+        Self { path }
     }
 
     fn rename(mut self, to: &Path) -> io::Result<()> {
         // Through a symbolic link, so that the link stays and what it points to changes.
         std::fs::rename(&self.path, to.canonicalize().as_deref().unwrap_or(to))?;
+        interrupt::keep(&self.path);
         self.path.clear();
         Ok(())
     }
@@ -136,6 +140,7 @@ impl Drop for Aside {
         if !self.path.as_os_str().is_empty() {
             // Nothing more can be done about a file that cannot be removed either.
             let _ = std::fs::remove_file(&self.path);
+            interrupt::keep(&self.path);
         }
     }
 }

@@ -1,20 +1,22 @@
 //! `upbeat train`: from feature vectors to a model.
 
 mod flags;
+mod page;
 mod progress;
 mod report;
+mod rows;
+mod values;
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 
 pub(crate) use flags::Args;
 
 use super::files;
-use crate::svm::{Features, Model, Parts, Problem, Search, Settings, Trained, Training, search, train};
+use crate::svm::{
+    Choice, Features, Model, Parameters, Parts, Problem, Solver, Trained, Training, Watch, train,
+};
 use flags::Job;
 use progress::Progress;
 
@@ -25,8 +27,6 @@ const MANY_ROWS: usize = 10_000;
 struct Outcome {
     model: Model,
     trained: Trained,
-    settings: Settings,
-    search: Option<Search>,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -35,20 +35,29 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(message) => return Ok(usage(&message)),
     };
     files::check_place(&args.output)?;
-    let progress = Progress::start();
-    progress.step(&format!("reading {}", files::shown(&args.features)));
-    let (problem, sha256) = read(&args.features)?;
-    if problem.len() > MANY_ROWS {
-        progress.say(&format!(
-            "upbeat: {} rows are many for the smartcore solver, whose time and memory grow with their \
-             square; a sample of {MANY_ROWS} rows trains in minutes",
-            problem.len()
-        ));
+    if let Some(report) = &args.report {
+        files::check_place(report)?;
     }
-    let outcome = work(&job, &problem, sha256, &progress).with_context(|| files::shown(&args.features))?;
+    let progress = Progress::start();
+    progress.stage(&format!("reading {}", files::shown(&args.features)), None);
+    let (mut problem, sha256) = rows::read(&args.features)?;
+    if let Some(weights) = &args.row_weights {
+        problem.weights = Some(rows::read_weights(weights, problem.len())?);
+    }
+    let choice = match job.choice(&problem.labels, problem.x.columns()) {
+        Ok(choice) => choice,
+        Err(message) => anyhow::bail!("{}: {message}", files::shown(&args.features)),
+    };
+    let outcome =
+        work(&job, &choice, &problem, sha256, &progress).with_context(|| files::shown(&args.features))?;
     progress.finish();
+    warn_of_early_end(&outcome);
     let bytes = outcome.model.to_bytes();
     files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
+    if let Some(report) = &args.report {
+        let page = page::page(&outcome, &problem.x)?;
+        files::write_to(report, |output| Ok(output.write_all(page.as_bytes())?))?;
+    }
     if args.json {
         println!("{}", report::json(&outcome));
     } else {
@@ -63,17 +72,22 @@ pub(crate) fn usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn work(job: &Job, problem: &Problem, sha256: String, progress: &Progress) -> anyhow::Result<Outcome> {
-    let mut step = |what: &str| progress.step(what);
-    let found = match job.auto {
-        true => Some(search(problem, job.standardise, job.seed, &mut step)?),
-        false => None,
-    };
-    let settings = match &found {
-        Some(found) => found.tried[found.chosen].settings,
-        None => job.settings(problem.x.columns()),
-    };
-    let trained = train(problem, &settings, job.plan, &mut step)?;
+fn work(
+    job: &Job,
+    choice: &Choice,
+    problem: &Problem,
+    sha256: String,
+    progress: &Progress,
+) -> anyhow::Result<Outcome> {
+    if problem.len() > MANY_ROWS && choice.solver() == Some(Solver::Smartcore) {
+        progress.say(&format!(
+            "upbeat: {} rows are many for the smartcore solver, whose time and memory grow with their \
+             square; --solver native takes them",
+            problem.len()
+        ));
+    }
+    let trained = train(problem, choice, job.plan, job.calibrate, progress)?;
+    let (settings, solve) = (&trained.settings, &trained.fitted.solve);
     let model = Model::new(Parts {
         name: job.name.clone(),
         features: Features::of_count(problem.x.columns()),
@@ -81,9 +95,9 @@ fn work(job: &Job, problem: &Problem, sha256: String, progress: &Progress) -> an
         labels: problem.labels.clone(),
         scaling: trained.fitted.scaling.clone(),
         machine: trained.fitted.machine.clone(),
-        calibration: trained.calibration,
+        calibration: trained.calibration.clone(),
         training: Some(Training {
-            solver: crate::svm::SOLVER.to_owned(),
+            solver: settings.solver.name().to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             c: settings.c,
             seed: settings.seed,
@@ -91,30 +105,21 @@ fn work(job: &Job, problem: &Problem, sha256: String, progress: &Progress) -> an
             positives: trained.positives as u64,
             data_sha256: Some(sha256),
             measured: trained.measured.clone(),
+            parameters: Some(Parameters::of(settings, solve, problem.weights.is_some())),
+            feature_mean: Some(trained.feature_mean.clone()),
         }),
     })?;
-    Ok(Outcome { model, trained, settings, search: found })
+    Ok(Outcome { model, trained })
 }
 
-/// Reads the problem and the SHA-256 of its bytes in one pass.
-fn read(path: &Path) -> anyhow::Result<(Problem, String)> {
-    let mut hashing = Hashing { input: files::open(path)?, sha256: Sha256::new() };
-    let problem = Problem::read(BufReader::with_capacity(256 << 10, &mut hashing))
-        .with_context(|| files::shown(path))?;
-    let digest = hashing.sha256.finalize();
-    Ok((problem, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
-}
-
-/// Hashes what passes through.
-struct Hashing {
-    input: Box<dyn BufRead>,
-    sha256: Sha256,
-}
-
-impl Read for Hashing {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.sha256.update(&buffer[..count]);
-        Ok(count)
+fn warn_of_early_end(outcome: &Outcome) {
+    let solve = &outcome.trained.fitted.solve;
+    if let (false, Some(iterations)) = (solve.converged, solve.iterations) {
+        eprintln!(
+            "upbeat: warning: the solver stopped at its bound of {iterations} iterations, before the \
+             optimality conditions were met within {}; the model works but is not the best for its \
+             parameters. Use --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
+            outcome.trained.settings.epsilon
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! through the standard library, which rounds correctly.
 
 use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::rows::{finite, shorten};
@@ -30,9 +30,16 @@ pub(super) fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D:
     Vec::<Number>::deserialize(from).map(|list| list.into_iter().map(|number| number.0).collect())
 }
 
+/// A list of numbers or null.
+pub(super) fn optional_numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<f64>>, D::Error> {
+    let list = Option::<Vec<Number>>::deserialize(from)?;
+    Ok(list.map(|list| list.into_iter().map(|number| number.0).collect()))
+}
+
 /// A number inside of something generic.
-#[derive(Clone, Copy)]
-pub(super) struct Number(pub f64);
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Number(pub f64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

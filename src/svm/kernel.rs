@@ -67,6 +67,16 @@ impl Kernel {
         }
     }
 
+    /// The same kernel with another `gamma`; the linear kernel has none and stays as it is.
+    pub fn with_gamma(self, gamma: f64) -> Self {
+        match self {
+            Self::Linear => Self::Linear,
+            Self::Rbf { .. } => Self::Rbf { gamma },
+            Self::Poly { coef0, degree, .. } => Self::Poly { gamma, coef0, degree },
+            Self::Sigmoid { coef0, .. } => Self::Sigmoid { gamma, coef0 },
+        }
+    }
+
     /// The kernel's `coef0`; none for the linear and RBF kernels.
     pub fn coef0(&self) -> Option<f64> {
         match *self {

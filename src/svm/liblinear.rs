@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, Write};
 
-use super::calibration::Calibration;
+use super::calibration::{Calibration, Platt};
 use super::decimal::G17;
 use super::exchange::{ExchangeError, HeaderLine, HeaderReader, Import, order, set, whole_labels};
 use super::machine::Machine;
@@ -23,7 +23,7 @@ const MACHINES: [&str; 4] =
 const LOGISTIC: [&str; 3] = ["L2R_LR", "L1R_LR", "L2R_LR_DUAL"];
 
 /// The calibration of a logistic regression: probability = 1 / (1 + exp(-score)).
-const OF_LOG_ODDS: Calibration = Calibration { a: -1.0, b: 0.0 };
+const OF_LOG_ODDS: Calibration = Calibration::Platt(Platt { a: -1.0, b: 0.0 });
 
 /// Writes a linear model as LIBLINEAR text, with the scaling folded into weights and bias: it takes rows
 /// as they are.

@@ -13,13 +13,13 @@ pub(super) use import::import;
 mod tests {
     use super::*;
     use crate::profile::Window;
-    use crate::svm::calibration::Calibration;
+    use crate::svm::calibration::{Calibration, Platt};
     use crate::svm::exchange::{ExchangeError, Import, TextFormat};
     use crate::svm::kernel::Kernel;
     use crate::svm::model::{Features, Model, Parts};
     use crate::svm::scorer::Scorer;
     use crate::svm::testing::blobs;
-    use crate::svm::{Settings, fit};
+    use crate::svm::{Quiet, Settings, fit};
 
     const RBF: &str = "svm_type c_svc\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv 2\nrho 0.25\n\
                        label 0 1\nnr_sv 1 1\nSV\n1.5 1:1 5:0.5 \n-1.5 2:1 \n";
@@ -32,8 +32,8 @@ mod tests {
 
     fn model(kernel: Kernel, standardise: bool) -> Model {
         let problem = blobs(60, 0.1, 9);
-        let settings = Settings { kernel, c: 2.0, standardise, seed: 1 };
-        let fitted = fit(&problem, &settings).unwrap();
+        let settings = Settings { kernel, c: 2.0, standardise, ..Settings::default() };
+        let fitted = fit(&problem, &settings, &Quiet).unwrap();
         Model::new(Parts {
             name: None,
             features: Features::of_count(6),
@@ -41,7 +41,7 @@ mod tests {
             labels: problem.labels,
             scaling: fitted.scaling,
             machine: fitted.machine,
-            calibration: Some(Calibration { a: -1.5, b: 0.25 }),
+            calibration: Some(Calibration::Platt(Platt { a: -1.5, b: 0.25 })),
             training: None,
         })
         .unwrap()

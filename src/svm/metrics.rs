@@ -5,6 +5,7 @@ use smartcore::metrics::Metrics as _;
 use smartcore::metrics::auc::AUC;
 
 use super::calibration::Calibration;
+use super::curves::{RELIABILITY_BINS, auc_interval, expected_calibration_error, reliability, wilson};
 use super::exact;
 
 /// Rows by true label and predicted label.
@@ -28,20 +29,53 @@ pub struct Metrics {
     /// Share of rows with the wrong label, in `0.0..=1.0`.
     #[serde(deserialize_with = "exact::number")]
     pub error: f64,
+    /// 95 % interval of the error ([`wilson`]); none in files of version 1.
+    #[serde(default)]
+    pub error_interval: Option<Interval>,
     /// Counts by true and predicted label.
     pub confusion: Confusion,
     /// Of the rows predicted positive, the share that is; none when no row was.
     #[serde(deserialize_with = "exact::optional")]
     pub precision: Option<f64>,
+    /// 95 % interval of the precision ([`wilson`]).
+    #[serde(default)]
+    pub precision_interval: Option<Interval>,
     /// Of the positive rows, the share that was found; none when there is no positive row.
     #[serde(deserialize_with = "exact::optional")]
     pub recall: Option<f64>,
+    /// 95 % interval of the recall ([`wilson`]).
+    #[serde(default)]
+    pub recall_interval: Option<Interval>,
     /// Probability that a positive row scores above a negative one, ties half; none without both.
     #[serde(deserialize_with = "exact::optional")]
     pub auc: Option<f64>,
+    /// 95 % interval of the AUC ([`auc_interval`]).
+    #[serde(default)]
+    pub auc_interval: Option<Interval>,
     /// Mean negative log probability of the true label, natural logarithm; none without calibration.
     #[serde(deserialize_with = "exact::optional")]
     pub log_loss: Option<f64>,
+    /// Expected calibration error over ten ranges of equal width, in `0.0..=1.0`; none without
+    /// calibration.
+    #[serde(default, deserialize_with = "exact::optional")]
+    pub calibration_error: Option<f64>,
+}
+
+/// A 95 % interval within `0.0..=1.0`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval(
+    /// Its lower end.
+    #[serde(deserialize_with = "exact::number")]
+    pub f64,
+    /// Its upper end.
+    #[serde(deserialize_with = "exact::number")]
+    pub f64,
+);
+
+impl From<(f64, f64)> for Interval {
+    fn from((low, high): (f64, f64)) -> Self {
+        Self(low, high)
+    }
 }
 
 impl Metrics {
@@ -55,14 +89,24 @@ impl Metrics {
             return None;
         }
         let confusion = Confusion::count(scores, positive);
-        let Confusion { true_positive, false_positive, false_negative, .. } = confusion;
+        let Confusion { true_positive, false_positive, false_negative, true_negative } = confusion;
+        let (wrong, rows) = (false_positive + false_negative, scores.len() as u64);
+        let (told, there) = (true_positive + false_positive, true_positive + false_negative);
+        let auc = auc(scores, positive);
+        let interval = |part, whole| (whole > 0).then(|| wilson(part, whole).into());
         Some(Self {
-            error: (false_positive + false_negative) as f64 / scores.len() as f64,
+            error: wrong as f64 / rows as f64,
+            error_interval: interval(wrong, rows),
             confusion,
-            precision: share(true_positive, true_positive + false_positive),
-            recall: share(true_positive, true_positive + false_negative),
-            auc: auc(scores, positive),
+            precision: share(true_positive, told),
+            precision_interval: interval(true_positive, told),
+            recall: share(true_positive, there),
+            recall_interval: interval(true_positive, there),
+            auc,
+            auc_interval: auc.map(|auc| auc_interval(auc, there, false_positive + true_negative).into()),
             log_loss: calibration.map(|calibration| log_loss(scores, positive, calibration)),
+            calibration_error: calibration
+                .and_then(|calibration| calibration_error(scores, positive, calibration)),
         })
     }
 }
@@ -111,9 +155,15 @@ fn log_loss(scores: &[f64], positive: &[bool], calibration: &Calibration) -> f64
     sum / scores.len() as f64
 }
 
+fn calibration_error(scores: &[f64], positive: &[bool], calibration: &Calibration) -> Option<f64> {
+    let probabilities: Vec<f64> = scores.iter().map(|&score| calibration.probability(score)).collect();
+    expected_calibration_error(&reliability(&probabilities, positive, RELIABILITY_BINS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::svm::calibration::Platt;
 
     fn brute_force_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
         let (mut wins, mut pairs) = (0.0, 0.0);
@@ -136,7 +186,7 @@ mod tests {
     fn a_small_table_by_hand() {
         let scores = [2.0, 0.5, -0.5, 0.0, -2.0];
         let positive = [true, false, true, false, false];
-        let calibration = Calibration { a: -1.0, b: 0.0 };
+        let calibration = Calibration::Platt(Platt { a: -1.0, b: 0.0 });
         let metrics = Metrics::measure(&scores, &positive, Some(&calibration)).unwrap();
         let confusion =
             Confusion { true_positive: 1, false_positive: 1, false_negative: 1, true_negative: 2 };

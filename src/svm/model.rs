@@ -6,13 +6,15 @@ use crate::feature::{FEATURE_COUNT, FEATURE_DEFINITION, FEATURE_NAMES};
 use crate::profile::Window;
 
 use super::calibration::Calibration;
-use super::exact;
+use super::exact::{self, Number};
+use super::fit::Solve;
 use super::machine::Machine;
 use super::metrics::Metrics;
 use super::model_check::check;
 use super::model_json;
 use super::rows::finite;
 use super::scaling::Scaling;
+use super::settings::{ClassWeights, Settings};
 
 /// What a model's input is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,56 @@ pub struct Training {
     pub data_sha256: Option<String>,
     /// How good it was, and on which rows; none when there were too few rows to tell.
     pub measured: Option<Measured>,
+    /// The other parameters and how the solver ended; none in files of version 1.
+    #[serde(default)]
+    pub parameters: Option<Parameters>,
+    /// The mean of each feature over the training rows, unscaled; none in files of version 1.
+    #[serde(default, deserialize_with = "exact::optional_numbers")]
+    pub feature_mean: Option<Vec<f64>>,
+}
+
+/// What the solver was asked for beside C and the kernel, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// `hinge`, `squared-hinge` or `logistic`.
+    pub loss: String,
+    /// `free` or `regularised`.
+    pub bias: String,
+    /// The optimality conditions were to be met within this, above 0.
+    #[serde(deserialize_with = "exact::number")]
+    pub epsilon: f64,
+    /// What C was multiplied by for the rows of the positive and of the negative label, above 0.
+    pub class_weights: [Number; 2],
+    /// Whether rows had weights of their own.
+    pub row_weights: bool,
+    /// The dual objective reached; none where the solver does not tell it.
+    #[serde(deserialize_with = "exact::optional")]
+    pub objective: Option<f64>,
+    /// Iterations; none where the solver does not tell them.
+    pub iterations: Option<u64>,
+    /// Whether the optimality conditions were met.
+    pub converged: bool,
+    /// Rows with a multiplier above 0.
+    pub support_vectors: u64,
+}
+
+impl Parameters {
+    /// Of settings and how their solver ended.
+    pub fn of(settings: &Settings, solve: &Solve, row_weights: bool) -> Self {
+        let ClassWeights { positive, negative } = settings.class_weights;
+        Self {
+            loss: settings.loss.to_string(),
+            bias: settings.bias.to_string(),
+            epsilon: settings.epsilon,
+            class_weights: [Number(positive), Number(negative)],
+            row_weights,
+            objective: solve.objective,
+            iterations: solve.iterations,
+            converged: solve.converged,
+            support_vectors: solve.support_vectors as u64,
+        }
+    }
 }
 
 /// Measures and where they come from.

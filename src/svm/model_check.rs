@@ -2,9 +2,9 @@
 
 use crate::profile::Window;
 
-use super::calibration::Calibration;
+use super::calibration::{Calibration, Platt};
 use super::machine::Machine;
-use super::model::{Features, Labels, ModelError, Parts, Training};
+use super::model::{Features, Labels, ModelError, Parameters, Parts, Training};
 use super::rows::{MAX_FEATURES, finite};
 use super::scaling::Scaling;
 use super::scorer::fold;
@@ -26,11 +26,12 @@ pub(super) fn check(parts: &Parts) -> Result<(), ModelError> {
         }
     }
     check_machine(&parts.machine, count, parts.scaling.as_ref())?;
-    if let Some(Calibration { a, b }) = parts.calibration {
+    // An isotonic one cannot be made out of range.
+    if let Some(Platt { a, b }) = parts.calibration.as_ref().and_then(Calibration::platt) {
         check_numbers("calibration.a", &[a], 1)?;
         check_numbers("calibration.b", &[b], 1)?;
     }
-    parts.training.as_ref().map_or(Ok(()), check_training)
+    parts.training.as_ref().map_or(Ok(()), |training| check_training(training, count))
 }
 
 /// The rule for names of models: 1 to 64 of `A-Z a-z 0-9 . _ : -`.
@@ -115,7 +116,7 @@ fn check_machine(machine: &Machine, count: usize, scaling: Option<&Scaling>) -> 
     }
 }
 
-fn check_training(training: &Training) -> Result<(), ModelError> {
+fn check_training(training: &Training, count: usize) -> Result<(), ModelError> {
     let hex = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !training.data_sha256.iter().all(hex) {
         return Err(ModelError::field("training.data_sha256", "must be 64 hex digits"));
@@ -125,6 +126,29 @@ fn check_training(training: &Training) -> Result<(), ModelError> {
     }
     if training.positives > training.rows {
         return Err(ModelError::field("training.positives", "must not be more than training.rows"));
+    }
+    if let Some(mean) = &training.feature_mean {
+        check_numbers("training.feature_mean", mean, count)?;
+    }
+    training.parameters.as_ref().map_or(Ok(()), check_parameters)
+}
+
+fn check_parameters(parameters: &Parameters) -> Result<(), ModelError> {
+    let wrong = |field: &str, wanted: &str| {
+        Err(ModelError::field(format!("training.parameters.{field}"), format!("must be {wanted}")))
+    };
+    let above_0 = |value: f64| value.is_finite() && value > 0.0;
+    if !["hinge", "squared-hinge", "logistic"].contains(&parameters.loss.as_str()) {
+        return wrong("loss", "hinge, squared-hinge or logistic");
+    }
+    if !["free", "regularised"].contains(&parameters.bias.as_str()) {
+        return wrong("bias", "free or regularised");
+    }
+    if !above_0(parameters.epsilon) {
+        return wrong("epsilon", "a finite number above 0");
+    }
+    if !parameters.class_weights.iter().all(|weight| above_0(weight.0)) {
+        return wrong("class_weights", "finite numbers above 0");
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use super::problem::Matrix;
 use super::scaling::Scaling;
 
 const FORMAT: &str = "upbeat-model";
-const VERSION: u64 = 1;
+/// Written; version 1 told less of the training, and is read too.
+const VERSION: u64 = 2;
 
 /// Most bytes a model file may have.
 const MAX_BYTES: usize = 64 << 20;
@@ -97,8 +98,8 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Parts, ModelError> {
     if head.format != FORMAT {
         return Err(ModelError::field("format", format!("must be \"{FORMAT}\"")));
     }
-    if head.version != VERSION {
-        let problem = format!("is {}, this build reads version {VERSION}", head.version);
+    if !(1..=VERSION).contains(&head.version) {
+        let problem = format!("is {}, this build reads versions 1 to {VERSION}", head.version);
         return Err(ModelError::field("version", problem));
     }
     let file: File = serde_json::from_slice(bytes).map_err(syntax)?;
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
     use crate::svm::model::{Measured, Model};
     use crate::svm::scorer::Scorer;
-    use crate::svm::{Confusion, Metrics};
+    use crate::svm::{Confusion, Interval, Isotonic, Metrics, Parameters, Platt};
 
     fn numbers(count: usize) -> impl Strategy<Value = Vec<f64>> {
         proptest::collection::vec(-1e6f64..1e6, count)
@@ -224,12 +225,29 @@ mod tests {
             seed,
             rows: u64::MAX,
             positives: seed,
+            parameters: auc.map(|auc| Parameters {
+                loss: "logistic".to_owned(),
+                bias: "free".to_owned(),
+                epsilon: auc + 1e-9,
+                class_weights: [Number(auc + 0.1), Number(3.0)],
+                row_weights: true,
+                objective: Some(-auc / 7.0),
+                iterations: Some(seed),
+                converged: false,
+                support_vectors: seed,
+            }),
+            feature_mean: None,
             data_sha256: auc.map(|_| "0123456789abcdef".repeat(4)),
             measured: auc.map(|auc| Measured {
                 method: "holdout".to_owned(),
                 folds: None,
                 metrics: Metrics {
                     error: auc / 3.0,
+                    error_interval: Some(Interval(auc / 9.0, auc / 2.0)),
+                    precision_interval: None,
+                    recall_interval: Some(Interval(0.0, 1.0)),
+                    auc_interval: Some(Interval(auc / 3.0, auc)),
+                    calibration_error: Some(auc / 11.0),
                     confusion: Confusion { true_positive: seed, ..Confusion::default() },
                     precision: None,
                     recall: Some(auc / 7.0),
@@ -243,7 +261,8 @@ mod tests {
     prop_compose! {
         fn models()(
             (kernel, count, vectors, name) in (kernels(), prop_oneof![Just(6usize), 1usize..70], 1usize..5, "[A-Za-z0-9._:-]{1,64}"),
-            (scaled, calibrated, named) in any::<(bool, bool, bool)>()
+            (scaled, named) in any::<(bool, bool)>(),
+            calibrated in 0..3
         )(
             (rows, coefficients) in (proptest::collection::vec(numbers(count), vectors), numbers(vectors)),
             (mean, scale) in (numbers(count), proptest::collection::vec(1e-6f64..1e6, count)),
@@ -254,6 +273,7 @@ mod tests {
             name in Just(named.then_some(name)),
             (scaled, calibrated) in Just((scaled, calibrated))
         ) -> Model {
+            let means = mean.clone();
             let mut matrix = Matrix::new(count);
             rows.iter().for_each(|row| matrix.push(row));
             Model::new(Parts {
@@ -263,8 +283,17 @@ mod tests {
                 labels: Labels { positive: "+1".to_owned(), negative: "-1.0".to_owned() },
                 scaling: scaled.then_some(Scaling { mean, scale }),
                 machine: Machine::from_expansion(kernel, matrix, coefficients, bias),
-                calibration: calibrated.then_some(Calibration { a: platt.0, b: platt.1 }),
-                training,
+                calibration: match calibrated {
+                    0 => None,
+                    1 => Some(Calibration::Platt(Platt { a: platt.0, b: platt.1 })),
+                    _ => Some(Calibration::Isotonic(
+                        Isotonic::new(vec![bias, bias + 1.0], vec![platt.0.abs() / 9.0, 1.0]).unwrap(),
+                    )),
+                },
+                training: training.map(|training| Training {
+                    feature_mean: (calibrated > 0).then_some(means),
+                    ..training
+                }),
             }).unwrap()
         }
     }
@@ -316,7 +345,7 @@ mod tests {
         assert!(Model::read(sample().as_bytes()).is_ok());
         for (from, to, message) in [
             ("upbeat-model", "other-model", "field format: must be \"upbeat-model\""),
-            ("\"version\":1", "\"version\":2", "field version: is 2, this build reads version 1"),
+            ("\"version\":1", "\"version\":3", "field version: is 3, this build reads versions 1 to 2"),
             ("\"bias\":-0.25", "\"bias\":-0.25,\"extra\":1", "unknown field `extra`"),
             ("\"bias\":-0.25", "\"bias\":1,\"bias\":2", "duplicate field `bias`"),
             ("\"bias\":-0.25,", "", "missing field `bias`"),
@@ -339,6 +368,13 @@ mod tests {
             ("\"gamma\":0.5", "\"gamma\":0", "field kernel.gamma: must be a finite number above 0"),
             ("[1,-1]", "[1]", "field coefficients: has 1 numbers where 2 are wanted"),
             ("[1,-1]", "[1,-1],\"weights\":[1]", "field support_vectors: a kernel model has"),
+            ("\"a\":-2,", "", "calibration must have a and b, or scores and probabilities"),
+            ("\"b\":0.5", "\"b\":0.5,\"scores\":[1]", "calibration must have a and b, or"),
+            (
+                "\"a\":-2,\"b\":0.5",
+                "\"scores\":[2,1],\"probabilities\":[0.1,0.2]",
+                "scores must be finite and rise",
+            ),
             ("\"name\":null", "\"name\":\"a b\"", "field name: must be 1 to 64 of"),
             ("\"training\":null", "\"training\":{}", "missing field"),
         ] {

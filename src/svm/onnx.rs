@@ -15,7 +15,7 @@ use self::messages::{
     Attribute, Dimension, FLOATS, Graph, INT, INTS, Node, OperatorSet, Property, STRING, STRINGS, Shape,
     TYPE_FLOAT, TYPE_INT64, TYPE_STRING, Tensor, TensorType, Type, ValueInfo,
 };
-use super::calibration::Calibration;
+use super::calibration::{Calibration, Platt};
 use super::exchange::ExchangeError;
 use super::kernel::Kernel;
 use super::machine::Machine;
@@ -61,8 +61,8 @@ pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError
         name: "label".to_owned(),
         kind: tensor(if whole(&parts.labels).is_some() { TYPE_INT64 } else { TYPE_STRING }, &[None]),
     });
-    if let Some(calibration) = parts.calibration {
-        calibrate(&mut graph, calibration)?;
+    if let Some(platt) = parts.calibration.as_ref().and_then(Calibration::platt) {
+        calibrate(&mut graph, platt)?;
         graph.output.push(matrix("probabilities", 2));
     } else {
         graph.output.push(matrix("scores", 2));
@@ -145,7 +145,7 @@ fn machine(
 }
 
 /// probability = sigmoid(-a · score - b), beside what is left to 1.
-fn calibrate(graph: &mut Graph, Calibration { a, b }: Calibration) -> Result<(), ExchangeError> {
+fn calibrate(graph: &mut Graph, Platt { a, b }: Platt) -> Result<(), ExchangeError> {
     let constant = |name: &str, value: f64| -> Result<Tensor, ExchangeError> {
         let float_data = vec![single(name, value)?];
         Ok(Tensor {

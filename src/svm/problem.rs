@@ -63,6 +63,17 @@ impl Matrix {
         self.values.chunks_exact_mut(self.columns)
     }
 
+    /// The mean of each column; 0 where there is no row.
+    pub fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0.0; self.columns];
+        for row in self.rows() {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        let rows = self.len().max(1) as f64;
+        mean.iter_mut().for_each(|sum| *sum /= rows);
+        mean
+    }
+
     /// The named rows, in the order they are named.
     pub fn select(&self, rows: &[usize]) -> Self {
         let mut selected = Self::new(self.columns);
@@ -91,6 +102,8 @@ pub struct Problem {
     pub positive: Vec<bool>,
     /// The two labels as written in the file.
     pub labels: Labels,
+    /// What C is multiplied by for the row at the same place, finite and above 0; none for 1 everywhere.
+    pub weights: Option<Vec<f64>>,
 }
 
 /// Why text is not a training problem.
@@ -188,7 +201,7 @@ impl Problem {
             Labels { positive: first_text, negative: second_text }
         };
         let positive = classes.into_iter().map(|class| class == positive_class).collect();
-        Ok(Self { x, positive, labels })
+        Ok(Self { x, positive, labels, weights: None })
     }
 
     /// How many rows there are.
@@ -212,6 +225,7 @@ impl Problem {
             x: self.x.select(rows),
             positive: rows.iter().map(|&row| self.positive[row]).collect(),
             labels: self.labels.clone(),
+            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
         }
     }
 }

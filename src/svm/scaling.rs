@@ -23,11 +23,7 @@ impl Scaling {
     /// Two passes, so that a large mean does not swallow a small deviation.
     pub fn learn(x: &Matrix) -> Self {
         let rows = x.len() as f64;
-        let mut mean = vec![0.0; x.columns()];
-        for row in x.rows() {
-            add_each(&mut mean, row.iter().copied());
-        }
-        mean.iter_mut().for_each(|sum| *sum /= rows);
+        let mean = x.mean();
         let mut variance = vec![0.0; x.columns()];
         for row in x.rows() {
             add_each(&mut variance, row.iter().zip(&mean).map(|(value, mean)| (value - mean).powi(2)));

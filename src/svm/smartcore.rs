@@ -12,48 +12,54 @@ use smartcore::error::Failed;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::svm::svc::{SVC, SVCParameters};
 
+use super::fit::Solve;
 use super::kernel::Kernel;
 use super::machine::Machine;
 use super::problem::Matrix;
-use super::train::{Settings, TrainError};
-
-/// Name and version of the solver, for model files.
-pub const NAME: &str = "smartcore 0.7";
+use super::settings::{Settings, Solver, TrainError};
 
 /// Passes over the rows; docs/decisions/training-with-smartcore.md has the figures that chose it.
 const EPOCHS: usize = 3;
 
-/// The KKT tolerance at which training stops, libSVM's default too.
-const TOLERANCE: f64 = 1e-3;
-
 /// Up to this many rows all kernel values are computed once, 128 MiB of them.
 const TABLE_ROWS: usize = 4096;
-
-/// Greater kernel values than this, times C, lose the digits that the tolerance asks for.
-const MAX_MAGNITUDE: f64 = 1e12;
 
 type Classifier<'a> = SVC<'a, f64, i32, DenseMatrix<f64>, Vec<i32>>;
 
 /// Trains on scaled rows of both classes.
 ///
 /// # Errors
-/// Kernel values too great to train with; a solver that did not end in finite numbers.
-pub(super) fn fit(x: &Matrix, positive: &[bool], settings: &Settings) -> Result<Machine, TrainError> {
-    check_magnitude(x, settings)?;
-    let mut readings = decide(x, positive, settings, x.len()..2 * x.len() + 1)
-        .map_err(|error| TrainError::Solver(error.to_string()))?;
+/// A solver that did not end in finite numbers, or found no support vector.
+pub(super) fn fit(
+    x: &Matrix,
+    positive: &[bool],
+    settings: &Settings,
+) -> Result<(Machine, Solve), TrainError> {
+    let mut readings =
+        decide(x, positive, settings, x.len()..2 * x.len() + 1).map_err(|error| failed(error.to_string()))?;
     // The last probe has kernel 0 with every row: it reads the bias alone.
     let bias = readings.pop().unwrap_or(f64::NAN);
     let coefficients: Vec<f64> = readings.iter().map(|&reading| coefficient(reading, bias)).collect();
     if !bias.is_finite() || coefficients.iter().any(|coefficient| !coefficient.is_finite()) {
-        return Err(TrainError::Solver("it did not come to finite numbers".to_owned()));
+        return Err(failed("it did not come to finite numbers".to_owned()));
     }
     let support: Vec<usize> = (0..x.len()).filter(|&row| coefficients[row] != 0.0).collect();
     if support.is_empty() {
-        return Err(TrainError::Solver("it found no support vector; try a greater -c".to_owned()));
+        return Err(failed("it found no support vector; try a greater -c".to_owned()));
     }
-    let kept = support.iter().map(|&row| coefficients[row]).collect();
-    Ok(Machine::from_expansion(settings.kernel, x.select(&support), kept, bias))
+    let kept: Vec<f64> = support.iter().map(|&row| coefficients[row]).collect();
+    let solve = Solve {
+        objective: None,
+        iterations: None,
+        converged: true,
+        support_vectors: support.len(),
+        bounded: kept.iter().filter(|coefficient| coefficient.abs() >= settings.c).count(),
+    };
+    Ok((Machine::from_expansion(settings.kernel, x.select(&support), kept, bias), solve))
+}
+
+fn failed(problem: String) -> TrainError {
+    TrainError::Solver { solver: Solver::Smartcore.name(), problem }
 }
 
 /// Trains, and gives smartcore's own decision values of the named rows and probes.
@@ -69,7 +75,7 @@ fn decide(
     let parameters = SVCParameters::default()
         .with_c(settings.c)
         .with_epoch(EPOCHS)
-        .with_tol(TOLERANCE)
+        .with_tol(settings.epsilon)
         .with_seed(Some(settings.seed))
         .with_kernel(Rows::new(x.clone(), settings.kernel));
     let trained: Classifier = SVC::fit(&numbers, &classes, &parameters)?;
@@ -87,23 +93,6 @@ fn coefficient(reading: f64, bias: f64) -> f64 {
 fn column(numbers: std::ops::Range<usize>) -> Result<DenseMatrix<f64>, Failed> {
     let values: Vec<f64> = numbers.map(|number| number as f64).collect();
     DenseMatrix::new(values.len(), 1, values, false)
-}
-
-/// smartcore loops for ever on values that are not numbers, so they must not arise.
-fn check_magnitude(x: &Matrix, settings: &Settings) -> Result<(), TrainError> {
-    // |K(u, v)| is greatest for a vector with itself, by Cauchy and Schwarz; RBF and sigmoid stay within 1.
-    let norm = x.rows().map(|row| Kernel::Linear.apply(row, row)).fold(0.0, f64::max);
-    let greatest = match settings.kernel {
-        Kernel::Linear => norm,
-        Kernel::Poly { gamma, coef0, degree } => (gamma * norm + coef0.abs()).powi(degree as i32),
-        Kernel::Rbf { .. } | Kernel::Sigmoid { .. } if norm.is_finite() => 1.0,
-        Kernel::Rbf { .. } | Kernel::Sigmoid { .. } => norm,
-    };
-    // Written so that NaN is refused as well.
-    if greatest * settings.c.max(1.0) <= MAX_MAGNITUDE {
-        return Ok(());
-    }
-    Err(TrainError::TooGreat { kernel: settings.kernel.name() })
 }
 
 /// The rows that row numbers stand for: smartcore's kernel.
@@ -158,7 +147,7 @@ mod tests {
     use crate::svm::testing::blobs;
 
     fn settings(kernel: Kernel, c: f64) -> Settings {
-        Settings { kernel, c, standardise: false, seed: 3 }
+        Settings { solver: Solver::Smartcore, kernel, c, standardise: false, seed: 3, ..Settings::default() }
     }
 
     #[test]
@@ -172,7 +161,7 @@ mod tests {
         ] {
             for c in [0.1, 5.0] {
                 let settings = settings(kernel, c);
-                let machine = fit(&problem.x, &problem.positive, &settings).unwrap();
+                let (machine, _) = fit(&problem.x, &problem.positive, &settings).unwrap();
                 let scorer = Scorer::compile(&machine, None, None);
                 let decided = decide(&problem.x, &problem.positive, &settings, 0..problem.len()).unwrap();
                 for (row, decided) in problem.x.rows().zip(decided) {
@@ -191,23 +180,9 @@ mod tests {
             x.push(&[0.5, 0.5, 0.5, 0.5, 0.5, last]);
         }
         let positive = [false, false, true, true];
-        let machine = fit(&x, &positive, &settings(Kernel::Linear, 100.0)).unwrap();
+        let (machine, _) = fit(&x, &positive, &settings(Kernel::Linear, 100.0)).unwrap();
         let right = x.rows().zip(positive).filter(|(row, positive)| (machine.score(row) > 0.0) == *positive);
         assert_eq!(right.count(), 4);
-    }
-
-    #[test]
-    fn values_that_would_hang_the_solver_are_refused() {
-        for great in [1e200, f64::MAX] {
-            let mut x = Matrix::new(1);
-            [0.0, great, -great].iter().for_each(|&value| x.push(&[value]));
-            for kernel in
-                [Kernel::Linear, Kernel::Rbf { gamma: 1.0 }, Kernel::Sigmoid { gamma: 1.0, coef0: 0.0 }]
-            {
-                let told = fit(&x, &[false, true, true], &settings(kernel, 1.0)).unwrap_err().to_string();
-                assert!(told.contains("use --scale standard"), "{told}");
-            }
-        }
     }
 
     #[test]
@@ -216,7 +191,7 @@ mod tests {
         (0..40).for_each(|_| x.push(&[0.5, 0.5]));
         let positive: Vec<bool> = (0..40).map(|i| i % 3 == 0).collect();
         for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 1.0 }] {
-            let machine = fit(&x, &positive, &settings(kernel, 1.0)).unwrap();
+            let (machine, _) = fit(&x, &positive, &settings(kernel, 1.0)).unwrap();
             assert!(machine.score(&[0.5, 0.5]) <= 0.0, "the greater class wins");
         }
     }

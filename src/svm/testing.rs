@@ -21,5 +21,6 @@ pub(super) fn blobs(rows: usize, spread: f64, seed: u64) -> Problem {
         };
         x.push(&means.map(|mean| mean + spread * normal()));
     }
-    Problem { x, positive, labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() } }
+    let labels = Labels { positive: "1".to_owned(), negative: "0".to_owned() };
+    Problem { x, positive, labels, weights: None }
 }

@@ -1,31 +1,15 @@
 //! Training: a problem and settings in, a fitted machine, its calibration and its measures out.
 
-use std::num::NonZero;
-use std::panic::resume_unwind;
-
-use super::calibration::Calibration;
+use super::calibration::{Calibration, Method};
+use super::fit::{Fitted, fit};
 use super::folds::{Split, stratified_folds, stratified_sample, stratified_split};
-use super::kernel::Kernel;
-use super::machine::Machine;
 use super::metrics::Metrics;
 use super::model::Measured;
+use super::parallel::{cores, in_parallel};
 use super::problem::Problem;
-use super::scaling::Scaling;
-use super::scorer::Scorer;
-use super::smartcore;
-
-/// How to train.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// The kernel and its parameters.
-    pub kernel: Kernel,
-    /// Cost of an error, finite and above 0.
-    pub c: f64,
-    /// Whether features are standardised; else they are taken as they are.
-    pub standardise: bool,
-    /// Seeds the solver's order of rows, the splits and the folds.
-    pub seed: u64,
-}
+use super::search::{Grid, Search, search};
+use super::settings::{Settings, Solver, TrainError};
+use super::solver::{Quiet, Watch};
 
 /// Which rows train and which rows measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,95 +24,51 @@ pub enum Plan {
 
 /// Most rows of the cross-validation behind a calibration.
 ///
-/// Two numbers are fitted, which a few thousand scores settle; the solver's time grows with rows².
+/// Two numbers are fitted, which a few thousand scores settle; a kernel solver's time grows with rows².
 pub const CALIBRATION_ROWS: usize = 2000;
 
 /// Folds of the cross-validation behind a calibration, as in Lin, Lin and Weng (2007), section 1.
 const CALIBRATION_FOLDS: usize = 3;
 
-/// Why nothing was trained.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// A setting is out of range.
-    #[error("{name} must be {wanted}")]
-    Setting {
-        /// The setting's name.
-        name: &'static str,
-        /// Its range.
-        wanted: &'static str,
-    },
-    /// A class has too few rows for what was asked.
-    #[error("{asked} needs at least {needed} rows of each label, and label {label} has {rows}; {mending}")]
-    TooFew {
-        /// What was asked for.
-        asked: String,
-        /// Rows it needs of each class.
-        needed: usize,
-        /// The scarce label, as written.
-        label: String,
-        /// Its rows.
-        rows: usize,
-        /// What to do.
-        mending: &'static str,
-    },
-    /// Kernel values beyond what the solver's arithmetic can tell apart.
-    #[error(
-        "values of the {kernel} kernel, times C, are too great to train with; \
-         use --scale standard, a smaller -c, or smaller --gamma, --coef0 and --degree"
-    )]
-    TooGreat {
-        /// The kernel.
-        kernel: &'static str,
-    },
-    /// The solver failed.
-    #[error("the smartcore solver failed: {0}")]
-    Solver(String),
-}
-
-/// A machine with the scaling it was trained behind.
+/// Where the settings come from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fitted {
-    /// Learned on the training rows only; none when rows are taken as they are.
-    pub scaling: Option<Scaling>,
-    /// The decision function over scaled rows.
-    pub machine: Machine,
+pub enum Choice {
+    /// These.
+    Settings(Settings),
+    /// The best of a grid, compared on the rows that train.
+    Grid(Grid),
 }
 
 /// What [`train()`] finds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
+    /// The settings that were given or chosen.
+    pub settings: Settings,
+    /// How they were chosen.
+    pub search: Option<Search>,
     /// The machine and its scaling.
     pub fitted: Fitted,
-    /// None when a class has too few rows to calibrate on.
+    /// None when it was not asked for, or a class has too few rows to calibrate on.
     pub calibration: Option<Calibration>,
     /// Measures on rows that the measured machine was not trained on.
     pub measured: Option<Measured>,
+    /// The scores behind the measures.
+    pub scored: Option<Scored>,
     /// Rows the machine was trained on.
     pub rows: usize,
     /// Rows with the positive label among them.
     pub positives: usize,
+    /// The mean of each feature over those rows, unscaled.
+    pub feature_mean: Vec<f64>,
 }
 
-impl Fitted {
-    /// The compiled form, without calibration.
-    pub fn scorer(&self) -> Scorer {
-        Scorer::compile(&self.machine, self.scaling.as_ref(), None)
-    }
-}
-
-/// Trains one machine on all rows of a problem.
-///
-/// # Errors
-/// A setting out of range, or the solver's failure.
-pub fn fit(problem: &Problem, settings: &Settings) -> Result<Fitted, TrainError> {
-    settings.check()?;
-    let scaling = settings.standardise.then(|| Scaling::learn(&problem.x));
-    let machine = match &scaling {
-        Some(scaling) => smartcore::fit(&scaling.applied(&problem.x), &problem.positive, settings)?,
-        None => smartcore::fit(&problem.x, &problem.positive, settings)?,
-    };
-    Ok(Fitted { scaling, machine })
+/// Scores of rows that the scoring machine was not trained on, and the truth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// A decision value a row.
+    pub scores: Vec<f64>,
+    /// Whether the row at the same place has the positive label.
+    pub positive: Vec<bool>,
 }
 
 /// Scores every row with a machine trained on the other folds; each fold learns its own scaling. Folds
@@ -140,61 +80,79 @@ pub fn cross_validate(
     problem: &Problem,
     settings: &Settings,
     folds: usize,
-    step: &mut dyn FnMut(&str),
+    watch: &dyn Watch,
 ) -> Result<Vec<f64>, TrainError> {
-    require(problem, folds, &format!("a cross-validation in {folds} folds"), "use fewer folds or more rows")?;
-    let fold_of = stratified_folds(&problem.positive, folds, settings.seed);
-    let score_fold = |fold: usize| -> Result<Vec<(usize, f64)>, TrainError> {
-        let (held, others): (Vec<usize>, Vec<usize>) =
-            (0..problem.len()).partition(|&row| fold_of[row] == fold);
-        let scorer = fit(&problem.select(&others), settings)?.scorer();
-        Ok(held.into_iter().map(|row| (row, scorer.score(problem.x.row(row)))).collect())
-    };
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    require_folds(problem, folds)?;
+    watch.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
+    let parts = Parts::new(problem, folds, settings.seed);
+    let scored = in_parallel(folds, cores(), |fold| -> Result<Vec<f64>, TrainError> {
+        let scorer = fit(&parts.training(problem, fold), settings, &Quiet)?.scorer();
+        watch.advance(1);
+        Ok(parts.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect())
+    });
     let mut scores = vec![0.0; problem.len()];
-    for first in (0..folds).step_by(threads) {
-        step(&format!("cross-validation, fold {} of {folds}", first + 1));
-        let last = folds.min(first + threads);
-        let scored: Vec<_> = std::thread::scope(|scope| {
-            let score_fold = &score_fold;
-            let started: Vec<_> = (first..last).map(|fold| scope.spawn(move || score_fold(fold))).collect();
-            started
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                .collect()
-        });
-        for fold in scored {
-            fold?.into_iter().for_each(|(row, score)| scores[row] = score);
-        }
+    for (fold, scored) in scored.into_iter().enumerate() {
+        parts.held(fold).iter().zip(scored?).for_each(|(&row, score)| scores[row] = score);
     }
     Ok(scores)
 }
 
-/// Trains, calibrates and measures. `step` is told what is being done, for a progress display.
+/// The rows of each fold.
+pub(super) struct Parts {
+    held: Vec<Vec<usize>>,
+}
+
+impl Parts {
+    /// Stratified and seeded; `folds` ≥ 2.
+    pub(super) fn new(problem: &Problem, folds: usize, seed: u64) -> Self {
+        let mut held = vec![Vec::new(); folds];
+        for (row, fold) in stratified_folds(&problem.positive, folds, seed).into_iter().enumerate() {
+            held[fold].push(row);
+        }
+        Self { held }
+    }
+
+    /// The rows kept back in a fold, ascending.
+    pub(super) fn held(&self, fold: usize) -> &[usize] {
+        &self.held[fold]
+    }
+
+    /// The rows of all other folds as a problem.
+    pub(super) fn training(&self, problem: &Problem, fold: usize) -> Problem {
+        let mut held = self.held[fold].iter().copied().peekable();
+        let others: Vec<usize> = (0..problem.len()).filter(|&row| held.next_if_eq(&row).is_none()).collect();
+        problem.select(&others)
+    }
+}
+
+/// Trains, calibrates by the method that `calibrate` names, and measures.
 ///
 /// # Errors
 /// What [`fit`] and [`cross_validate`] refuse; a holdout of a class with one row.
 pub fn train(
     problem: &Problem,
-    settings: &Settings,
+    choice: &Choice,
     plan: Plan,
-    step: &mut dyn FnMut(&str),
+    calibrate: Option<Method>,
+    watch: &dyn Watch,
 ) -> Result<Trained, TrainError> {
-    settings.check()?;
     match plan {
-        Plan::All => train_all(problem, settings, None, step),
-        Plan::CrossValidation(folds) => train_all(problem, settings, Some(folds), step),
+        Plan::All => train_all(problem, choice, None, calibrate, watch),
+        Plan::CrossValidation(folds) => train_all(problem, choice, Some(folds), calibrate, watch),
         Plan::Holdout(share) => {
             require(problem, 2, "a holdout", "add rows, or leave --holdout out")?;
-            let Some(Split { train, held_out }) = stratified_split(&problem.positive, share, settings.seed)
+            let Some(Split { train, held_out }) = stratified_split(&problem.positive, share, choice.seed())
             else {
                 return Err(TrainError::Setting { name: "--holdout", wanted: "above 0 and below 1" });
             };
-            let mut trained = train_all(&problem.select(&train), settings, None, step)?;
+            let mut trained = train_all(&problem.select(&train), choice, None, calibrate, watch)?;
             let scorer = trained.fitted.scorer();
-            let scores: Vec<f64> = held_out.iter().map(|&row| scorer.score(problem.x.row(row))).collect();
-            let positive: Vec<bool> = held_out.iter().map(|&row| problem.positive[row]).collect();
-            trained.measured = measured("holdout", None, &scores, &positive, trained.calibration);
+            let scored = Scored {
+                scores: held_out.iter().map(|&row| scorer.score(problem.x.row(row))).collect(),
+                positive: held_out.iter().map(|&row| problem.positive[row]).collect(),
+            };
+            trained.measured = measured("holdout", None, &scored, trained.calibration.as_ref());
+            trained.scored = Some(scored);
             Ok(trained)
         }
     }
@@ -203,50 +161,83 @@ pub fn train(
 /// Trains on all rows; `folds` of all rows calibrate and measure, or a few folds of a sample.
 fn train_all(
     problem: &Problem,
-    settings: &Settings,
+    choice: &Choice,
     folds: Option<usize>,
-    step: &mut dyn FnMut(&str),
+    calibrate: Option<Method>,
+    watch: &dyn Watch,
 ) -> Result<Trained, TrainError> {
+    let (settings, search) = match choice {
+        Choice::Settings(settings) => (*settings, None),
+        Choice::Grid(grid) => {
+            let found = search(problem, grid, watch)?;
+            (found.tried[found.chosen].settings, Some(found))
+        }
+    };
+    let settings = &settings;
+    settings.check()?;
     let sample;
     let (validated, folds) = match folds {
         Some(folds) => (problem, folds),
+        // Only the calibration needs these folds.
+        None if calibrate.is_none() => (problem, 0),
         None => {
             let rows = stratified_sample(&problem.positive, CALIBRATION_ROWS, settings.seed);
             sample = problem.select(&rows);
             (&sample, scarcer(&sample).0.min(CALIBRATION_FOLDS))
         }
     };
-    let (mut calibration, mut measures) = (None, None);
+    let (mut calibration, mut measures, mut scored) = (None, None, None);
     if folds >= 2 {
-        let scores = cross_validate(validated, settings, folds, step)?;
-        calibration = Calibration::fit(&scores, &validated.positive);
-        measures =
-            measured("cross-validation", Some(folds as u64), &scores, &validated.positive, calibration);
+        let scores = cross_validate(validated, settings, folds, watch)?;
+        calibration = calibrate.and_then(|method| Calibration::fit(method, &scores, &validated.positive));
+        let these = Scored { scores, positive: validated.positive.clone() };
+        measures = measured("cross-validation", Some(folds as u64), &these, calibration.as_ref());
+        scored = Some(these);
     }
-    step(&format!("training on {} rows", problem.len()));
-    let fitted = fit(problem, settings)?;
+    watch.stage(&format!("training on {} rows", problem.len()), None);
+    let fitted = fit(problem, settings, watch)?;
     Ok(Trained {
+        settings: *settings,
+        search,
         fitted,
         calibration,
         measured: measures,
+        scored,
         rows: problem.len(),
         positives: problem.positives(),
+        feature_mean: problem.x.mean(),
     })
+}
+
+impl Choice {
+    /// The solver; of a grid, its first family's.
+    pub fn solver(&self) -> Option<Solver> {
+        match self {
+            Self::Settings(settings) => Some(settings.solver),
+            Self::Grid(grid) => grid.families.first().map(|settings| settings.solver),
+        }
+    }
+
+    fn seed(&self) -> u64 {
+        match self {
+            Self::Settings(settings) => settings.seed,
+            Self::Grid(grid) => grid.families.first().map_or(0, |settings| settings.seed),
+        }
+    }
 }
 
 fn measured(
     method: &str,
     folds: Option<u64>,
-    scores: &[f64],
-    positive: &[bool],
-    calibration: Option<Calibration>,
+    scored: &Scored,
+    calibration: Option<&Calibration>,
 ) -> Option<Measured> {
-    let metrics = Metrics::measure(scores, positive, calibration.as_ref())?;
+    let metrics = Metrics::measure(&scored.scores, &scored.positive, calibration)?;
     Some(Measured { method: method.to_owned(), folds, metrics })
 }
 
 /// Rows of the class that has fewer, and its label.
-fn scarcer(problem: &Problem) -> (usize, &str) {
+pub(super) fn scarcer(problem: &Problem) -> (usize, &str) {
     let positives = problem.positives();
     let negatives = problem.len() - positives;
     if positives <= negatives {
@@ -254,6 +245,12 @@ fn scarcer(problem: &Problem) -> (usize, &str) {
     } else {
         (negatives, &problem.labels.negative)
     }
+}
+
+/// Whether every class has a row for every fold.
+pub(super) fn require_folds(problem: &Problem, folds: usize) -> Result<(), TrainError> {
+    let asked = format!("a cross-validation in {folds} folds");
+    require(problem, folds, &asked, "use fewer folds or more rows")
 }
 
 fn require(problem: &Problem, needed: usize, asked: &str, mending: &'static str) -> Result<(), TrainError> {
@@ -264,32 +261,15 @@ fn require(problem: &Problem, needed: usize, asked: &str, mending: &'static str)
     Err(TrainError::TooFew { asked: asked.to_owned(), needed, label: label.to_owned(), rows, mending })
 }
 
-impl Settings {
-    /// Whether every setting is in its range.
-    ///
-    /// # Errors
-    /// The first one that is not.
-    pub fn check(&self) -> Result<(), TrainError> {
-        if !(self.c.is_finite() && self.c > 0.0) {
-            return Err(TrainError::Setting { name: "C", wanted: "a finite number above 0" });
-        }
-        match self.kernel.fault() {
-            Some((name, wanted)) => Err(TrainError::Setting { name, wanted }),
-            None => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::svm::kernel::Kernel;
     use crate::svm::testing::blobs;
 
     fn settings(kernel: Kernel) -> Settings {
-        Settings { kernel, c: 1.0, standardise: true, seed: 5 }
+        Settings { kernel, seed: 5, ..Settings::default() }
     }
-
-    fn quiet(_: &str) {}
 
     #[test]
     fn blobs_apart_are_told_apart_by_every_kernel_and_plan() {
@@ -302,14 +282,16 @@ mod tests {
             Kernel::Sigmoid { gamma: 0.05, coef0: 0.0 },
         ] {
             for plan in [Plan::All, Plan::Holdout(0.25), Plan::CrossValidation(4)] {
-                let trained = train(&problem, &settings(kernel), plan, &mut quiet).unwrap();
+                let trained =
+                    train(&problem, &Choice::Settings(settings(kernel)), plan, Some(Method::Platt), &Quiet)
+                        .unwrap();
                 let scorer = trained.fitted.scorer();
                 let right = others.x.rows().zip(&others.positive);
                 let right = right.filter(|(row, positive)| (scorer.score(row) > 0.0) == **positive).count();
                 assert!(right >= 196, "{kernel} {plan:?}: {right} of 200");
                 let measured = trained.measured.unwrap();
                 assert!(measured.metrics.error < 0.03 && measured.metrics.log_loss < Some(0.1));
-                assert!(trained.calibration.unwrap().a < 0.0);
+                assert!(trained.calibration.unwrap().platt().unwrap().a < 0.0);
             }
         }
     }
@@ -318,7 +300,9 @@ mod tests {
     fn the_same_seed_gives_the_same_machine() {
         let problem = blobs(60, 0.1, 1);
         let settings = settings(Kernel::Rbf { gamma: 0.2 });
-        let train = |settings| train(&problem, &settings, Plan::All, &mut quiet).unwrap();
+        let train = |settings| {
+            train(&problem, &Choice::Settings(settings), Plan::All, Some(Method::Platt), &Quiet).unwrap()
+        };
         assert_eq!(train(settings), train(settings));
         assert_ne!(train(settings).calibration, train(Settings { seed: 6, ..settings }).calibration);
     }
@@ -326,7 +310,14 @@ mod tests {
     #[test]
     fn a_holdout_measures_rows_that_did_not_train() {
         let problem = blobs(80, 0.1, 1);
-        let trained = train(&problem, &settings(Kernel::Linear), Plan::Holdout(0.25), &mut quiet).unwrap();
+        let trained = train(
+            &problem,
+            &Choice::Settings(settings(Kernel::Linear)),
+            Plan::Holdout(0.25),
+            Some(Method::Platt),
+            &Quiet,
+        )
+        .unwrap();
         assert_eq!((trained.rows, trained.positives), (60, 18));
         assert_eq!(trained.measured.unwrap().metrics.confusion.rows(), 20);
     }
@@ -335,7 +326,14 @@ mod tests {
     fn too_few_rows_of_a_label_are_told_or_done_without() {
         let rows: Vec<usize> = (0..1).chain(3..9).collect();
         let one_positive = blobs(10, 0.03, 1).select(&rows);
-        let trained = train(&one_positive, &settings(Kernel::Linear), Plan::All, &mut quiet).unwrap();
+        let trained = train(
+            &one_positive,
+            &Choice::Settings(settings(Kernel::Linear)),
+            Plan::All,
+            Some(Method::Platt),
+            &Quiet,
+        )
+        .unwrap();
         assert_eq!((trained.calibration, trained.measured), (None, None));
         for (plan, message) in [
             (
@@ -344,8 +342,15 @@ mod tests {
             ),
             (Plan::Holdout(0.5), "a holdout needs at least 2 rows of each label, and label 1 has 1"),
         ] {
-            let told =
-                train(&one_positive, &settings(Kernel::Linear), plan, &mut quiet).unwrap_err().to_string();
+            let told = train(
+                &one_positive,
+                &Choice::Settings(settings(Kernel::Linear)),
+                plan,
+                Some(Method::Platt),
+                &Quiet,
+            )
+            .unwrap_err()
+            .to_string();
             assert!(told.contains(message), "{told}");
         }
     }
@@ -360,7 +365,7 @@ mod tests {
             (1.0, f64::INFINITY, "gamma must be"),
         ] {
             let settings = Settings { c, ..settings(Kernel::Rbf { gamma }) };
-            assert!(fit(&problem, &settings).unwrap_err().to_string().contains(message));
+            assert!(fit(&problem, &settings, &Quiet).unwrap_err().to_string().contains(message));
         }
     }
 }

@@ -32,7 +32,7 @@ class Export(unittest.TestCase):
             with self.subTest(scale):
                 name = workbench.model("linear", scale)
                 told = workbench.upbeat(f"model export --format liblinear {name} -o ours.model").stderr
-                self.assertIn("no place for the calibration", told)
+                self.assertIn("no place for this calibration", told)
                 ours = workbench.predicted(name)
                 theirs = decision_values("ours.model", features)
                 numpy.testing.assert_allclose(theirs[1], ours[1], rtol=1e-6, atol=1e-6)

@@ -35,6 +35,32 @@ class Training(unittest.TestCase):
                 same = (workbench.predicted(name)[1] > 0) == (theirs > 0)
                 self.assertGreaterEqual(same.mean(), AGREEMENT, f"{numpy.sum(~same)} rows differ")
 
+    def test_dual_objectives_agree(self):
+        workbench.rows()
+        for shape in workbench.SHAPES:
+            with self.subTest(shape):
+                name = workbench.model(*shape)
+                machine = twin(name)
+                signed, vectors = machine.dual_coef_[0], machine.support_vectors_
+                kernel = workbench.content(name)["kernel"]
+                values = kernel_values(kernel, vectors)
+                theirs = 0.5 * signed @ values @ signed - numpy.abs(signed).sum()
+                ours = workbench.content(name)["training"]["parameters"]["objective"]
+                self.assertLessEqual(abs(ours - theirs), 1e-3 * abs(theirs), f"{ours} and {theirs}")
+
+
+def kernel_values(kernel: dict, vectors: numpy.ndarray) -> numpy.ndarray:
+    products = vectors @ vectors.T
+    if kernel["type"] == "linear":
+        return products
+    gamma, coef0 = kernel["gamma"], kernel.get("coef0", 0.0)
+    if kernel["type"] == "rbf":
+        squares = numpy.diag(products)
+        return numpy.exp(-gamma * (squares[:, None] + squares[None, :] - 2 * products))
+    if kernel["type"] == "poly":
+        return (gamma * products + coef0) ** kernel["degree"]
+    return numpy.tanh(gamma * products + coef0)
+
 
 if __name__ == "__main__":
     unittest.main()

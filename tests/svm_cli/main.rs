@@ -2,6 +2,7 @@
 
 mod exchange;
 mod place;
+mod training;
 
 use place::{Place, blobs};
 
@@ -130,10 +131,14 @@ fn auto_says_what_it_tried_and_chose() {
     let place = Place::new();
     place.put("few.txt", blobs(60, 0.05, 3));
     let report = place.done("train few.txt -o auto.json --auto --json").json();
-    assert_eq!(report["search"]["tried"].as_array().unwrap().len(), 9);
+    let tried = report["search"]["tried"].as_array().unwrap();
+    let kernels: Vec<&str> = tried.iter().map(|tried| tried["kernel"]["type"].as_str().unwrap()).collect();
+    assert!(kernels.contains(&"linear") && kernels.contains(&"rbf"), "{kernels:?}");
     assert_eq!(report["kernel"]["type"], "linear");
+    let chosen = &tried[report["search"]["chosen"].as_u64().unwrap() as usize];
+    assert_eq!(chosen["c"], report["c"]);
     let text = place.done("train few.txt -o auto.json --auto").stderr;
-    assert!(text.contains("* linear") && text.contains("within 1 % of the least"), "{text}");
+    assert!(text.contains("\n* linear") && text.contains("chosen     * error within"), "{text}");
 }
 
 #[test]
@@ -155,8 +160,14 @@ fn a_wrong_call_is_status_2_and_names_the_flag() {
         ("--holdout 0.2 --cv 3", "cannot be used with"),
         ("--cv 1", "--cv"),
         ("--auto --kernel rbf", "cannot be used with"),
-        ("--solver native", "native solvers are not in this version"),
-        ("--class-weight 1=5", "cannot weigh labels"),
+        ("--auto --loss logistic", "cannot be used with"),
+        ("--grid -c 3", "cannot be used with"),
+        ("--criterion error", "add one of them"),
+        ("--solver smartcore --class-weight 1=5", "cannot weigh labels"),
+        ("--kernel rbf --loss logistic", "--loss is a parameter of --kernel linear"),
+        ("--solver smo --bias regularised", "--bias is a parameter of --kernel linear"),
+        ("-e 0", "above 0"),
+        ("--max-iterations 0", "--max-iterations"),
         ("--class-weight 1=0", "must be LABEL=W"),
         ("--seed -1", "--seed"),
         ("--name a/b", "--name"),

@@ -50,7 +50,7 @@ impl Place {
 
     pub fn run_with(&self, call: &str, input: &[u8]) -> Ran {
         let mut child = Command::new(env!("CARGO_BIN_EXE_upbeat"))
-            .args(call.split(' '))
+            .args(call.split_whitespace())
             .current_dir(self.dir.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::{ExportArgs, Format, ImportArgs};
 use crate::cli::files;
-use crate::svm::{Import, Model, TextFormat, liblinear, libsvm, onnx};
+use crate::svm::{Calibration, Import, Model, TextFormat, liblinear, libsvm, onnx};
 
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let wanted = Import {
@@ -39,14 +39,11 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         Format::Libsvm => return export_libsvm(args, &model),
         Format::Liblinear => {
             files::write_to(&args.output, |output| liblinear::export(&model, output).with_context(at))?;
-            if model.parts().calibration.is_some() && !liblinear::keeps_calibration(&model) {
-                eprintln!(
-                    "LIBLINEAR's text has no place for the calibration: labels and scores, but no probabilities"
-                );
-            }
+            tell_of_lost_calibration(&model, liblinear::keeps_calibration(&model));
         }
         Format::Onnx => {
             files::write_to(&args.output, |output| onnx::export(&model, output).with_context(at))?;
+            tell_of_lost_calibration(&model, has_sigmoid(&model));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -63,6 +60,7 @@ fn export_libsvm(args: &ExportArgs, model: &Model) -> anyhow::Result<ExitCode> {
     files::write_to(&args.output, |output| {
         libsvm::export(model, output).with_context(|| files::shown(&args.input))
     })?;
+    tell_of_lost_calibration(model, has_sigmoid(model));
     if let Some(scaling) = scaling {
         let range = beside(&args.output);
         files::write_to(&range, |output| Ok(libsvm::write_range(scaling, output)?))?;
@@ -73,6 +71,16 @@ fn export_libsvm(args: &ExportArgs, model: &Model) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn has_sigmoid(model: &Model) -> bool {
+    model.parts().calibration.as_ref().and_then(Calibration::platt).is_some()
+}
+
+fn tell_of_lost_calibration(model: &Model, kept: bool) {
+    if model.parts().calibration.is_some() && !kept {
+        eprintln!("the format has no place for this calibration: labels and scores, but no probabilities");
+    }
 }
 
 /// `OUT.range`

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{CheckArgs, ShowArgs};
 use crate::cli::evaluate;
 use crate::cli::files;
-use crate::svm::{Machine, Model, Training};
+use crate::svm::{Calibration, Machine, Model, Platt, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let model = files::read_model(&args.model)?;
@@ -48,8 +48,13 @@ fn describe(model: &Model) -> String {
         format!("kernel     {}", parts.machine.kernel()),
         format!("bias       {}", parts.machine.bias()),
         format!("scaling    {}", if parts.scaling.is_some() { "standard" } else { "none" }),
-        match parts.calibration {
-            Some(platt) => format!("calibrated probability = 1 / (1 + exp({} score + {}))", platt.a, platt.b),
+        match &parts.calibration {
+            Some(Calibration::Platt(Platt { a, b })) => {
+                format!("calibrated probability = 1 / (1 + exp({a} score + {b}))")
+            }
+            Some(Calibration::Isotonic(isotonic)) => {
+                format!("calibrated by a rising line through {} points", isotonic.scores().len())
+            }
             None => "calibrated no".to_owned(),
         },
     ];
@@ -83,11 +88,26 @@ fn describe(model: &Model) -> String {
     format!("{}\n{}", lines.join("\n"), table.unwrap_or_default())
 }
 
-fn describe_training(training: &Training) -> [String; 4] {
-    [
+fn describe_training(training: &Training) -> Vec<String> {
+    let mut lines = vec![
         format!("trained    on {} rows, {} of them positive", training.rows, training.positives),
         format!("with       {}, C={}, seed {}", training.solver, training.c, training.seed),
-        format!("by         upbeat {}", training.tool_version),
-        format!("data       sha256 {}", training.data_sha256.as_deref().unwrap_or("-")),
-    ]
+    ];
+    if let Some(parameters) = &training.parameters {
+        let [positive, negative] = parameters.class_weights;
+        let rows = if parameters.row_weights { ", rows with weights of their own" } else { "" };
+        lines.push(format!(
+            "           {} loss, bias {}, epsilon {}, class weights {} and {}{rows}",
+            parameters.loss, parameters.bias, parameters.epsilon, positive.0, negative.0
+        ));
+        let end = if parameters.converged { "" } else { "; stopped early, before the optimum" };
+        let objective = parameters.objective.map_or("-".to_owned(), |objective| objective.to_string());
+        lines.push(format!(
+            "           {} support vectors, objective {objective}{end}",
+            parameters.support_vectors
+        ));
+    }
+    lines.push(format!("by         upbeat {}", training.tool_version));
+    lines.push(format!("data       sha256 {}", training.data_sha256.as_deref().unwrap_or("-")));
+    lines
 }

@@ -5,8 +5,8 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::chart::{Area, FAINT, GRID, INK, picture, px, stroke, style};
 use super::text::{count, escape, number, percent};
-use super::{Criterion, Grid, Tried};
-use crate::svm::Kernel;
+use super::{Grid, Tried};
+use crate::svm::{Criterion, Kernel};
 
 /// Colours from best to worst, dark to pale so that they also work in grey.
 const SCALE: [(u8, u8, u8); 5] =
@@ -21,7 +21,7 @@ const MOST_CELLS: usize = 40;
 /// Width of the picture in pixels.
 const WIDTH: u32 = 940;
 /// Where the cells begin, from the left.
-const LEFT: f64 = 150.0;
+const LEFT: f64 = 206.0;
 /// Height of a cell.
 const HIGH: f64 = 34.0;
 
@@ -44,7 +44,7 @@ pub(super) fn section(grid: &Grid<'_>) -> anyhow::Result<String> {
         let shown = |tried: &Tried| value(tried, grid).map_or("none".to_owned(), number);
         html += &format!(
             " The chosen one, {} with C = {}, has {named} {}; the best of all has {}.",
-            escape(&named_kernel(&chosen.kernel)),
+            escape(&described(chosen.kernel, chosen.scaled)),
             number(chosen.c),
             shown(chosen),
             shown(best)
@@ -78,7 +78,8 @@ fn criterion(grid: &Grid<'_>) -> &'static str {
     }
 }
 
-fn named_kernel(kernel: &Kernel) -> String {
+/// The kernel with its parameters, and whether it took the features as they are.
+fn described(kernel: Kernel, scaled: bool) -> String {
     let mut text = kernel.name().to_owned();
     for (name, value) in [("gamma", kernel.gamma()), ("coef0", kernel.coef0())] {
         if let Some(value) = value.filter(|&value| name == "gamma" || value != 0.0) {
@@ -88,13 +89,14 @@ fn named_kernel(kernel: &Kernel) -> String {
     if let Some(degree) = kernel.degree() {
         text += &format!(" degree {degree}");
     }
-    text
+    if scaled { text } else { text + " unscaled" }
 }
 
 /// The candidates by row and column.
 struct Map {
-    /// From the top: curved kernels by falling gamma, the linear kernel last.
-    rows: Vec<Kernel>,
+    /// Kernels, and whether behind a scaling. From the top: curved kernels by falling gamma, the linear
+    /// kernel last; of each first those that took the features as they are.
+    rows: Vec<(Kernel, bool)>,
     /// The values of C, rising.
     columns: Vec<f64>,
     /// Least and greatest value that did not fail.
@@ -103,22 +105,22 @@ struct Map {
 
 impl Map {
     fn of(grid: &Grid<'_>) -> Self {
-        let mut rows: Vec<Kernel> = Vec::new();
+        let mut rows: Vec<(Kernel, bool)> = Vec::new();
         let mut columns: Vec<f64> = Vec::new();
         for tried in grid.tried {
-            if !rows.contains(&tried.kernel) {
-                rows.push(tried.kernel);
+            if !rows.contains(&(tried.kernel, tried.scaled)) {
+                rows.push((tried.kernel, tried.scaled));
             }
             if !columns.contains(&tried.c) {
                 columns.push(tried.c);
             }
         }
         columns.sort_by(f64::total_cmp);
-        rows.sort_by(|a, b| {
+        rows.sort_by(|(a, a_scaled), (b, b_scaled)| {
             let linear = |kernel: &Kernel| *kernel == Kernel::Linear;
             let gamma = |kernel: &Kernel| kernel.gamma().unwrap_or(0.0);
-            (linear(a), a.name(), a.degree())
-                .cmp(&(linear(b), b.name(), b.degree()))
+            (linear(a), a.name(), a.degree(), a_scaled)
+                .cmp(&(linear(b), b.name(), b.degree(), b_scaled))
                 .then(gamma(b).total_cmp(&gamma(a)))
         });
         let values = || grid.tried.iter().filter_map(|tried| value(tried, grid));
@@ -137,7 +139,8 @@ impl Map {
 
     /// Where a row's cells begin, from the top; other kernels stand apart.
     fn top(&self, row: usize) -> f64 {
-        let changes = self.rows[..=row].windows(2).filter(|pair| pair[0].name() != pair[1].name()).count();
+        let group = |(kernel, scaled): (Kernel, bool)| (kernel.name(), scaled);
+        let changes = self.rows[..=row].windows(2).filter(|pair| group(pair[0]) != group(pair[1])).count();
         10.0 + HIGH * row as f64 + 8.0 * changes as f64
     }
 
@@ -151,10 +154,10 @@ impl Map {
             self.rows.len()
         );
         picture((WIDTH, (bottom + 50.0) as u32), &description, |area| {
-            for (row, kernel) in self.rows.iter().enumerate() {
+            for (row, &(kernel, scaled)) in self.rows.iter().enumerate() {
                 let at = (px(LEFT - 10.0), px(self.top(row) + HIGH / 2.0));
                 let label = style(13.0, INK, HPos::Right, VPos::Center);
-                area.draw_text(&named_kernel(kernel), &label, at)?;
+                area.draw_text(&described(kernel, scaled), &label, at)?;
             }
             let every = (46.0 / wide).ceil() as usize;
             for (column, c) in self.columns.iter().enumerate().step_by(every) {
@@ -171,7 +174,7 @@ impl Map {
     }
 
     fn cell(&self, area: &Area<'_>, tried: &Tried, grid: &Grid<'_>, wide: f64) -> anyhow::Result<()> {
-        let row = self.rows.iter().position(|kernel| *kernel == tried.kernel).unwrap_or(0);
+        let row = self.rows.iter().position(|row| *row == (tried.kernel, tried.scaled)).unwrap_or(0);
         let column = self.columns.iter().position(|c| *c == tried.c).unwrap_or(0);
         let (left, top) = (LEFT + wide * column as f64, self.top(row));
         let corners = [(px(left + 1.0), px(top + 1.0)), (px(left + wide - 1.0), px(top + HIGH - 1.0))];
@@ -249,7 +252,7 @@ fn table(tried: &[&Tried], grid: &Grid<'_>) -> String {
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
         html += &format!(
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
-            escape(&named_kernel(&tried.kernel)),
+            escape(&described(tried.kernel, tried.scaled)),
             number(tried.c),
             finite(tried.log_loss).map_or("–".to_owned(), |loss| format!("{loss:.4}")),
             finite(Some(tried.error)).map_or("–".to_owned(), percent),

@@ -15,7 +15,7 @@ mod text;
 
 pub use effect::Spread;
 
-use crate::svm::{Kernel, Model};
+use crate::svm::{Criterion, Kernel, Model};
 use text::escape;
 
 /// What the page tells of.
@@ -54,20 +54,13 @@ pub struct Grid<'a> {
     pub tried: &'a [Tried],
 }
 
-/// What a search goes by; less is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Criterion {
-    /// The log loss; a candidate without one counts as failed.
-    LogLoss,
-    /// The share of wrong labels.
-    Error,
-}
-
 /// One candidate of a search. Measures that are not finite are shown as failed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tried {
     /// The kernel and its parameters.
     pub kernel: Kernel,
+    /// Whether features were standardised for it.
+    pub scaled: bool,
     /// Cost of an error, above 0.
     pub c: f64,
     /// Log loss of the candidate's calibrated scores.

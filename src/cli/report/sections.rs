@@ -3,10 +3,7 @@
 use super::curves;
 use super::text::{Words, count, escape, number, percent, percent_interval};
 use super::{Judged, Report};
-use crate::svm::{
-    Confusion, Metrics, Model, RELIABILITY_BINS, RocPoint, Scorer, auc_interval, expected_calibration_error,
-    reliability, roc, wilson,
-};
+use crate::svm::{Confusion, Interval, Metrics, Model, RELIABILITY_BINS, RocPoint, Scorer, reliability, roc};
 
 /// What stands in place of the measures when there are none.
 pub(super) const NOT_JUDGED: &str = "<section>\n<h2>How good it is</h2>\n<p>Not known: there were no rows that the \
@@ -49,7 +46,7 @@ pub(super) fn judged(model: &Model, judged: &Judged<'_>) -> anyhow::Result<Strin
     let scorer = Scorer::new(model);
     let probabilities: Option<Vec<f64>> =
         judged.scores.iter().map(|&score| scorer.probability(score)).collect();
-    let calibration = model.parts().calibration;
+    let calibration = &model.parts().calibration;
     let Some(metrics) = Metrics::measure(judged.scores, judged.positive, calibration.as_ref()) else {
         return Ok(NOT_JUDGED.to_owned());
     };
@@ -57,9 +54,9 @@ pub(super) fn judged(model: &Model, judged: &Judged<'_>) -> anyhow::Result<Strin
     let bins = probabilities
         .as_deref()
         .map_or(Vec::new(), |all| reliability(all, judged.positive, RELIABILITY_BINS));
-    let error = expected_calibration_error(&bins);
+    let error = metrics.calibration_error;
     let points = roc(judged.scores, judged.positive);
-    let mut html = figures(&metrics, error, judged.method, &words);
+    let mut html = figures(&metrics, judged.method, &words);
     html += &confusion(&metrics, model, &words);
     html += &ranking(judged, &metrics, &points, &words)?;
     html += "<section>\n<h2>Can the figures be taken at their word?</h2>\n<div class=\"pair\">\n";
@@ -90,11 +87,10 @@ pub(super) fn judged(model: &Model, judged: &Judged<'_>) -> anyhow::Result<Strin
 }
 
 /// The headline figures.
-fn figures(metrics: &Metrics, calibration_error: Option<f64>, method: &str, words: &Words) -> String {
-    let Confusion { true_positive, false_positive, false_negative, .. } = metrics.confusion;
+fn figures(metrics: &Metrics, method: &str, words: &Words) -> String {
+    let Confusion { true_positive, false_negative, .. } = metrics.confusion;
     let rows = metrics.confusion.rows();
-    let (positives, wrong) = (true_positive + false_negative, false_positive + false_negative);
-    let negatives = rows - positives;
+    let positives = true_positive + false_negative;
     let share = positives as f64 / rows as f64;
     let always = share.min(1.0 - share);
     let mut html = format!(
@@ -114,12 +110,11 @@ fn figures(metrics: &Metrics, calibration_error: Option<f64>, method: &str, word
         &percent(metrics.error),
         &format!(
             "95 %: {}. Always telling the commoner answer: {}",
-            percent_interval(wilson(wrong, rows)),
+            percent_interval(metrics.error_interval),
             percent(always)
         ),
     );
-    if let Some(auc) = metrics.auc {
-        let (low, high) = auc_interval(auc, positives, negatives);
+    if let (Some(auc), Some(Interval(low, high))) = (metrics.auc, metrics.auc_interval) {
         add("AUC", &format!("{auc:.3}"), &format!("95 %: {low:.3} to {high:.3}. By chance 0.5, perfect 1"));
     }
     if let Some(loss) = metrics.log_loss {
@@ -127,7 +122,7 @@ fn figures(metrics: &Metrics, calibration_error: Option<f64>, method: &str, word
             [share, 1.0 - share].iter().filter(|share| **share > 0.0).map(|share| -share * share.ln()).sum();
         add("Log loss", &number(loss), &format!("Telling everyone {}: {}", percent(share), number(ignorant)));
     }
-    if let Some(error) = calibration_error {
+    if let Some(error) = metrics.calibration_error {
         add("Calibration error", &percent(error), "Mean gap between told and happened, over ten ranges");
     }
     html + "</dl>\n"
@@ -162,14 +157,13 @@ fn confusion(metrics: &Metrics, model: &Model, words: &Words) -> String {
     html += &row(&positives, true_positive, false_negative, 0);
     html += &row(&negatives, false_positive, true_negative, 1);
     html += "</tbody></table></div>\n<ul>\n";
-    let told = true_positive + false_positive;
     if let Some(precision) = metrics.precision {
         html += &format!(
             "<li>Of 100 {} told yes, <b>{:.0}</b> are {positives} (precision {}, 95 %: {}).</li>\n",
             words.rows,
             precision * 100.0,
             percent(precision),
-            percent_interval(wilson(true_positive, told))
+            percent_interval(metrics.precision_interval)
         );
     } else {
         html += &format!("<li>None of the {} was told yes.</li>\n", words.rows);
@@ -180,7 +174,7 @@ fn confusion(metrics: &Metrics, model: &Model, words: &Words) -> String {
                 "<li>Of 100 {positives}, <b>{:.0}</b> are told yes (recall {}, 95 %: {}).</li>\n",
                 recall * 100.0,
                 percent(recall),
-                percent_interval(wilson(true_positive, true_positive + false_negative))
+                percent_interval(metrics.recall_interval)
             );
         }
         None => {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::profile::Window;
-use crate::svm::{Calibration, Features, Labels, Machine, Matrix, Parts, Scaling, Training};
+use crate::svm::{Calibration, Features, Labels, Machine, Matrix, Parts, Platt, Scaling, Training};
 
 /// Elements that have no end tag.
 const VOID: &[&str] = &["meta", "br"];
@@ -16,7 +16,7 @@ fn model(machine: Machine, change: impl FnOnce(&mut Parts)) -> Model {
         labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() },
         scaling: Some(Scaling { mean: vec![0.5; count], scale: vec![0.1; count] }),
         machine,
-        calibration: Some(Calibration { a: -2.0, b: 0.3 }),
+        calibration: Some(Calibration::Platt(Platt { a: -2.0, b: 0.3 })),
         training: Some(Training {
             solver: "native".to_owned(),
             tool_version: "0.1.0".to_owned(),
@@ -26,6 +26,8 @@ fn model(machine: Machine, change: impl FnOnce(&mut Parts)) -> Model {
             positives: 900,
             data_sha256: None,
             measured: None,
+            parameters: None,
+            feature_mean: None,
         }),
     };
     change(&mut parts);
@@ -49,7 +51,7 @@ fn rows(count: usize) -> (Vec<f64>, Vec<bool>) {
 }
 
 fn tried(c: f64, kernel: Kernel, log_loss: Option<f64>, chosen: bool) -> Tried {
-    Tried { kernel, c, log_loss, error: 0.1, chosen }
+    Tried { kernel, scaled: true, c, log_loss, error: 0.1, chosen }
 }
 
 fn candidates() -> Vec<Tried> {

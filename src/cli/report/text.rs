@@ -1,7 +1,7 @@
 //! Words and numbers as the page shows them.
 
 use crate::feature::FEATURE_DEFINITION;
-use crate::svm::Model;
+use crate::svm::{Interval, Model};
 
 /// Text between tags or in a quoted attribute.
 pub(super) fn escape(text: &str) -> String {
@@ -25,8 +25,9 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// An interval of shares as per cent, `2.9 to 4.2 %`.
-pub(super) fn percent_interval((low, high): (f64, f64)) -> String {
-    format!("{} to {}", percent_number(low), percent(high))
+pub(super) fn percent_interval(interval: Option<Interval>) -> String {
+    interval
+        .map_or("-".to_owned(), |Interval(low, high)| format!("{} to {}", percent_number(low), percent(high)))
 }
 
 fn percent_number(share: f64) -> String {

@@ -4,9 +4,23 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::values::{above_zero, class_weight, name, number, share};
 use crate::cli::files;
 use crate::profile::Window;
-use crate::svm::{Kernel, Plan, Settings, check_name};
+use crate::svm::{
+    Bias, Choice, ClassWeights, Criterion, Grid, Kernel, Labels, Loss, Method, Plan, Settings, Solver,
+};
+
+/// Folds in which a grid is compared, unless --cv says another number.
+const GRID_FOLDS: usize = 5;
+
+/// What --auto compares, simplest first: kernel, and whether features are standardised.
+const AUTOMATIC: [(Kernel, bool); 4] = [
+    (Kernel::Linear, true),
+    (Kernel::Linear, false),
+    (Kernel::Rbf { gamma: 1.0 }, true),
+    (Kernel::Rbf { gamma: 1.0 }, false),
+];
 
 /// Train a model on feature vectors
 ///
@@ -19,13 +33,15 @@ use crate::svm::{Kernel, Plan, Settings, check_name};
     after_help = "\
 Examples:
   upbeat train features.txt -o gold.json
-  upbeat train features.txt -o gold.json --auto --name gold-2024-10
+  upbeat train features.txt -o gold.json --auto --name gold-2024-10 --report gold.html
   upbeat train features.txt -o gold.json --kernel linear -c 10 --holdout 0.25 --seed 7
+  upbeat train features.txt -o gold.json --kernel rbf --grid --criterion error --cv 10
+  upbeat train features.txt -o gold.json --class-weight 1=5
   upbeat features --tracks tracks.csv --clicks clicks.csv | upbeat train - -o - > gold.json
 
---auto compares linear machines (C 0.1, 1, 10) and RBF machines (C 1, 10; gamma 1/4, 1 and 4 times
-1/features) by log loss in a 3-fold cross-validation on at most 1,500 rows, and
-prefers the simpler of two that are within 1 % of each other."
+--auto compares straight lines and RBF machines, features standardised and as they are, over C and gamma in
+a 5-fold cross-validation on at most 5,000 rows, finer round the best, and takes the simplest of those that
+do best. --grid does the same for the kernel of --kernel."
 )]
 pub(crate) struct Args {
     /// Rows as libSVM text, `label index:value …`; `-` for standard input
@@ -34,8 +50,14 @@ pub(crate) struct Args {
     #[arg(short, long)]
     pub(super) output: PathBuf,
     /// Choose kernel, C and gamma by cross-validation
-    #[arg(long, conflicts_with_all = ["kernel", "c", "gamma", "degree", "coef0"])]
+    #[arg(long, conflicts_with_all = ["grid", "kernel", "loss", "c", "gamma", "degree", "coef0"])]
     auto: bool,
+    /// Choose C and gamma for the kernel by cross-validation
+    #[arg(long, conflicts_with_all = ["c", "gamma"])]
+    grid: bool,
+    /// What --auto and --grid make as small as they can [default: error]
+    #[arg(long, value_enum)]
+    criterion: Option<CriterionName>,
     /// Kernel of the machine
     #[arg(long, value_enum, default_value_t = KernelName::Linear)]
     kernel: KernelName,
@@ -51,19 +73,40 @@ pub(crate) struct Args {
     /// Constant of the poly and sigmoid kernels [default: 0]
     #[arg(long, value_parser = number)]
     coef0: Option<f64>,
-    /// Bring every feature to mean 0 and variance 1, or take it as it is
-    #[arg(long, value_enum, default_value_t = Scale::Standard)]
-    scale: Scale,
-    /// Multiply C for the rows of a label (needs a native solver)
+    /// What an error costs, for the linear kernel: hinge is libSVM's, all are LIBLINEAR's [default: hinge]
+    #[arg(long, value_enum)]
+    loss: Option<LossName>,
+    /// Whether the linear kernel's bias is left alone, as libSVM does, or kept small with the weights, as
+    /// LIBLINEAR does with -B 1 [default: free]
+    #[arg(long, value_enum)]
+    bias: Option<BiasName>,
+    /// Bring every feature to mean 0 and variance 1, or take it as it is [default: standard; --auto tries both]
+    #[arg(long, value_enum)]
+    scale: Option<Scale>,
+    /// Multiply C for the rows of a label
     #[arg(long = "class-weight", value_name = "LABEL=W", allow_hyphen_values = true, value_parser = class_weight)]
     class_weights: Vec<(String, f64)>,
-    /// Which solver trains
-    #[arg(long, value_enum, default_value_t = Solver::Smartcore)]
-    solver: Solver,
+    /// Multiply C for each row by a number of this file, one a line in the order of the rows
+    #[arg(long, value_name = "FILE")]
+    pub(super) row_weights: Option<PathBuf>,
+    /// Which solver trains: native is coordinate descent for the linear kernel and SMO for the others, smo
+    /// is SMO for all
+    #[arg(long, value_enum, default_value_t = SolverName::Native)]
+    solver: SolverName,
+    /// How exactly the optimality conditions are met, above 0
+    #[arg(short, long, default_value = "0.001", value_parser = above_zero)]
+    epsilon: f64,
+    /// Stop the solver after so many iterations, and say so [default: libSVM's and LIBLINEAR's bounds]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_iterations: Option<u64>,
+    /// Turn scores into probabilities by Platt's sigmoid, by isotonic regression (better with ten thousand
+    /// rows and more; use --cv with it), or not at all
+    #[arg(long, value_enum, default_value_t = CalibrationName::Platt)]
+    calibration: CalibrationName,
     /// Keep this share of each label's rows back and measure on them, between 0 and 1
     #[arg(long, value_name = "SHARE", conflicts_with = "cv", value_parser = share)]
     holdout: Option<f64>,
-    /// Measure by cross-validation of all rows in K folds
+    /// Measure, and compare with --auto and --grid, by stratified cross-validation in K folds
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=1000))]
     cv: Option<u32>,
     /// Seed of everything random; the same seed and rows give the same model, byte by byte
@@ -78,6 +121,9 @@ pub(crate) struct Args {
     /// Window the features were made with: plays at most so many days old
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     window_days: u32,
+    /// Also write a page with charts, which opens without network
+    #[arg(long, value_name = "HTML")]
+    pub(super) report: Option<PathBuf>,
     /// Write the report as one JSON object to standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -92,118 +138,215 @@ enum KernelName {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LossName {
+    Hinge,
+    SquaredHinge,
+    Logistic,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BiasName {
+    Free,
+    Regularised,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CriterionName {
+    LogLoss,
+    Error,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CalibrationName {
+    Platt,
+    Isotonic,
+    None,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scale {
     Standard,
     None,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Solver {
+enum SolverName {
     Native,
+    Smo,
     Smartcore,
 }
 
 /// What to do, checked as far as it can be without the rows.
 pub(super) struct Job {
-    pub(super) auto: bool,
-    pub(super) standardise: bool,
-    pub(super) seed: u64,
     pub(super) plan: Plan,
+    pub(super) calibrate: Option<Method>,
     pub(super) name: Option<String>,
     pub(super) window: Window,
-    kernel: KernelName,
-    c: f64,
+    /// All but what the rows decide: gamma's default, and which label is the positive one.
+    settings: Settings,
+    search: Option<Comparison>,
     gamma: Option<f64>,
-    coef0: f64,
-    degree: u32,
+    class_weights: Vec<(String, f64)>,
+}
+
+/// What --auto or --grid compares: kernel and whether features are standardised, simplest first.
+struct Comparison {
+    families: Vec<(Kernel, bool)>,
+    criterion: Criterion,
+    folds: usize,
 }
 
 impl Args {
     /// The job, or what is wrong with the call.
     pub(super) fn job(&self) -> Result<Job, String> {
-        if self.solver == Solver::Native {
-            return Err("native solvers are not in this version; \
-                        leave --solver out or write --solver smartcore"
-                .to_owned());
-        }
-        if !self.class_weights.is_empty() {
-            return Err("the smartcore solver has one C for all rows and cannot weigh labels; \
-                        leave --class-weight out"
-                .to_owned());
-        }
-        if self.json && files::is_dash(&self.output) {
-            return Err("-o - and --json would both write to standard output; name a file".to_owned());
-        }
-        let kernel = self.kernel;
-        let unused =
-            |flag: &str, kernels: &str| Err(format!("{flag} is a parameter of --kernel {kernels} only"));
-        match kernel {
-            KernelName::Linear if self.gamma.is_some() => return unused("--gamma", "rbf, poly and sigmoid"),
-            KernelName::Linear | KernelName::Rbf if self.coef0.is_some() => {
-                return unused("--coef0", "poly and sigmoid");
-            }
-            KernelName::Linear | KernelName::Rbf | KernelName::Sigmoid if self.degree.is_some() => {
-                return unused("--degree", "poly");
-            }
-            _ => {}
-        }
+        self.check()?;
+        let coef0 = self.coef0.unwrap_or(0.0);
+        let kernel = match self.kernel {
+            KernelName::Linear => Kernel::Linear,
+            KernelName::Rbf => Kernel::Rbf { gamma: 1.0 },
+            KernelName::Poly => Kernel::Poly { gamma: 1.0, coef0, degree: self.degree.unwrap_or(3) },
+            KernelName::Sigmoid => Kernel::Sigmoid { gamma: 1.0, coef0 },
+        };
+        let standardise = self.scale != Some(Scale::None);
+        let families = match (self.auto, self.grid) {
+            (true, _) => Some(AUTOMATIC.to_vec()),
+            (false, true) => Some(vec![(kernel, standardise)]),
+            (false, false) => None,
+        };
+        let criterion = match self.criterion {
+            Some(CriterionName::LogLoss) => Criterion::LogLoss,
+            Some(CriterionName::Error) | None => Criterion::Error,
+        };
+        let folds = self.cv.map(|folds| folds as usize);
         Ok(Job {
-            auto: self.auto,
-            standardise: self.scale == Scale::Standard,
-            seed: self.seed,
-            plan: match (self.holdout, self.cv) {
+            plan: match (self.holdout, folds) {
                 (Some(share), _) => Plan::Holdout(share),
-                (None, Some(folds)) => Plan::CrossValidation(folds as usize),
+                (None, Some(folds)) => Plan::CrossValidation(folds),
                 (None, None) => Plan::All,
+            },
+            calibrate: match self.calibration {
+                CalibrationName::Platt => Some(Method::Platt),
+                CalibrationName::Isotonic => Some(Method::Isotonic),
+                CalibrationName::None => None,
             },
             name: self.name.clone(),
             window: Window { plays: self.window_plays, days: self.window_days },
-            kernel,
-            c: self.c,
+            settings: Settings {
+                solver: match self.solver {
+                    SolverName::Native => Solver::Native,
+                    SolverName::Smo => Solver::Smo,
+                    SolverName::Smartcore => Solver::Smartcore,
+                },
+                kernel,
+                loss: match self.loss {
+                    Some(LossName::Hinge) | None => Loss::Hinge,
+                    Some(LossName::SquaredHinge) => Loss::SquaredHinge,
+                    Some(LossName::Logistic) => Loss::Logistic,
+                },
+                bias: match self.bias {
+                    Some(BiasName::Free) | None => Bias::Free,
+                    Some(BiasName::Regularised) => Bias::Regularised,
+                },
+                c: self.c,
+                class_weights: ClassWeights::NONE,
+                epsilon: self.epsilon,
+                max_iterations: self.max_iterations,
+                standardise,
+                seed: self.seed,
+            },
+            search: families.map(|mut families| {
+                if self.scale.is_some() {
+                    families.retain(|family| family.1 == standardise);
+                }
+                Comparison { families, criterion, folds: folds.unwrap_or(GRID_FOLDS) }
+            }),
             gamma: self.gamma,
-            coef0: self.coef0.unwrap_or(0.0),
-            degree: self.degree.unwrap_or(3),
+            class_weights: self.class_weights.clone(),
         })
+    }
+
+    /// What is wrong with the call, beyond what clap has checked.
+    fn check(&self) -> Result<(), String> {
+        if self.json && files::is_dash(&self.output) {
+            return Err("-o - and --json would both write to standard output; name a file".to_owned());
+        }
+        if let Some(report) = self.report.as_ref().filter(|report| **report == self.output) {
+            return Err(format!("-o and --report both name {}; give the report another", report.display()));
+        }
+        if self.report.as_deref().is_some_and(files::is_dash) {
+            return Err("--report writes a page; name a file, such as report.html".to_owned());
+        }
+        if self.criterion.is_some() && !(self.auto || self.grid) {
+            return Err("--criterion compares what --auto or --grid tries; add one of them".to_owned());
+        }
+        let smartcore = self.solver == SolverName::Smartcore;
+        if smartcore && !(self.class_weights.is_empty() && self.row_weights.is_none()) {
+            return Err("the smartcore solver has one C for all rows and cannot weigh labels or rows; \
+                        leave --solver smartcore, or --class-weight and --row-weights, out"
+                .to_owned());
+        }
+        let coordinate_descent = self.solver == SolverName::Native && self.kernel == KernelName::Linear;
+        for (flag, given) in [("--loss", self.loss.is_some()), ("--bias", self.bias.is_some())] {
+            if given && !coordinate_descent {
+                return Err(format!("{flag} is a parameter of --kernel linear under --solver native only"));
+            }
+        }
+        let unused =
+            |flag: &str, kernels: &str| Err(format!("{flag} is a parameter of --kernel {kernels} only"));
+        match self.kernel {
+            KernelName::Linear if self.gamma.is_some() => unused("--gamma", "rbf, poly and sigmoid"),
+            KernelName::Linear | KernelName::Rbf if self.coef0.is_some() => {
+                unused("--coef0", "poly and sigmoid")
+            }
+            KernelName::Linear | KernelName::Rbf | KernelName::Sigmoid if self.degree.is_some() => {
+                unused("--degree", "poly")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl Job {
-    /// The settings for rows of so many features; gamma is 1/features unless it was given, as in libSVM.
-    pub(super) fn settings(&self, features: usize) -> Settings {
+    /// The settings, or the grid to find them on, for rows with these labels and so many features; gamma
+    /// is 1/features unless it was given, as in libSVM.
+    ///
+    /// # Errors
+    /// A --class-weight for a label that the rows do not have, or a second one for the same label.
+    pub(super) fn choice(&self, labels: &Labels, features: usize) -> Result<Choice, String> {
         let gamma = self.gamma.unwrap_or(1.0 / features as f64);
-        let coef0 = self.coef0;
-        let kernel = match self.kernel {
-            KernelName::Linear => Kernel::Linear,
-            KernelName::Rbf => Kernel::Rbf { gamma },
-            KernelName::Poly => Kernel::Poly { gamma, coef0, degree: self.degree },
-            KernelName::Sigmoid => Kernel::Sigmoid { gamma, coef0 },
-        };
-        Settings { kernel, c: self.c, standardise: self.standardise, seed: self.seed }
+        let class_weights = self.class_weights(labels)?;
+        let settings =
+            Settings { kernel: self.settings.kernel.with_gamma(gamma), class_weights, ..self.settings };
+        Ok(match &self.search {
+            None => Choice::Settings(settings),
+            Some(Comparison { families, criterion, folds }) => Choice::Grid(Grid {
+                families: families
+                    .iter()
+                    .map(|&(kernel, standardise)| Settings { kernel, standardise, ..settings })
+                    .collect(),
+                folds: *folds,
+                criterion: *criterion,
+            }),
+        })
     }
-}
 
-fn number(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|value: &f64| value.is_finite());
-    value.ok_or_else(|| "must be a finite number".to_owned())
-}
-
-fn above_zero(text: &str) -> Result<f64, String> {
-    let value = number(text).ok().filter(|&value| value > 0.0);
-    value.ok_or_else(|| "must be a finite number above 0, such as 1 or 0.5".to_owned())
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let value = number(text).ok().filter(|&value| value > 0.0 && value < 1.0);
-    value.ok_or_else(|| "must be a share above 0 and below 1, such as 0.25".to_owned())
-}
-
-fn class_weight(text: &str) -> Result<(String, f64), String> {
-    let wanted = || "must be LABEL=W with W above 0, such as 1=5".to_owned();
-    let (label, weight) = text.split_once('=').ok_or_else(wanted)?;
-    number(label).map_err(|_| wanted())?;
-    Ok((label.to_owned(), above_zero(weight).map_err(|_| wanted())?))
-}
-
-fn name(text: &str) -> Result<String, String> {
-    check_name(text).map(|()| text.to_owned()).map_err(str::to_owned)
+    fn class_weights(&self, labels: &Labels) -> Result<ClassWeights, String> {
+        let (mut positive, mut negative) = (None, None);
+        for (label, weight) in &self.class_weights {
+            let slot = match label.parse().ok().and_then(|value| labels.is_positive(value)) {
+                Some(true) => &mut positive,
+                Some(false) => &mut negative,
+                None => {
+                    return Err(format!(
+                        "--class-weight {label}={weight}: the rows are labelled {} and {}",
+                        labels.positive, labels.negative
+                    ));
+                }
+            };
+            if slot.replace(*weight).is_some() {
+                return Err(format!("--class-weight {label}={weight}: this label has a weight already"));
+            }
+        }
+        Ok(ClassWeights { positive: positive.unwrap_or(1.0), negative: negative.unwrap_or(1.0) })
+    }
 }

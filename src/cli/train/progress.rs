@@ -1,37 +1,58 @@
-//! A spinner on standard error while training; nothing at all when that is not a terminal.
+//! A progress bar on standard error while training; nothing at all when that is not a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Shows what is being done and for how long. Uses no colour, so `NO_COLOR` is honoured.
+use crate::svm::Watch;
+
+/// Shows what is being done, how far it is and for how long. Uses no colour, so `NO_COLOR` is honoured.
 pub(super) struct Progress {
-    spinner: ProgressBar,
+    bar: ProgressBar,
 }
 
 impl Progress {
     /// Starts to spin, when standard error is a terminal.
     pub(super) fn start() -> Self {
-        let spinner = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed:>4} {msg}") {
-            spinner.set_style(style);
+        let bar = ProgressBar::new_spinner();
+        // The tick is a thread, which a short training would wait for.
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(Duration::from_millis(120));
         }
-        spinner.enable_steady_tick(Duration::from_millis(120));
-        Self { spinner }
-    }
-
-    /// Says what is being done now.
-    pub(super) fn step(&self, what: &str) {
-        self.spinner.set_message(what.to_owned());
+        Self { bar }
     }
 
     /// A line on standard error that stays, whether that is a terminal or not.
     pub(super) fn say(&self, line: &str) {
-        self.spinner.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 
-    /// Takes the spinner away.
+    /// Takes the bar away.
     pub(super) fn finish(&self) {
-        self.spinner.finish_and_clear();
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Watch for Progress {
+    fn stage(&self, what: &str, total: Option<u64>) {
+        let template = match total {
+            Some(_) => "{spinner} {elapsed:>4} {prefix} {wide_bar} {human_pos}/{human_len}, {eta} left",
+            None => "{spinner} {elapsed:>4} {prefix} {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_prefix(what.to_owned());
+        self.bar.set_message("");
+        self.bar.set_position(0);
+        self.bar.set_length(total.unwrap_or(0));
+    }
+
+    fn advance(&self, more: u64) {
+        self.bar.inc(more);
+    }
+
+    fn solving(&self, iterations: u64, violation: f64) {
+        self.bar.set_message(format!("iteration {iterations}, conditions violated by {violation:.4}"));
     }
 }

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
-use crate::svm::{Candidate, Kernel, Measured, Search};
+use crate::svm::{Candidate, Criterion, Kernel, Loss, Measured, Search, Settings};
 
 /// The report for programs: one object.
 pub(super) fn json(outcome: &Outcome) -> Value {
-    let Outcome { model, trained, settings, search } = outcome;
+    let Outcome { model, trained } = outcome;
+    let (settings, solve) = (&trained.settings, &trained.fitted.solve);
     json!({
         "model": { "id": model.id(), "name": model.name() },
         "rows": trained.rows,
@@ -22,11 +23,16 @@ pub(super) fn json(outcome: &Outcome) -> Value {
         "c": settings.c,
         "scale": if settings.standardise { "standard" } else { "none" },
         "seed": settings.seed,
-        "solver": crate::svm::SOLVER,
-        "support_vectors": trained.fitted.machine.support_vectors(),
+        "solver": settings.solver.name(),
+        "parameters": model.parts().training.as_ref().and_then(|training| training.parameters.as_ref()),
+        "objective": solve.objective,
+        "iterations": solve.iterations,
+        "converged": solve.converged,
+        "support_vectors": solve.support_vectors,
+        "bounded_support_vectors": solve.bounded,
         "calibration": trained.calibration,
         "measured": trained.measured,
-        "search": search.as_ref().map(search_json),
+        "search": trained.search.as_ref().map(search_json),
     })
 }
 
@@ -47,10 +53,14 @@ fn search_json(search: &Search) -> Value {
             "log_loss": candidate.metrics.log_loss,
             "auc": candidate.metrics.auc,
             "error": candidate.metrics.error,
+            "loss": candidate.settings.loss.to_string(),
+            "scale": if candidate.settings.standardise { "standard" } else { "none" },
         })
     };
     json!({
         "rows": search.rows,
+        "folds": search.folds,
+        "criterion": search.criterion.name(),
         "chosen": search.chosen,
         "tried": search.tried.iter().map(candidate).collect::<Vec<_>>(),
     })
@@ -58,43 +68,93 @@ fn search_json(search: &Search) -> Value {
 
 /// The report for people.
 pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
-    let Outcome { model, trained, settings, search } = outcome;
-    let mut text = search.as_ref().map(search_text).unwrap_or_default();
-    let vectors = match settings.kernel {
-        Kernel::Linear => String::new(),
-        _ => format!(", {} support vectors", trained.fitted.machine.support_vectors()),
-    };
+    let Outcome { model, trained } = outcome;
+    let mut text = trained.search.as_ref().map(search_text).unwrap_or_default();
+    let (settings, solve) = (&trained.settings, &trained.fitted.solve);
     let labels = &model.parts().labels;
     text += &format!(
-        "trained    {} C={}{vectors}\non         {} rows, {} of them labelled {}\n",
-        settings.kernel, settings.c, trained.rows, trained.positives, labels.positive
+        "trained    {} C={}, {} support vectors\non         {} rows, {} of them labelled {}\n",
+        machine_name(settings),
+        settings.c,
+        solve.support_vectors,
+        trained.rows,
+        trained.positives,
+        labels.positive
     );
+    if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
+        text += &format!("solved     in {iterations} iterations, objective {objective:.6}\n");
+    }
     text += &match &trained.measured {
         Some(Measured { method, folds, metrics }) => {
             let folds = folds.map_or(String::new(), |folds| format!(", {folds} folds"));
             format!("measured   {method}{folds}\n{}", evaluate::table(metrics, labels))
         }
-        None => "measured   no: a label has too few rows to keep some back\n".to_owned(),
+        None => {
+            "measured   no: a label has too few rows to keep some back, or --calibration none\n".to_owned()
+        }
     };
     if trained.calibration.is_none() {
-        text += "calibrated no: the model tells scores, not probabilities; add rows of the scarcer label\n";
+        text += "calibrated no: the model tells scores, not probabilities; add rows of the scarcer label, \
+                 or leave --calibration none out\n";
     }
     let place = if files::is_dash(output) { String::new() } else { format!(" in {}", output.display()) };
     text + &format!("model      {}{place}\n", model.id())
 }
 
+/// The kernel, and the loss where it is not the usual one.
+fn machine_name(settings: &Settings) -> String {
+    let kernel = match settings.kernel {
+        Kernel::Rbf { gamma } if gamma < 1e-3 => format!("rbf gamma={gamma:.2e}"),
+        Kernel::Rbf { gamma } => format!("rbf gamma={gamma:.5}"),
+        other => other.to_string(),
+    };
+    let loss = if settings.loss == Loss::Hinge { String::new() } else { format!(" {}", settings.loss) };
+    let scale = if settings.standardise { "" } else { " unscaled" };
+    format!("{kernel}{loss}{scale}")
+}
+
+/// How many candidates the report for people shows; the JSON report has all.
+const SHOWN: usize = 12;
+
 fn search_text(search: &Search) -> String {
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let mut text = format!("compared   on {} rows, 3 folds\n", search.rows);
-    text += &format!("  {:<28} {:>6} {:>9} {:>8}\n", "kernel", "C", "log loss", "AUC");
-    for (i, Candidate { settings, metrics }) in search.tried.iter().enumerate() {
+    let by = match search.criterion {
+        Criterion::LogLoss => "log loss",
+        Criterion::Error => "error",
+    };
+    let mut text = format!(
+        "compared   {} machines on {} rows in {} folds by {by}; the best {} of them\n",
+        search.tried.len(),
+        search.rows,
+        search.folds,
+        SHOWN.min(search.tried.len())
+    );
+    text += &format!("  {:<28} {:>10} {:>8} {:>9} {:>8}\n", "kernel", "C", "error", "log loss", "AUC");
+    for &i in best(search).iter().take(SHOWN) {
+        let Candidate { settings, metrics } = &search.tried[i];
         let mark = if i == search.chosen { "*" } else { " " };
-        let kernel = match settings.kernel {
-            Kernel::Rbf { gamma } => format!("rbf gamma={gamma:.4}"),
-            other => other.to_string(),
-        };
-        let (loss, auc) = (number(metrics.log_loss), number(metrics.auc));
-        text += &format!("{mark} {kernel:<28} {:>6} {loss:>9} {auc:>8}\n", settings.c);
+        let (error, loss) = (100.0 * metrics.error, number(metrics.log_loss));
+        let (name, auc) = (machine_name(settings), number(metrics.auc));
+        text += &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", settings.c);
     }
-    text + "chosen     * the simplest whose log loss is within 1 % of the least\n"
+    text + match search.criterion {
+        Criterion::LogLoss => {
+            "chosen     * log loss within 1 % of the least, then the least error, then the simplest\n"
+        }
+        Criterion::Error => {
+            "chosen     * error within half a standard error of the least, then the least log loss (within \
+             1 %), then the simplest\n"
+        }
+    }
+}
+
+/// The places of the candidates, best first by the criterion, simpler first where equal.
+fn best(search: &Search) -> Vec<usize> {
+    let value = |candidate: &Candidate| search.criterion.of(&candidate.metrics);
+    let mut places: Vec<usize> = (0..search.tried.len()).collect();
+    places.sort_by(|&one, &other| {
+        let chosen = (other == search.chosen).cmp(&(one == search.chosen));
+        chosen.then(value(&search.tried[one]).total_cmp(&value(&search.tried[other])))
+    });
+    places
 }

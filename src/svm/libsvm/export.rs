@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::svm::calibration::Calibration;
+use crate::svm::calibration::{Calibration, Platt};
 use crate::svm::decimal::G17;
 use crate::svm::exchange::{ExchangeError, whole_labels};
 use crate::svm::kernel::Kernel;
@@ -41,7 +41,7 @@ pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError
         (0..coefficients.len()).partition(|&i| coefficients[i] > 0.0);
     writeln!(output, "nr_class 2\ntotal_sv {}\nrho {}", coefficients.len(), G17(-bias))?;
     writeln!(output, "label {positive} {negative}")?;
-    if let Some(Calibration { a, b }) = parts.calibration {
+    if let Some(Platt { a, b }) = parts.calibration.as_ref().and_then(Calibration::platt) {
         writeln!(output, "probA {}\nprobB {}", G17(a), G17(b))?;
     }
     writeln!(output, "nr_sv {} {}\nSV", of_first.len(), of_second.len())?;

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use crate::svm::calibration::Calibration;
+use crate::svm::calibration::{Calibration, Platt};
 use crate::svm::exchange::{ExchangeError, HeaderLine, HeaderReader, Import, order, set};
 use crate::svm::kernel::Kernel;
 use crate::svm::machine::Machine;
@@ -53,7 +53,8 @@ pub(in crate::svm) fn import<R: BufRead>(
 
     coefficients.iter_mut().for_each(|coefficient| *coefficient *= sign);
     // 1 - 1/(1+exp(Af+B)) = 1/(1+exp(A(-f)-B)): turning the score round turns B round and leaves A.
-    let calibration = header.prob_a.zip(header.prob_b).map(|(a, b)| Calibration { a, b: b * sign });
+    let calibration =
+        header.prob_a.zip(header.prob_b).map(|(a, b)| Calibration::Platt(Platt { a, b: b * sign }));
     let count = vectors.columns();
     Ok(Model::new(Parts {
         name: wanted.name,

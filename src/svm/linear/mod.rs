@@ -51,6 +51,15 @@ pub enum Bias {
     Regularised,
 }
 
+impl fmt::Display for Bias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Free => "free",
+            Self::Regularised => "regularised",
+        })
+    }
+}
+
 /// How to train a linear machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LinearOptions {

@@ -73,7 +73,7 @@ fn outputs_follow_calibration_and_labels() {
     let labels = Labels { positive: "0.5".to_owned(), negative: "0".to_owned() };
     for (calibration, labels, second, element) in [
         (None, linear_parts().labels, "scores", TYPE_INT64),
-        (Some(Calibration { a: -2.0, b: 0.5 }), labels, "probabilities", TYPE_STRING),
+        (Some(Calibration::Platt(Platt { a: -2.0, b: 0.5 })), labels, "probabilities", TYPE_STRING),
     ] {
         let model = exported(Parts { calibration, labels, ..linear_parts() }).unwrap();
         let graph = model.graph.as_ref().unwrap();

@@ -38,7 +38,11 @@ enum Form {
 impl Scorer {
     /// Compiles a model.
     pub fn new(model: &Model) -> Self {
-        Self::compile(&model.parts().machine, model.parts().scaling.as_ref(), model.parts().calibration)
+        Self::compile(
+            &model.parts().machine,
+            model.parts().scaling.as_ref(),
+            model.parts().calibration.clone(),
+        )
     }
 
     /// Compiles a machine with its scaling; both have the same number of features.
@@ -114,7 +118,7 @@ impl Scorer {
 
     /// The probability of the positive label, `0.0..=1.0`; none for a model without calibration.
     pub fn probability(&self, score: f64) -> Option<f64> {
-        self.calibration.map(|calibration| calibration.probability(score))
+        self.calibration.as_ref().map(|calibration| calibration.probability(score))
     }
 }
 
@@ -131,6 +135,7 @@ pub(super) fn fold(weights: &[f64], bias: f64, scaling: Option<&Scaling>) -> (Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::svm::calibration::Platt;
     use crate::svm::kernel::Kernel;
     use proptest::prelude::*;
 
@@ -244,7 +249,7 @@ mod tests {
     fn probability_needs_calibration() {
         let machine = Machine::Linear { weights: vec![1.0], bias: 0.0 };
         assert_eq!(Scorer::compile(&machine, None, None).probability(0.0), None);
-        let calibration = Some(Calibration { a: -1.0, b: 0.0 });
+        let calibration = Some(Calibration::Platt(Platt { a: -1.0, b: 0.0 }));
         assert_eq!(Scorer::compile(&machine, None, calibration).probability(0.0), Some(0.5));
     }
 }

@@ -1,13 +1,13 @@
-//! From decision values to probabilities.
+//! Platt's sigmoid.
 
 use serde::{Deserialize, Serialize};
 
-use super::exact;
+use crate::svm::exact;
 
 /// Platt's sigmoid: probability of the positive label = 1 / (1 + exp(a·score + b)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Calibration {
+pub struct Platt {
     /// Slope; below 0 when a higher score means the positive label.
     #[serde(deserialize_with = "exact::number")]
     pub a: f64,
@@ -16,7 +16,7 @@ pub struct Calibration {
     pub b: f64,
 }
 
-impl Calibration {
+impl Platt {
     /// The probability of the positive label, in `0.0..=1.0`; NaN for a NaN score.
     pub fn probability(&self, score: f64) -> f64 {
         let t = self.a * score + self.b;
@@ -88,7 +88,7 @@ struct Slope {
 }
 
 impl Slope {
-    fn at(at: Calibration, scores: &[f64], target: impl Fn(usize) -> f64) -> Self {
+    fn at(at: Platt, scores: &[f64], target: impl Fn(usize) -> f64) -> Self {
         const RIDGE: f64 = 1e-12;
         let mut slope = Self { a: 0.0, b: 0.0, aa: RIDGE, ab: 0.0, bb: RIDGE };
         for (i, &score) in scores.iter().enumerate() {
@@ -121,19 +121,19 @@ mod tests {
 
     #[test]
     fn a_planted_sigmoid_is_found_again() {
-        let planted = Calibration { a: -1.7, b: 0.6 };
+        let planted = Platt { a: -1.7, b: 0.6 };
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
         let scores: Vec<f64> = (0..40_000).map(|_| rng.random_range(-4.0..4.0)).collect();
         let positive: Vec<bool> =
             scores.iter().map(|&score| rng.random::<f64>() < planted.probability(score)).collect();
-        let found = Calibration::fit(&scores, &positive).unwrap();
+        let found = Platt::fit(&scores, &positive).unwrap();
         assert!((found.a - planted.a).abs() < 0.05 && (found.b - planted.b).abs() < 0.05, "{found:?}");
     }
 
     #[test]
     fn separable_scores_stay_finite_and_ordered() {
         let scores = [-3.0, -2.0, -1.5, 1.2, 2.0, 1e6];
-        let found = Calibration::fit(&scores, &[false, false, false, true, true, true]).unwrap();
+        let found = Platt::fit(&scores, &[false, false, false, true, true, true]).unwrap();
         assert!(found.a < 0.0);
         let told: Vec<f64> = scores.iter().map(|&score| found.probability(score)).collect();
         assert!(told.is_sorted() && told.iter().all(|p| (0.0..=1.0).contains(p)), "{told:?}");
@@ -141,15 +141,15 @@ mod tests {
 
     #[test]
     fn one_class_or_a_broken_score_has_no_calibration() {
-        assert_eq!(Calibration::fit(&[1.0, 2.0], &[true, true]), None);
-        assert_eq!(Calibration::fit(&[1.0, f64::NAN], &[true, false]), None);
-        assert_eq!(Calibration::fit(&[], &[]), None);
+        assert_eq!(Platt::fit(&[1.0, 2.0], &[true, true]), None);
+        assert_eq!(Platt::fit(&[1.0, f64::NAN], &[true, false]), None);
+        assert_eq!(Platt::fit(&[], &[]), None);
     }
 
     #[test]
     fn equal_scores_give_the_share_of_positives() {
         let positive: Vec<bool> = (0..1000).map(|i| i % 4 == 0).collect();
-        let found = Calibration::fit(&[0.3; 1000], &positive).unwrap();
+        let found = Platt::fit(&[0.3; 1000], &positive).unwrap();
         assert!((found.probability(0.3) - 0.25).abs() < 0.01, "{found:?}");
     }
 
@@ -160,7 +160,7 @@ mod tests {
             score in proptest::num::f64::ANY
         ) {
             let (scores, positive): (Vec<f64>, Vec<bool>) = rows.into_iter().unzip();
-            if let Some(found) = Calibration::fit(&scores, &positive) {
+            if let Some(found) = Platt::fit(&scores, &positive) {
                 let p = found.probability(score);
                 proptest::prop_assert!((0.0..=1.0).contains(&p) || p.is_nan());
                 proptest::prop_assert!(!p.is_nan() || !score.is_finite() );

@@ -1,0 +1,82 @@
+//! What the page of `--report` is made of.
+
+use super::Outcome;
+use crate::cli::report::{Grid, Judged, Report, Spread, Tried, render};
+use crate::svm::{Criterion, Matrix, Search};
+
+/// The page; `x` are the rows of the training file.
+pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
+    let Outcome { model, trained } = outcome;
+    let method = trained.measured.as_ref().map(|measured| match measured.folds {
+        Some(folds) => format!("a cross-validation in {folds} folds"),
+        None => "rows that were kept back from training".to_owned(),
+    });
+    let compared = trained.search.as_ref().map(compared);
+    let tried = trained.search.as_ref().map(tried);
+    let why = trained.search.as_ref().map(why);
+    render(&Report {
+        model,
+        judged: method.as_deref().zip(trained.scored.as_ref()).map(|(method, scored)| Judged {
+            method,
+            scores: &scored.scores,
+            positive: &scored.positive,
+        }),
+        grid: trained
+            .search
+            .as_ref()
+            .zip(compared.as_deref())
+            .zip(tried.as_deref())
+            .map(|((search, method), tried)| Grid { method, criterion: search.criterion, tried }),
+        spreads: Some(Spread::of_rows(x)),
+        why: why.as_deref(),
+        facts: facts(outcome),
+    })
+}
+
+fn compared(search: &Search) -> String {
+    format!("{} folds of {} rows", search.folds, search.rows)
+}
+
+fn tried(search: &Search) -> Vec<Tried> {
+    let tried = search.tried.iter().enumerate().map(|(i, candidate)| Tried {
+        kernel: candidate.settings.kernel,
+        scaled: candidate.settings.standardise,
+        c: candidate.settings.c,
+        log_loss: candidate.metrics.log_loss,
+        error: candidate.metrics.error,
+        chosen: i == search.chosen,
+    });
+    tried.collect()
+}
+
+fn why(search: &Search) -> String {
+    let best = match search.criterion {
+        Criterion::LogLoss => "log loss within 1 % of the least, then the least error, then the simplest",
+        Criterion::Error => {
+            "error within half a standard error of the least, then the least log loss, then the simplest"
+        }
+    };
+    format!("Chosen from {} candidates: {best}.", search.tried.len())
+}
+
+fn facts(outcome: &Outcome) -> Vec<(String, String)> {
+    let (settings, solve) = (&outcome.trained.settings, &outcome.trained.fitted.solve);
+    let mut facts = vec![
+        ("Loss".to_owned(), format!("{}, bias {}", settings.loss, settings.bias)),
+        (
+            "Support vectors".to_owned(),
+            format!("{}, {} of them at their bound", solve.support_vectors, solve.bounded),
+        ),
+        ("Tolerance".to_owned(), settings.epsilon.to_string()),
+        (
+            "Class weights".to_owned(),
+            format!("{} and {}", settings.class_weights.positive, settings.class_weights.negative),
+        ),
+    ];
+    if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
+        let end = if solve.converged { "" } else { ", stopped before the optimum" };
+        facts.push(("Dual objective".to_owned(), format!("{objective:.6}")));
+        facts.push(("Iterations".to_owned(), format!("{iterations}{end}")));
+    }
+    facts
+}

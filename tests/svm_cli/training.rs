@@ -1,0 +1,264 @@
+//! What `upbeat train` can be asked for, beyond the one story.
+
+use crate::place::{Place, blobs};
+
+#[test]
+fn every_solver_and_loss_trains_and_the_model_says_which() {
+    let place = Place::new();
+    for (flags, solver, loss, bias) in [
+        ("", "native", "hinge", "free"),
+        ("--bias regularised", "native", "hinge", "regularised"),
+        ("--loss squared-hinge", "native", "squared-hinge", "free"),
+        ("--loss logistic --bias regularised", "native", "logistic", "regularised"),
+        ("--solver smo", "smo", "hinge", "free"),
+        ("--kernel rbf", "native", "hinge", "free"),
+        ("--solver smartcore", "smartcore 0.7", "hinge", "free"),
+    ] {
+        let report = place.done(&format!("train features.txt -o model.json --json {flags}")).json();
+        assert_eq!(report["solver"], solver);
+        assert_eq!(
+            (&report["parameters"]["loss"], &report["parameters"]["bias"]),
+            (&loss.into(), &bias.into())
+        );
+        assert_eq!(report["converged"], true);
+        let model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
+        assert_eq!(model["training"]["parameters"], report["parameters"]);
+        assert_eq!(model["training"]["feature_mean"].as_array().unwrap().len(), 6);
+        assert_eq!(model["version"], 2);
+        let error = place.done("evaluate other.txt --model model.json --json").json();
+        assert!(error["metrics"]["error"].as_f64().unwrap() < 0.05, "{flags}: {error}");
+    }
+}
+
+#[test]
+fn smo_and_coordinate_descent_find_the_same_line() {
+    let place = Place::new();
+    let train =
+        |flags: &str| place.done(&format!("train features.txt -o model.json --json -e 1e-6 {flags}")).json();
+    let [native, smo] = ["", "--solver smo"].map(|flags| train(flags)["objective"].as_f64().unwrap());
+    assert!((native - smo).abs() < 1e-4 * smo.abs(), "{native} and {smo}");
+}
+
+#[test]
+fn a_grid_finds_c_and_gamma_by_either_criterion() {
+    let place = Place::new();
+    for (flags, kernel) in
+        [("--kernel rbf --criterion error --cv 4", "rbf"), ("--loss logistic --criterion log-loss", "linear")]
+    {
+        let report = place.done(&format!("train features.txt -o model.json --grid --json {flags}")).json();
+        assert_eq!(report["kernel"]["type"], kernel);
+        let search = &report["search"];
+        assert_eq!(search["criterion"], if flags.contains("error") { "error" } else { "log-loss" });
+        assert_eq!(search["folds"], if flags.contains("--cv 4") { 4 } else { 5 });
+        let tried = search["tried"].as_array().unwrap();
+        assert!(tried.iter().all(|tried| tried["kernel"]["type"] == kernel));
+        let chosen = &tried[search["chosen"].as_u64().unwrap() as usize];
+        assert_eq!((&chosen["c"], &chosen["kernel"]["gamma"]), (&report["c"], &report["kernel"]["gamma"]));
+        if flags.contains("error") {
+            let wrong = |tried: &serde_json::Value| 120.0 * tried["error"].as_f64().unwrap();
+            let least = tried.iter().map(wrong).fold(f64::INFINITY, f64::min);
+            assert!(wrong(chosen) <= least + (0.5 * least.sqrt()).max(1.0) + 1e-9, "{chosen}");
+        }
+    }
+}
+
+#[test]
+fn a_holdout_is_not_seen_by_the_search() {
+    let place = Place::new();
+    let report = place.done("train features.txt -o model.json --auto --holdout 0.25 --json").json();
+    assert_eq!((report["rows"].as_u64(), report["search"]["rows"].as_u64()), (Some(90), Some(90)));
+}
+
+#[test]
+fn weights_of_labels_and_rows_move_the_line() {
+    let place = Place::new();
+    place.put("noisy.txt", blobs(200, 0.15, 5));
+    let recall = |flags: &str| {
+        place.done(&format!("train noisy.txt -o model.json {flags}"));
+        let told = place.done("evaluate noisy.txt --model model.json --json").json();
+        told["metrics"]["recall"].as_f64().unwrap()
+    };
+    let weights: String =
+        place.text("noisy.txt").lines().map(|row| if row.starts_with('1') { "4\n" } else { "1\n" }).collect();
+    place.put("weights.txt", weights);
+    for kernel in ["--kernel linear", "--kernel rbf"] {
+        let plain = recall(kernel);
+        let by_label = recall(&format!("{kernel} --class-weight 1=4"));
+        let labelled = place.done("predict noisy.txt --model model.json").stdout;
+        let by_row = recall(&format!("{kernel} --row-weights weights.txt"));
+        assert!(by_label > plain, "{kernel}: {by_label} after {plain}");
+        assert_eq!(by_label, by_row, "a label's weight is the weight of its rows");
+        assert_eq!(labelled, place.done("predict noisy.txt --model model.json").stdout);
+    }
+}
+
+#[test]
+fn weights_that_do_not_fit_are_told_with_their_line() {
+    let place = Place::new();
+    let before = place.names();
+    for (weights, message) in [
+        ("1\n".repeat(119), "weights.txt: 119 weights for 120 rows; give each row one, a line each"),
+        ("1\n".repeat(121), "weights.txt: line 121: there are only 120 rows"),
+        (
+            format!("1\nheavy\n{}", "1\n".repeat(118)),
+            "weights.txt: line 2: weight `heavy` must be a finite number above 0",
+        ),
+        (format!("1\n1\n0\n{}", "1\n".repeat(117)), "weights.txt: line 3: weight `0` must be"),
+        (format!("inf\n{}", "1\n".repeat(119)), "weights.txt: line 1: weight `inf` must be"),
+    ] {
+        place.put("weights.txt", weights);
+        let ran = place.run("train features.txt -o model.json --row-weights weights.txt");
+        assert_eq!(ran.status, 1);
+        assert!(ran.stderr.contains(message), "{message} not in {}", ran.stderr);
+    }
+    for (flags, message) in [
+        ("--class-weight 7=2", "--class-weight 7=2: the rows are labelled 1 and 0"),
+        ("--class-weight 1=2 --class-weight +1=3", "--class-weight +1=3: this label has a weight already"),
+    ] {
+        let ran = place.run(&format!("train features.txt -o model.json {flags}"));
+        assert_eq!(ran.status, 1);
+        assert!(ran.stderr.contains(message), "{message} not in {}", ran.stderr);
+    }
+    std::fs::remove_file(place.path("weights.txt")).unwrap();
+    assert_eq!(place.names(), before);
+}
+
+#[test]
+fn odd_problems_train_or_say_why_not() {
+    let place = Place::new();
+    for (rows, outcome) in [
+        // A constant feature, rows that are the same in both classes, huge and tiny values.
+        ("1 1:1 2:0.9\n0 1:1 2:0.1\n1 1:1 2:0.8\n0 1:1 2:0.2\n", Ok(())),
+        ("1 1:0.5\n0 1:0.5\n1 1:0.5\n0 1:0.5\n", Ok(())),
+        ("1 1:1e150\n0 1:-1e150\n1 1:2e150\n0 1:0\n", Ok(())),
+        ("1 1:1e-300\n0 1:0\n1 1:2e-300\n0 1:0\n", Ok(())),
+        ("1 1:0.5\n", Err("every row has the label 1")),
+        ("1 1000000:1\n0 1:1\n", Err("line 1: index 1000000 is more than the 10000 features")),
+        ("yes 1:1\nno 1:0\n", Err("line 1: `yes` is not a label")),
+    ] {
+        place.put("odd.txt", rows);
+        for flags in
+            ["--kernel linear", "--kernel rbf", "--kernel poly", "--kernel sigmoid", "--loss logistic"]
+        {
+            let ran = place.run(&format!("train odd.txt -o model.json {flags}"));
+            match outcome {
+                Ok(()) => {
+                    assert_eq!(ran.status, 0, "{rows:?} {flags}: {}", ran.stderr);
+                    assert!(place.done("model show model.json").stdout.contains("support vectors"));
+                }
+                Err(message) => {
+                    assert_eq!(ran.status, 1, "{rows:?} {flags}");
+                    assert!(ran.stderr.contains(message), "{message} not in {}", ran.stderr);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_early_end_is_told_and_the_model_written() {
+    let place = Place::new();
+    place.put("noisy.txt", blobs(200, 0.3, 5));
+    for kernel in ["--kernel rbf", "--bias regularised"] {
+        let ran = place.done(&format!("train noisy.txt -o model.json --max-iterations 1 -e 1e-9 {kernel}"));
+        assert!(
+            ran.stderr.contains("warning: the solver stopped at its bound of 1 iterations"),
+            "{}",
+            ran.stderr
+        );
+        place.done("model check model.json");
+        let shown = place.done("model show model.json").stdout;
+        assert!(shown.contains("stopped early"), "{shown}");
+    }
+}
+
+#[test]
+fn calibrations_are_chosen_and_kept() {
+    let place = Place::new();
+    place.put("noisy.txt", blobs(400, 0.12, 5));
+    for (method, field, said) in [
+        ("platt", "a", "calibrated probability = 1 / (1 + exp("),
+        ("isotonic", "scores", "calibrated by a rising line through"),
+    ] {
+        let report =
+            place.done(&format!("train noisy.txt -o model.json --json --cv 5 --calibration {method}")).json();
+        assert!(!report["calibration"][field].is_null(), "{report}");
+        let error = report["measured"]["metrics"]["calibration_error"].as_f64().unwrap();
+        assert!((0.0..0.1).contains(&error), "{error}");
+        assert!(place.done("model show model.json").stdout.contains(said));
+        let told = place.done("evaluate other.txt --model model.json --json").json();
+        assert!(told["metrics"]["log_loss"].as_f64().unwrap() < 0.5);
+        for format in ["libsvm", "onnx"] {
+            let told = place.done(&format!("model export --format {format} model.json -o out.bin")).stderr;
+            assert_eq!(told.contains("no place for this calibration"), method == "isotonic", "{told}");
+        }
+    }
+    let report = place.done("train noisy.txt -o model.json --json --calibration none").json();
+    assert!(report["calibration"].is_null() && report["measured"].is_null(), "{report}");
+    let ran = place.done("train noisy.txt -o model.json --holdout 0.3 --calibration none");
+    assert!(ran.stderr.contains("measured   holdout"), "{}", ran.stderr);
+}
+
+#[test]
+fn measures_have_intervals_that_hold_them() {
+    let place = Place::new();
+    let metrics = &place.done("train features.txt -o model.json --json --cv 4").json()["measured"]["metrics"];
+    for name in ["error", "precision", "recall", "auc"] {
+        let value = metrics[name].as_f64().unwrap();
+        let ends: Vec<f64> = metrics[format!("{name}_interval")]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|end| end.as_f64().unwrap())
+            .collect();
+        assert!(
+            0.0 <= ends[0] && ends[0] <= value && value <= ends[1] && ends[1] <= 1.0,
+            "{name}: {metrics}"
+        );
+        assert!(ends[1] - ends[0] < 0.3, "{name}: {metrics}");
+    }
+}
+
+#[test]
+fn models_of_version_1_are_still_read() {
+    let place = Place::new();
+    place.put("old.json", include_str!("version-1.json"));
+    place.done("model check old.json");
+    assert_eq!(place.done("predict other.txt --model old.json").stdout.lines().count(), 60);
+}
+
+/// Ctrl-C in the middle of writing: neither a half file nor a part beside it is left, and the status is what a shell
+/// expects.
+#[test]
+fn a_signal_while_writing_leaves_no_half_file() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let place = Place::new();
+    place.done("train features.txt -o model.json");
+    let before = place.names();
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        // predict writes while it reads, and standard input stays open: it is in the middle for as long as we like.
+        let mut child = Command::new(env!("CARGO_BIN_EXE_upbeat"))
+            .args(["predict", "-", "--model", "model.json", "-o", "predictions.txt"])
+            .current_dir(place.dir.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"1 1:0.5\n").unwrap();
+        let patience = Instant::now();
+        while place.names() == before {
+            assert!(patience.elapsed() < Duration::from_secs(60), "no part file appeared");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let told =
+            Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        assert_eq!(place.names(), before, "after SIG{signal}");
+        drop(input);
+    }
+}
