@@ -32,6 +32,11 @@ fmt:
 bench *arguments:
     ./benches/http/run {{arguments}}
 
+# Training and scoring beside libSVM, LIBLINEAR, smartcore, linfa-svm, scikit-learn and ffsvm
+bench-svm *arguments:
+    ./benches/svm/run {{arguments}}
+    cargo bench --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bench scorer
+
 # The library's documentation in a browser
 doc:
     cargo doc --no-deps --open
