@@ -109,7 +109,20 @@ pub(crate) fn check_place(path: &Path) -> anyhow::Result<()> {
     if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
         anyhow::bail!("{}: cannot be written: there is no directory {}", path.display(), directory.display());
     }
+    if path.is_dir() {
+        anyhow::bail!("{}: cannot be written: it is a directory; name a file in it", path.display());
+    }
     Ok(())
+}
+
+/// Whether two paths lead to the same file, which need not be there yet.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let whole = || Some(parent.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(whole).unwrap_or_else(|| path.to_owned())
+    };
+    place(one) == place(other)
 }
 
 /// A file that is gone unless it was renamed.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::files;
-use crate::svm::{G17, Model, Parts, RowReader, Scorer, explain, training_mean};
+use crate::svm::{Explanation, G17, Model, Parts, RowReader, Scorer, explain, training_mean};
 
 /// Write label and decision value of every row
 ///
@@ -53,6 +53,10 @@ fn predict(args: &Args, model: &Model, output: &mut dyn Write) -> anyhow::Result
     let parts = model.parts();
     let scorer = Scorer::new(model);
     let mean = if args.explain { Some(average_row(parts, &args.model)?) } else { None };
+    if let Some(mean) = mean {
+        // Asked before the first line is written.
+        explanation(&scorer, mean, mean)?;
+    }
     let mut rows = RowReader::new(files::open_with_progress(&args.features)?);
     let mut dense = vec![0.0; scorer.features()];
     while let Some(row) = rows.next_row().map_err(at)? {
@@ -77,10 +81,13 @@ fn average_row<'a>(parts: &'a Parts, model: &Path) -> anyhow::Result<&'a [f64]> 
     })
 }
 
+fn explanation(scorer: &Scorer, mean: &[f64], x: &[f64]) -> anyhow::Result<Explanation> {
+    explain(scorer, mean, x)
+        .with_context(|| format!("--explain is for up to 12 features with a kernel; these are {}", x.len()))
+}
+
 fn write_explanation(scorer: &Scorer, mean: &[f64], x: &[f64], output: &mut dyn Write) -> anyhow::Result<()> {
-    let explanation = explain(scorer, mean, x).with_context(|| {
-        format!("--explain is for up to 12 features with a kernel; these are {}", x.len())
-    })?;
+    let explanation = explanation(scorer, mean, x)?;
     write!(output, " base:{}", G17(explanation.base))?;
     for (i, contribution) in explanation.contributions.iter().enumerate() {
         write!(output, " {}:{}", i + 1, G17(*contribution))?;

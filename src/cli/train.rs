@@ -53,9 +53,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     progress.finish();
     warn_of_early_end(&outcome);
     let bytes = outcome.model.to_bytes();
+    let page = args.report.as_ref().map(|_| page::page(&outcome, &problem.x)).transpose()?;
     files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
-    if let Some(report) = &args.report {
-        let page = page::page(&outcome, &problem.x)?;
+    if let (Some(report), Some(page)) = (&args.report, page) {
         files::write_to(report, |output| Ok(output.write_all(page.as_bytes())?))?;
     }
     if args.json {
@@ -116,9 +116,9 @@ fn warn_of_early_end(outcome: &Outcome) {
     let solve = &outcome.trained.fitted.solve;
     if let (false, Some(iterations)) = (solve.converged, solve.iterations) {
         eprintln!(
-            "upbeat: warning: the solver stopped at its bound of {iterations} iterations, before the \
-             optimality conditions were met within {}; the model works but is not the best for its \
-             parameters. Use --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
+            "upbeat: warning: the solver stopped after {iterations} iterations, before the optimality \
+             conditions were met within {}; the model works but is not the best for its parameters. Use \
+             --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
             outcome.trained.settings.epsilon
         );
     }

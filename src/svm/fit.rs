@@ -76,7 +76,7 @@ pub fn fit_path(
     let scaling = settings.standardise.then(|| Scaling::learn(&problem.x));
     let scaled = scaling.as_ref().map(|scaling| scaling.applied(&problem.x));
     let x = scaled.as_ref().unwrap_or(&problem.x);
-    check_magnitude(x, settings.kernel, greatest)?;
+    check_magnitude(x, settings.kernel, &settings.costs(problem, greatest))?;
     let fitted = |(machine, solve)| Fitted { scaling: scaling.clone(), machine, solve };
     match (settings.solver, settings.kernel) {
         (Solver::Smartcore, _) => cs
@@ -163,7 +163,7 @@ fn finish(
     solved: Solved,
 ) -> Result<(Machine, Solve), TrainError> {
     let Solution { alpha, bias, objective, iterations, converged } = solved.solution;
-    if !bias.is_finite() || alpha.iter().any(|multiplier| !multiplier.is_finite()) {
+    if !bias.is_finite() || !objective.is_finite() || alpha.iter().any(|multiplier| !multiplier.is_finite()) {
         return Err(failed(settings, "it did not come to finite numbers; try a smaller -c"));
     }
     let support: Vec<usize> = (0..alpha.len()).filter(|&row| alpha[row] > 0.0).collect();
@@ -189,7 +189,14 @@ fn failed(settings: &Settings, problem: &str) -> TrainError {
 }
 
 /// Sums of values that are not numbers, or beyond the digits of one, do not converge: they must not arise.
-fn check_magnitude(x: &Matrix, kernel: Kernel, c: f64) -> Result<(), TrainError> {
+fn check_magnitude(x: &Matrix, kernel: Kernel, costs: &[f64]) -> Result<(), TrainError> {
+    let cost = costs.iter().copied().fold(0.0, f64::max);
+    if !costs.iter().all(|cost| cost.is_normal()) {
+        return Err(TrainError::Setting {
+            name: "C times the weights",
+            wanted: "a number within 1e-300 and 1e300",
+        });
+    }
     // |K(u, v)| is greatest for a vector with itself, by Cauchy and Schwarz; RBF and sigmoid stay within 1.
     let norm = x.rows().map(|row| Kernel::Linear.apply(row, row)).fold(0.0, f64::max);
     let greatest = match kernel {
@@ -199,7 +206,7 @@ fn check_magnitude(x: &Matrix, kernel: Kernel, c: f64) -> Result<(), TrainError>
         Kernel::Rbf { .. } | Kernel::Sigmoid { .. } => norm,
     };
     // Written so that NaN is refused as well.
-    if greatest * c.max(1.0) <= MAX_MAGNITUDE {
+    if greatest * cost.max(1.0) <= MAX_MAGNITUDE {
         return Ok(());
     }
     Err(TrainError::TooGreat { kernel: kernel.name() })

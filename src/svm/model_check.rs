@@ -4,7 +4,8 @@ use crate::profile::Window;
 
 use super::calibration::{Calibration, Platt};
 use super::machine::Machine;
-use super::model::{Features, Labels, ModelError, Parameters, Parts, Training};
+use super::metrics::{Confusion, Interval};
+use super::model::{Features, Labels, Measured, ModelError, Parameters, Parts, Training};
 use super::rows::{MAX_FEATURES, finite};
 use super::scaling::Scaling;
 use super::scorer::fold;
@@ -130,7 +131,49 @@ fn check_training(training: &Training, count: usize) -> Result<(), ModelError> {
     if let Some(mean) = &training.feature_mean {
         check_numbers("training.feature_mean", mean, count)?;
     }
-    training.parameters.as_ref().map_or(Ok(()), check_parameters)
+    if let Some(measured) = &training.measured {
+        check_measured(measured)?;
+    }
+    let Some(parameters) = &training.parameters else { return Ok(()) };
+    if parameters.support_vectors > training.rows {
+        let problem = "must not be more than training.rows";
+        return Err(ModelError::field("training.parameters.support_vectors", problem));
+    }
+    check_parameters(parameters)
+}
+
+/// Shares lie in 0 to 1, intervals hold what they are of, counts can be added up.
+fn check_measured(measured: &Measured) -> Result<(), ModelError> {
+    let wrong = |field: &str, wanted: &str| {
+        Err(ModelError::field(format!("training.measured.{field}"), format!("must be {wanted}")))
+    };
+    if measured.folds.is_some_and(|folds| folds < 2) {
+        return wrong("folds", "2 or more, or null");
+    }
+    let metrics = &measured.metrics;
+    let Confusion { true_positive, false_positive, false_negative, true_negative } = metrics.confusion;
+    let counts = [true_positive, false_positive, false_negative, true_negative];
+    if counts.iter().any(|&count| count > u64::MAX / 4) {
+        return wrong("metrics.confusion", "counts of rows");
+    }
+    for (field, value, interval) in [
+        ("metrics.error", Some(metrics.error), metrics.error_interval),
+        ("metrics.precision", metrics.precision, metrics.precision_interval),
+        ("metrics.recall", metrics.recall, metrics.recall_interval),
+        ("metrics.auc", metrics.auc, metrics.auc_interval),
+        ("metrics.calibration_error", metrics.calibration_error, None),
+    ] {
+        if value.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
+            return wrong(field, "from 0 to 1");
+        }
+        if interval.is_some_and(|Interval(low, high)| !(0.0 <= low && low <= high && high <= 1.0)) {
+            return wrong(&format!("{field}_interval"), "two rising numbers from 0 to 1");
+        }
+    }
+    if metrics.log_loss.is_some_and(|loss| loss < 0.0) {
+        return wrong("metrics.log_loss", "0 or more");
+    }
+    Ok(())
 }
 
 fn check_parameters(parameters: &Parameters) -> Result<(), ModelError> {

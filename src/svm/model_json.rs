@@ -248,7 +248,7 @@ mod tests {
                     recall_interval: Some(Interval(0.0, 1.0)),
                     auc_interval: Some(Interval(auc / 3.0, auc)),
                     calibration_error: Some(auc / 11.0),
-                    confusion: Confusion { true_positive: seed, ..Confusion::default() },
+                    confusion: Confusion { true_positive: seed / 4, ..Confusion::default() },
                     precision: None,
                     recall: Some(auc / 7.0),
                     auc: Some(auc),

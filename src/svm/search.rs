@@ -21,6 +21,10 @@ const C_POWERS: std::ops::RangeInclusive<i32> = -3..=6;
 /// Gamma of the coarse grid, in powers of 4, times 1 / (features × variance).
 const GAMMA_POWERS: std::ops::RangeInclusive<i32> = -3..=2;
 
+/// A candidate's solver is stopped after so many iterations a row: most end long before, and one that does
+/// not would hold up all others. It is judged by what it had come to.
+const MAX_ITERATIONS_PER_ROW: u64 = 100;
+
 /// Log losses within this share of the least are a tie; and within one unit over all rows together, a
 /// likelihood ratio of e.
 const LOG_LOSS_TIE: f64 = 0.01;
@@ -45,6 +49,18 @@ impl Criterion {
         match self {
             Self::LogLoss => "log-loss",
             Self::Error => "error",
+        }
+    }
+
+    /// How the candidates were chosen among, in words.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::LogLoss => {
+                "log loss within 1 % (or one unit over all rows) of the least, then the least error, then the simplest"
+            }
+            Self::Error => {
+                "error within half a standard error (or one row) of the least, then the least log loss, then the simplest"
+            }
         }
     }
 
@@ -121,7 +137,8 @@ struct Path {
 ///
 /// The best by the criterion wins, of those that tie the best by the other measure, of those that tie there
 /// too the simplest: the earlier family, then the smaller gamma, then the smaller C. The result does not
-/// depend on the number of threads. A family whose kernel values are too great is passed over.
+/// depend on the number of threads. Candidates whose kernel values are too great, or that have no support
+/// vector, are passed over.
 ///
 /// # Errors
 /// Fewer rows of a class than folds, the solver's failure, or values too great for every family.
@@ -222,8 +239,12 @@ fn compare(
     let parts = Parts::new(problem, folds, seed);
     let scored = in_parallel(paths.len() * folds, cores(), |piece| {
         let (path, fold) = (&paths[piece / folds], piece % folds);
-        let fitted = match fit_path(&parts.training(problem, fold), &path.settings, &path.cs, &Quiet) {
-            Err(TrainError::TooGreat { .. }) => return Ok(None),
+        let training = parts.training(problem, fold);
+        let bound = MAX_ITERATIONS_PER_ROW * training.len() as u64;
+        let settings =
+            Settings { max_iterations: Some(path.settings.max_iterations.unwrap_or(bound)), ..path.settings };
+        let fitted = match fit_path(&training, &settings, &path.cs, &Quiet) {
+            Err(TrainError::TooGreat { .. } | TrainError::Solver { .. }) => return Ok(None),
             fitted => fitted?,
         };
         watch.advance(path.cs.len() as u64);

@@ -149,8 +149,8 @@ pub enum TrainError {
     },
     /// Kernel values beyond what the solvers' arithmetic can tell apart.
     #[error(
-        "values of the {kernel} kernel, times C, are too great to train with; \
-         use --scale standard, a smaller -c, or smaller --gamma, --coef0 and --degree"
+        "values of the {kernel} kernel, times C and weights, are too great to train with; \
+         use --scale standard, a smaller -c or weight, or smaller --gamma, --coef0 and --degree"
     )]
     TooGreat {
         /// The kernel.

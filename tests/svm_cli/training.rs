@@ -104,6 +104,10 @@ fn weights_that_do_not_fit_are_told_with_their_line() {
             "weights.txt: line 2: weight `heavy` must be a finite number above 0",
         ),
         (format!("1\n1\n0\n{}", "1\n".repeat(117)), "weights.txt: line 3: weight `0` must be"),
+        (
+            format!("1{}\n{}", "0".repeat(70), "1\n".repeat(119)),
+            "weights.txt: line 1: longer than 63 characters",
+        ),
         (format!("inf\n{}", "1\n".repeat(119)), "weights.txt: line 1: weight `inf` must be"),
     ] {
         place.put("weights.txt", weights);
@@ -156,16 +160,56 @@ fn odd_problems_train_or_say_why_not() {
 }
 
 #[test]
+fn the_model_and_the_page_do_not_overwrite_each_other() {
+    let place = Place::new();
+    let before = place.names();
+    for (flags, status, message) in [
+        ("-o model.json --report ./model.json", 2, "give the report another"),
+        ("-o model.json --report .", 1, "it is a directory"),
+        ("-o .", 1, "it is a directory"),
+        ("-o model.json --report -", 2, "name a file"),
+    ] {
+        let ran = place.run(&format!("train features.txt {flags}"));
+        assert_eq!(ran.status, status, "{flags}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{message} not in {}", ran.stderr);
+    }
+    assert_eq!(place.names(), before);
+    place.done("train features.txt -o model.json --report report.html");
+    assert!(place.text("report.html").starts_with("<!doctype html>"));
+    place.done("model check model.json");
+}
+
+#[test]
+fn small_costs_find_the_bias_of_the_shares() {
+    // With hardly any weight on errors the weights are 0, and a logistic bias is the log of the odds.
+    let place = Place::new();
+    let odds = (24.0f64 / 96.0).ln();
+    for c in ["1e-4", "1e-6"] {
+        place.done(&format!(
+            "train features.txt -o model.json --loss logistic -c {c} --calibration none --max-iterations 100000"
+        ));
+        let model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
+        let bias = model["bias"].as_f64().unwrap();
+        assert!((bias - odds).abs() < 0.02, "C={c}: {bias} and {odds}");
+    }
+}
+
+#[test]
+fn a_grid_of_any_kernel_ends() {
+    let place = Place::new();
+    place.put("few.txt", blobs(60, 0.1, 3));
+    for kernel in ["poly", "sigmoid"] {
+        place.done(&format!("train few.txt -o model.json --kernel {kernel} --grid --cv 3"));
+    }
+}
+
+#[test]
 fn an_early_end_is_told_and_the_model_written() {
     let place = Place::new();
     place.put("noisy.txt", blobs(200, 0.3, 5));
     for kernel in ["--kernel rbf", "--bias regularised"] {
         let ran = place.done(&format!("train noisy.txt -o model.json --max-iterations 1 -e 1e-9 {kernel}"));
-        assert!(
-            ran.stderr.contains("warning: the solver stopped at its bound of 1 iterations"),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("warning: the solver stopped after 1 iterations"), "{}", ran.stderr);
         place.done("model check model.json");
         let shown = place.done("model show model.json").stdout;
         assert!(shown.contains("stopped early"), "{shown}");
@@ -216,6 +260,42 @@ fn measures_have_intervals_that_hold_them() {
             "{name}: {metrics}"
         );
         assert!(ends[1] - ends[0] < 0.3, "{name}: {metrics}");
+    }
+}
+
+#[test]
+fn impossible_measures_are_no_sound_model() {
+    let place = Place::new();
+    place.done("train features.txt -o model.json");
+    let good: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
+    for (at, value, message) in [
+        ("/training/measured/metrics/error", serde_json::json!(5), "metrics.error: must be from 0 to 1"),
+        ("/training/measured/metrics/auc", serde_json::json!(-3), "metrics.auc: must be from 0 to 1"),
+        ("/training/measured/metrics/log_loss", serde_json::json!(-7), "metrics.log_loss: must be 0 or more"),
+        (
+            "/training/measured/metrics/error_interval",
+            serde_json::json!([9, -9]),
+            "must be two rising numbers",
+        ),
+        (
+            "/training/measured/metrics/confusion/true_positive",
+            serde_json::json!(u64::MAX),
+            "must be counts of rows",
+        ),
+        ("/training/measured/folds", serde_json::json!(0), "folds: must be 2 or more"),
+        (
+            "/training/parameters/support_vectors",
+            serde_json::json!(121),
+            "must not be more than training.rows",
+        ),
+        ("/training/feature_mean", serde_json::json!([1]), "feature_mean: has 1 numbers where 6 are wanted"),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(at).unwrap() = value;
+        place.put("bad.json", bad.to_string());
+        let ran = place.run("model check bad.json");
+        assert_eq!(ran.status, 1, "{at}");
+        assert!(ran.stderr.contains(message), "{at}: {message} not in {}", ran.stderr);
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     pub(super) output: PathBuf,
     /// Choose kernel, C and gamma by cross-validation
-    #[arg(long, conflicts_with_all = ["grid", "kernel", "loss", "c", "gamma", "degree", "coef0"])]
+    #[arg(long, conflicts_with_all = ["grid", "kernel", "loss", "bias", "c", "gamma", "degree", "coef0"])]
     auto: bool,
     /// Choose C and gamma for the kernel by cross-validation
     #[arg(long, conflicts_with_all = ["c", "gamma"])]
@@ -270,7 +270,7 @@ impl Args {
         if self.json && files::is_dash(&self.output) {
             return Err("-o - and --json would both write to standard output; name a file".to_owned());
         }
-        if let Some(report) = self.report.as_ref().filter(|report| **report == self.output) {
+        if let Some(report) = self.report.as_ref().filter(|report| files::is_same(report, &self.output)) {
             return Err(format!("-o and --report both name {}; give the report another", report.display()));
         }
         if self.report.as_deref().is_some_and(files::is_dash) {

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::cli::report::{Grid, Judged, Report, Spread, Tried, render};
-use crate::svm::{Criterion, Matrix, Search};
+use crate::svm::{Matrix, Search};
 
 /// The page; `x` are the rows of the training file.
 pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
@@ -50,13 +50,7 @@ fn tried(search: &Search) -> Vec<Tried> {
 }
 
 fn why(search: &Search) -> String {
-    let best = match search.criterion {
-        Criterion::LogLoss => "log loss within 1 % of the least, then the least error, then the simplest",
-        Criterion::Error => {
-            "error within half a standard error of the least, then the least log loss, then the simplest"
-        }
-    };
-    format!("Chosen from {} candidates: {best}.", search.tried.len())
+    format!("Chosen from {} candidates: {}.", search.tried.len(), search.criterion.rule())
 }
 
 fn facts(outcome: &Outcome) -> Vec<(String, String)> {

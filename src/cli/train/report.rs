@@ -137,15 +137,7 @@ fn search_text(search: &Search) -> String {
         let (name, auc) = (machine_name(settings), number(metrics.auc));
         text += &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", settings.c);
     }
-    text + match search.criterion {
-        Criterion::LogLoss => {
-            "chosen     * log loss within 1 % of the least, then the least error, then the simplest\n"
-        }
-        Criterion::Error => {
-            "chosen     * error within half a standard error of the least, then the least log loss (within \
-             1 %), then the simplest\n"
-        }
-    }
+    text + &format!("chosen     * {}\n", search.criterion.rule())
 }
 
 /// The places of the candidates, best first by the criterion, simpler first where equal.

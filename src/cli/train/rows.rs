@@ -35,6 +35,13 @@ pub(super) fn read_weights(path: &Path, rows: usize) -> anyhow::Result<Vec<f64>>
         if read == 0 {
             break;
         }
+        if read as u64 == MAX_WEIGHT_BYTES && !line.ends_with('\n') {
+            bail!(
+                "{}: longer than {} characters; give a row a number, such as 0.5",
+                at(),
+                MAX_WEIGHT_BYTES - 1
+            );
+        }
         if weights.len() == rows {
             bail!("{}: there are only {rows} rows; give each row one weight", at());
         }

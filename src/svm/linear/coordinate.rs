@@ -118,7 +118,8 @@ impl Task<'_> {
     /// Each round solves a problem in which the bias may leave the last round's bias, but at a price: it
     /// is that bias and the constant feature's weight on top. For the primal problem this is the proximal
     /// point method, which for a piecewise linear function ends after finitely many rounds. The rounds
-    /// end when the bias has settled within epsilon; `Σ ±alpha` is then at most epsilon / constant².
+    /// end when the bias has settled within epsilon, so that `Σ ±alpha` is at most epsilon / constant², and
+    /// this is also within epsilon of `Σ alpha`: where costs are small, so are the bias's moves.
     fn free_bias<M: Multipliers, W: Weights>(
         &self,
         rows: &Packed,
@@ -136,7 +137,10 @@ impl Task<'_> {
             let descent = M::descend(rows, multipliers, &mut weights, order, stopping, self.watch);
             passes += descent.passes;
             let moved = *rows.constant(weights.as_mut()) * constant;
-            let settled = (moved - bias).abs() <= self.stopping.epsilon;
+            let total: f64 = multipliers.iter().map(M::alpha).sum();
+            let lacking = (moved - bias).abs();
+            let epsilon = self.stopping.epsilon;
+            let settled = lacking <= epsilon && lacking <= epsilon * constant * constant * total;
             bias = moved;
             if !descent.converged || settled || passes >= self.stopping.max_iterations {
                 return (bias, Descent { passes, converged: descent.converged && settled });
@@ -155,12 +159,25 @@ fn expand<M: Multipliers, W: Weights>(rows: &Packed, multipliers: &[M], mut zero
     zero
 }
 
-/// The constant feature's value for a free bias: the root of the mean square of a row's length.
+/// A round moves the bias by the square of the constant feature times what the classes' multipliers differ
+/// by; a class whose costs sum to less than this, over that square, would take thousands of rounds.
+const LEAST_MOVE: f64 = 30.0;
+
+/// Beyond this the features are lost in the rounding of a row's length.
+const MOST_STIFF: f64 = 1e12;
+
+/// The constant feature's value for a free bias: the root of the mean square of a row's length, or more
+/// where a class's costs are small.
 ///
 /// The greater it is, the fewer rounds and the more passes in each, since it is then all that a row's
 /// length consists of.
 fn stiffness(examples: &Examples) -> f64 {
     let squares: f64 = examples.x.rows().map(|row| row.iter().map(|value| value * value).sum::<f64>()).sum();
     let mean = squares / examples.costs.len() as f64;
-    if mean.is_normal() { mean.sqrt() } else { 1.0 }
+    let of_class = |class: bool| -> f64 {
+        let costs = examples.costs.iter().zip(examples.positive);
+        costs.filter(|(_, positive)| **positive == class).map(|(cost, _)| cost).sum()
+    };
+    let mean = if mean.is_normal() { mean } else { 1.0 };
+    mean.max(LEAST_MOVE / of_class(true).min(of_class(false))).min(MOST_STIFF).sqrt()
 }
