@@ -8,7 +8,7 @@ use super::metrics::Metrics;
 use super::parallel::{cores, in_parallel};
 use super::problem::Problem;
 use super::scaling::Scaling;
-use super::settings::{Settings, TrainError};
+use super::settings::{Settings, Solver, TrainError};
 use super::solver::{Quiet, Watch};
 use super::train::{Parts, require_folds};
 
@@ -240,9 +240,7 @@ fn compare(
     let scored = in_parallel(paths.len() * folds, cores(), |piece| {
         let (path, fold) = (&paths[piece / folds], piece % folds);
         let training = parts.training(problem, fold);
-        let bound = MAX_ITERATIONS_PER_ROW * training.len() as u64;
-        let settings =
-            Settings { max_iterations: Some(path.settings.max_iterations.unwrap_or(bound)), ..path.settings };
+        let settings = bounded(&path.settings, training.len());
         let fitted = match fit_path(&training, &settings, &path.cs, &Quiet) {
             Err(TrainError::TooGreat { .. } | TrainError::Solver { .. }) => return Ok(None),
             fitted => fitted?,
@@ -273,6 +271,13 @@ fn compare(
         }
     }
     Ok(tried)
+}
+
+/// The settings with a bound on SMO's iterations, unless they have one; the other solvers end soon.
+fn bounded(settings: &Settings, rows: usize) -> Settings {
+    let smo = settings.solver == Solver::Smo || settings.kernel != Kernel::Linear;
+    let bound = smo.then_some(MAX_ITERATIONS_PER_ROW * rows as u64);
+    Settings { max_iterations: settings.max_iterations.or(bound), ..*settings }
 }
 
 /// The first of the candidates that tie by both measures, simplest first.
