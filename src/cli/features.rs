@@ -167,7 +167,8 @@ fn write(args: &Args, history: &History) -> anyhow::Result<()> {
         Window { plays: args.window_plays.unwrap_or(u32::MAX), days: args.window_days.unwrap_or(u32::MAX) };
     files::write_to(&args.output, |out| {
         for (customer, plays) in &history.plays {
-            let Some(vector) = feature::vector(window.of(plays, history.newest_ms)) else { continue };
+            let counted = window.of(plays, history.newest_ms);
+            let Some(vector) = feature::vector(counted.iter().map(Into::into)) else { continue };
             let clicked = history.clicked.contains(customer);
             write_row(out, &vector, clicked, args.precise)?;
             if args.ids {

@@ -96,7 +96,7 @@ impl FreshScore {
 #[must_use]
 pub fn score(profile: &Profile, scorer: &Scorer, window: &Window, now_ms: i64) -> FreshScore {
     let plays = profile.plays_in(window, now_ms);
-    let score = feature::vector(plays).map(|vector| {
+    let score = feature::vector(plays.iter().map(Into::into)).map(|vector| {
         let value = scorer.score(&vector);
         Score { value, probability: scorer.probability(value) }
     });

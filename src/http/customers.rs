@@ -83,7 +83,7 @@ fn not_found(id: &Id) -> Problem {
 
 /// Features by name; `null` each where there is no play in the window.
 fn features(plays: &[Play]) -> Map<String, Value> {
-    let vector = feature::vector(plays);
+    let vector = feature::vector(plays.iter().map(Into::into));
     let share = |index: usize| vector.map_or(Value::Null, |vector| Value::from(vector[index]));
     FEATURE_NAMES.iter().enumerate().map(|(index, name)| ((*name).to_owned(), share(index))).collect()
 }
@@ -177,7 +177,7 @@ fn contributions(app: &App, decision: &Decision, plays: &[Play]) -> Option<Map<S
         return None;
     }
     let mean = svm::training_mean(champion.model.parts())?;
-    let explanation = svm::explain(&champion.scorer, mean, &feature::vector(plays)?)?;
+    let explanation = svm::explain(&champion.scorer, mean, &feature::vector(plays.iter().map(Into::into))?)?;
     let parts = FEATURE_NAMES.iter().zip(explanation.contributions);
     let parts = [(&"base", explanation.base)].into_iter().chain(parts);
     Some(parts.map(|(name, part)| ((*name).to_owned(), Value::from(part))).collect())
