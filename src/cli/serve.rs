@@ -22,7 +22,8 @@ pub(crate) const BUILT_IN_MODEL: &[u8] = include_bytes!("../../model/default.jso
 /// Run the server
 ///
 /// Serves decisions and events on one listener, metrics and profiles on another. Settings come from defaults, then
-/// the file, then UPBEAT_… environment variables, then these flags. Stops cleanly on SIGTERM or Ctrl-C.
+/// the file, then UPBEAT_… environment variables, then these flags. Stops cleanly on SIGTERM or Ctrl-C; SIGHUP reads
+/// the model file again.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat serve
@@ -203,9 +204,33 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     // For scripts; a server whose starter does not listen serves all the same.
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
+    let reloading = tokio::spawn(reload_model_on_hangup(Arc::clone(&app))?);
     let stopped = crate::http::run(listeners, app, stop).await;
+    reloading.abort();
     tracing::info!(?stopped, "stopped");
     Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads the model file again at each SIGHUP; a file that cannot be served leaves the present model in place.
+fn reload_model_on_hangup(app: Arc<App>) -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            let app = Arc::clone(&app);
+            let reload = move || {
+                let name = &app.config.model;
+                let model = read_model(name)?.context("model = \"none\": there is no file to read again")?;
+                app.engine.promote(model).with_context(|| named(name))?;
+                anyhow::Ok(app.engine.champion().map(|champion| champion.id.to_string()))
+            };
+            match tokio::task::spawn_blocking(reload).await {
+                Ok(Ok(model)) => tracing::info!(model, "model read again"),
+                Ok(Err(error)) => tracing::error!("model not read again, the present one stays: {error:#}"),
+                Err(error) => tracing::error!(%error, "reading the model again failed"),
+            }
+        }
+    })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -4,9 +4,9 @@ use crate::decision::{FreshScore, Score};
 use crate::event::{DecisionId, Event, EventKind, Id, Time};
 use crate::profile::{Applied, Profile};
 
-/// Least bytes that a customer takes: the record, and a slot of the map at its thinnest, which is when it has just
-/// grown and holds 7 entries in 16 slots.
-pub const CUSTOMER_BYTES: usize = size_of::<Customer>() + (size_of::<(Id, Box<Customer>)>() + 1) * 16 / 7;
+/// Bytes of the map that a customer takes where it is at its thinnest, which is when it has just grown and holds 7
+/// entries in 16 slots.
+pub const CUSTOMER_BYTES: usize = (size_of::<(Id, Customer)>() + 1) * 16 / 7;
 
 /// One customer: 96 bytes, and what the profile holds beside them.
 #[derive(Debug, Clone)]

@@ -134,7 +134,7 @@ pub struct Decision {
 /// Store, campaign, model and counters.
 pub struct Engine {
     settings: Settings,
-    customers: Store<Box<Customer>>,
+    customers: Store<Customer>,
     tracks: Store<Track>,
     champion: ArcSwapOption<Champion>,
     newest_event_ms: AtomicI64,
@@ -248,7 +248,7 @@ impl Engine {
         };
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
-        let result = self.customers.update(customer_id, |customer: &mut Box<Customer>| {
+        let result = self.customers.update(customer_id, |customer: &mut Customer| {
             customer.profile.check(&event).map_err(Rejection::Misfit)?;
             if no_room && customer.profile.grows_by(&event, max_plays) {
                 return Err(Rejection::MemoryFull(max_profile_bytes));

@@ -10,6 +10,7 @@ mod customers;
 mod decisions;
 mod events;
 mod extract;
+mod forgetting;
 mod health;
 mod linger;
 mod metrics;
@@ -68,8 +69,10 @@ pub async fn run(listeners: Listeners, app: Arc<App>, shutdown: impl Future<Outp
     };
     let data = accept(listeners.data, "data", data_router(&app));
     let admin = accept(listeners.admin, "admin", admin_router(&app));
+    let forgetting = tokio::spawn(forgetting::forget_silent_customers(Arc::clone(&app)));
 
     shutdown.await;
+    forgetting.abort();
     app.start_draining();
     tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");
     tokio::time::sleep(app.config.shutdown.drain.get()).await;

@@ -1,20 +1,10 @@
 //! How a server stops: it says so first, finishes what it has accepted, and never hangs.
 
 use std::net::{TcpListener, TcpStream};
-use std::time::Instant;
 
 use super::listeners::play;
-use super::support::{JSON, PATIENCE, Server, upbeat};
+use super::support::{JSON, Server, until, upbeat};
 use super::wire::Wire;
-
-/// Waits until `done`, for as long as it takes within reason.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::yield_now();
-    }
-}
 
 /// Begins to post an event, so that the server is known to wait for the rest of its body.
 fn half_sent(server: &Server) -> (Wire, String) {

@@ -15,6 +15,15 @@ pub use super::wire::Wire;
 /// Nothing here waits longer than this; it is far more than anything takes, so that no test depends on speed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits until `done`, for as long as it takes within reason.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub const JSON: &str = "application/json";
 pub const NDJSON: &str = "application/x-ndjson";
 pub const CSV: &str = "text/csv";

@@ -89,7 +89,7 @@ impl Population {
 
     fn play(&self, number: u64) -> Play {
         let chance = mix(!number);
-        let after_ms = (number as f64 / self.events() as f64 * SPAN_MS as f64) as i64;
+        let after_ms = (number as f64 / self.events() as f64 * SPAN_MS as f64) as i64 / 1000 * 1000;
         Play {
             customer: self.customer(number),
             number,

@@ -1,0 +1,67 @@
+//! How memory stays bounded: silent customers are forgotten, and a limit on bytes refuses what needs more.
+
+use std::time::Duration;
+
+use super::listeners::{likely, play, play_at};
+use super::support::{JSON, NDJSON, Server, until};
+
+fn membership(customer: &str, level: &str) -> String {
+    format!(
+        "{{\"type\":\"membership\",\"event_id\":1,\"customer_id\":\"{customer}\",\"level\":\"{level}\",\
+         \"time\":\"2014-01-01T00:00:00\"}}"
+    )
+}
+
+#[test]
+fn customers_silent_for_longer_than_the_window_are_forgotten_but_not_that_they_pay() {
+    let server = Server::with(&["--clock", "event"], &[("UPBEAT_LIMITS_FORGET_EVERY", "100ms")]);
+    for customer in ["silent", "gold", "active"] {
+        server.load("/events", JSON, play_at(customer, 1, "2014-01-01T12:00:00"));
+    }
+    server.load("/events", JSON, membership("silent", "free"));
+    server.load("/events", JSON, membership("gold", "gold"));
+    server.load("/events", JSON, play_at("active", 2, "2014-01-29T12:00:00"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(server.profiles(), 3, "28 days to the second are not longer than the window");
+
+    server.load("/events", JSON, play_at("active", 3, "2014-01-29T12:00:01"));
+    until("the silent one is forgotten", || server.profiles() == 2);
+    until("what the Gold member heard is forgotten", || {
+        server.held("gold")["plays"] == serde_json::json!([])
+    });
+    assert_eq!(server.held("gold")["older_plays"], serde_json::json!([]));
+    assert_eq!(server.reason("silent"), "unknown_customer");
+    assert_eq!(server.reason("gold"), "already_gold");
+    assert_eq!(server.reason("active"), "too_little_history");
+    assert_eq!(server.metric("upbeat_customers_forgotten_total"), 2.0);
+    assert_eq!(server.metric("upbeat_plays"), 3.0);
+    // Who comes back begins anew.
+    server.load("/events", JSON, play_at("silent", 1, "2014-01-01T12:00:00"));
+    assert_eq!(server.held("silent")["customer"], "silent");
+}
+
+#[test]
+fn at_the_limit_on_bytes_new_customers_are_refused_and_known_ones_are_answered_on() {
+    let server = Server::with(&[], &[("UPBEAT_LIMITS_PROFILE_BYTES", "2000")]);
+    server.load("/events", NDJSON, likely("48"));
+    let mut customer = 100;
+    let refused = loop {
+        let answer = server.post("/events", JSON, play(&customer.to_string(), 1, 60));
+        if answer.status != 200 {
+            break answer;
+        }
+        customer += 1;
+        assert!(customer < 200, "the limit is never reached");
+    };
+    let detail = refused.problem(503, "store-full");
+    assert!(detail.contains("2000 bytes") && detail.contains("limits.profile_bytes"), "{detail}");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(server.metric("upbeat_profile_bytes") >= 2000.0);
+    assert_eq!(server.metric("upbeat_events_total{kind=\"play\",outcome=\"rejected\"}"), 1.0);
+    assert_eq!(server.reason("48"), "likely_to_click");
+    assert_eq!(server.load("/events", NDJSON, likely("48")), (0, 24), "repeats need no room");
+
+    let forgotten = server.ask("DELETE", &server.admin, "/customers/48", &[], b"");
+    assert_eq!(forgotten.status, 204);
+    server.load("/events", JSON, play(&customer.to_string(), 1, 60));
+}
