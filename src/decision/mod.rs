@@ -74,8 +74,8 @@ pub struct Score {
 /// A score and the instants, in Unix milliseconds, between which it stays what it is if no play comes in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FreshScore {
-    /// The score; `None` when the window is empty.
-    pub score: Option<Score>,
+    /// The SVM's decision value; `None` when the window is empty.
+    pub value: Option<f64>,
     /// How many plays were in the window.
     pub plays: usize,
     /// Not before this: an older play would still have been in the window.
@@ -88,16 +88,13 @@ pub struct FreshScore {
 #[must_use]
 pub fn score(profile: &Profile, scorer: &Scorer, window: &Window, now_ms: i64) -> FreshScore {
     let plays = profile.plays_in(window, now_ms);
-    let score = feature::vector(plays.iter().map(Heard::from)).map(|vector| {
-        let value = scorer.score(&vector);
-        Score { value, probability: scorer.probability(value) }
-    });
+    let value = feature::vector(plays.iter().map(Heard::from)).map(|vector| scorer.score(&vector));
     let start_ms = window.start_ms(now_ms);
     // The instant at which a play of that time has just left the window.
     let leaves_ms = |play_ms: i64| play_ms.saturating_add(now_ms.saturating_sub(start_ms)).saturating_add(1);
     let aged_out = plays.newest_older_ms().filter(|play_ms| *play_ms < start_ms);
     FreshScore {
-        score,
+        value,
         plays: plays.len(),
         from_ms: aged_out.map_or(i64::MIN, leaves_ms),
         until_ms: plays.first_ms().map_or(i64::MAX, leaves_ms),
@@ -109,8 +106,8 @@ pub fn score(profile: &Profile, scorer: &Scorer, window: &Window, now_ms: i64) -
 pub struct Verdict {
     /// The reason; [`Reason::shows`] tells whether to show.
     pub reason: Reason,
-    /// The score, where the policy came as far as asking for it.
-    pub score: Option<Score>,
+    /// The SVM's decision value, where the policy came as far as asking for it.
+    pub value: Option<f64>,
 }
 
 /// The policy: audience, history, cap, then score against threshold, in the order of [`Reason::ALL`].
@@ -123,7 +120,7 @@ pub fn decide(
     fresh: Option<FreshScore>,
     now_ms: i64,
 ) -> Verdict {
-    let refuse = |reason| Verdict { reason, score: None };
+    let refuse = |reason| Verdict { reason, value: None };
     let Some(profile) = profile else {
         return refuse(Reason::UnknownCustomer);
     };
@@ -134,21 +131,21 @@ pub fn decide(
             Membership::Free | Membership::Silver => Reason::NotInAudience,
         });
     }
-    let Some(FreshScore { score, plays, .. }) = fresh else {
+    let Some(FreshScore { value, plays, .. }) = fresh else {
         return refuse(Reason::NoModel);
     };
-    let Some(known) = score.filter(|_| plays >= campaign.min_plays as usize) else {
-        return Verdict { reason: Reason::TooLittleHistory, score };
+    let Some(known) = value.filter(|_| plays >= campaign.min_plays as usize) else {
+        return Verdict { reason: Reason::TooLittleHistory, value };
     };
     let heard = profile.impressions_after(&campaign.id, campaign.cap.start_ms(now_ms));
     let reason = if heard >= campaign.cap.impressions as usize {
         Reason::Capped
-    } else if known.value > campaign.threshold {
+    } else if known > campaign.threshold {
         Reason::LikelyToClick
     } else {
         Reason::UnlikelyToClick
     };
-    Verdict { reason, score }
+    Verdict { reason, value }
 }
 
 #[cfg(test)]

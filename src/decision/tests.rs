@@ -4,8 +4,8 @@ use crate::event::{DecisionId, Event, EventKind, Id, Time};
 const NOW_MS: i64 = 1_000_000_000_000;
 
 fn fresh(value: f64, plays: usize) -> Option<FreshScore> {
-    let score = (plays > 0).then_some(Score { value, probability: None });
-    Some(FreshScore { score, plays, from_ms: NOW_MS, until_ms: NOW_MS + 1 })
+    let value = (plays > 0).then_some(value);
+    Some(FreshScore { value, plays, from_ms: NOW_MS, until_ms: NOW_MS + 1 })
 }
 
 fn member(level: Membership) -> Profile {

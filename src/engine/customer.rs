@@ -1,6 +1,6 @@
 //! One customer as the store holds them: the profile, the score while it stays fresh, and when they were last told of.
 
-use crate::decision::{FreshScore, Score};
+use crate::decision::FreshScore;
 use crate::event::{DecisionId, Event, EventKind, Id, Time};
 use crate::profile::{Applied, Profile};
 
@@ -8,7 +8,7 @@ use crate::profile::{Applied, Profile};
 /// entries in 16 slots.
 pub const CUSTOMER_BYTES: usize = (size_of::<(Id, Customer)>() + 1) * 16 / 7;
 
-/// One customer: 96 bytes, and what the profile holds beside them.
+/// One customer: 80 bytes, and what the profile holds beside them.
 #[derive(Debug, Clone)]
 pub struct Customer {
     /// What is known.
@@ -96,13 +96,11 @@ impl Customer {
     }
 }
 
-/// A [`FreshScore`] and the generation of the model that made it, in 32 bytes. It holds for whole seconds only: in the
+/// A [`FreshScore`] and the generation of the model that made it, in 24 bytes. It holds for whole seconds only: in the
 /// second in which it begins or ceases to hold, a score is made anew each time.
 #[derive(Debug, Clone, Copy)]
 struct PackedScore {
     value: f64,
-    /// Not a number where the model tells none.
-    probability: f64,
     /// 0 where there is no score.
     generation: u32,
     plays: u32,
@@ -111,13 +109,11 @@ struct PackedScore {
 }
 
 impl PackedScore {
-    const NONE: Self =
-        Self { value: 0.0, probability: f64::NAN, generation: 0, plays: 0, from_s: 0, until_s: 0 };
+    const NONE: Self = Self { value: 0.0, generation: 0, plays: 0, from_s: 0, until_s: 0 };
 
     fn pack(generation: u32, fresh: &FreshScore) -> Self {
         Self {
-            value: fresh.score.map_or(0.0, |score| score.value),
-            probability: fresh.score.and_then(|score| score.probability).unwrap_or(f64::NAN),
+            value: fresh.value.unwrap_or(0.0),
             generation,
             plays: u32::try_from(fresh.plays).unwrap_or(u32::MAX),
             from_s: whole_seconds(fresh.from_ms.saturating_add(999)),
@@ -131,9 +127,8 @@ impl PackedScore {
     }
 
     fn unpack(&self) -> FreshScore {
-        let probability = Some(self.probability).filter(|probability| !probability.is_nan());
         FreshScore {
-            score: (self.plays > 0).then_some(Score { value: self.value, probability }),
+            value: (self.plays > 0).then_some(self.value),
             plays: self.plays as usize,
             from_ms: i64::from(self.from_s) * 1000,
             until_ms: i64::from(self.until_s) * 1000,

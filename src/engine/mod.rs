@@ -301,10 +301,13 @@ impl Engine {
             }
             verdict
         });
-        let unknown = Verdict { reason: Reason::UnknownCustomer, score: None };
-        let Verdict { reason, score } = known.unwrap_or(unknown);
+        let unknown = Verdict { reason: Reason::UnknownCustomer, value: None };
+        let Verdict { reason, value } = known.unwrap_or(unknown);
         self.counters.count_decision(reason, dry_run);
         let model = champion.as_ref().map(|champion| champion.id);
+        let probability =
+            |value: f64| champion.as_ref().and_then(|champion| champion.scorer.probability(value));
+        let score = value.map(|value| Score { value, probability: probability(value) });
         Decision { reason, score, model, id: decision_id }
     }
 

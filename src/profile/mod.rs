@@ -7,6 +7,7 @@ mod packed;
 mod passed;
 mod plays;
 mod recent;
+mod words;
 
 pub use plays::{Play, PlayRef, PlaysIn};
 pub use recent::{Recent, RecentEntry};
@@ -134,7 +135,7 @@ pub enum Misfit {
 
 /// What is known of one customer.
 ///
-/// Laid out for millions of them: 56 bytes, the plays on the heap, and the rest only for those who have it.
+/// Laid out for millions of them: 48 bytes, the plays on the heap, and the rest only for those who have it.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
     plays: Plays,

@@ -7,6 +7,7 @@
 use crate::event::{Id, IdRef, PackedTime, Time};
 
 use super::PlayRef;
+use super::words::Words;
 
 const TIMES: usize = 0;
 const TRACKS: usize = 1;
@@ -14,7 +15,7 @@ const EVENTS: usize = 2;
 /// Columns that are always there.
 const USUAL_COLUMNS: usize = 3;
 
-/// Room is made for so many plays at least; from 32 plays on for an eighth more.
+/// Room is made for so many plays at least; from 64 plays on for a sixteenth more.
 const SMALLEST_GROWTH: usize = 4;
 
 /// One play in the usual form.
@@ -65,15 +66,13 @@ pub(super) enum Inserted {
     },
 }
 
-/// Plays, ascending by (time, event id), in columns that lie one after another, each of `capacity` words.
-#[derive(Debug, Clone, Default)]
+/// Plays, ascending by (time, event id), in columns that lie one after another, each of `capacity` words: 16 bytes and
+/// the words.
+#[derive(Debug)]
 pub(super) struct PackedPlays {
-    words: Box<[u32]>,
+    words: Words,
     len: u32,
-    /// Whether there is a column of upper halves of event ids.
-    wide_events: bool,
-    /// Whether there is a column of what is finer than seconds.
-    fine_times: bool,
+    layout: PackedLayout,
 }
 
 /// How many plays there is room for, and which columns there are beside the usual ones.
@@ -84,39 +83,98 @@ struct Layout {
     fine_times: bool,
 }
 
+impl Layout {
+    const EMPTY: Self = Self { capacity: 0, wide_events: false, fine_times: false };
+
+    fn columns(self) -> usize {
+        USUAL_COLUMNS + usize::from(self.wide_events) + usize::from(self.fine_times)
+    }
+
+    fn words(self) -> usize {
+        self.capacity * self.columns()
+    }
+
+    /// Where the upper halves are, and where the fine times.
+    fn upper_events(self) -> Option<usize> {
+        self.wide_events.then_some(USUAL_COLUMNS)
+    }
+
+    fn fine_times(self) -> Option<usize> {
+        self.fine_times.then_some(USUAL_COLUMNS + usize::from(self.wide_events))
+    }
+
+    fn pack(self) -> PackedLayout {
+        // A window holds at most 65,536 plays.
+        PackedLayout(
+            (self.capacity as u32) << 2 | u32::from(self.wide_events) << 1 | u32::from(self.fine_times),
+        )
+    }
+}
+
+/// A [`Layout`] in four bytes.
+#[derive(Debug, Clone, Copy)]
+struct PackedLayout(u32);
+
+impl PackedLayout {
+    fn unpack(self) -> Layout {
+        let Self(bits) = self;
+        Layout { capacity: (bits >> 2) as usize, wide_events: bits & 2 != 0, fine_times: bits & 1 != 0 }
+    }
+}
+
+impl Default for PackedPlays {
+    fn default() -> Self {
+        Self { words: Words::none(), len: 0, layout: Layout::EMPTY.pack() }
+    }
+}
+
+impl Clone for PackedPlays {
+    fn clone(&self) -> Self {
+        let mut copy =
+            Self { words: Words::zeroed(self.layout().words()), len: self.len, layout: self.layout };
+        copy.words_mut().copy_from_slice(self.words());
+        copy
+    }
+}
+
+impl Drop for PackedPlays {
+    fn drop(&mut self) {
+        // SAFETY: the words were made with this layout, and nothing follows.
+        unsafe { self.words.free(self.layout().words()) }
+    }
+}
+
 impl PackedPlays {
+    /// No plays yet, with room for those of `layout`.
+    fn with_layout(layout: Layout) -> Self {
+        Self { words: Words::zeroed(layout.words()), len: 0, layout: layout.pack() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len as usize
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.words)
+        size_of_val(self.words())
     }
 
-    fn columns(&self) -> usize {
-        USUAL_COLUMNS + usize::from(self.wide_events) + usize::from(self.fine_times)
+    fn layout(&self) -> Layout {
+        self.layout.unpack()
     }
 
-    fn capacity(&self) -> usize {
-        // Divisions by constants, which cost no division.
-        match self.columns() {
-            3 => self.words.len() / 3,
-            4 => self.words.len() / 4,
-            _ => self.words.len() / 5,
-        }
+    fn words(&self) -> &[u32] {
+        // SAFETY: words and layout are set together, in `with_layout` and `clone`.
+        unsafe { self.words.get(self.layout().words()) }
+    }
+
+    fn words_mut(&mut self) -> &mut [u32] {
+        let length = self.layout().words();
+        // SAFETY: as above.
+        unsafe { self.words.get_mut(length) }
     }
 
     fn column(&self, column: usize) -> &[u32] {
-        &self.words[column * self.capacity()..][..self.len()]
-    }
-
-    /// Where the upper halves are, and where the fine times.
-    fn upper_events_column(&self) -> Option<usize> {
-        self.wide_events.then_some(USUAL_COLUMNS)
-    }
-
-    fn fine_times_column(&self) -> Option<usize> {
-        self.fine_times.then_some(USUAL_COLUMNS + usize::from(self.wide_events))
+        &self.words()[column * self.layout().capacity..][..self.len()]
     }
 
     /// When the play at `index` started, in Unix milliseconds.
@@ -125,13 +183,13 @@ impl PackedPlays {
     }
 
     fn time(&self, index: usize) -> PackedTime {
-        let fine = self.fine_times_column().map_or(0, |column| self.column(column)[index]);
+        let fine = self.layout().fine_times().map_or(0, |column| self.column(column)[index]);
         PackedTime { seconds: self.column(TIMES)[index], fine }
     }
 
     /// The play at `index`.
     pub(super) fn get(&self, index: usize) -> PackedPlay {
-        let upper = self.upper_events_column().map_or(0, |column| self.column(column)[index]);
+        let upper = self.layout().upper_events().map_or(0, |column| self.column(column)[index]);
         PackedPlay {
             time: self.time(index),
             event_id: u64::from(upper) << 32 | u64::from(self.column(EVENTS)[index]),
@@ -143,8 +201,8 @@ impl PackedPlays {
     pub(super) fn iter_from(&self, from: usize) -> impl ExactSizeIterator<Item = PackedPlay> + Clone {
         let rest = |column: usize| &self.column(column)[from..];
         let (times, tracks, events) = (rest(TIMES), rest(TRACKS), rest(EVENTS));
-        let upper = self.upper_events_column().map(rest);
-        let fine = self.fine_times_column().map(rest);
+        let upper = self.layout().upper_events().map(rest);
+        let fine = self.layout().fine_times().map(rest);
         (0..times.len()).map(move |index| PackedPlay {
             time: PackedTime { seconds: times[index], fine: fine.map_or(0, |column| column[index]) },
             event_id: u64::from(upper.map_or(0, |column| column[index])) << 32 | u64::from(events[index]),
@@ -197,19 +255,14 @@ impl PackedPlays {
         self.layout_with(play, limit) != self.layout() && !self.holds(play)
     }
 
-    fn layout(&self) -> Layout {
-        let Self { wide_events, fine_times, .. } = *self;
-        Layout { capacity: self.capacity(), wide_events, fine_times }
-    }
-
     /// The layout that has room for one more play, this one.
     fn layout_with(&self, play: &PackedPlay, limit: usize) -> Layout {
-        let (len, capacity) = (self.len(), self.capacity());
+        let (len, Layout { capacity, wide_events, fine_times }) = (self.len(), self.layout());
         let more = len == capacity && len < limit;
         Layout {
-            capacity: if more { (len + (len / 8).max(SMALLEST_GROWTH)).min(limit) } else { capacity },
-            wide_events: self.wide_events || play.event_id > u64::from(u32::MAX),
-            fine_times: self.fine_times || play.time.fine != 0,
+            capacity: if more { (len + (len / 16).max(SMALLEST_GROWTH)).min(limit) } else { capacity },
+            wide_events: wide_events || play.event_id > u64::from(u32::MAX),
+            fine_times: fine_times || play.time.fine != 0,
         }
     }
 
@@ -231,13 +284,13 @@ impl PackedPlays {
 
     /// Writes a play before `position`; where the oldest leaves, those between move down, else those after move up.
     fn put(&mut self, position: usize, play: PackedPlay, oldest_leaves: bool) {
-        let (capacity, len) = (self.capacity(), self.len());
+        let (layout, len) = (self.layout(), self.len());
         let event_id = play.event_id as u32;
-        let upper = self.upper_events_column().map(|column| (column, (play.event_id >> 32) as u32));
-        let fine = self.fine_times_column().map(|column| (column, play.time.fine));
+        let upper = layout.upper_events().map(|column| (column, (play.event_id >> 32) as u32));
+        let fine = layout.fine_times().map(|column| (column, play.time.fine));
         let usual = [(TIMES, play.time.seconds), (TRACKS, play.track_and_mobile), (EVENTS, event_id)];
         for (column, word) in usual.into_iter().chain(upper).chain(fine) {
-            let words = &mut self.words[column * capacity..][..capacity];
+            let words = &mut self.words_mut()[column * layout.capacity..][..layout.capacity];
             if oldest_leaves {
                 words.copy_within(1..position, 0);
                 words[position - 1] = word;
@@ -250,17 +303,16 @@ impl PackedPlays {
     }
 
     fn lay_out(&mut self, layout: Layout) {
-        let Layout { capacity, wide_events, fine_times } = layout;
-        let columns = USUAL_COLUMNS + usize::from(wide_events) + usize::from(fine_times);
-        let words = vec![0; capacity * columns].into_boxed_slice();
-        let mut laid_out = Self { words, len: self.len, wide_events, fine_times };
-        let upper = self.upper_events_column().zip(laid_out.upper_events_column());
-        let fine = self.fine_times_column().zip(laid_out.fine_times_column());
+        let mut laid_out = Self::with_layout(layout);
+        let old = self.layout();
+        let upper = old.upper_events().zip(layout.upper_events());
+        let fine = old.fine_times().zip(layout.fine_times());
         let usual = (0..USUAL_COLUMNS).map(|column| (column, column));
         for (from, to) in usual.chain(upper).chain(fine) {
             let words = self.column(from);
-            laid_out.words[to * capacity..][..words.len()].copy_from_slice(words);
+            laid_out.words_mut()[to * layout.capacity..][..words.len()].copy_from_slice(words);
         }
+        laid_out.len = self.len;
         *self = laid_out;
     }
 }
