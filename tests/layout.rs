@@ -1,5 +1,5 @@
 //! The layout's promises, read off the sources: imports point one way, the core does no I/O and reads no clock, only
-//! `store.rs` names dashmap, and files stay readable.
+//! `store/` names dashmap, and files stay readable.
 //!
 //! The rules are those of ARCHITECTURE.md. Test code inside `src/` is free to import what it likes.
 
@@ -114,7 +114,7 @@ fn faults(path: &Path, text: &str) -> Vec<String> {
         }
     }
     if *module != "store" && named.iter().any(|path| path.starts_with("dashmap")) {
-        faults.push(format!("src/{at}: only store.rs names dashmap"));
+        faults.push(format!("src/{at}: only store/ names dashmap"));
     }
     faults
 }

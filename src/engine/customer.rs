@@ -4,9 +4,9 @@ use crate::decision::FreshScore;
 use crate::event::{DecisionId, Event, EventKind, Id, Time};
 use crate::profile::{Applied, Profile};
 
-/// Bytes of the map that a customer takes where it is at its thinnest, which is when it has just grown and holds 7
-/// entries in 16 slots.
-pub const CUSTOMER_BYTES: usize = (size_of::<(Id, Customer)>() + 1) * 16 / 7;
+/// Bytes of the table that a customer takes where it is at its thinnest: it has just grown, and two slots of three are
+/// taken.
+pub const CUSTOMER_BYTES: usize = size_of::<Option<(Id, Customer)>>() * 3 / 2;
 
 /// One customer: 80 bytes, and what the profile holds beside them.
 #[derive(Debug, Clone)]

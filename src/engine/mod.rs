@@ -14,7 +14,7 @@ use crate::campaign::Campaign;
 use crate::decision::{self, Reason, Score, Verdict};
 use crate::event::{DecisionId, Event, Id, Time};
 use crate::profile::{Applied, Misfit, Profile, Window};
-use crate::store::{Store, Sweep, UpdateError};
+use crate::store::{Store, Sweep, Table, UpdateError};
 use crate::svm::{Model, ModelError, Scorer};
 
 pub use counters::{Counted, Counters, Outcome};
@@ -134,7 +134,7 @@ pub struct Decision {
 /// Store, campaign, model and counters.
 pub struct Engine {
     settings: Settings,
-    customers: Store<Customer>,
+    customers: Table<Customer>,
     tracks: Store<Track>,
     champion: ArcSwapOption<Champion>,
     newest_event_ms: AtomicI64,
@@ -149,7 +149,7 @@ impl Engine {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
-            customers: Store::new(settings.expected_customers, settings.max_customers),
+            customers: Table::new(settings.expected_customers, settings.max_customers),
             tracks: Store::new(0, settings.max_tracks),
             champion: ArcSwapOption::empty(),
             newest_event_ms: AtomicI64::new(i64::MIN),
