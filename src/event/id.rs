@@ -37,6 +37,34 @@ impl Id {
     /// # Errors
     /// The text is empty, longer than 64 characters, or has a character outside `A-Z a-z 0-9 . _ : -`.
     pub fn parse(text: &str) -> Result<Self, IdError> {
+        IdRef::parse(text).map(Self::from)
+    }
+
+    /// Bytes on the heap beside the value itself.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Number(_) => 0,
+            Self::Text(text) => text.len(),
+        }
+    }
+}
+
+/// An id that is still where it was read, for those who need not keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdRef<'a> {
+    /// A decimal id.
+    Number(u64),
+    /// Any other id.
+    Text(&'a str),
+}
+
+impl<'a> IdRef<'a> {
+    /// Reads an id from text.
+    ///
+    /// # Errors
+    /// As for [`Id::parse`].
+    pub fn parse(text: &'a str) -> Result<Self, IdError> {
         if let Some((number, length)) = leading_decimal(text.as_bytes())
             && length == text.len()
         {
@@ -51,15 +79,15 @@ impl Id {
         if text.len() > MAX_ID_LENGTH {
             return Err(IdError::TooLong(text.len()));
         }
-        Ok(Self::Text(text.into()))
+        Ok(Self::Text(text))
     }
+}
 
-    /// Bytes on the heap beside the value itself.
-    #[must_use]
-    pub fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Number(_) => 0,
-            Self::Text(text) => text.len(),
+impl From<IdRef<'_>> for Id {
+    fn from(id: IdRef<'_>) -> Self {
+        match id {
+            IdRef::Number(number) => Self::Number(number),
+            IdRef::Text(text) => Self::Text(text.into()),
         }
     }
 }
@@ -71,6 +99,7 @@ fn is_id_char(c: char) -> bool {
 /// The decimal number that `text` begins with, and of how many digits: in the form that prints back as it was, so
 /// without leading zeros, and no more than a `u64` holds. `None` when `text` begins otherwise.
 #[must_use]
+#[inline]
 pub fn leading_decimal(text: &[u8]) -> Option<(u64, usize)> {
     let (mut number, mut length) = text.first_chunk().map_or((0, 0), |eight| digits_of_word(*eight));
     if length == 8 || text.len() < 8 {

@@ -47,6 +47,7 @@ impl Zone {
     }
 
     /// Offset in seconds that the zone had when its clocks showed `local_ms`; in a gap or fold, the earlier offset.
+    #[inline]
     fn offset_s(&self, local_ms: i64) -> i32 {
         let Some(zone) = &self.0 else { return 0 };
         let local = jiff::Timestamp::from_millisecond(local_ms)
@@ -119,11 +120,13 @@ impl Time {
 
     /// Reads `YYYY-MM-DD[T ]HH:MM:SS`; `None` for all else, which [`Time::parse`] may read or tell what is wrong with.
     #[must_use]
+    #[inline]
     pub fn parse_plain(text: &[u8; 19], zone: &Zone) -> Option<Self> {
         Some(Self::local(local_ms(text)?, zone))
     }
 
     /// When the zone's clocks showed `local_ms`.
+    #[inline]
     fn local(local_ms: i64, zone: &Zone) -> Self {
         let offset_s = zone.offset_s(local_ms);
         Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: false }
@@ -149,6 +152,7 @@ impl Time {
 /// What a clock shows as `YYYY-MM-DD[T ]HH:MM:SS`, in milliseconds as if it had been UTC; `None` for all else.
 ///
 /// The digits are read a word at a time: each becomes its value and each separator zero, then pairs become numbers.
+#[inline]
 fn local_ms(text: &[u8; 19]) -> Option<i64> {
     let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2, between, time @ ..] = *text;
     let date = pairs_of_digits([y1, y2, y3, y4, dash1, m1, m2, dash2], *b"0000-00-")?;
@@ -170,6 +174,7 @@ fn local_ms(text: &[u8; 19]) -> Option<i64> {
 
 /// For each byte of `text` its digit's value times ten plus that of the next; `None` unless `text` has a digit wherever
 /// `form` has a zero, and elsewhere what `form` has.
+#[inline]
 fn pairs_of_digits(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
     let text = u64::from_le_bytes(text);
     let over_nine = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0x06 } else { 0 }));
@@ -232,6 +237,7 @@ fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeErr
     check(text, "day", day, day_good, "that month has fewer days")
 }
 
+#[inline]
 fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
@@ -243,6 +249,7 @@ fn days_in_month(year: u32, month: u32) -> u32 {
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar, for years from 1 on: Howard Hinnant, "chrono-Compatible
 /// Low-Level Date Algorithms", section `days_from_civil`; without its eras, which only years before 0 need.
+#[inline]
 fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month_from_march = if month <= 2 { month + 9 } else { month - 3 };

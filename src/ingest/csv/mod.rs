@@ -9,6 +9,7 @@ use ::csv::{ByteRecord, ReaderBuilder};
 use super::{Context, Malformed, Row, Rows};
 use crate::event::Event;
 
+pub use plain::{PlainClick, PlainPlay};
 pub use reader::RowReader;
 pub use record::{click, play};
 
@@ -77,8 +78,14 @@ pub(super) fn rows<'a>(kind: Kind, body: &'a [u8], context: &'a Context) -> Resu
         read.map(Row::Event).map_err(|detail| format!("line {}: {detail}", lines.at(start)))
     };
     let rows: Box<dyn Iterator<Item = _>> = match kind {
-        Kind::Plays => Box::new(std::iter::from_fn(move || reader.play(zone).map(&mut told))),
-        Kind::Clicks => Box::new(std::iter::from_fn(move || reader.click(zone).map(&mut told))),
+        Kind::Plays => Box::new(std::iter::from_fn(move || match reader.plain_play(zone) {
+            Some((_, play)) => Some(Ok(Row::Event(play.into()))),
+            None => reader.play(zone).map(&mut told),
+        })),
+        Kind::Clicks => Box::new(std::iter::from_fn(move || match reader.plain_click(zone) {
+            Some((_, click)) => Some(Ok(Row::Event(click.into()))),
+            None => reader.click(zone).map(&mut told),
+        })),
         Kind::Customers => {
             let header = reader.record().map(|(_, record)| record.clone()).unwrap_or_default();
             let columns = find_columns(CUSTOMER_COLUMNS, &header)?;

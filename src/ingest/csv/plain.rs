@@ -4,27 +4,73 @@
 //! wrong, is no row to this module: the reader then takes it by the rules of quoting, and tells what is wrong with it.
 
 use super::super::json::MAX_ZIP_LENGTH;
-use crate::event::{Event, EventKind, Id, Time, Zone, leading_decimal};
+use crate::event::{Event, EventKind, IdRef, MAX_ID_LENGTH, Time, Zone, leading_decimal};
+
+/// `YYYY-MM-DDTHH:MM:SS.123456789+HH:MM`, in bytes.
+const LONGEST_TIME: usize = 35;
+
+/// A play as its row has it.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainPlay<'a> {
+    /// The sender's id for it.
+    pub id: IdRef<'a>,
+    /// Who heard it.
+    pub customer: IdRef<'a>,
+    /// Which track.
+    pub track: IdRef<'a>,
+    /// When it started.
+    pub time: Time,
+    /// Whether it was heard on a phone.
+    pub mobile: bool,
+}
+
+/// A click as its row has it.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainClick<'a> {
+    /// The sender's id for it.
+    pub id: IdRef<'a>,
+    /// Who clicked.
+    pub customer: IdRef<'a>,
+    /// Which ad.
+    pub ad: IdRef<'a>,
+    /// When it was.
+    pub time: Time,
+}
+
+impl From<PlainPlay<'_>> for Event {
+    #[inline]
+    fn from(play: PlainPlay<'_>) -> Self {
+        let kind = EventKind::Play { track: play.track.into(), mobile: play.mobile };
+        Self { customer: play.customer.into(), id: play.id.into(), time: play.time, kind }
+    }
+}
+
+impl From<PlainClick<'_>> for Event {
+    #[inline]
+    fn from(click: PlainClick<'_>) -> Self {
+        let kind = EventKind::Click { ad: click.ad.into() };
+        Self { customer: click.customer.into(), id: click.id.into(), time: click.time, kind }
+    }
+}
 
 /// The play that `bytes` begin with, and how many bytes its row has without the line's end.
-pub(super) fn play(bytes: &[u8], zone: &Zone) -> Option<(Event, usize)> {
+#[inline]
+pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlainPlay<'a>, usize)> {
     let mut row = Row { rest: bytes };
     let (id, customer, track) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, Place::Inside)?;
     let mobile = row.flag()?;
     row.zip()?;
-    Some((
-        Event { customer, id, time, kind: EventKind::Play { track, mobile } },
-        bytes.len() - row.rest.len(),
-    ))
+    Some((PlainPlay { id, customer, track, time, mobile }, bytes.len() - row.rest.len()))
 }
 
 /// The click that `bytes` begin with, and how many bytes its row has without the line's end.
-pub(super) fn click(bytes: &[u8], zone: &Zone) -> Option<(Event, usize)> {
+#[inline]
+pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlainClick<'a>, usize)> {
     let mut row = Row { rest: bytes };
     let (id, customer, ad) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, Place::Last)?;
-    Some((Event { customer, id, time, kind: EventKind::Click { ad } }, bytes.len() - row.rest.len()))
+    Some((PlainClick { id, customer, ad, time }, bytes.len() - row.rest.len()))
 }
 
 /// Where a field stands in its row, and so what must follow it.
@@ -43,6 +89,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// Goes on behind a field's end, if what must follow a field does.
+    #[inline]
     fn end_field(&mut self, after: &'a [u8], place: Place) -> Option<()> {
         self.rest = match (place, after) {
             (Place::Inside, [b',', rest @ ..]) => rest,
@@ -52,46 +99,54 @@ impl<'a> Row<'a> {
         Some(())
     }
 
-    /// A field's text without its quotes.
-    fn field(&mut self, place: Place) -> Option<&'a str> {
-        let (text, after) = match self.rest {
-            [b'"', quoted @ ..] => {
-                let length = memchr::memchr(b'"', quoted)?;
-                (&quoted[..length], &quoted[length + 1..])
-            }
-            plain => {
-                let ends = |byte: &u8| matches!(byte, b',' | b'"' | b'\r' | b'\n');
-                plain.split_at(plain.iter().position(ends).unwrap_or(plain.len()))
-            }
-        };
+    /// A field's text without its quotes, if that has at most `longest` bytes.
+    #[inline]
+    fn field(&mut self, longest: usize, place: Place) -> Option<&'a [u8]> {
+        let quoted = self.rest.first() == Some(&b'"');
+        let text = &self.rest[usize::from(quoted)..];
+        let ends = |byte: &u8| *byte == b'"' || !quoted && matches!(byte, b',' | b'\r' | b'\n');
+        let length = text.iter().take(longest + 1).position(ends).unwrap_or(text.len());
+        if length > longest {
+            return None;
+        }
+        let (text, after) = text.split_at(length);
+        let after = if quoted { after.get(1..)? } else { after };
         self.end_field(after, place)?;
-        std::str::from_utf8(text).ok()
+        Some(text)
     }
 
-    fn id(&mut self) -> Option<Id> {
+    #[inline(always)]
+    fn id(&mut self) -> Option<IdRef<'a>> {
         if let Some((number, length)) = leading_decimal(self.rest)
             && self.end_field(&self.rest[length..], Place::Inside).is_some()
         {
-            return Some(Id::Number(number));
+            return Some(IdRef::Number(number));
         }
-        Id::parse(self.field(Place::Inside)?).ok()
+        self.other_id()
     }
 
+    fn other_id(&mut self) -> Option<IdRef<'a>> {
+        IdRef::parse(str::from_utf8(self.field(MAX_ID_LENGTH, Place::Inside)?).ok()?).ok()
+    }
+
+    #[inline(always)]
     fn time(&mut self, zone: &Zone, place: Place) -> Option<Time> {
-        let (quote, text) = match self.rest {
-            [b'"', text @ ..] => (&b"\""[..], text),
-            text => (&b""[..], text),
-        };
-        if let Some((plain, after)) = text.split_first_chunk()
-            && let Some(after) = after.strip_prefix(quote)
+        let quoted = self.rest.first() == Some(&b'"');
+        if let Some((plain, after)) = self.rest[usize::from(quoted)..].split_first_chunk()
             && let Some(time) = Time::parse_plain(plain, zone)
-            && self.end_field(after, place).is_some()
+            && (!quoted || after.first() == Some(&b'"'))
+            && self.end_field(&after[usize::from(quoted)..], place).is_some()
         {
             return Some(time);
         }
-        Time::parse(self.field(place)?, zone).ok()
+        self.other_time(zone, place)
     }
 
+    fn other_time(&mut self, zone: &Zone, place: Place) -> Option<Time> {
+        Time::parse(str::from_utf8(self.field(LONGEST_TIME, place)?).ok()?, zone).ok()
+    }
+
+    #[inline]
     fn flag(&mut self) -> Option<bool> {
         match self.rest {
             [flag @ (b'0' | b'1'), b',', rest @ ..] => {
@@ -103,7 +158,8 @@ impl<'a> Row<'a> {
     }
 
     /// Passes over the zip, which nothing keeps. No more bytes than there may be characters are never too many.
+    #[inline]
     fn zip(&mut self) -> Option<()> {
-        self.field(Place::Last).filter(|zip| zip.len() <= MAX_ZIP_LENGTH).map(|_| ())
+        self.field(MAX_ZIP_LENGTH, Place::Last).filter(|zip| zip.is_ascii()).map(|_| ())
     }
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use ::csv::ByteRecord;
 use csv_core::ReadRecordResult;
 
-use super::{plain, record};
+use super::plain::{self, PlainClick, PlainPlay};
+use super::record;
 use crate::event::{Event, Zone};
 
 /// The rows of a CSV file or of a part of one, one after another, each with the byte where it begins.
@@ -59,14 +60,35 @@ impl<'a> RowReader<'a> {
         self.at
     }
 
+    /// The next row, if it is a play in the plain form, and where it begins. `None` says nothing of what else it is, and
+    /// leaves it to [`RowReader::play`].
+    #[inline]
+    pub fn plain_play(&mut self, zone: &Zone) -> Option<(usize, PlainPlay<'a>)> {
+        self.plain(|bytes| plain::play(bytes, zone))
+    }
+
+    /// The next row, if it is a click in the plain form, and where it begins; as [`RowReader::plain_play`].
+    #[inline]
+    pub fn plain_click(&mut self, zone: &Zone) -> Option<(usize, PlainClick<'a>)> {
+        self.plain(|bytes| plain::click(bytes, zone))
+    }
+
     /// The next row as a play: where it begins, and the play or which column is wrong and what it should be.
+    #[inline]
     pub fn play(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        self.row(zone, plain::play, record::play)
+        match self.plain_play(zone) {
+            Some((start, play)) => Some((start, Ok(play.into()))),
+            None => self.record().map(|(start, record)| (start, record::play(record, zone))),
+        }
     }
 
     /// The next row as a click: where it begins, and the click or which column is wrong and what it should be.
+    #[inline]
     pub fn click(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        self.row(zone, plain::click, record::click)
+        match self.plain_click(zone) {
+            Some((start, click)) => Some((start, Ok(click.into()))),
+            None => self.record().map(|(start, record)| (start, record::click(record, zone))),
+        }
     }
 
     /// The next row, whatever it says, and where it begins.
@@ -86,30 +108,25 @@ impl<'a> RowReader<'a> {
     }
 
     #[inline]
-    fn row(
-        &mut self,
-        zone: &Zone,
-        plain: impl Fn(&[u8], &Zone) -> Option<(Event, usize)>,
-        record: impl Fn(&ByteRecord, &Zone) -> Result<Event, String>,
-    ) -> Option<(usize, Result<Event, String>)> {
+    fn plain<T>(&mut self, read: impl Fn(&'a [u8]) -> Option<(T, usize)>) -> Option<(usize, T)> {
         if self.at >= self.end {
             return None;
         }
-        if let Some((event, length)) = plain(&self.bytes[self.at..], zone) {
-            let start = self.at;
-            self.at += length;
-            self.skip_blank_lines();
-            return Some((start, Ok(event)));
-        }
-        self.record().map(|(start, columns)| (start, record(columns, zone)))
+        let start = self.at;
+        let (row, length) = read(&self.bytes[start..])?;
+        self.at = start + length;
+        self.skip_blank_lines();
+        Some((start, row))
     }
 
+    #[inline]
     fn skip_blank_lines(&mut self) {
         self.at += blank_length(&self.bytes[self.at..]);
     }
 }
 
 /// How many bytes at the beginning end lines and nothing else.
+#[inline]
 fn blank_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
