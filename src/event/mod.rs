@@ -5,7 +5,7 @@
 mod id;
 mod time;
 
-pub use id::{Id, IdError, MAX_ID_LENGTH};
+pub use id::{Id, IdError, MAX_ID_LENGTH, leading_decimal};
 pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, Time, TimeError, Zone};
 
 /// What a customer pays for.

@@ -22,15 +22,15 @@ pub struct Time {
     offset_written: bool,
 }
 
-/// The zone of times that are written without an offset.
+/// The zone of times that are written without an offset; inside, `None` is UTC, which needs no rules.
 #[derive(Debug, Clone)]
-pub struct Zone(jiff::tz::TimeZone);
+pub struct Zone(Option<jiff::tz::TimeZone>);
 
 impl Zone {
     /// Coordinated Universal Time, the default.
     #[must_use]
     pub fn utc() -> Self {
-        Self(jiff::tz::TimeZone::UTC)
+        Self(None)
     }
 
     /// A zone by its IANA name, as in `Europe/Berlin`; `UTC` needs no zone files.
@@ -41,20 +41,18 @@ impl Zone {
         if name == "UTC" {
             return Ok(Self::utc());
         }
-        jiff::tz::TimeZone::get(name).map(Self).map_err(|_| {
+        jiff::tz::TimeZone::get(name).map(|zone| Self(Some(zone))).map_err(|_| {
             format!("time_zone {name:?} is not known here; use UTC or an IANA name such as Europe/Berlin")
         })
     }
 
     /// Offset in seconds that the zone had when its clocks showed `local_ms`; in a gap or fold, the earlier offset.
     fn offset_s(&self, local_ms: i64) -> i32 {
-        if self.0 == jiff::tz::TimeZone::UTC {
-            return 0;
-        }
+        let Some(zone) = &self.0 else { return 0 };
         let local = jiff::Timestamp::from_millisecond(local_ms)
             .map(|instant| jiff::tz::TimeZone::UTC.to_datetime(instant));
         local
-            .and_then(|civil| self.0.to_ambiguous_timestamp(civil).compatible())
+            .and_then(|civil| zone.to_ambiguous_timestamp(civil).compatible())
             .map_or(0, |instant| i32::try_from((local_ms - instant.as_millisecond()) / 1000).unwrap_or(0))
     }
 }
@@ -103,33 +101,32 @@ impl Time {
     /// The text is not of that form, or names a date or time of day that does not exist (29 February of a common
     /// year, hour 24, second 60).
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, TimeError> {
-        let bytes = text.as_bytes();
-        let form = || TimeError::Form(text.chars().take(40).collect());
-        if bytes.len() < 19 || !matches!(bytes[10], b'T' | b't' | b' ') {
-            return Err(form());
+        let Some((head, rest)) = text.as_bytes().split_first_chunk() else { return Err(form_error(text)) };
+        let Some(local_ms) = local_ms(head) else { return Err(head_error(text)) };
+        if rest.is_empty() {
+            return Ok(Self::local(local_ms, zone));
         }
-        if bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
-            return Err(form());
-        }
-        let part = |from: usize, to: usize| digits(&bytes[from..to]).ok_or_else(form);
-        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-        check_date(text, year, month, day)?;
-        check(text, "hour", hour, hour <= 23, "hours go from 00 to 23")?;
-        check(text, "minute", minute, minute <= 59, "minutes go from 00 to 59")?;
-        check(text, "second", second, second <= 59, "seconds go from 00 to 59")?;
-
-        let (fraction_ms, rest) = parse_fraction(&bytes[19..]).ok_or_else(form)?;
-        let offset = parse_offset(rest).ok_or_else(form)?;
-        let local_ms = days_from_civil(year, month, day) * DAY_MS
-            + i64::from(hour * 3600 + minute * 60 + second) * 1000
-            + fraction_ms;
-        let offset_s = offset.unwrap_or_else(|| zone.offset_s(local_ms));
-        Ok(Self {
-            unix_ms: local_ms - i64::from(offset_s) * 1000,
-            offset_s,
-            offset_written: offset.is_some(),
+        let (fraction_ms, rest) = parse_fraction(rest).ok_or_else(|| form_error(text))?;
+        let local_ms = local_ms + fraction_ms;
+        let offset = parse_offset(rest).ok_or_else(|| form_error(text))?;
+        Ok(match offset {
+            None => Self::local(local_ms, zone),
+            Some(offset_s) => {
+                Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: true }
+            }
         })
+    }
+
+    /// Reads `YYYY-MM-DD[T ]HH:MM:SS`; `None` for all else, which [`Time::parse`] may read or tell what is wrong with.
+    #[must_use]
+    pub fn parse_plain(text: &[u8; 19], zone: &Zone) -> Option<Self> {
+        Some(Self::local(local_ms(text)?, zone))
+    }
+
+    /// When the zone's clocks showed `local_ms`.
+    fn local(local_ms: i64, zone: &Zone) -> Self {
+        let offset_s = zone.offset_s(local_ms);
+        Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: false }
     }
 
     /// Reads `MM/DD/YYYY`, midnight, as the customer file writes dates.
@@ -138,16 +135,74 @@ impl Time {
     /// As for [`Time::parse`].
     pub fn parse_us_date(text: &str, zone: &Zone) -> Result<Self, TimeError> {
         let bytes = text.as_bytes();
-        let form = || TimeError::Form(text.chars().take(40).collect());
         if bytes.len() != 10 || bytes[2] != b'/' || bytes[5] != b'/' || !text.is_ascii() {
-            return Err(form());
+            return Err(form_error(text));
         }
         let iso = format!("{}-{}-{}T00:00:00", &text[6..], &text[..2], &text[3..5]);
         Self::parse(&iso, zone).map_err(|error| match error {
-            TimeError::Form(_) => form(),
+            TimeError::Form(_) => form_error(text),
             range @ TimeError::Range { .. } => range,
         })
     }
+}
+
+/// What a clock shows as `YYYY-MM-DD[T ]HH:MM:SS`, in milliseconds as if it had been UTC; `None` for all else.
+///
+/// The digits are read a word at a time: each becomes its value and each separator zero, then pairs become numbers.
+fn local_ms(text: &[u8; 19]) -> Option<i64> {
+    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2, between, time @ ..] = *text;
+    let date = pairs_of_digits([y1, y2, y3, y4, dash1, m1, m2, dash2], *b"0000-00-")?;
+    let time = pairs_of_digits(time, *b"00:00:00")?;
+    let (d1, d2) = (d1.wrapping_sub(b'0'), d2.wrapping_sub(b'0'));
+    if d1 > 9 || d2 > 9 || !matches!(between, b'T' | b't' | b' ') {
+        return None;
+    }
+    let year = u32::from(date[0]) * 100 + u32::from(date[2]);
+    let (month, day) = (u32::from(date[5]), u32::from(d1 * 10 + d2));
+    let (hour, minute, second) = (u32::from(time[0]), u32::from(time[3]), u32::from(time[6]));
+    let date_exists =
+        year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    let time_exists = hour <= 23 && minute <= 59 && second <= 59;
+    (date_exists && time_exists).then(|| {
+        days_from_civil(year, month, day) * DAY_MS + i64::from(hour * 3600 + minute * 60 + second) * 1000
+    })
+}
+
+/// For each byte of `text` its digit's value times ten plus that of the next; `None` unless `text` has a digit wherever
+/// `form` has a zero, and elsewhere what `form` has.
+fn pairs_of_digits(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
+    let text = u64::from_le_bytes(text);
+    let over_nine = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0x06 } else { 0 }));
+    let refused = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0xf0 } else { 0xff }));
+    let digits = text ^ u64::from_le_bytes(form);
+    if (digits.wrapping_add(over_nine) | digits) & refused != 0 {
+        return None;
+    }
+    Some((digits * 10 + (digits >> 8)).to_le_bytes())
+}
+
+fn form_error(text: &str) -> TimeError {
+    TimeError::Form(text.chars().take(40).collect())
+}
+
+/// What is wrong with the first 19 bytes of a text, which are no date and time.
+fn head_error(text: &str) -> TimeError {
+    let bytes = text.as_bytes();
+    let separated = bytes[4] == b'-' && bytes[7] == b'-' && bytes[13] == b':' && bytes[16] == b':';
+    if !separated || !matches!(bytes[10], b'T' | b't' | b' ') {
+        return form_error(text);
+    }
+    check_parts(text).err().unwrap_or_else(|| form_error(text))
+}
+
+fn check_parts(text: &str) -> Result<(), TimeError> {
+    let part = |from: usize, to: usize| digits(&text.as_bytes()[from..to]).ok_or_else(|| form_error(text));
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+    check_date(text, year, month, day)?;
+    check(text, "hour", hour, hour <= 23, "hours go from 00 to 23")?;
+    check(text, "minute", minute, minute <= 59, "minutes go from 00 to 59")?;
+    check(text, "second", second, second <= 59, "seconds go from 00 to 59")
 }
 
 fn digits(bytes: &[u8]) -> Option<u32> {
@@ -186,16 +241,13 @@ fn days_in_month(year: u32, month: u32) -> u32 {
     }
 }
 
-/// Days since 1970-01-01 in the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", section `days_from_civil`.
+/// Days since 1970-01-01 in the proleptic Gregorian calendar, for years from 1 on: Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms", section `days_from_civil`; without its eras, which only years before 0 need.
 fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
-    let (year, month, day) = (i64::from(year), i64::from(month), i64::from(day));
     let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let month_from_march = if month <= 2 { month + 9 } else { month - 3 };
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    i64::from(year * 365 + year / 4 - year / 100 + year / 400 + day_of_year) - 719_468
 }
 
 /// The same paper's `civil_from_days`: (year, month, day).
