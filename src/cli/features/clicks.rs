@@ -1,25 +1,20 @@
 //! Who clicked the ad.
 
-use csv::ByteRecord;
-
-use super::plain::PlainRows;
 use super::rows::TakeRows;
 use super::settle::Clicked;
 use crate::event::{Event, EventKind, Id, Zone};
-use crate::ingest::csv as rows;
+use crate::ingest::csv::RowReader;
 
 /// Takes the clicks of a block.
 pub(super) struct ClickRows<'a> {
     ad: &'a Id,
-    ad_text: String,
-    plain: PlainRows,
     found: Vec<Id>,
 }
 
 impl<'a> ClickRows<'a> {
     /// For clicks on `ad`; others are passed over.
     pub(super) fn new(ad: &'a Id) -> Self {
-        Self { ad, ad_text: ad.to_string(), plain: PlainRows::new(), found: Vec::new() }
+        Self { ad, found: Vec::new() }
     }
 
     /// The customers of the clicks since the last call.
@@ -30,18 +25,15 @@ impl<'a> ClickRows<'a> {
 
 impl TakeRows for ClickRows<'_> {
     #[inline]
-    fn take_plain(&mut self, text: &[u8]) -> Option<usize> {
-        let (customer, length) = self.plain.click(text, self.ad_text.as_bytes())?;
-        self.found.extend(customer.map(Id::Number));
-        Some(length)
+    fn next(reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
+        reader.click(zone)
     }
 
-    fn take_any(&mut self, record: &ByteRecord) -> Result<(), String> {
-        let Event { customer, kind, .. } = rows::click(record, &Zone::utc())?;
-        if matches!(&kind, EventKind::Click { ad } if ad == self.ad) {
-            self.found.push(customer);
+    #[inline]
+    fn take(&mut self, event: Event) {
+        if matches!(&event.kind, EventKind::Click { ad } if ad == self.ad) {
+            self.found.push(event.customer);
         }
-        Ok(())
     }
 }
 

@@ -2,26 +2,22 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-use csv::ByteRecord;
-
-use super::plain::PlainRows;
 use super::record::{PARTS, Parted, Record, Run};
 use super::rows::TakeRows;
 use super::spill::Spill;
-use crate::event::Zone;
-use crate::ingest::csv as rows;
+use crate::event::{Event, Zone};
+use crate::ingest::csv::RowReader;
+use anyhow::Context;
 
 /// Takes the plays of a block.
 pub(super) struct PlayRows {
-    plain: PlainRows,
     records: Vec<Record>,
     text: String,
 }
 
 impl PlayRows {
     pub(super) fn new() -> Self {
-        Self { plain: PlainRows::new(), records: Vec::new(), text: String::new() }
+        Self { records: Vec::new(), text: String::new() }
     }
 
     /// The plays taken since the last call.
@@ -34,16 +30,13 @@ impl PlayRows {
 
 impl TakeRows for PlayRows {
     #[inline]
-    fn take_plain(&mut self, text: &[u8]) -> Option<usize> {
-        let (record, length) = self.plain.play(text)?;
-        self.records.push(record);
-        Some(length)
+    fn next(reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
+        reader.play(zone)
     }
 
-    fn take_any(&mut self, record: &ByteRecord) -> Result<(), String> {
-        let event = rows::play(record, &Zone::utc())?;
+    #[inline]
+    fn take(&mut self, event: Event) {
         self.records.extend(Record::new(&event, &mut self.text));
-        Ok(())
     }
 }
 

@@ -5,7 +5,6 @@ mod clicks;
 mod history;
 mod in_order;
 mod make;
-mod plain;
 mod read;
 mod record;
 mod rows;

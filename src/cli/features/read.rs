@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::blocks::{Blocks, Input, Place};
 use super::in_order::in_order;
-use super::rows::{RowReader, TakeRows, Told};
+use super::rows::{TakeRows, Told, read_block};
 
 /// A file to read, what messages call it and who follows.
 pub(super) struct Source<'a> {
@@ -51,7 +51,7 @@ pub(super) fn read_rows<T: TakeRows, R: Send>(
     let Source { input, name, mut watch } = source;
     let mut blocks = Blocks::new(input, pace.block_bytes);
     let mut ledger = Ledger { name: &name, lines: 0, bad: 0, watch: &mut *watch, take };
-    let worker = || Worker { rows: rows(), reader: RowReader::new(), block: Vec::new() };
+    let worker = || Worker { rows: rows(), block: Vec::new() };
     if pace.threads > 1 && blocks.is_seekable() {
         match side_by_side(&mut blocks, pace.threads, worker, &finish, &mut ledger)? {
             None => return Ok(ledger.bad),
@@ -109,13 +109,12 @@ fn side_by_side<T: TakeRows, R: Send>(
 /// What a thread reads with.
 struct Worker<T> {
     rows: T,
-    reader: RowReader,
     block: Vec<u8>,
 }
 
 impl<T: TakeRows> Worker<T> {
     fn read(&mut self, place: Place) -> Told {
-        self.reader.read(&self.block, place.offset == 0, place.last, &mut self.rows)
+        read_block(&self.block, place.offset == 0, place.last, &mut self.rows)
     }
 }
 
@@ -135,7 +134,7 @@ impl<F> Ledger<'_, F> {
         F: FnMut(R) -> anyhow::Result<()>,
     {
         for bad in &told.bad {
-            self.watch.note(&format!("{}:{}: {}", self.name, self.lines + bad.line + 1, bad.reason));
+            self.watch.note(&format!("{}:{}: {}", self.name, self.lines + bad.line, bad.reason));
         }
         self.bad += told.bad.len() as u64;
         self.lines += told.lines;

@@ -22,6 +22,10 @@ pub struct RowReader<'a> {
     bytes: &'a [u8],
     at: usize,
     end: usize,
+    /// Whether the bytes begin as the file does.
+    first: bool,
+    /// Whether the bytes end as the file does.
+    last: bool,
     quoting: Option<Box<QuotingReader>>,
 }
 
@@ -39,9 +43,23 @@ impl<'a> RowReader<'a> {
     #[must_use]
     pub fn part(bytes: &'a [u8], part: Range<usize>) -> Self {
         assert!(part.start <= part.end && part.end <= bytes.len(), "{part:?} of {} bytes", bytes.len());
-        let mut reader = Self { bytes, at: part.start, end: part.end, quoting: None };
-        reader.skip_blank_lines();
-        reader
+        let Range { start: at, end } = part;
+        Self { bytes, at, end, first: true, last: true, quoting: None }.at_first_row()
+    }
+
+    /// The rows of a block out of a file of which no more is in memory; a row must begin where the block does, if not a
+    /// blank line. `first` and `last` say whether the file begins with the block and ends with it.
+    ///
+    /// A row that does not end in the block is left, unless the block is the last: [`RowReader::position`] then tells
+    /// where it begins, and is the block's length otherwise.
+    #[must_use]
+    pub fn block(bytes: &'a [u8], first: bool, last: bool) -> Self {
+        Self { bytes, at: 0, end: bytes.len(), first, last, quoting: None }.at_first_row()
+    }
+
+    fn at_first_row(mut self) -> Self {
+        self.skip_blank_lines();
+        self
     }
 
     /// Where a file may be cut, at `near` or after: where a line begins that is not blank, or at the file's end.
@@ -75,12 +93,19 @@ impl<'a> RowReader<'a> {
             return None;
         }
         let start = self.at;
-        let quoting = self.quoting.get_or_insert_with(|| Box::new(QuotingReader::new(start == 0)));
-        let Some(length) = quoting.read(&self.bytes[start..]) else {
-            self.at = self.bytes.len();
-            return None;
-        };
-        self.at += length;
+        let at_start = self.first && start == 0;
+        let quoting = self.quoting.get_or_insert_with(|| Box::new(QuotingReader::new(at_start)));
+        match quoting.read(&self.bytes[start..], self.last) {
+            Found::Record { length } => self.at += length,
+            Found::Nothing => {
+                self.at = self.bytes.len();
+                return None;
+            }
+            Found::Unfinished => {
+                self.end = start;
+                return None;
+            }
+        }
         self.at += blank_length(&self.bytes[self.at..]);
         Some((start, &quoting.record))
     }
@@ -114,6 +139,16 @@ fn blank_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
+/// What a text begins with.
+enum Found {
+    /// A record of so many bytes.
+    Record { length: usize },
+    /// No record.
+    Nothing,
+    /// A record that does not end in the text.
+    Unfinished,
+}
+
 /// Reads single records by the rules of quoting.
 struct QuotingReader {
     core: csv_core::Reader,
@@ -132,20 +167,21 @@ impl QuotingReader {
         Self { core, record: ByteRecord::new(), text: vec![0; 1024], ends: vec![0; 16] }
     }
 
-    /// Reads the record at the beginning of `bytes`; how many of them it took, or `None` if there is none.
-    fn read(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Reads the record at the beginning of `bytes`. `last` says that their end is the file's.
+    fn read(&mut self, bytes: &[u8], last: bool) -> Found {
         let (mut taken, mut written, mut ended) = (0, 0, 0);
         loop {
             let (result, took, wrote, ends) =
                 self.core.read_record(&bytes[taken..], &mut self.text[written..], &mut self.ends[ended..]);
             (taken, written, ended) = (taken + took, written + wrote, ended + ends);
             match result {
+                ReadRecordResult::InputEmpty if !last => return Found::Unfinished,
                 // The next round is given nothing, which tells that nothing more comes.
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len(), 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
                 ReadRecordResult::Record => break,
-                ReadRecordResult::End => return None,
+                ReadRecordResult::End => return Found::Nothing,
             }
         }
         self.record.clear();
@@ -154,6 +190,6 @@ impl QuotingReader {
             self.record.push_field(&self.text[start..*end]);
             start = *end;
         }
-        Some(taken)
+        Found::Record { length: taken }
     }
 }
