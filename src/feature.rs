@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
 
-use crate::event::Id;
-use crate::profile::Play;
+use crate::event::IdRef;
+use crate::profile::PlayRef;
 
 /// How many features a vector has.
 pub const FEATURE_COUNT: usize = 6;
@@ -29,30 +29,12 @@ pub struct Heard<'a> {
     /// Whether it was heard on a phone.
     pub mobile: bool,
     /// Which track.
-    pub track: TrackKey<'a>,
+    pub track: IdRef<'a>,
 }
 
-/// A track's id, as the features tell tracks apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TrackKey<'a> {
-    /// A decimal id.
-    Number(u64),
-    /// Any other id.
-    Text(&'a str),
-}
-
-impl<'a> From<&'a Id> for TrackKey<'a> {
-    fn from(id: &'a Id) -> Self {
-        match id {
-            Id::Number(number) => Self::Number(*number),
-            Id::Text(text) => Self::Text(text),
-        }
-    }
-}
-
-impl<'a> From<&'a Play> for Heard<'a> {
-    fn from(play: &'a Play) -> Self {
-        Self { hour: play.time.hour(), mobile: play.mobile, track: (&play.track).into() }
+impl<'a> From<PlayRef<'a>> for Heard<'a> {
+    fn from(play: PlayRef<'a>) -> Self {
+        Self { hour: play.time.hour(), mobile: play.mobile, track: play.track }
     }
 }
 
@@ -69,11 +51,11 @@ pub fn vector<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> Option<Fea
     let mut counts = [0u32; FEATURE_COUNT];
     with_empty_slots(total, |slots| {
         let mut tracks = Tracks { slots, others: HashSet::default() };
-        for play in plays {
+        plays.for_each(|play| {
             counts[day_part(play.hour)] += 1;
             counts[4] += u32::from(play.mobile);
             counts[5] += u32::from(tracks.insert(play.track));
-        }
+        });
     });
     let total = total as f64;
     Some(counts.map(|count| f64::from(count) / total))
@@ -100,14 +82,14 @@ fn with_empty_slots(plays: usize, work: impl FnOnce(&mut [u64])) {
 struct Tracks<'a, 's> {
     /// A track's number plus 1; 0 where there is none.
     slots: &'s mut [u64],
-    others: HashSet<TrackKey<'a>, foldhash::fast::FixedState>,
+    others: HashSet<IdRef<'a>, foldhash::fast::FixedState>,
 }
 
 impl<'a> Tracks<'a, '_> {
     /// Whether the track was not there yet.
-    fn insert(&mut self, track: TrackKey<'a>) -> bool {
+    fn insert(&mut self, track: IdRef<'a>) -> bool {
         let key = match track {
-            TrackKey::Number(number) if number < u64::MAX => number + 1,
+            IdRef::Number(number) if number < u64::MAX => number + 1,
             other => return self.others.insert(other),
         };
         let last = self.slots.len() - 1;
@@ -143,7 +125,7 @@ mod tests {
     use super::*;
 
     fn play(hour: u8, track: u64, mobile: bool) -> Heard<'static> {
-        Heard { hour, mobile, track: TrackKey::Number(track) }
+        Heard { hour, mobile, track: IdRef::Number(track) }
     }
 
     fn vector_of(plays: &[Heard<'_>]) -> Option<FeatureVector> {
@@ -192,8 +174,8 @@ mod tests {
                 hour: 0,
                 mobile: false,
                 track: match track {
-                    Ok(number) => TrackKey::Number(*number),
-                    Err(text) => TrackKey::Text(text),
+                    Ok(number) => IdRef::Number(*number),
+                    Err(text) => IdRef::Text(text),
                 },
             });
             let vector = vector(plays).expect("plays");

@@ -37,6 +37,28 @@ pub(super) struct Place {
     pub(super) last: bool,
 }
 
+/// Whole lines of an input; its memory is used again for the next block.
+#[derive(Default)]
+pub(super) struct Block {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Block {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// Room for `more` bytes after those that are there.
+    fn room(&mut self, more: usize) -> &mut [u8] {
+        let end = self.length + more;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        &mut self.buffer[self.length..end]
+    }
+}
+
 /// Cuts an input into blocks that end after a line's end, or where the input ends.
 pub(super) struct Blocks<'a> {
     input: Input<'a>,
@@ -58,39 +80,48 @@ impl<'a> Blocks<'a> {
     }
 
     /// Fills `block` with the next block; none at the end.
-    pub(super) fn next(&mut self, block: &mut Vec<u8>) -> io::Result<Option<Place>> {
-        block.clear();
-        block.append(&mut self.rest);
+    pub(super) fn next(&mut self, block: &mut Block) -> io::Result<Option<Place>> {
+        block.length = 0;
+        block.room(self.rest.len()).copy_from_slice(&self.rest);
+        block.length = self.rest.len();
+        self.rest.clear();
         let mut searched = 0;
         while !self.ended {
             // What was put back and is still too short doubles, so that reading it again costs twice in all.
             self.fill(block)?;
-            if let Some(end) = memrchr(b'\n', &block[searched..]).filter(|_| !self.ended) {
-                self.rest.extend_from_slice(&block[searched + end + 1..]);
-                block.truncate(searched + end + 1);
+            if let Some(end) = memrchr(b'\n', &block.bytes()[searched..]).filter(|_| !self.ended) {
+                self.rest.extend_from_slice(&block.bytes()[searched + end + 1..]);
+                block.length = searched + end + 1;
                 break;
             }
-            searched = block.len();
+            searched = block.length;
         }
-        if block.is_empty() {
+        if block.length == 0 {
             return Ok(None);
         }
         let place = Place { offset: self.offset, last: self.ended };
-        self.offset += block.len() as u64;
+        self.offset += block.length as u64;
         Ok(Some(place))
     }
 
     /// Reads on to a block's size, or to twice of what there is.
-    fn fill(&mut self, block: &mut Vec<u8>) -> io::Result<()> {
-        let wanted = self.size.max(2 * block.len());
-        let missing = wanted - block.len();
-        block.reserve(missing);
+    fn fill(&mut self, block: &mut Block) -> io::Result<()> {
+        let wanted = self.size.max(2 * block.length);
         let reader: &mut dyn Read = match &mut self.input {
             Input::Seekable(reader) => reader,
             Input::Stream(reader) => reader,
         };
-        let got = reader.take(missing as u64).read_to_end(block)?;
-        self.ended = got < missing;
+        while block.length < wanted {
+            match reader.read(block.room(wanted - block.length)) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(count) => block.length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -125,14 +156,15 @@ mod tests {
             kept in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         ) {
             let mut blocks = Blocks::new(Input::Stream(Box::new(text.as_bytes())), size);
-            let (mut joined, mut block, mut turn) = (Vec::new(), Vec::new(), 0);
+            let (mut joined, mut block, mut turn) = (Vec::new(), Block::default(), 0);
             while let Some(place) = blocks.next(&mut block).expect("bytes") {
                 prop_assert_eq!(place.offset, joined.len() as u64);
-                prop_assert!(place.last || block.ends_with(b"\n"));
+                prop_assert!(place.last || block.bytes().ends_with(b"\n"));
                 // The last block is all there is: nothing is put back.
-                let used = if place.last { block.len() } else { kept[turn % kept.len()].index(block.len() + 1) };
-                joined.extend_from_slice(&block[..used]);
-                blocks.put_back(&block[used..]);
+                let all = block.bytes();
+                let used = if place.last { all.len() } else { kept[turn % kept.len()].index(all.len() + 1) };
+                joined.extend_from_slice(&all[..used]);
+                blocks.put_back(&all[used..]);
                 turn += 1;
                 prop_assert!(turn < 1000);
             }
@@ -143,10 +175,10 @@ mod tests {
     #[test]
     fn an_input_can_be_read_again() {
         let mut blocks = Blocks::new(Input::Seekable(Box::new(io::Cursor::new(b"one\ntwo\nthree"))), 5);
-        let mut block = Vec::new();
+        let mut block = Block::default();
         while blocks.next(&mut block).expect("bytes").is_some() {}
         blocks.seek(4).expect("in memory");
         let place = blocks.next(&mut block).expect("bytes");
-        assert_eq!((place, &block[..]), (Some(Place { offset: 4, last: false }), &b"two\n"[..]));
+        assert_eq!((place, block.bytes()), (Some(Place { offset: 4, last: false }), &b"two\n"[..]));
     }
 }

@@ -2,19 +2,19 @@
 
 use super::rows::TakeRows;
 use super::settle::Clicked;
-use crate::event::{Event, EventKind, Id, Zone};
-use crate::ingest::csv::RowReader;
+use crate::event::{Id, IdRef, Zone};
+use crate::ingest::csv::{ClickRow, RowReader};
 
 /// Takes the clicks of a block.
 pub(super) struct ClickRows<'a> {
-    ad: &'a Id,
+    ad: IdRef<'a>,
     found: Vec<Id>,
 }
 
 impl<'a> ClickRows<'a> {
     /// For clicks on `ad`; others are passed over.
     pub(super) fn new(ad: &'a Id) -> Self {
-        Self { ad, found: Vec::new() }
+        Self { ad: ad.as_ref(), found: Vec::new() }
     }
 
     /// The customers of the clicks since the last call.
@@ -25,15 +25,11 @@ impl<'a> ClickRows<'a> {
 
 impl TakeRows for ClickRows<'_> {
     #[inline]
-    fn next(reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        reader.click(zone)
-    }
-
-    #[inline]
-    fn take(&mut self, event: Event) {
-        if matches!(&event.kind, EventKind::Click { ad } if ad == self.ad) {
-            self.found.push(event.customer);
-        }
+    fn take(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<(), String>)> {
+        let (start, row) = reader.click_row(zone)?;
+        let on_ad =
+            |click: ClickRow<'_>| self.found.extend((click.ad == self.ad).then(|| click.customer.to_id()));
+        Some((start, row.map(on_ad)))
     }
 }
 

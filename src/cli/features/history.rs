@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::record::{PARTS, Parted, Record, Run};
 use super::rows::TakeRows;
 use super::spill::Spill;
-use crate::event::{Event, Zone};
+use crate::event::Zone;
 use crate::ingest::csv::RowReader;
 use anyhow::Context;
 
@@ -30,13 +30,9 @@ impl PlayRows {
 
 impl TakeRows for PlayRows {
     #[inline]
-    fn next(reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        reader.play(zone)
-    }
-
-    #[inline]
-    fn take(&mut self, event: Event) {
-        self.records.extend(Record::new(&event, &mut self.text));
+    fn take(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<(), String>)> {
+        let (start, row) = reader.play_row(zone)?;
+        Some((start, row.map(|play| self.records.push(Record::new(&play, &mut self.text)))))
     }
 }
 

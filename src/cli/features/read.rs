@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Context;
 
-use super::blocks::{Blocks, Input, Place};
+use super::blocks::{Block, Blocks, Input, Place};
 use super::in_order::in_order;
 use super::rows::{TakeRows, Told, read_block};
 
@@ -51,7 +51,7 @@ pub(super) fn read_rows<T: TakeRows, R: Send>(
     let Source { input, name, mut watch } = source;
     let mut blocks = Blocks::new(input, pace.block_bytes);
     let mut ledger = Ledger { name: &name, lines: 0, bad: 0, watch: &mut *watch, take };
-    let worker = || Worker { rows: rows(), block: Vec::new() };
+    let worker = || Worker { rows: rows(), block: Block::default() };
     if pace.threads > 1 && blocks.is_seekable() {
         match side_by_side(&mut blocks, pace.threads, worker, &finish, &mut ledger)? {
             None => return Ok(ledger.bad),
@@ -61,7 +61,7 @@ pub(super) fn read_rows<T: TakeRows, R: Send>(
     let mut worker = worker();
     while let Some(place) = blocks.next(&mut worker.block).with_context(|| name.clone())? {
         let told = worker.read(place);
-        blocks.put_back(&worker.block[told.length..]);
+        blocks.put_back(&worker.block.bytes()[told.length..]);
         ledger.add(told, finish(&mut worker.rows))?;
     }
     Ok(ledger.bad)
@@ -86,7 +86,7 @@ fn side_by_side<T: TakeRows, R: Send>(
             let place = place?;
             let told = worker.read(place);
             let end = place.offset + told.length as u64;
-            let left = told.length < worker.block.len();
+            let left = told.length < worker.block.bytes().len();
             io::Result::Ok((told, finish(&mut worker.rows), left.then_some(end)))
         },
         |read| {
@@ -109,12 +109,12 @@ fn side_by_side<T: TakeRows, R: Send>(
 /// What a thread reads with.
 struct Worker<T> {
     rows: T,
-    block: Vec<u8>,
+    block: Block,
 }
 
 impl<T: TakeRows> Worker<T> {
     fn read(&mut self, place: Place) -> Told {
-        read_block(&self.block, place.offset == 0, place.last, &mut self.rows)
+        read_block(self.block.bytes(), place.offset == 0, place.last, &mut self.rows)
     }
 }
 

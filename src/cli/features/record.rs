@@ -2,13 +2,13 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use crate::event::{Event, EventKind, HOUR_MS, Id};
-use crate::feature::TrackKey;
+use crate::event::{HOUR_MS, IdRef};
+use crate::ingest::csv::PlayRow;
 
 /// How many parts plays are sorted into; all plays of one customer are in one part.
 pub(super) const PARTS: usize = 256;
 
-/// One play: `K` is how ids are held, as numbers or as [`Key`].
+/// One play: `K` is how ids are held, as numbers or as [`IdRef`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<K> {
     pub(super) customer: K,
@@ -86,35 +86,25 @@ impl Moment {
     }
 }
 
-/// An id as plays are compared by it: numbers before text, as [`Id`] orders them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Key<'a> {
-    Number(u64),
-    Text(&'a str),
-}
-
 /// What an id can be held as.
 pub(super) trait AnyKey: Copy + Ord + Hash {
-    fn track<'a>(self) -> TrackKey<'a>
+    fn as_id<'a>(self) -> IdRef<'a>
     where
         Self: 'a;
 }
 
 impl AnyKey for u64 {
-    fn track<'a>(self) -> TrackKey<'a> {
-        TrackKey::Number(self)
+    fn as_id<'a>(self) -> IdRef<'a> {
+        IdRef::Number(self)
     }
 }
 
-impl AnyKey for Key<'_> {
-    fn track<'a>(self) -> TrackKey<'a>
+impl AnyKey for IdRef<'_> {
+    fn as_id<'a>(self) -> IdRef<'a>
     where
         Self: 'a,
     {
-        match self {
-            Self::Number(number) => TrackKey::Number(number),
-            Self::Text(text) => TrackKey::Text(text),
-        }
+        self
     }
 }
 
@@ -133,27 +123,27 @@ fn text_at(place: u64, text: &str) -> &str {
 }
 
 impl Record {
-    /// The record of a play; ids that are no numbers go to the end of `text`. None for other events.
-    pub(super) fn new(event: &Event, text: &mut String) -> Option<Self> {
-        let EventKind::Play { track, mobile } = &event.kind else { return None };
-        let mut moment = Moment::new(event.time.unix_ms, event.time.hour(), *mobile);
-        let mut hold = |id: &Id, flag: u64| match id {
-            Id::Number(number) => *number,
-            Id::Text(id) => {
+    /// The record of a play; ids that are no numbers go to the end of `text`.
+    #[inline]
+    pub(super) fn new(play: &PlayRow<'_>, text: &mut String) -> Self {
+        let mut moment = Moment::new(play.time.unix_ms, play.time.hour(), play.mobile);
+        let mut hold = |id: IdRef<'_>, flag: u64| match id {
+            IdRef::Number(number) => number,
+            IdRef::Text(id) => {
                 moment.0 |= flag;
                 put_aside(id, text)
             }
         };
-        let customer = hold(&event.customer, CUSTOMER_IS_TEXT);
-        let id = hold(&event.id, EVENT_IS_TEXT);
-        let track = hold(track, TRACK_IS_TEXT);
-        Some(Self { customer, event: id, track, moment })
+        let customer = hold(play.customer, CUSTOMER_IS_TEXT);
+        let event = hold(play.event_id, EVENT_IS_TEXT);
+        let track = hold(play.track, TRACK_IS_TEXT);
+        Self { customer, event, track, moment }
     }
 
     /// The record with its ids, `text` being what lies beside it.
-    pub(super) fn resolve(self, text: &str) -> Entry<Key<'_>> {
+    pub(super) fn resolve(self, text: &str) -> Entry<IdRef<'_>> {
         let key = |held: u64, flag: u64| {
-            if self.moment.0 & flag == 0 { Key::Number(held) } else { Key::Text(text_at(held, text)) }
+            if self.moment.0 & flag == 0 { IdRef::Number(held) } else { IdRef::Text(text_at(held, text)) }
         };
         Entry {
             customer: key(self.customer, CUSTOMER_IS_TEXT),

@@ -1,15 +1,12 @@
 //! The rows of a block.
 
-use crate::event::{Event, Zone};
+use crate::event::Zone;
 use crate::ingest::csv::{LineCount, RowReader};
 
 /// What becomes of rows.
 pub(super) trait TakeRows {
-    /// The next row of a block: where it begins, and what it says or what is wrong with it.
-    fn next(reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<Event, String>)>;
-
-    /// Takes what a row says.
-    fn take(&mut self, event: Event);
+    /// Takes the next row of a block: where it begins, and if it is bad, what is wrong with it.
+    fn take(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<(), String>)>;
 }
 
 /// A row that could not be read.
@@ -32,15 +29,14 @@ pub(super) struct Told {
 
 /// Reads the rows of a block that begins where a row may begin. A row that does not end in it is left, unless the
 /// block is the `last`; `first` says that the file begins here.
-pub(super) fn read_block<T: TakeRows>(block: &[u8], first: bool, last: bool, rows: &mut T) -> Told {
+pub(super) fn read_block(block: &[u8], first: bool, last: bool, rows: &mut impl TakeRows) -> Told {
     let zone = Zone::utc();
     let mut reader = RowReader::block(block, first, last);
     let mut lines = LineCount::new(block);
     let mut bad = Vec::new();
-    while let Some((start, row)) = T::next(&mut reader, &zone) {
-        match row {
-            Ok(event) => rows.take(event),
-            Err(reason) => bad.push(BadRow { line: lines.at(start), reason }),
+    while let Some((start, row)) = rows.take(&mut reader, &zone) {
+        if let Err(reason) = row {
+            bad.push(BadRow { line: lines.at(start), reason });
         }
     }
     let length = reader.position();

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::FixedState;
 
-use super::record::{AnyKey, Entry, Key, Record, Run};
+use super::record::{AnyKey, Entry, Record, Run};
+use crate::event::IdRef;
 use crate::feature::{self, FeatureVector, Heard};
 
 /// What of a customer's plays counts.
@@ -67,15 +68,15 @@ pub(super) fn settle(runs: &[Run<'_>], rules: &Rules, clicked: &Clicked) -> Sett
             settled.numbers.push(Row { customer, vector, clicked: clicked.numbers.contains(&customer) });
         });
     } else {
-        let mut plays: Vec<Entry<Key<'_>>> = Vec::new();
+        let mut plays: Vec<Entry<IdRef<'_>>> = Vec::new();
         for run in runs {
             plays.extend(run.records.iter().map(|record| record.resolve(run.text)));
         }
         settled.repeats = for_each_customer(&plays, rules, |customer, vector| match customer {
-            Key::Number(customer) => {
+            IdRef::Number(customer) => {
                 settled.numbers.push(Row { customer, vector, clicked: clicked.numbers.contains(&customer) });
             }
-            Key::Text(customer) => {
+            IdRef::Text(customer) => {
                 let clicked = clicked.texts.contains(customer);
                 settled.texts.push(Row { customer: customer.into(), vector, clicked });
             }
@@ -132,7 +133,7 @@ fn vector<K: AnyKey>(plays: &[Entry<K>]) -> Option<FeatureVector> {
     feature::vector(plays.iter().map(|play| Heard {
         hour: play.moment.hour(),
         mobile: play.moment.mobile(),
-        track: play.track.track(),
+        track: play.track.as_id(),
     }))
 }
 

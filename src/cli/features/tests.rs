@@ -37,18 +37,30 @@ fn slowly(tracks: &[u8], clicks: &[u8], asked: &Asked) -> Answer {
     let mut notes = Vec::new();
     let mut plays: BTreeMap<Id, Vec<Play>> = BTreeMap::new();
     let mut newest_ms = i64::MIN;
-    records("tracks", tracks, rows::play, &mut notes, |Event { customer, id: event_id, time, kind }| {
-        if let EventKind::Play { track, mobile } = kind {
-            newest_ms = newest_ms.max(time.unix_ms);
-            plays.entry(customer).or_default().push(Play { time, event_id, track, mobile });
-        }
-    });
+    records(
+        "tracks",
+        tracks,
+        |record| rows::play(record, &Zone::utc()).map(Event::from),
+        &mut notes,
+        |Event { customer, id: event_id, time, kind }| {
+            if let EventKind::Play { track, mobile } = kind {
+                newest_ms = newest_ms.max(time.unix_ms);
+                plays.entry(customer).or_default().push(Play { time, event_id, track, mobile });
+            }
+        },
+    );
     let mut clicked = HashSet::new();
-    records("clicks", clicks, rows::click, &mut notes, |event| {
-        if matches!(&event.kind, EventKind::Click { ad } if ad.to_string() == "AD") {
-            clicked.insert(event.customer);
-        }
-    });
+    records(
+        "clicks",
+        clicks,
+        |record| rows::click(record, &Zone::utc()).map(Event::from),
+        &mut notes,
+        |event| {
+            if matches!(&event.kind, EventKind::Click { ad } if ad.to_string() == "AD") {
+                clicked.insert(event.customer);
+            }
+        },
+    );
     let (mut text, mut repeats) = (Vec::new(), 0);
     for (customer, own) in &mut plays {
         own.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -60,7 +72,7 @@ fn slowly(tracks: &[u8], clicks: &[u8], asked: &Asked) -> Answer {
         let start_ms = asked.window.start_ms(newest_ms);
         let counted: Vec<_> = own.iter().filter(|play| play.time.unix_ms >= start_ms).collect();
         let counted = &counted[counted.len().saturating_sub(asked.window.plays as usize)..];
-        let Some(vector) = feature::vector(counted.iter().map(|play| (*play).into())) else { continue };
+        let Some(vector) = feature::vector(counted.iter().map(|play| play.view().into())) else { continue };
         write!(text, "{}", u8::from(clicked.contains(customer))).expect("memory");
         for (index, value) in (1..).zip(vector) {
             let written = if asked.precise { format!("{value}") } else { format!("{value:.2}") };
@@ -76,14 +88,14 @@ fn slowly(tracks: &[u8], clicks: &[u8], asked: &Asked) -> Answer {
 fn records(
     name: &str,
     bytes: &[u8],
-    parse: fn(&ByteRecord, &Zone) -> Result<Event, String>,
+    parse: fn(&ByteRecord) -> Result<Event, String>,
     notes: &mut Vec<String>,
     mut take: impl FnMut(Event),
 ) {
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut record = ByteRecord::new();
     while reader.read_byte_record(&mut record).expect("bytes in memory") {
-        match parse(&record, &Zone::utc()) {
+        match parse(&record) {
             Ok(event) => take(event),
             Err(reason) => {
                 // The reader's own count of lines is behind after blank lines and after CRLF.

@@ -10,7 +10,7 @@ use super::{Context, Malformed, Row, Rows};
 use crate::event::Event;
 
 pub use reader::RowReader;
-pub use record::{click, play};
+pub use record::{ClickRow, PlayRow, click, play};
 
 /// Which of the seed's files the rows are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]

@@ -4,27 +4,27 @@
 //! wrong, is no row to this module: the reader then takes it by the rules of quoting, and tells what is wrong with it.
 
 use super::super::json::MAX_ZIP_LENGTH;
-use crate::event::{Event, EventKind, Id, Time, Zone, leading_decimal};
+use super::{ClickRow, PlayRow};
+use crate::event::{IdRef, Time, Zone, leading_decimal};
 
 /// The play that `bytes` begin with, and how many bytes its row has without the line's end.
-pub(super) fn play(bytes: &[u8], zone: &Zone) -> Option<(Event, usize)> {
+#[inline]
+pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlayRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
-    let (id, customer, track) = (row.id()?, row.id()?, row.id()?);
+    let (event_id, customer, track) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, Place::Inside)?;
     let mobile = row.flag()?;
     row.zip()?;
-    Some((
-        Event { customer, id, time, kind: EventKind::Play { track, mobile } },
-        bytes.len() - row.rest.len(),
-    ))
+    Some((PlayRow { event_id, customer, track, time, mobile }, bytes.len() - row.rest.len()))
 }
 
 /// The click that `bytes` begin with, and how many bytes its row has without the line's end.
-pub(super) fn click(bytes: &[u8], zone: &Zone) -> Option<(Event, usize)> {
+#[inline]
+pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(ClickRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
-    let (id, customer, ad) = (row.id()?, row.id()?, row.id()?);
+    let (event_id, customer, ad) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, Place::Last)?;
-    Some((Event { customer, id, time, kind: EventKind::Click { ad } }, bytes.len() - row.rest.len()))
+    Some((ClickRow { event_id, customer, ad, time }, bytes.len() - row.rest.len()))
 }
 
 /// Where a field stands in its row, and so what must follow it.
@@ -42,6 +42,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    #[inline]
     /// Goes on behind a field's end, if what must follow a field does.
     fn end_field(&mut self, after: &'a [u8], place: Place) -> Option<()> {
         self.rest = match (place, after) {
@@ -68,15 +69,17 @@ impl<'a> Row<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    fn id(&mut self) -> Option<Id> {
+    #[inline]
+    fn id(&mut self) -> Option<IdRef<'a>> {
         if let Some((number, length)) = leading_decimal(self.rest)
             && self.end_field(&self.rest[length..], Place::Inside).is_some()
         {
-            return Some(Id::Number(number));
+            return Some(IdRef::Number(number));
         }
-        Id::parse(self.field(Place::Inside)?).ok()
+        IdRef::parse(self.field(Place::Inside)?).ok()
     }
 
+    #[inline]
     fn time(&mut self, zone: &Zone, place: Place) -> Option<Time> {
         let (quote, text) = match self.rest {
             [b'"', text @ ..] => (&b"\""[..], text),
@@ -92,6 +95,7 @@ impl<'a> Row<'a> {
         Time::parse(self.field(place)?, zone).ok()
     }
 
+    #[inline]
     fn flag(&mut self) -> Option<bool> {
         match self.rest {
             [flag @ (b'0' | b'1'), b',', rest @ ..] => {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ::csv::ByteRecord;
 use csv_core::ReadRecordResult;
 
-use super::{plain, record};
+use super::{ClickRow, PlayRow, plain, record};
 use crate::event::{Event, Zone};
 
 /// The rows of a CSV file or of a part of one, one after another, each with the byte where it begins.
@@ -79,12 +79,30 @@ impl<'a> RowReader<'a> {
 
     /// The next row as a play: where it begins, and the play or which column is wrong and what it should be.
     pub fn play(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        self.row(zone, plain::play, record::play)
+        self.play_row(zone).map(|(start, row)| (start, row.map(Event::from)))
+    }
+
+    /// As [`RowReader::play`], with the ids left where the row has them.
+    #[inline]
+    pub fn play_row(&mut self, zone: &Zone) -> Option<(usize, Result<PlayRow<'_>, String>)> {
+        if let Some((start, row)) = self.plain_row(|bytes| plain::play(bytes, zone)) {
+            return Some((start, Ok(row)));
+        }
+        self.record().map(|(start, columns)| (start, record::play(columns, zone)))
     }
 
     /// The next row as a click: where it begins, and the click or which column is wrong and what it should be.
     pub fn click(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        self.row(zone, plain::click, record::click)
+        self.click_row(zone).map(|(start, row)| (start, row.map(Event::from)))
+    }
+
+    /// As [`RowReader::click`], with the ids left where the row has them.
+    #[inline]
+    pub fn click_row(&mut self, zone: &Zone) -> Option<(usize, Result<ClickRow<'_>, String>)> {
+        if let Some((start, row)) = self.plain_row(|bytes| plain::click(bytes, zone)) {
+            return Some((start, Ok(row)));
+        }
+        self.record().map(|(start, columns)| (start, record::click(columns, zone)))
     }
 
     /// The next row, whatever it says, and where it begins.
@@ -110,23 +128,17 @@ impl<'a> RowReader<'a> {
         Some((start, &quoting.record))
     }
 
+    /// The next row and where it begins, if it is plain.
     #[inline]
-    fn row(
-        &mut self,
-        zone: &Zone,
-        plain: impl Fn(&[u8], &Zone) -> Option<(Event, usize)>,
-        record: impl Fn(&ByteRecord, &Zone) -> Result<Event, String>,
-    ) -> Option<(usize, Result<Event, String>)> {
-        if self.at >= self.end {
+    fn plain_row<T>(&mut self, plain: impl FnOnce(&'a [u8]) -> Option<(T, usize)>) -> Option<(usize, T)> {
+        let start = self.at;
+        if start >= self.end {
             return None;
         }
-        if let Some((event, length)) = plain(&self.bytes[self.at..], zone) {
-            let start = self.at;
-            self.at += length;
-            self.skip_blank_lines();
-            return Some((start, Ok(event)));
-        }
-        self.record().map(|(start, columns)| (start, record(columns, zone)))
+        let (row, length) = plain(&self.bytes[start..])?;
+        self.at += length;
+        self.skip_blank_lines();
+        Some((start, row))
     }
 
     fn skip_blank_lines(&mut self) {
