@@ -1,13 +1,11 @@
 -- Nine decisions, then one play of the last customer asked about, timed now.
 --   wrk ... -s mixed.lua URL -- IDS_FILE
 local report = require "report"
+local writer = require "plays"
 
 setup = report.setup
 
 local DECISIONS_PER_PLAY = 9
-local PLAY = '{"type":"play","event_id":%.0f,"customer_id":"%s","track_id":%d,"time":"%s","mobile":%s,"zip":"10234"}'
-local TRACKS = 1750
-
 local ids, requests, next_event
 local step, customer = 0, 1
 
@@ -19,16 +17,13 @@ function init(args)
   ids = report.ids(args[1])
   requests = report.decision_requests(ids)
   wrk.headers["Content-Type"] = "application/json"
-  -- A million numbers for each second since 1970, so that no two runs share one.
-  next_event = os.time() * 1e6 + thread_number * 1e9
+  next_event = writer.first_event(thread_number)
 end
 
 local function play()
   next_event = next_event + 1
   plays = plays + 1
-  local body = PLAY:format(next_event, ids[customer], math.random(TRACKS) - 1, os.date("!%Y-%m-%dT%H:%M:%SZ"),
-    math.random(2) == 1 and "true" or "false")
-  return wrk.format("POST", "/events", nil, body)
+  return wrk.format("POST", "/events", nil, writer.play(next_event, ids[customer]))
 end
 
 function request()

@@ -1,6 +1,7 @@
 //! Opaque ids of customers, events, tracks, ads and campaigns.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest id, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
@@ -13,8 +14,8 @@ pub const MAX_ID_LENGTH: usize = 64;
 pub enum Id {
     /// A decimal id.
     Number(u64),
-    /// Any other id.
-    Text(Box<str>),
+    /// Any other id; shared, so that a copy takes no memory.
+    Text(Arc<str>),
 }
 
 /// Why a text is not an id.
@@ -37,21 +38,33 @@ impl Id {
     /// # Errors
     /// The text is empty, longer than 64 characters, or has a character outside `A-Z a-z 0-9 . _ : -`.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        IdRef::parse(text).map(Self::from)
+        IdRef::parse(text).map(IdRef::to_id)
     }
 
-    /// Bytes on the heap beside the value itself.
+    /// Bytes on the heap beside the value itself; what other copies share is counted for each.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Number(_) => 0,
-            Self::Text(text) => text.len(),
+            Self::Text(text) => text.len() + SHARED_COUNTS_BYTES,
+        }
+    }
+
+    /// The id without owning it.
+    #[must_use]
+    pub fn as_ref(&self) -> IdRef<'_> {
+        match self {
+            Self::Number(number) => IdRef::Number(*number),
+            Self::Text(text) => IdRef::Text(text),
         }
     }
 }
 
-/// An id that is still where it was read, for those who need not keep it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a shared text holds beside its bytes: two counts.
+const SHARED_COUNTS_BYTES: usize = 16;
+
+/// An id that is held elsewhere, in whatever form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdRef<'a> {
     /// A decimal id.
     Number(u64),
@@ -60,7 +73,7 @@ pub enum IdRef<'a> {
 }
 
 impl<'a> IdRef<'a> {
-    /// Reads an id from text.
+    /// Reads an id from text, which a text id then is part of.
     ///
     /// # Errors
     /// As for [`Id::parse`].
@@ -81,13 +94,13 @@ impl<'a> IdRef<'a> {
         }
         Ok(Self::Text(text))
     }
-}
 
-impl From<IdRef<'_>> for Id {
-    fn from(id: IdRef<'_>) -> Self {
-        match id {
-            IdRef::Number(number) => Self::Number(number),
-            IdRef::Text(text) => Self::Text(text.into()),
+    /// An id of its own.
+    #[must_use]
+    pub fn to_id(self) -> Id {
+        match self {
+            Self::Number(number) => Id::Number(number),
+            Self::Text(text) => Id::Text(text.into()),
         }
     }
 }
@@ -98,8 +111,8 @@ fn is_id_char(c: char) -> bool {
 
 /// The decimal number that `text` begins with, and of how many digits: in the form that prints back as it was, so
 /// without leading zeros, and no more than a `u64` holds. `None` when `text` begins otherwise.
-#[must_use]
 #[inline]
+#[must_use]
 pub fn leading_decimal(text: &[u8]) -> Option<(u64, usize)> {
     let (mut number, mut length) = text.first_chunk().map_or((0, 0), |eight| digits_of_word(*eight));
     if length == 8 || text.len() < 8 {
@@ -116,6 +129,7 @@ pub fn leading_decimal(text: &[u8]) -> Option<(u64, usize)> {
 
 /// The number that the digits at the beginning of eight bytes make, and how many they are, all eight at once: each
 /// byte of a word is a digit, then each second one a pair of digits, then the products of the pairs are added up.
+#[inline]
 fn digits_of_word(eight: [u8; 8]) -> (u64, usize) {
     let digits = u64::from_le_bytes(eight) ^ 0x3030_3030_3030_3030;
     let others = (digits.wrapping_add(0x0606_0606_0606_0606) | digits) & 0xf0f0_f0f0_f0f0_f0f0;

@@ -4,73 +4,30 @@
 //! wrong, is no row to this module: the reader then takes it by the rules of quoting, and tells what is wrong with it.
 
 use super::super::json::MAX_ZIP_LENGTH;
-use crate::event::{Event, EventKind, IdRef, MAX_ID_LENGTH, Time, Zone, leading_decimal};
+use super::{ClickRow, PlayRow};
+use crate::event::{IdRef, MAX_ID_LENGTH, Time, Zone, leading_decimal};
 
 /// `YYYY-MM-DDTHH:MM:SS.123456789+HH:MM`, in bytes.
 const LONGEST_TIME: usize = 35;
 
-/// A play as its row has it.
-#[derive(Debug, Clone, Copy)]
-pub struct PlainPlay<'a> {
-    /// The sender's id for it.
-    pub id: IdRef<'a>,
-    /// Who heard it.
-    pub customer: IdRef<'a>,
-    /// Which track.
-    pub track: IdRef<'a>,
-    /// When it started.
-    pub time: Time,
-    /// Whether it was heard on a phone.
-    pub mobile: bool,
-}
-
-/// A click as its row has it.
-#[derive(Debug, Clone, Copy)]
-pub struct PlainClick<'a> {
-    /// The sender's id for it.
-    pub id: IdRef<'a>,
-    /// Who clicked.
-    pub customer: IdRef<'a>,
-    /// Which ad.
-    pub ad: IdRef<'a>,
-    /// When it was.
-    pub time: Time,
-}
-
-impl From<PlainPlay<'_>> for Event {
-    #[inline]
-    fn from(play: PlainPlay<'_>) -> Self {
-        let kind = EventKind::Play { track: play.track.into(), mobile: play.mobile };
-        Self { customer: play.customer.into(), id: play.id.into(), time: play.time, kind }
-    }
-}
-
-impl From<PlainClick<'_>> for Event {
-    #[inline]
-    fn from(click: PlainClick<'_>) -> Self {
-        let kind = EventKind::Click { ad: click.ad.into() };
-        Self { customer: click.customer.into(), id: click.id.into(), time: click.time, kind }
-    }
-}
-
 /// The play that `bytes` begin with, and how many bytes its row has without the line's end.
 #[inline]
-pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlainPlay<'a>, usize)> {
+pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlayRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
-    let (id, customer, track) = (row.id()?, row.id()?, row.id()?);
+    let (event_id, customer, track) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, Place::Inside)?;
     let mobile = row.flag()?;
     row.zip()?;
-    Some((PlainPlay { id, customer, track, time, mobile }, bytes.len() - row.rest.len()))
+    Some((PlayRow { event_id, customer, track, time, mobile }, bytes.len() - row.rest.len()))
 }
 
 /// The click that `bytes` begin with, and how many bytes its row has without the line's end.
 #[inline]
-pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlainClick<'a>, usize)> {
+pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(ClickRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
-    let (id, customer, ad) = (row.id()?, row.id()?, row.id()?);
+    let (event_id, customer, ad) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, Place::Last)?;
-    Some((PlainClick { id, customer, ad, time }, bytes.len() - row.rest.len()))
+    Some((ClickRow { event_id, customer, ad, time }, bytes.len() - row.rest.len()))
 }
 
 /// Where a field stands in its row, and so what must follow it.

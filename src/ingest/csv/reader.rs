@@ -5,8 +5,7 @@ use std::ops::Range;
 use ::csv::ByteRecord;
 use csv_core::ReadRecordResult;
 
-use super::plain::{self, PlainClick, PlainPlay};
-use super::record;
+use super::{ClickRow, PlayRow, plain, record};
 use crate::event::{Event, Zone};
 
 /// The rows of a CSV file or of a part of one, one after another, each with the byte where it begins.
@@ -23,6 +22,10 @@ pub struct RowReader<'a> {
     bytes: &'a [u8],
     at: usize,
     end: usize,
+    /// Whether the bytes begin as the file does.
+    first: bool,
+    /// Whether the bytes end as the file does.
+    last: bool,
     quoting: Option<Box<QuotingReader>>,
 }
 
@@ -40,9 +43,23 @@ impl<'a> RowReader<'a> {
     #[must_use]
     pub fn part(bytes: &'a [u8], part: Range<usize>) -> Self {
         assert!(part.start <= part.end && part.end <= bytes.len(), "{part:?} of {} bytes", bytes.len());
-        let mut reader = Self { bytes, at: part.start, end: part.end, quoting: None };
-        reader.skip_blank_lines();
-        reader
+        let Range { start: at, end } = part;
+        Self { bytes, at, end, first: true, last: true, quoting: None }.at_first_row()
+    }
+
+    /// The rows of a block out of a file of which no more is in memory; a row must begin where the block does, if not a
+    /// blank line. `first` and `last` say whether the file begins with the block and ends with it.
+    ///
+    /// A row that does not end in the block is left, unless the block is the last: [`RowReader::position`] then tells
+    /// where it begins, and is the block's length otherwise.
+    #[must_use]
+    pub fn block(bytes: &'a [u8], first: bool, last: bool) -> Self {
+        Self { bytes, at: 0, end: bytes.len(), first, last, quoting: None }.at_first_row()
+    }
+
+    fn at_first_row(mut self) -> Self {
+        self.skip_blank_lines();
+        self
     }
 
     /// Where a file may be cut, at `near` or after: where a line begins that is not blank, or at the file's end.
@@ -60,35 +77,34 @@ impl<'a> RowReader<'a> {
         self.at
     }
 
-    /// The next row, if it is a play in the plain form, and where it begins. `None` says nothing of what else it is, and
-    /// leaves it to [`RowReader::play`].
-    #[inline]
-    pub fn plain_play(&mut self, zone: &Zone) -> Option<(usize, PlainPlay<'a>)> {
-        self.plain(|bytes| plain::play(bytes, zone))
-    }
-
-    /// The next row, if it is a click in the plain form, and where it begins; as [`RowReader::plain_play`].
-    #[inline]
-    pub fn plain_click(&mut self, zone: &Zone) -> Option<(usize, PlainClick<'a>)> {
-        self.plain(|bytes| plain::click(bytes, zone))
-    }
-
     /// The next row as a play: where it begins, and the play or which column is wrong and what it should be.
     #[inline]
     pub fn play(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        match self.plain_play(zone) {
-            Some((start, play)) => Some((start, Ok(play.into()))),
-            None => self.record().map(|(start, record)| (start, record::play(record, zone))),
+        self.play_row(zone).map(|(start, row)| (start, row.map(Event::from)))
+    }
+
+    /// As [`RowReader::play`], with the ids left where the row has them.
+    #[inline]
+    pub fn play_row(&mut self, zone: &Zone) -> Option<(usize, Result<PlayRow<'_>, String>)> {
+        if let Some((start, row)) = self.plain_row(|bytes| plain::play(bytes, zone)) {
+            return Some((start, Ok(row)));
         }
+        self.record().map(|(start, columns)| (start, record::play(columns, zone)))
     }
 
     /// The next row as a click: where it begins, and the click or which column is wrong and what it should be.
     #[inline]
     pub fn click(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
-        match self.plain_click(zone) {
-            Some((start, click)) => Some((start, Ok(click.into()))),
-            None => self.record().map(|(start, record)| (start, record::click(record, zone))),
+        self.click_row(zone).map(|(start, row)| (start, row.map(Event::from)))
+    }
+
+    /// As [`RowReader::click`], with the ids left where the row has them.
+    #[inline]
+    pub fn click_row(&mut self, zone: &Zone) -> Option<(usize, Result<ClickRow<'_>, String>)> {
+        if let Some((start, row)) = self.plain_row(|bytes| plain::click(bytes, zone)) {
+            return Some((start, Ok(row)));
         }
+        self.record().map(|(start, columns)| (start, record::click(columns, zone)))
     }
 
     /// The next row, whatever it says, and where it begins.
@@ -97,24 +113,35 @@ impl<'a> RowReader<'a> {
             return None;
         }
         let start = self.at;
-        let quoting = self.quoting.get_or_insert_with(|| Box::new(QuotingReader::new(start == 0)));
-        let Some(length) = quoting.read(&self.bytes[start..]) else {
-            self.at = self.bytes.len();
-            return None;
-        };
-        self.at += length;
+        let at_start = self.first && start == 0;
+        let quoting = self.quoting.get_or_insert_with(|| Box::new(QuotingReader::new(at_start)));
+        match quoting.read(&self.bytes[start..], self.last) {
+            Found::Record { length } => self.at += length,
+            Found::Nothing => {
+                self.at = self.bytes.len();
+                return None;
+            }
+            Found::Unfinished => {
+                self.end = start;
+                return None;
+            }
+        }
         self.at += blank_length(&self.bytes[self.at..]);
         Some((start, &quoting.record))
     }
 
+    /// The next row and where it begins, if it is plain.
     #[inline]
-    fn plain<T>(&mut self, read: impl Fn(&'a [u8]) -> Option<(T, usize)>) -> Option<(usize, T)> {
-        if self.at >= self.end {
+    fn plain_row<T>(&mut self, plain: impl FnOnce(&'a [u8]) -> Option<(T, usize)>) -> Option<(usize, T)> {
+        let start = self.at;
+        if start >= self.end {
             return None;
         }
-        let start = self.at;
-        let (row, length) = read(&self.bytes[start..])?;
-        self.at = start + length;
+        let (row, length) = plain(&self.bytes[start..])?;
+        if start + length == self.bytes.len() && !self.last {
+            return None;
+        }
+        self.at += length;
         self.skip_blank_lines();
         Some((start, row))
     }
@@ -129,6 +156,16 @@ impl<'a> RowReader<'a> {
 #[inline]
 fn blank_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
+}
+
+/// What a text begins with.
+enum Found {
+    /// A record of so many bytes.
+    Record { length: usize },
+    /// No record.
+    Nothing,
+    /// A record that does not end in the text.
+    Unfinished,
 }
 
 /// Reads single records by the rules of quoting.
@@ -149,20 +186,21 @@ impl QuotingReader {
         Self { core, record: ByteRecord::new(), text: vec![0; 1024], ends: vec![0; 16] }
     }
 
-    /// Reads the record at the beginning of `bytes`; how many of them it took, or `None` if there is none.
-    fn read(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Reads the record at the beginning of `bytes`. `last` says that their end is the file's.
+    fn read(&mut self, bytes: &[u8], last: bool) -> Found {
         let (mut taken, mut written, mut ended) = (0, 0, 0);
         loop {
             let (result, took, wrote, ends) =
                 self.core.read_record(&bytes[taken..], &mut self.text[written..], &mut self.ends[ended..]);
             (taken, written, ended) = (taken + took, written + wrote, ended + ends);
             match result {
+                ReadRecordResult::InputEmpty if !last => return Found::Unfinished,
                 // The next round is given nothing, which tells that nothing more comes.
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len(), 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
                 ReadRecordResult::Record => break,
-                ReadRecordResult::End => return None,
+                ReadRecordResult::End => return Found::Nothing,
             }
         }
         self.record.clear();
@@ -171,6 +209,6 @@ impl QuotingReader {
             self.record.push_field(&self.text[start..*end]);
             start = *end;
         }
-        Some(taken)
+        Found::Record { length: taken }
     }
 }

@@ -5,13 +5,62 @@ use ::csv::ByteRecord;
 use super::super::json::MAX_ZIP_LENGTH;
 use super::{Context, Row};
 use crate::engine::Track;
-use crate::event::{Event, EventKind, Id, Membership, Time, Zone};
+use crate::event::{CUSTOMER_FILE_ID, Event, EventKind, Id, IdRef, Membership, Time, Zone};
 
 /// The longest title or artist, in bytes.
 const MAX_TITLE_LENGTH: usize = 512;
 
-/// The event id of a membership that a customer file tells.
-const CUSTOMER_FILE: &str = "customer-file";
+/// A row of a file of plays, its ids where the row has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayRow<'a> {
+    /// The sender's id for it.
+    pub event_id: IdRef<'a>,
+    /// Who played.
+    pub customer: IdRef<'a>,
+    /// Which track.
+    pub track: IdRef<'a>,
+    /// When it started.
+    pub time: Time,
+    /// Whether it was heard on a phone.
+    pub mobile: bool,
+}
+
+impl From<PlayRow<'_>> for Event {
+    #[inline]
+    fn from(row: PlayRow<'_>) -> Self {
+        Self {
+            customer: row.customer.to_id(),
+            id: row.event_id.to_id(),
+            time: row.time,
+            kind: EventKind::Play { track: row.track.to_id(), mobile: row.mobile },
+        }
+    }
+}
+
+/// A row of a file of clicks, its ids where the row has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClickRow<'a> {
+    /// The sender's id for it.
+    pub event_id: IdRef<'a>,
+    /// Who clicked.
+    pub customer: IdRef<'a>,
+    /// On what.
+    pub ad: IdRef<'a>,
+    /// When.
+    pub time: Time,
+}
+
+impl From<ClickRow<'_>> for Event {
+    #[inline]
+    fn from(row: ClickRow<'_>) -> Self {
+        Self {
+            customer: row.customer.to_id(),
+            id: row.event_id.to_id(),
+            time: row.time,
+            kind: EventKind::Click { ad: row.ad.to_id() },
+        }
+    }
+}
 
 fn field(record: &ByteRecord, index: usize) -> Result<&str, String> {
     let bytes = record.get(index).ok_or_else(|| format!("column {} is missing", index + 1))?;
@@ -19,15 +68,15 @@ fn field(record: &ByteRecord, index: usize) -> Result<&str, String> {
     Ok(text.trim())
 }
 
-fn id(record: &ByteRecord, index: usize, name: &str) -> Result<Id, String> {
-    Id::parse(field(record, index)?).map_err(|error| format!("{name} (column {}): {error}", index + 1))
+fn id<'r>(record: &'r ByteRecord, index: usize, name: &str) -> Result<IdRef<'r>, String> {
+    IdRef::parse(field(record, index)?).map_err(|error| format!("{name} (column {}): {error}", index + 1))
 }
 
 /// One record of a file of plays.
 ///
 /// # Errors
 /// Which column is wrong and what it should be.
-pub fn play(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
+pub fn play<'r>(record: &'r ByteRecord, zone: &Zone) -> Result<PlayRow<'r>, String> {
     if record.len() != 6 {
         return Err(format!(
             "{} columns where a play has 6: event id, customer id, track id, time, mobile 0 or 1, zip{}",
@@ -43,11 +92,12 @@ pub fn play(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
     if field(record, 5)?.chars().count() > MAX_ZIP_LENGTH {
         return Err(format!("zip (column 6) is longer than {MAX_ZIP_LENGTH} characters"));
     }
-    Ok(Event {
-        id: id(record, 0, "event id")?,
+    Ok(PlayRow {
+        event_id: id(record, 0, "event id")?,
         customer: id(record, 1, "customer id")?,
         time: Time::parse(field(record, 3)?, zone).map_err(|error| error.to_string())?,
-        kind: EventKind::Play { track: id(record, 2, "track id")?, mobile },
+        track: id(record, 2, "track id")?,
+        mobile,
     })
 }
 
@@ -55,7 +105,7 @@ pub fn play(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
 ///
 /// # Errors
 /// Which column is wrong and what it should be.
-pub fn click(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
+pub fn click<'r>(record: &'r ByteRecord, zone: &Zone) -> Result<ClickRow<'r>, String> {
     if record.len() != 4 {
         return Err(format!(
             "{} columns where a click has 4: event id, customer id, ad, time{}",
@@ -63,11 +113,11 @@ pub fn click(record: &ByteRecord, zone: &Zone) -> Result<Event, String> {
             if record.len() == 6 { "; plays go with ?kind=plays" } else { "" }
         ));
     }
-    Ok(Event {
-        id: id(record, 0, "event id")?,
+    Ok(ClickRow {
+        event_id: id(record, 0, "event id")?,
         customer: id(record, 1, "customer id")?,
         time: Time::parse(field(record, 3)?, zone).map_err(|error| error.to_string())?,
-        kind: EventKind::Click { ad: id(record, 2, "ad")? },
+        ad: id(record, 2, "ad")?,
     })
 }
 
@@ -86,8 +136,8 @@ pub(super) fn customer(record: &ByteRecord, columns: &[usize], context: &Context
             .map_err(|_| "SignDate is not a date of the form MM/DD/YYYY".to_owned())?,
     };
     Ok(Event {
-        id: Id::Text(CUSTOMER_FILE.into()),
-        customer: id(record, columns[0], "CustID")?,
+        id: Id::Text(CUSTOMER_FILE_ID.into()),
+        customer: id(record, columns[0], "CustID")?.to_id(),
         time,
         kind: EventKind::Membership(level),
     })
@@ -105,7 +155,7 @@ pub(super) fn track(record: &ByteRecord, columns: &[usize]) -> Result<Row, Strin
         Ok(text.into())
     };
     let track = Track { title: text(columns[1], "Title")?, artist: text(columns[2], "Artist")?, length_s };
-    Ok(Row::Track(id(record, columns[0], "TrackId")?, track))
+    Ok(Row::Track(id(record, columns[0], "TrackId")?.to_id(), track))
 }
 
 fn shortened(text: &str) -> String {

@@ -11,14 +11,22 @@ fn detailed(event: Event) -> String {
 }
 
 /// The rows as the csv crate tells them apart.
-fn by_the_csv_crate(bytes: &[u8], read: fn(&ByteRecord, &Zone) -> Result<Event, String>) -> Vec<Told> {
+fn by_the_csv_crate(bytes: &[u8], read: impl Fn(&ByteRecord) -> Result<Event, String>) -> Vec<Told> {
     let (mut reader, mut lines) = (reader(bytes), LineCount::new(bytes));
     let mut record = ByteRecord::new();
     let mut told = Vec::new();
     while reader.read_byte_record(&mut record).expect("memory") {
-        told.push((lines.of(&record), read(&record, &Zone::utc()).map(detailed)));
+        told.push((lines.of(&record), read(&record).map(detailed)));
     }
     told
+}
+
+fn a_play(record: &ByteRecord) -> Result<Event, String> {
+    play(record, &Zone::utc()).map(Event::from)
+}
+
+fn a_click(record: &ByteRecord) -> Result<Event, String> {
+    click(record, &Zone::utc()).map(Event::from)
 }
 
 /// The next row's beginning and what it says.
@@ -79,8 +87,32 @@ proptest! {
 
     #[test]
     fn rows_are_those_of_the_csv_crate(bytes in bytes()) {
-        prop_assert_eq!(in_parts(&bytes, &[], |reader, zone| reader.play(zone)), by_the_csv_crate(&bytes, play));
-        prop_assert_eq!(in_parts(&bytes, &[], |reader, zone| reader.click(zone)), by_the_csv_crate(&bytes, click));
+        prop_assert_eq!(in_parts(&bytes, &[], |reader, zone| reader.play(zone)), by_the_csv_crate(&bytes, a_play));
+        prop_assert_eq!(in_parts(&bytes, &[], |reader, zone| reader.click(zone)), by_the_csv_crate(&bytes, a_click));
+    }
+
+    /// Blocks as a stream brings them: of whole lines, what is left of one going before the next.
+    #[test]
+    fn blocks_have_the_rows_of_the_whole(bytes in bytes(), size in 1usize..60) {
+        let (mut read, mut left, mut rest, mut first) = (Vec::new(), Vec::new(), &bytes[..], true);
+        while !rest.is_empty() || !left.is_empty() {
+            let (more, others) = rest.split_at(size.min(rest.len()));
+            rest = others;
+            left.extend_from_slice(more);
+            let last = rest.is_empty();
+            let end = memchr::memrchr(b'\n', &left).filter(|_| !last).map_or(0, |end| end + 1);
+            let block = &left[..if last { left.len() } else { end }];
+            let mut reader = RowReader::block(block, first, last);
+            while let Some((_, row)) = reader.play(&Zone::utc()) {
+                read.push(row.map(detailed));
+            }
+            let used = reader.position();
+            prop_assert!(!last || used == left.len());
+            first &= used == 0;
+            left.drain(..used);
+        }
+        let whole = by_the_csv_crate(&bytes, a_play);
+        prop_assert_eq!(read, whole.into_iter().map(|(_, row)| row).collect::<Vec<_>>());
     }
 
     #[test]
@@ -88,6 +120,6 @@ proptest! {
         bytes in bytes(),
         near in proptest::collection::vec(0usize..400, 0..6),
     ) {
-        prop_assert_eq!(in_parts(&bytes, &near, |reader, zone| reader.play(zone)), by_the_csv_crate(&bytes, play));
+        prop_assert_eq!(in_parts(&bytes, &near, |reader, zone| reader.play(zone)), by_the_csv_crate(&bytes, a_play));
     }
 }

@@ -1,0 +1,24 @@
+-- POST /events: one play of a random customer each time, timed now.
+--   wrk ... -s events.lua URL -- IDS_FILE
+local report = require "report"
+local plays = require "plays"
+
+setup = report.setup
+
+local ids, next_event
+
+function init(args)
+  math.randomseed(thread_number + 1)
+  ids = report.ids(args[1])
+  next_event = plays.first_event(thread_number)
+  wrk.headers["Content-Type"] = "application/json"
+end
+
+function request()
+  next_event = next_event + 1
+  return wrk.format("POST", "/events", nil, plays.play(next_event, ids[math.random(#ids)]))
+end
+
+function done(summary, latency)
+  report.done(summary, latency)
+end
