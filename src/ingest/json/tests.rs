@@ -68,7 +68,7 @@ fn member() -> impl Strategy<Value = String> {
 
 /// All that one of the kinds needs, in any order, and perhaps a little more, less or other.
 fn object() -> impl Strategy<Value = String> {
-    let common = vec![r#""event_id":7"#, r#""customer_id":48"#, r#""time":"2014-10-23T03:26:20""#];
+    let common = [r#""event_id":7"#, r#""customer_id":48"#, r#""time":"2014-10-23T03:26:20""#];
     let kinds = vec![
         vec![r#""type":"play""#, r#""track_id":3"#, r#""mobile":true"#, r#""zip":"72132""#],
         vec![r#""type":"play""#, r#""track_id":"x""#, r#""mobile":false"#],
