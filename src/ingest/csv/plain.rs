@@ -40,6 +40,9 @@ enum Place {
 }
 
 /// What is not yet read of a row, and all that comes after it.
+///
+/// Ids and times are read in the caller's frame whatever the compiler thinks: passed through memory, they cost a third
+/// of a row's time.
 struct Row<'a> {
     rest: &'a [u8],
 }

@@ -177,6 +177,10 @@ pub(super) fn rows<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>,
     let body = utf8(body)?;
     match body.trim_start().as_bytes().first() {
         Some(b'[') => {
+            if let Some(events) = plain::list(body, &context.zone, context.max_event_bytes) {
+                let rows = events.into_iter().map(|event| Ok(Row::Event(event)));
+                return Ok(Rows { rows: Box::new(rows), single: false });
+            }
             let events = elements(body)?.into_iter().map(|element| event(element.get(), context));
             Ok(Rows { rows: Box::new(events), single: false })
         }

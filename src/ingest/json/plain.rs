@@ -34,23 +34,29 @@ const MEMBERSHIP: u16 = COMMON | LEVEL;
 /// The event that a JSON text is.
 pub(super) fn event(text: &str, zone: &Zone) -> Option<Event> {
     let mut reader = Reader { text, at: 0 };
-    let mut fields = Fields::none();
-    reader.expect(b'{')?;
+    let event = reader.object()?.event(zone)?;
+    reader.is_at_end().then_some(event)
+}
+
+/// The events of the list that a JSON text is, if all are in the usual form and none has more than so many bytes.
+pub(super) fn list(text: &str, zone: &Zone, max_event_bytes: usize) -> Option<Vec<Event>> {
+    let mut reader = Reader { text, at: 0 };
+    let mut events = Vec::new();
+    reader.expect(b'[')?;
     loop {
-        let key = reader.string()?;
-        reader.expect(b':')?;
-        fields.read(key, &mut reader)?;
+        reader.skip_blanks();
+        let start = reader.at;
+        events.push(reader.object()?.event(zone)?);
+        if reader.at - start > max_event_bytes {
+            return None;
+        }
         match reader.next()? {
             b',' => {}
-            b'}' => break,
+            b']' => break,
             _ => return None,
         }
     }
-    reader.skip_blanks();
-    if reader.at < text.len() {
-        return None;
-    }
-    fields.event(zone)
+    reader.is_at_end().then_some(events)
 }
 
 /// What has been read of an event. A field counts if its key's bit is set.
@@ -179,6 +185,28 @@ impl<'a> Reader<'a> {
     fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.rest().first() {
             self.at += 1;
+        }
+    }
+
+    /// Whether nothing but blanks follows.
+    fn is_at_end(&mut self) -> bool {
+        self.skip_blanks();
+        self.at == self.text.len()
+    }
+
+    #[inline]
+    fn object(&mut self) -> Option<Fields<'a>> {
+        let mut fields = Fields::none();
+        self.expect(b'{')?;
+        loop {
+            let key = self.string()?;
+            self.expect(b':')?;
+            fields.read(key, self)?;
+            match self.next()? {
+                b',' => {}
+                b'}' => return Some(fields),
+                _ => return None,
+            }
         }
     }
 

@@ -133,6 +133,27 @@ proptest! {
     }
 
     #[test]
+    fn a_list_that_is_read_plainly_is_what_serde_reads(
+        objects in proptest::collection::vec(object(), 1..4),
+        separator in proptest::sample::select(vec![",", ",", " ,\n", "", ",,"]),
+        ends in proptest::sample::select(vec![("[", "]"), ("[", "]"), (" [ ", "\t]\n"), ("[", ",]"), ("[", ""), ("", "]")]),
+        max_event_bytes in proptest::sample::select(vec![120usize, 1000]),
+    ) {
+        let text = format!("{}{}{}", ends.0, objects.join(separator), ends.1);
+        let context = Context { max_event_bytes, ..context() };
+        if let Some(events) = plain::list(&text, &Zone::utc(), max_event_bytes) {
+            let elements = elements(&text);
+            prop_assert!(elements.is_ok(), "{}", text);
+            for (element, read) in elements.iter().flatten().zip(&events) {
+                prop_assert!(element.get().len() <= max_event_bytes);
+                let expected = any_event(element.get(), &context);
+                prop_assert_eq!(format!("{:?}", Ok::<_, String>(read)), format!("{expected:?}"));
+            }
+            prop_assert_eq!(elements.map(|elements| elements.len()), Ok(events.len()));
+        }
+    }
+
+    #[test]
     fn a_body_of_one_object_is_malformed_only_if_it_is_no_json(text in object()) {
         let context = context();
         let json = serde_json::from_str::<&RawValue>(&text).is_ok();
@@ -153,7 +174,11 @@ fn events_in_the_usual_form_are_read_plainly() {
         r#"{"type":"membership","event_id":0,"customer_id":48,"level":"gold","time":"2014-10-23T03:26:20"}"#,
     ] {
         let event = plain::event(text, &Zone::utc());
-        assert_eq!(event.map(Ok), Some(any_event(text, &context())), "{text}");
+        let expected = any_event(text, &context()).expect(text);
+        assert_eq!(event, Some(expected.clone()), "{text}");
+        let list = plain::list(&format!("[{text}, {text}]"), &Zone::utc(), text.len());
+        assert_eq!(list, Some(vec![expected.clone(), expected]), "{text}");
+        assert_eq!(plain::list(&format!("[{text}]"), &Zone::utc(), text.trim().len() - 1), None, "{text}");
     }
 }
 
