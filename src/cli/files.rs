@@ -82,10 +82,10 @@ pub(crate) fn read_model(path: &Path) -> anyhow::Result<Model> {
 /// written to directly.
 pub(crate) fn write_to(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if is_dash(path) {
-        let mut output = BufWriter::new(io::stdout().lock());
+        let mut output = BufWriter::new(io::stdout());
         write(&mut output)?;
         return Ok(output.flush()?);
     }

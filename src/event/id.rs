@@ -38,19 +38,7 @@ impl Id {
     /// # Errors
     /// The text is empty, longer than 64 characters, or has a character outside `A-Z a-z 0-9 . _ : -`.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        if let Some(number) = parse_canonical_decimal(text.as_bytes()) {
-            return Ok(Self::Number(number));
-        }
-        if text.is_empty() {
-            return Err(IdError::Empty);
-        }
-        if let Some((index, bad)) = text.chars().enumerate().find(|(_, c)| !is_id_char(*c)) {
-            return Err(IdError::BadCharacter(bad, index + 1));
-        }
-        if text.len() > MAX_ID_LENGTH {
-            return Err(IdError::TooLong(text.len()));
-        }
-        Ok(Self::Text(text.into()))
+        IdRef::parse(text).map(IdRef::to_id)
     }
 
     /// Bytes on the heap beside the value itself; what other copies share is counted for each.
@@ -84,7 +72,29 @@ pub enum IdRef<'a> {
     Text(&'a str),
 }
 
-impl IdRef<'_> {
+impl<'a> IdRef<'a> {
+    /// Reads an id from text, which a text id then is part of.
+    ///
+    /// # Errors
+    /// As for [`Id::parse`].
+    pub fn parse(text: &'a str) -> Result<Self, IdError> {
+        if let Some((number, length)) = leading_decimal(text.as_bytes())
+            && length == text.len()
+        {
+            return Ok(Self::Number(number));
+        }
+        if text.is_empty() {
+            return Err(IdError::Empty);
+        }
+        if let Some((index, bad)) = text.chars().enumerate().find(|(_, c)| !is_id_char(*c)) {
+            return Err(IdError::BadCharacter(bad, index + 1));
+        }
+        if text.len() > MAX_ID_LENGTH {
+            return Err(IdError::TooLong(text.len()));
+        }
+        Ok(Self::Text(text))
+    }
+
     /// An id of its own.
     #[must_use]
     pub fn to_id(self) -> Id {
@@ -99,18 +109,36 @@ fn is_id_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-')
 }
 
-/// `Some` for `0` or digits without a leading zero that fit a `u64`: the form that prints back as it was.
-fn parse_canonical_decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 20 || (text[0] == b'0' && text.len() > 1) {
-        return None;
-    }
-    text.iter().try_fold(0u64, |number, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
+/// The decimal number that `text` begins with, and of how many digits: in the form that prints back as it was, so
+/// without leading zeros, and no more than a `u64` holds. `None` when `text` begins otherwise.
+#[inline]
+#[must_use]
+pub fn leading_decimal(text: &[u8]) -> Option<(u64, usize)> {
+    let (mut number, mut length) = text.first_chunk().map_or((0, 0), |eight| digits_of_word(*eight));
+    if length == 8 || text.len() < 8 {
+        while let Some(digit) =
+            text.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9)
+        {
+            number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+            length += 1;
         }
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    }
+    let canonical = length == 1 || (length > 1 && text[0] != b'0');
+    canonical.then_some((number, length))
+}
+
+/// The number that the digits at the beginning of eight bytes make, and how many they are, all eight at once: each
+/// byte of a word is a digit, then each second one a pair of digits, then the products of the pairs are added up.
+#[inline]
+fn digits_of_word(eight: [u8; 8]) -> (u64, usize) {
+    let digits = u64::from_le_bytes(eight) ^ 0x3030_3030_3030_3030;
+    let others = (digits.wrapping_add(0x0606_0606_0606_0606) | digits) & 0xf0f0_f0f0_f0f0_f0f0;
+    let length = others.trailing_zeros() / 8;
+    let Some(padded) = digits.checked_shl(64 - 8 * length) else { return (0, 0) };
+    let pairs = padded.wrapping_mul(10).wrapping_add(padded >> 8);
+    let lower = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
+    let upper = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
+    (lower.wrapping_add(upper) >> 32, length as usize)
 }
 
 impl From<u64> for Id {
@@ -210,6 +238,27 @@ mod tests {
                 Some(number) => assert_eq!(id, Id::Number(number)),
                 None => assert_eq!(id, Id::Text(text.into())),
             }
+        }
+    }
+
+    /// The reading of decimals, digit by digit.
+    fn digit_by_digit(text: &[u8]) -> Option<(u64, usize)> {
+        let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let number = std::str::from_utf8(&text[..length]).expect("digits").parse::<u64>().ok()?;
+        (number.to_string().len() == length).then_some((number, length))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn decimals_are_read_as_digit_by_digit(text in "[0-9]{0,22}[^0-9]{0,2}[0-9]{0,8}") {
+            proptest::prop_assert_eq!(leading_decimal(text.as_bytes()), digit_by_digit(text.as_bytes()));
+        }
+
+        #[test]
+        fn decimals_are_found_in_any_bytes(
+            text in proptest::collection::vec(proptest::sample::select(&b"0189/:,\x00\xff"[..]), 0..12)
+        ) {
+            proptest::prop_assert_eq!(leading_decimal(&text), digit_by_digit(&text));
         }
     }
 

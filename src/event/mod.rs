@@ -5,7 +5,7 @@
 mod id;
 mod time;
 
-pub use id::{Id, IdError, IdRef, MAX_ID_LENGTH};
+pub use id::{Id, IdError, IdRef, MAX_ID_LENGTH, leading_decimal};
 pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, PackedTime, Time, TimeError, Zone};
 
 /// The event id of a membership that a customer file tells.

@@ -1,6 +1,10 @@
 //! Points in time as events write them: a local date and time, with or without an offset.
 
+mod reading;
+
 use std::fmt;
+
+use reading::{form_error, head_error, local_ms, parse_fraction, parse_offset};
 
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
@@ -55,15 +59,15 @@ impl From<PackedTime> for Time {
     }
 }
 
-/// The zone of times that are written without an offset.
+/// The zone of times that are written without an offset; inside, `None` is UTC, which needs no rules.
 #[derive(Debug, Clone)]
-pub struct Zone(jiff::tz::TimeZone);
+pub struct Zone(Option<jiff::tz::TimeZone>);
 
 impl Zone {
     /// Coordinated Universal Time, the default.
     #[must_use]
     pub fn utc() -> Self {
-        Self(jiff::tz::TimeZone::UTC)
+        Self(None)
     }
 
     /// A zone by its IANA name, as in `Europe/Berlin`; `UTC` needs no zone files.
@@ -74,20 +78,19 @@ impl Zone {
         if name == "UTC" {
             return Ok(Self::utc());
         }
-        jiff::tz::TimeZone::get(name).map(Self).map_err(|_| {
+        jiff::tz::TimeZone::get(name).map(|zone| Self(Some(zone))).map_err(|_| {
             format!("time_zone {name:?} is not known here; use UTC or an IANA name such as Europe/Berlin")
         })
     }
 
     /// Offset in seconds that the zone had when its clocks showed `local_ms`; in a gap or fold, the earlier offset.
+    #[inline]
     fn offset_s(&self, local_ms: i64) -> i32 {
-        if self.0 == jiff::tz::TimeZone::UTC {
-            return 0;
-        }
+        let Some(zone) = &self.0 else { return 0 };
         let local = jiff::Timestamp::from_millisecond(local_ms)
             .map(|instant| jiff::tz::TimeZone::UTC.to_datetime(instant));
         local
-            .and_then(|civil| self.0.to_ambiguous_timestamp(civil).compatible())
+            .and_then(|civil| zone.to_ambiguous_timestamp(civil).compatible())
             .map_or(0, |instant| i32::try_from((local_ms - instant.as_millisecond()) / 1000).unwrap_or(0))
     }
 }
@@ -154,33 +157,34 @@ impl Time {
     /// The text is not of that form, or names a date or time of day that does not exist (29 February of a common
     /// year, hour 24, second 60).
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, TimeError> {
-        let bytes = text.as_bytes();
-        let form = || TimeError::Form(text.chars().take(40).collect());
-        if bytes.len() < 19 || !matches!(bytes[10], b'T' | b't' | b' ') {
-            return Err(form());
+        let Some((head, rest)) = text.as_bytes().split_first_chunk() else { return Err(form_error(text)) };
+        let Some(local_ms) = local_ms(head) else { return Err(head_error(text)) };
+        if rest.is_empty() {
+            return Ok(Self::local(local_ms, zone));
         }
-        if bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
-            return Err(form());
-        }
-        let part = |from: usize, to: usize| digits(&bytes[from..to]).ok_or_else(form);
-        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-        check_date(text, year, month, day)?;
-        check(text, "hour", hour, hour <= 23, "hours go from 00 to 23")?;
-        check(text, "minute", minute, minute <= 59, "minutes go from 00 to 59")?;
-        check(text, "second", second, second <= 59, "seconds go from 00 to 59")?;
-
-        let (fraction_ms, rest) = parse_fraction(&bytes[19..]).ok_or_else(form)?;
-        let offset = parse_offset(rest).ok_or_else(form)?;
-        let local_ms = days_from_civil(year, month, day) * DAY_MS
-            + i64::from(hour * 3600 + minute * 60 + second) * 1000
-            + fraction_ms;
-        let offset_s = offset.unwrap_or_else(|| zone.offset_s(local_ms));
-        Ok(Self {
-            unix_ms: local_ms - i64::from(offset_s) * 1000,
-            offset_s,
-            offset_written: offset.is_some(),
+        let (fraction_ms, rest) = parse_fraction(rest).ok_or_else(|| form_error(text))?;
+        let local_ms = local_ms + fraction_ms;
+        let offset = parse_offset(rest).ok_or_else(|| form_error(text))?;
+        Ok(match offset {
+            None => Self::local(local_ms, zone),
+            Some(offset_s) => {
+                Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: true }
+            }
         })
+    }
+
+    /// Reads `YYYY-MM-DD[T ]HH:MM:SS`; `None` for all else, which [`Time::parse`] may read or tell what is wrong with.
+    #[inline]
+    #[must_use]
+    pub fn parse_plain(text: &[u8; 19], zone: &Zone) -> Option<Self> {
+        Some(Self::local(local_ms(text)?, zone))
+    }
+
+    /// When the zone's clocks showed `local_ms`.
+    #[inline]
+    fn local(local_ms: i64, zone: &Zone) -> Self {
+        let offset_s = zone.offset_s(local_ms);
+        Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: false }
     }
 
     /// Reads `MM/DD/YYYY`, midnight, as the customer file writes dates.
@@ -189,67 +193,19 @@ impl Time {
     /// As for [`Time::parse`].
     pub fn parse_us_date(text: &str, zone: &Zone) -> Result<Self, TimeError> {
         let bytes = text.as_bytes();
-        let form = || TimeError::Form(text.chars().take(40).collect());
         if bytes.len() != 10 || bytes[2] != b'/' || bytes[5] != b'/' || !text.is_ascii() {
-            return Err(form());
+            return Err(form_error(text));
         }
         let iso = format!("{}-{}-{}T00:00:00", &text[6..], &text[..2], &text[3..5]);
         Self::parse(&iso, zone).map_err(|error| match error {
-            TimeError::Form(_) => form(),
+            TimeError::Form(_) => form_error(text),
             range @ TimeError::Range { .. } => range,
         })
     }
 }
 
-fn digits(bytes: &[u8]) -> Option<u32> {
-    bytes
-        .iter()
-        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
-}
-
-fn check(
-    text: &str,
-    part: &'static str,
-    value: u32,
-    good: bool,
-    range: &'static str,
-) -> Result<(), TimeError> {
-    if good {
-        return Ok(());
-    }
-    Err(TimeError::Range { text: text.to_owned(), part, value, range })
-}
-
-fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeError> {
-    check(text, "year", year, year >= 1, "years go from 0001 to 9999")?;
-    let month_good = (1..=12).contains(&month);
-    check(text, "month", month, month_good, "months go from 01 to 12")?;
-    let day_good = (1..=days_in_month(year, month)).contains(&day);
-    check(text, "day", day, day_good, "that month has fewer days")
-}
-
-fn days_in_month(year: u32, month: u32) -> u32 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar: Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", section `days_from_civil`.
-fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
-    let (year, month, day) = (i64::from(year), i64::from(month), i64::from(day));
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// The same paper's `civil_from_days`: (year, month, day).
+/// Year, month and day of days since 1970-01-01: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// section `civil_from_days`.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -261,39 +217,6 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
-}
-
-/// `.` and 1–9 digits, if there: milliseconds and what follows.
-fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let Some(after_dot) = bytes.strip_prefix(b".") else {
-        return Some((0, bytes));
-    };
-    let length = after_dot.iter().take_while(|b| b.is_ascii_digit()).count();
-    if !(1..=9).contains(&length) {
-        return None;
-    }
-    let milliseconds = (0..3).fold(0, |number, place| {
-        let digit = if place < length { after_dot[place] - b'0' } else { 0 };
-        number * 10 + i64::from(digit)
-    });
-    Some((milliseconds, &after_dot[length..]))
-}
-
-/// Nothing, `Z` or `±HH:MM` up to 23:59: `Some(None)` when nothing is written.
-fn parse_offset(bytes: &[u8]) -> Option<Option<i32>> {
-    match bytes {
-        [] => Some(None),
-        [b'Z' | b'z'] => Some(Some(0)),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            let seconds = (hours * 3600 + minutes * 60) as i32;
-            Some(Some(if *sign == b'-' { -seconds } else { seconds }))
-        }
-        _ => None,
-    }
 }
 
 impl PartialEq for Time {
@@ -347,6 +270,7 @@ impl serde::Serialize for Time {
 
 #[cfg(test)]
 mod tests {
+    use super::reading::{check_parts, digits};
     use super::*;
 
     fn utc(text: &str) -> Result<Time, TimeError> {
@@ -391,6 +315,51 @@ mod tests {
             }
         }
         assert_eq!(utc("2014-10-23T03:26:20").expect("a time").pack().expect("fits").fine, 0);
+    }
+
+    /// The reading of times part by part, as it was before words were read at once: year, month, day, hour, minute,
+    /// second are held against their ranges in this order.
+    fn part_by_part(text: &str) -> Result<Time, TimeError> {
+        let bytes = text.as_bytes();
+        if bytes.len() < 19 || !matches!(bytes[10], b'T' | b't' | b' ') {
+            return Err(form_error(text));
+        }
+        if bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
+            return Err(form_error(text));
+        }
+        let part = |from: usize, to: usize| digits(&bytes[from..to]).ok_or_else(|| form_error(text));
+        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+        check_parts(text)?;
+        let (fraction_ms, rest) = parse_fraction(&bytes[19..]).ok_or_else(|| form_error(text))?;
+        let offset = parse_offset(rest).ok_or_else(|| form_error(text))?;
+        let date = jiff::civil::date(year as i16, month as i8, day as i8);
+        let epoch = jiff::civil::date(1970, 1, 1);
+        let days = i64::from(epoch.until(date).expect("within range").get_days());
+        let of_day = i64::from(hour * 3600 + minute * 60 + second) * 1000 + fraction_ms;
+        let offset_s = offset.unwrap_or(0);
+        let unix_ms = days * DAY_MS + of_day - i64::from(offset_s) * 1000;
+        Ok(Time { unix_ms, offset_s, offset_written: offset.is_some() })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn times_are_read_as_part_by_part(
+            date in "[0-9]{4}-[012][0-9]-[0-3][0-9]",
+            between in "[Tt ]",
+            time in "[012][0-9]:[0-6][0-9]:[0-6][0-9]",
+            rest in r"(\.[0-9]{0,10})?(Z|z|[+-][0-9]{2}:[0-9]{2})?",
+            stray in proptest::option::weighted(0.3, (0usize..25, "[-0-9:./T \x00\u{ff}]")),
+        ) {
+            let mut text = date + &between + &time + &rest;
+            if let Some((at, stray)) = stray && at < text.len() {
+                text.replace_range(at..=at, &stray);
+            }
+            let (read, expected) = (utc(&text), part_by_part(&text));
+            proptest::prop_assert_eq!(format!("{read:?}"), format!("{expected:?}"));
+        }
     }
 
     #[test]
