@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// What "now" means: the wall clock, or the newest event seen (to replay history) [default: wall]
     #[arg(long)]
     clock: Option<ClockArg>,
-    /// Worker threads; 0 for one per core [default: 0]
+    /// Threads that answer decisions and events; 0 for one per core [default: 0]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Check configuration and model, then exit: status 0 if they are good, else 2
@@ -72,8 +72,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(check(&config));
     }
     start_logging(&config)?;
-    let workers = config.workers;
-    runtime(workers)?.block_on(serve(config))
+    runtime()?.block_on(serve(config))
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
@@ -161,13 +160,9 @@ pub(crate) fn start_logging(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A runtime with so many workers, one per core for 0.
-pub(crate) fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if workers > 0 {
-        builder.worker_threads(workers);
-    }
-    builder.enable_all().build()
+/// A runtime for everything but decisions and events, which have threads of their own.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 /// Binds both listeners.
@@ -205,7 +200,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
     let reloading = tokio::spawn(reload_model_on_hangup(Arc::clone(&app))?);
-    let stopped = crate::http::run(listeners, app, stop).await;
+    let stopped = crate::http::run(listeners, app, stop).await?;
     reloading.abort();
     tracing::info!(?stopped, "stopped");
     Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

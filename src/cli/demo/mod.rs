@@ -65,7 +65,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    serve::runtime(0)?.block_on(demo(args))
+    serve::runtime()?.block_on(demo(args))
 }
 
 async fn demo(args: Args) -> anyhow::Result<ExitCode> {
@@ -131,7 +131,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     drop(stop_traffic);
     players.await.context("the traffic failed")?;
     drop(stop_server);
-    let stopped = server.await.context("the server failed")?;
+    let stopped = server.await.context("the server failed")??;
     printed?;
     say(format_args!("\n{}", tally.summary()))?;
     let good = stopped == Stopped::Clean && tally.failures() == 0;
