@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::files;
-use crate::config::{Config, ConfigError, ENV_CONFIG, LogFormat};
+use super::{files, logging};
+use crate::config::{Config, ConfigError, ENV_CONFIG};
 use crate::engine::Clock;
 use crate::http::app::machine_clock;
 use crate::http::{App, Listeners, Stopped};
@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check_config {
         return Ok(check(&config));
     }
-    start_logging(&config)?;
+    let _logging = logging::start(&config)?;
     runtime()?.block_on(serve(config))
 }
 
@@ -141,23 +141,6 @@ pub(crate) fn read_model(name: &str) -> anyhow::Result<Option<Model>> {
 /// A configured model as messages call it.
 fn named(model: &str) -> String {
     if model.is_empty() { "the built-in model".to_owned() } else { format!("model {model}") }
-}
-
-/// Logs to stderr, so that stdout stays for answers.
-///
-/// # Errors
-/// The configured level is not one.
-pub(crate) fn start_logging(config: &Config) -> Result<(), ConfigError> {
-    let filter = config.log.filter()?;
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let ansi = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // A second start in one process, as in tests, keeps the first logger.
-    let _ = match config.log.format {
-        LogFormat::Json => logging.json().flatten_event(true).try_init(),
-        LogFormat::Text => logging.with_ansi(ansi).try_init(),
-    };
-    Ok(())
 }
 
 /// A runtime for everything but decisions and events, which have threads of their own.

@@ -50,7 +50,7 @@ impl Latency {
 
 impl EncodeMetric for Latency {
     fn encode(&self, mut encoder: MetricEncoder) -> Result<(), fmt::Error> {
-        let bounds = BOUNDS_NS.iter().map(|ns| *ns as f64 / NS_PER_S).chain([f64::MAX]);
+        let bounds = BOUNDS_NS.iter().map(|ns| *ns as f64 / NS_PER_S).chain([f64::INFINITY]);
         let counts = self.0.by_bucket.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();

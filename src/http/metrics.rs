@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -14,6 +15,9 @@ use prometheus_client::registry::Registry;
 
 use super::latency::Latency;
 use crate::engine::Engine;
+
+/// Lines of the log that were dropped because their reader was too slow. The log is the process's, and so is this.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The route that matters most.
 pub const DECISION_ROUTE: &str = "/should-show-ad/{customer}";
@@ -142,6 +146,11 @@ impl Collector for EngineCollector {
             ConstCounter::new(count).encode(events.encode_family(&labels)?)?;
         }
         let counts = [
+            (
+                "log_lines_dropped",
+                "Lines of the log dropped because their reader was too slow",
+                LOG_LINES_DROPPED.load(Ordering::Relaxed) as f64,
+            ),
             ("dry_run_decisions", "Decisions asked for with dry_run", counters.dry_runs() as f64),
             (
                 "customers_forgotten",

@@ -36,6 +36,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use admin::OPENAPI_YAML;
 pub use app::App;
+pub use metrics::LOG_LINES_DROPPED;
 
 use connection::Plane;
 use problem::{Kind, Problem};

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::serve;
+use super::{logging, serve};
 use crate::client::Client;
 use crate::config::{Config, Duration};
 use crate::event::{DAY_MS, Id};
@@ -73,7 +73,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let mut config = Config { listen: args.listen, admin_listen: args.admin_listen, ..Config::default() };
     config.shutdown.drain = Duration::from_secs(0);
     config.log.level = "warn".into();
-    serve::start_logging(&config)?;
+    let _logging = logging::start(&config)?;
     let stop = serve::stop_signal()?;
     let listeners = serve::bind(&config).await?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);

@@ -255,6 +255,3 @@ fn is_worth_a_look(needed: Option<usize>, unread: usize, arrived: &[u8]) -> bool
         None => memchr::memchr(b'\n', arrived).is_some() || unread > INPUT_BYTES,
     }
 }
-
-#[cfg(test)]
-mod tests;
