@@ -13,6 +13,7 @@ mod decisions;
 mod events;
 mod formats;
 mod hostile;
+mod kernel_calls;
 mod lifecycle;
 mod limits;
 mod live_and_batch;
