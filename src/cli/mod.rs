@@ -7,6 +7,7 @@ mod features;
 mod files;
 mod health;
 mod interrupt;
+mod logging;
 mod model;
 mod predict;
 mod progress;

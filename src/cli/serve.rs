@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::files;
-use crate::config::{Config, ConfigError, ENV_CONFIG, LogFormat};
+use super::{files, logging};
+use crate::config::{Config, ConfigError, ENV_CONFIG};
 use crate::engine::Clock;
 use crate::http::app::machine_clock;
 use crate::http::{App, Listeners, Stopped};
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// What "now" means: the wall clock, or the newest event seen (to replay history) [default: wall]
     #[arg(long)]
     clock: Option<ClockArg>,
-    /// Worker threads; 0 for one per core [default: 0]
+    /// Threads that answer decisions and events; 0 for one per core [default: 0]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Check configuration and model, then exit: status 0 if they are good, else 2
@@ -71,9 +71,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check_config {
         return Ok(check(&config));
     }
-    start_logging(&config)?;
-    let workers = config.workers;
-    runtime(workers)?.block_on(serve(config))
+    let _logging = logging::start(&config)?;
+    runtime()?.block_on(serve(config))
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
@@ -144,30 +143,9 @@ fn named(model: &str) -> String {
     if model.is_empty() { "the built-in model".to_owned() } else { format!("model {model}") }
 }
 
-/// Logs to stderr, so that stdout stays for answers.
-///
-/// # Errors
-/// The configured level is not one.
-pub(crate) fn start_logging(config: &Config) -> Result<(), ConfigError> {
-    let filter = config.log.filter()?;
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let ansi = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // A second start in one process, as in tests, keeps the first logger.
-    let _ = match config.log.format {
-        LogFormat::Json => logging.json().flatten_event(true).try_init(),
-        LogFormat::Text => logging.with_ansi(ansi).try_init(),
-    };
-    Ok(())
-}
-
-/// A runtime with so many workers, one per core for 0.
-pub(crate) fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if workers > 0 {
-        builder.worker_threads(workers);
-    }
-    builder.enable_all().build()
+/// A runtime for everything but decisions and events, which have threads of their own.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 /// Binds both listeners.
@@ -205,7 +183,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
     let reloading = tokio::spawn(reload_model_on_hangup(Arc::clone(&app))?);
-    let stopped = crate::http::run(listeners, app, stop).await;
+    let stopped = crate::http::run(listeners, app, stop).await?;
     reloading.abort();
     tracing::info!(?stopped, "stopped");
     Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -125,6 +125,8 @@ pub struct Log {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `upbeat=debug,hyper=warn`.
     pub level: String,
+    /// One request of so many is logged at `info`; 0 for none.
+    pub sample: u64,
 }
 
 impl Default for Config {
@@ -194,7 +196,7 @@ impl Default for Shutdown {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".into() }
+        Self { format: LogFormat::Text, level: "info".into(), sample: 0 }
     }
 }
 

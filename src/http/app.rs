@@ -37,6 +37,7 @@ pub struct App {
     clock: WallClock,
     draining: AtomicBool,
     next_request: AtomicU64,
+    requests_logged: AtomicU64,
 }
 
 impl App {
@@ -63,6 +64,7 @@ impl App {
             clock,
             draining: AtomicBool::new(false),
             next_request: AtomicU64::new(first_number),
+            requests_logged: AtomicU64::new(0),
             engine,
             config,
             zone,
@@ -90,6 +92,13 @@ impl App {
     #[must_use]
     pub fn new_request_id(&self) -> [u8; 16] {
         hex_digits(self.next_request.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether this request is the one of so many that is logged; counts it.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let period = self.config.log.sample;
+        period > 0 && self.requests_logged.fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
     }
 
     /// Runs long work beside the threads that answer decisions, so that no decision waits for it.

@@ -1,19 +1,25 @@
-//! From sockets to requests: accepting, bounding, and hyper's HTTP/1.1 round the router.
+//! From sockets to requests: accepting, bounding, handing out to the workers, and hyper's HTTP/1.1 round the router.
 
+use std::error::Error;
+use std::io;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::app::App;
+use super::fast::{self, End};
 use super::metrics::ListenerLabels;
 use super::problem::PROBLEM_JSON;
+use super::rewound::Rewound;
+use super::workers::Workers;
 
 /// After accept has failed (no file descriptors, say), it is tried again so much later.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -29,35 +35,50 @@ static TOO_MANY_CONNECTIONS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Accepts connections until `stop` closes.
-pub(super) async fn accept(
-    listener: TcpListener,
+/// What all connections of a listener share.
+pub(super) struct Plane {
     name: &'static str,
-    router: Router,
     app: Arc<App>,
-    graceful: Arc<GracefulShutdown>,
-    mut stop: watch::Receiver<()>,
-) {
-    let slots = Arc::new(Semaphore::new(app.config.limits.connections));
-    let http = http(&app);
+    router: Router,
+    http: http1::Builder,
+    /// Where connections are served; `None` for where they are accepted, without the short way.
+    workers: Option<Workers>,
+}
+
+impl Plane {
+    pub(super) fn new(name: &'static str, app: &Arc<App>, router: Router, workers: Option<Workers>) -> Self {
+        Self { name, app: Arc::clone(app), router, http: http(app), workers }
+    }
+
+    fn labels(&self) -> ListenerLabels {
+        ListenerLabels { listener: self.name }
+    }
+}
+
+/// Accepts connections until `stop` is set, and gives the workers one each in turn.
+pub(super) async fn accept(listener: TcpListener, plane: Arc<Plane>, stop: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(plane.app.config.limits.connections));
+    let mut stopping = stop.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.changed() => return,
+            _ = stopping.changed() => return,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, listener = name, "accept failed");
+                tracing::warn!(%error, listener = plane.name, "accept failed");
                 tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            refuse(&app, name, &stream);
+            refuse(&plane, &stream);
             continue;
         };
-        serve(&http, stream, name, &router, &app, &graceful, slot);
+        if let Err(error) = hand_out(stream, &plane, slot, stop.clone()) {
+            tracing::debug!(%error, listener = plane.name, "a connection was lost before it began");
+        }
     }
 }
 
@@ -75,36 +96,92 @@ fn http(app: &App) -> http1::Builder {
     http
 }
 
-fn refuse(app: &App, name: &'static str, stream: &TcpStream) {
-    app.metrics.connections_refused.get_or_create(&ListenerLabels { listener: name }).inc();
+fn refuse(plane: &Plane, stream: &TcpStream) {
+    plane.app.metrics.connections_refused.get_or_create(&plane.labels()).inc();
     // A fresh socket has room for this; if not, closing says enough.
     let _ = stream.try_write(TOO_MANY_CONNECTIONS.as_bytes());
 }
 
-fn serve(
-    http: &http1::Builder,
+fn hand_out(
     stream: TcpStream,
-    name: &'static str,
-    router: &Router,
-    app: &Arc<App>,
-    graceful: &GracefulShutdown,
+    plane: &Arc<Plane>,
     slot: OwnedSemaphorePermit,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, listener = name, "set_nodelay failed");
-    }
-    let service = TowerToHyperService::new(router.clone());
-    let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        let labels = ListenerLabels { listener: name };
-        let open = app.metrics.connections.get_or_create_owned(&labels);
-        open.inc();
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, listener = name, "connection ended");
-            app.metrics.connection_errors.get_or_create(&labels).inc();
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // From this thread's poller to the worker's.
+    let stream = stream.into_std()?;
+    let plane = Arc::clone(plane);
+    let open = Open::new(&plane, slot);
+    let task = {
+        let plane = Arc::clone(&plane);
+        async move {
+            if let Err(error) = serve(stream, &plane, stop).await {
+                tracing::debug!(error, listener = plane.name, "connection ended");
+                plane.app.metrics.connection_errors.get_or_create(&plane.labels()).inc();
+            }
+            drop(open);
         }
-        open.dec();
-        drop(slot);
-    });
+    };
+    match &plane.workers {
+        Some(workers) => workers.next().spawn(task),
+        None => tokio::spawn(task),
+    };
+    Ok(())
+}
+
+/// Counts a connection for as long as it is open, also when its task is cut.
+struct Open {
+    count: Gauge,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(plane: &Plane, slot: OwnedSemaphorePermit) -> Self {
+        let count = plane.app.metrics.connections.get_or_create_owned(&plane.labels());
+        count.inc();
+        Self { count, _slot: slot }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.count.dec();
+    }
+}
+
+async fn serve(
+    stream: std::net::TcpStream,
+    plane: &Plane,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let stream = TcpStream::from_std(stream)?;
+    if plane.workers.is_none() {
+        return by_router(stream, Vec::new(), plane, stop).await;
+    }
+    match fast::answer(stream, &plane.app, &stop).await {
+        End::Closed => Ok(()),
+        End::Broken(error) => Err(error.into()),
+        // Its memory is not the one that waits while nothing happens.
+        End::HandOver(stream, unread) => Box::pin(by_router(stream, unread, plane, stop)).await,
+    }
+}
+
+/// Hyper and the router for the rest of a connection's life, beginning with the bytes that were read already.
+async fn by_router(
+    stream: TcpStream,
+    unread: Vec<u8>,
+    plane: &Plane,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let service = TowerToHyperService::new(plane.router.clone());
+    let connection = plane.http.serve_connection(TokioIo::new(Rewound::new(unread, stream)), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // First, so that a request which has arrived is begun before hyper hears of the end.
+        biased;
+        ended = connection.as_mut() => return Ok(ended?),
+        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
 }

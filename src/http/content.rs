@@ -14,12 +14,15 @@ const ANSWER_BYTES: usize = 512;
 pub(super) fn json(value: &impl Serialize) -> Response {
     let mut body = Vec::with_capacity(ANSWER_BYTES);
     match serde_json::to_writer(&mut body, value) {
-        Ok(()) => {
-            let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-            (headers, body).into_response()
-        }
+        Ok(()) => json_bytes(body),
         Err(error) => Problem::new(Kind::Internal, error.to_string()).into_response(),
     }
+}
+
+/// Likewise, for JSON that is written already.
+pub(super) fn json_bytes(body: Vec<u8>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
 }
 
 /// The media type without its parameters, in lower case; a charset other than UTF-8 is refused.

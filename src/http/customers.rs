@@ -7,11 +7,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::answer;
 use super::app::App;
 use super::content::json;
-use super::decisions::Answer;
 use super::extract::{CheckedQuery, CustomerId, NoQuery};
 use super::problem::{Kind, Problem};
 use crate::decision::Reason;
@@ -132,7 +133,7 @@ pub(super) async fn delete(
 
 #[derive(Serialize)]
 struct Explanation {
-    decision: Answer,
+    decision: Box<RawValue>,
     steps: Vec<Step>,
     features: Map<String, Value>,
     contributions: Option<Map<String, Value>>,
@@ -157,11 +158,13 @@ pub(super) async fn explain(
     let now_ms = app.engine.now_ms(wall_ms);
     let decision = app.engine.decide(&id, &Ask { dry_run: true, request_id: None }, wall_ms);
     let plays = profile.plays_in(&app.engine.settings().window, now_ms);
+    let answer = answer::raw(&id, &app.engine.settings().campaign.id, &decision)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(json(&Explanation {
         steps: steps(&app, &profile, &decision, now_ms),
         features: features(plays),
         contributions: contributions(&app, &decision, plays),
-        decision: Answer::new(&app, id, decision),
+        decision: answer,
     }))
 }
 

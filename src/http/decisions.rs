@@ -7,58 +7,26 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::answer;
 use super::app::App;
 use super::body;
-use super::content::{json, require_json};
+use super::content::{json_bytes, require_json};
 use super::extract::{CheckedQuery, CustomerId};
 use super::problem::{Kind, Problem};
-use crate::engine::{Ask, Decision, ModelId, RequestId};
+use crate::engine::{Ask, RequestId};
 use crate::event::Id;
 
 /// From so many customers on a batch is worked on beside the threads that answer single decisions.
 const LARGE_BATCH: usize = 256;
 
+/// Room made for each answer of a batch, in bytes.
+const USUAL_ANSWER_BYTES: usize = 232;
+
 /// Bytes of a batch's body: an id of 64 characters, its quotes and a comma for each customer.
 const BYTES_PER_CUSTOMER: usize = 70;
-
-/// A decision in JSON.
-#[derive(Serialize)]
-pub(super) struct Answer {
-    #[serde(serialize_with = "as_text")]
-    customer: Id,
-    show: bool,
-    reason: &'static str,
-    #[serde(serialize_with = "as_text")]
-    campaign: Id,
-    score: Option<f64>,
-    probability: Option<f64>,
-    model: Option<ModelId>,
-    #[serde(serialize_with = "as_text")]
-    decision_id: crate::event::DecisionId,
-}
-
-/// As a JSON string, whatever it is.
-fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-impl Answer {
-    pub(super) fn new(app: &App, customer: Id, decision: Decision) -> Self {
-        Self {
-            customer,
-            show: decision.reason.shows(),
-            reason: decision.reason.name(),
-            campaign: app.engine.settings().campaign.id.clone(),
-            score: decision.score.map(|score| score.value),
-            probability: decision.score.and_then(|score| score.probability),
-            model: decision.model,
-            decision_id: decision.id,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +48,9 @@ pub(super) async fn one(
         request_id.map_err(|error| Problem::new(Kind::InvalidQuery, format!("request_id: {error}")))?;
     let ask = Ask { dry_run: query.dry_run || method == Method::HEAD, request_id };
     let decision = app.engine.decide(&customer, &ask, app.wall_ms());
-    Ok(json(&Answer::new(&app, customer, decision)))
+    let mut body = Vec::with_capacity(answer::MAX_BYTES);
+    answer::write(&mut body, &customer, &app.engine.settings().campaign.id, &decision);
+    Ok(json_bytes(body))
 }
 
 #[derive(Deserialize)]
@@ -95,11 +65,6 @@ pub(super) struct BatchQuery {
 struct Batch<'a> {
     #[serde(borrow)]
     customers: Vec<&'a RawValue>,
-}
-
-#[derive(Serialize)]
-struct Answers {
-    decisions: Vec<Answer>,
 }
 
 /// Decisions for many customers, in their order.
@@ -117,21 +82,50 @@ pub(super) async fn batch(
     let ask = Ask { dry_run: query.dry_run, request_id: None };
     let count = customers.len();
     let worker = Arc::clone(&app);
-    let decide_all = move || {
-        let wall_ms = worker.wall_ms();
-        let decide = |customer: Id| {
-            let decision = worker.engine.decide(&customer, &ask, wall_ms);
-            Answer::new(&worker, customer, decision)
-        };
-        json(&Answers { decisions: customers.into_iter().map(decide).collect() })
-    };
+    let answer_all = move || json_bytes(decide_all(&worker, &customers, &ask));
     if count < LARGE_BATCH {
-        return Ok(decide_all());
+        return Ok(answer_all());
     }
-    app.beside(decide_all).await
+    app.beside(answer_all).await
 }
 
+fn decide_all(app: &App, customers: &[Id], ask: &Ask) -> Vec<u8> {
+    let wall_ms = app.wall_ms();
+    let campaign = &app.engine.settings().campaign.id;
+    let mut body = Vec::with_capacity(32 + customers.len() * USUAL_ANSWER_BYTES);
+    body.extend_from_slice(b"{\"decisions\":[");
+    for (index, customer) in customers.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        answer::write(&mut body, customer, campaign, &app.engine.decide(customer, ask, wall_ms));
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// The customers of a batch.
+///
+/// Bodies that are good, which are nearly all, are read in one pass; the others once more with care, to tell what is
+/// wrong with them.
 fn customers(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Good {
+        customers: Vec<Id>,
+    }
+    match serde_json::from_slice::<Good>(body) {
+        Ok(Good { customers }) if customers.len() <= limit && !is_list(body) => Ok(customers),
+        _ => customers_one_by_one(body, limit),
+    }
+}
+
+/// Left to itself, serde would also take an array of the fields' values.
+fn is_list(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"[")
+}
+
+fn customers_one_by_one(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {
     let not_of_the_form = |kind, reason: &dyn fmt::Display| {
         Problem::new(
             kind,
@@ -142,8 +136,7 @@ fn customers(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {
         let kind = if error.is_data() { Kind::InvalidBody } else { Kind::MalformedBody };
         not_of_the_form(kind, &error)
     })?;
-    // Left to itself, serde would also take an array of the fields' values.
-    if body.trim_ascii_start().starts_with(b"[") {
+    if is_list(body) {
         return Err(not_of_the_form(Kind::InvalidBody, &"a list where an object is expected"));
     }
     if batch.customers.len() > limit {

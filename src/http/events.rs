@@ -32,6 +32,16 @@ pub(super) struct Query {
     as_of: Option<String>,
 }
 
+/// Applies a body of JSON that is known to be small.
+///
+/// # Errors
+/// The whole body is refused.
+pub(super) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report, Problem> {
+    let max_event_bytes = app.config.limits.event_bytes;
+    let context = Context { zone: app.zone.clone(), as_of: None, max_event_bytes };
+    apply_rows(app, body, Format::Json, &context, false, wall_ms)
+}
+
 /// Applies the events of a body.
 pub(super) async fn post(
     State(app): State<Arc<App>>,
@@ -67,22 +77,33 @@ fn apply(
         DecodeError::Broken(_) => Problem::new(Kind::MalformedBody, error.to_string()),
         DecodeError::TooLarge(_) => Problem::new(Kind::BodyTooLarge, error.to_string()),
     })?;
+    apply_rows(app, &decoded, format, context, atomic, app.wall_ms()).map(|report| json(&report))
+}
+
+fn apply_rows(
+    app: &App,
+    body: &[u8],
+    format: Format,
+    context: &Context,
+    atomic: bool,
+    wall_ms: i64,
+) -> Result<Report, Problem> {
     let malformed = |error: ingest::Malformed| Problem::new(Kind::MalformedBody, error.to_string());
-    let rows = ingest::rows(format, &decoded, context).map_err(malformed)?;
+    let rows = ingest::rows(format, body, context).map_err(malformed)?;
     let single = rows.single;
-    if single && decoded.len() > context.max_event_bytes {
+    if single && body.len() > context.max_event_bytes {
         let detail = format!("one event has at most {} bytes", context.max_event_bytes);
         return Err(Problem::new(Kind::BodyTooLarge, detail));
     }
     let report = if atomic {
-        ingest::apply_all(&app.engine, rows, app.wall_ms()).map_err(|report| refused(report, single))?
+        ingest::apply_all(&app.engine, rows, wall_ms).map_err(|report| refused(report, single))?
     } else {
-        ingest::apply_each(&app.engine, rows, app.wall_ms())
+        ingest::apply_each(&app.engine, rows, wall_ms)
     };
     if single && !report.rejected.is_empty() {
         return Err(refused(report, single));
     }
-    Ok(json(&report))
+    Ok(report)
 }
 
 /// The problem of a body that was refused as a whole: one event, or an atomic list.

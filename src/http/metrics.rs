@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -10,19 +11,19 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::latency::Latency;
 use crate::engine::Engine;
 
-/// Upper bounds of the latency buckets, in seconds.
-const LATENCY_BUCKETS_S: [f64; 14] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5,
-    2.5,
-];
+/// Lines of the log that were dropped because their reader was too slow. The log is the process's, and so is this.
+pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The route that matters most.
 pub const DECISION_ROUTE: &str = "/should-show-ad/{customer}";
+
+/// The route that is asked as often.
+pub const EVENTS_ROUTE: &str = "/events";
 
 /// Labels of a request: which route it matched, and what it was answered. Routes are those of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +55,8 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// The one of `requests` for decisions that were answered; finding it by its labels costs as much as deciding.
     pub decisions_answered: Counter,
+    /// Likewise for events.
+    pub events_answered: Counter,
     /// Problems by type.
     pub problems: Family<ProblemLabels, Counter>,
     /// Open connections by listener.
@@ -65,7 +68,7 @@ pub struct Metrics {
     /// Bytes of request bodies.
     pub body_bytes: Counter,
     /// Seconds from a decision's request head to its answer.
-    pub decision_seconds: Histogram,
+    pub decision_seconds: Latency,
 }
 
 impl Metrics {
@@ -74,16 +77,19 @@ impl Metrics {
     pub fn new(engine: Arc<Engine>) -> Self {
         let mut registry = Registry::with_prefix("upbeat");
         let requests = Family::<RequestLabels, Counter>::default();
-        let answered = RequestLabels { route: DECISION_ROUTE.to_owned(), status: 200 };
+        let answered = |route: &str| {
+            requests.get_or_create_owned(&RequestLabels { route: route.to_owned(), status: 200 })
+        };
         let metrics = Self {
-            decisions_answered: requests.get_or_create_owned(&answered),
+            decisions_answered: answered(DECISION_ROUTE),
+            events_answered: answered(EVENTS_ROUTE),
             requests,
             problems: Family::default(),
             connections: Family::default(),
             connections_refused: Family::default(),
             connection_errors: Family::default(),
             body_bytes: Counter::default(),
-            decision_seconds: Histogram::new(LATENCY_BUCKETS_S),
+            decision_seconds: Latency::default(),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -140,6 +146,11 @@ impl Collector for EngineCollector {
             ConstCounter::new(count).encode(events.encode_family(&labels)?)?;
         }
         let counts = [
+            (
+                "log_lines_dropped",
+                "Lines of the log dropped because their reader was too slow",
+                LOG_LINES_DROPPED.load(Ordering::Relaxed) as f64,
+            ),
             ("dry_run_decisions", "Decisions asked for with dry_run", counters.dry_runs() as f64),
             (
                 "customers_forgotten",

@@ -3,6 +3,7 @@
 pub mod app;
 
 mod admin;
+mod answer;
 mod body;
 mod connection;
 mod content;
@@ -10,20 +11,24 @@ mod customers;
 mod decisions;
 mod events;
 mod extract;
+mod fast;
 mod forgetting;
 mod health;
+mod latency;
 mod linger;
 mod metrics;
 mod observe;
 mod problem;
+mod rewound;
+mod workers;
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
 use axum::routing::{get, post};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::ServiceBuilder;
@@ -31,8 +36,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use admin::OPENAPI_YAML;
 pub use app::App;
+pub use metrics::LOG_LINES_DROPPED;
 
+use connection::Plane;
 use problem::{Kind, Problem};
+use workers::Workers;
 
 /// The sockets to serve on.
 pub struct Listeners {
@@ -53,22 +61,24 @@ pub enum Stopped {
 
 /// Serves until `shutdown` resolves, then drains: `/readyz` says no, accepted requests finish, and after the
 /// configured deadline what is still open is cut.
-pub async fn run(listeners: Listeners, app: Arc<App>, shutdown: impl Future<Output = ()>) -> Stopped {
-    let (stop_accepting, accepting) = watch::channel(());
-    let graceful = Arc::new(GracefulShutdown::new());
-    let accept = |listener, name, router| {
-        let loop_ = connection::accept(
-            listener,
-            name,
-            router,
-            Arc::clone(&app),
-            Arc::clone(&graceful),
-            accepting.clone(),
-        );
-        tokio::spawn(loop_)
-    };
-    let data = accept(listeners.data, "data", data_router(&app));
-    let admin = accept(listeners.admin, "admin", admin_router(&app));
+///
+/// Decisions and events are answered on threads of their own, as many as the configuration's `workers`; the control
+/// plane and accepting stay on the runtime that this is called on.
+///
+/// # Errors
+/// The threads cannot be started.
+pub async fn run(
+    listeners: Listeners,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<Stopped> {
+    let workers = Workers::start(app.config.workers)?;
+    let (stop, stopping) = watch::channel(false);
+    let accept =
+        |listener, plane| tokio::spawn(connection::accept(listener, Arc::new(plane), stopping.clone()));
+    let data = accept(listeners.data, Plane::new("data", &app, data_router(&app), Some(workers)));
+    let admin = accept(listeners.admin, Plane::new("admin", &app, admin_router(&app), None));
+    drop(stopping);
     let forgetting = tokio::spawn(forgetting::forget_silent_customers(Arc::clone(&app)));
 
     shutdown.await;
@@ -76,18 +86,16 @@ pub async fn run(listeners: Listeners, app: Arc<App>, shutdown: impl Future<Outp
     app.start_draining();
     tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");
     tokio::time::sleep(app.config.shutdown.drain.get()).await;
-    drop((accepting, stop_accepting));
+    // Every connection holds a receiver, and drops it when it ends.
+    stop.send_replace(true);
     for loop_ in [data, admin] {
         if let Err(error) = loop_.await {
             tracing::error!(%error, "an accept loop failed");
         }
     }
-    let Some(graceful) = Arc::into_inner(graceful) else {
-        return Stopped::Cut;
-    };
-    match tokio::time::timeout(app.config.shutdown.deadline.get(), graceful.shutdown()).await {
-        Ok(()) => Stopped::Clean,
-        Err(_) => Stopped::Cut,
+    match tokio::time::timeout(app.config.shutdown.deadline.get(), stop.closed()).await {
+        Ok(()) => Ok(Stopped::Clean),
+        Err(_) => Ok(Stopped::Cut),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -10,9 +10,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
-use super::metrics::{DECISION_ROUTE, ProblemLabels, RequestLabels};
+use super::fast::is_plain_id;
+use super::metrics::{DECISION_ROUTE, EVENTS_ROUTE, ProblemLabels, RequestLabels};
 use super::problem::{Kind, Problem};
-use crate::event::Id;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,33 +29,80 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
     if route == DECISION_ROUTE {
-        app.metrics.decision_seconds.observe(elapsed.as_secs_f64());
-    }
-    if route == DECISION_ROUTE && status == 200 {
-        app.metrics.decisions_answered.inc();
-    } else {
-        app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
+        app.metrics.decision_seconds.observe(elapsed);
     }
     let problem = response.extensions().get::<Kind>().copied();
+    count(&app, route, status, problem);
+    let id = request_id.as_bytes();
+    log(&app, &Seen { id, method: method.as_str(), route, status, elapsed, problem });
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    response
+}
+
+/// Counts a request by its route (or `other`), its status and its problem.
+pub(super) fn count(app: &App, route: &str, status: u16, problem: Option<Kind>) {
+    match (route, status) {
+        (DECISION_ROUTE, 200) => app.metrics.decisions_answered.inc(),
+        (EVENTS_ROUTE, 200) => app.metrics.events_answered.inc(),
+        _ => app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc(),
+    };
     if let Some(kind) = problem {
         app.metrics.problems.get_or_create(&ProblemLabels { r#type: kind.slug() }).inc();
     }
-    let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    let problem = problem.map(Kind::slug);
-    let id = request_id.to_str().unwrap_or_default();
-    if status >= 500 {
-        tracing::warn!(id, %method, route, status, elapsed_us, problem, "request");
-    } else {
-        tracing::debug!(id, %method, route, status, elapsed_us, problem, "request");
+}
+
+/// A request that was answered, for its line in the log.
+pub(super) struct Seen<'a> {
+    /// Its id.
+    pub(super) id: &'a [u8],
+    /// Its method.
+    pub(super) method: &'a str,
+    /// The route's pattern, or `other`.
+    pub(super) route: &'a str,
+    /// The status of the answer.
+    pub(super) status: u16,
+    /// From the head of the request to the answer.
+    pub(super) elapsed: Duration,
+    /// What was wrong, if something was.
+    pub(super) problem: Option<Kind>,
+}
+
+/// Logs a request: what failed as a warning, one of so many as `log.sample` says for all to see, the others for those
+/// who debug.
+pub(super) fn log(app: &App, seen: &Seen) {
+    macro_rules! tell {
+        ($level:ident) => {
+            if tracing::enabled!(tracing::Level::$level) {
+                let Seen { method, route, status, .. } = *seen;
+                let id = std::str::from_utf8(seen.id).unwrap_or_default();
+                let elapsed_us = u64::try_from(seen.elapsed.as_micros()).unwrap_or(u64::MAX);
+                let problem = seen.problem.map(Kind::slug);
+                tracing::event!(
+                    tracing::Level::$level,
+                    id,
+                    method,
+                    route,
+                    status,
+                    elapsed_us,
+                    problem,
+                    "request"
+                );
+            }
+        };
     }
-    response.headers_mut().insert(REQUEST_ID, request_id);
-    response
+    if seen.status >= 500 {
+        tell!(WARN);
+    } else if app.is_sampled() {
+        tell!(INFO);
+    } else {
+        tell!(DEBUG);
+    }
 }
 
 /// The caller's id if it is one, else a new one.
 fn request_id(app: &App, request: &Request) -> HeaderValue {
     let brought = request.headers().get(REQUEST_ID);
-    let valid = brought.filter(|value| value.to_str().is_ok_and(|text| Id::parse(text).is_ok()));
+    let valid = brought.filter(|value| is_plain_id(value.as_bytes()));
     valid.cloned().unwrap_or_else(|| {
         HeaderValue::from_bytes(&app.new_request_id()).unwrap_or(HeaderValue::from_static("none"))
     })

@@ -93,6 +93,12 @@ impl Problem {
         Self { kind, detail: detail.into(), report: None }
     }
 
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Adds what became of the rows.
     #[must_use]
     pub fn with_report(self, report: Report) -> Self {

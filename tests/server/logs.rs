@@ -1,8 +1,12 @@
 //! Logs: lines that machines read, and nothing in them about anybody.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use super::support::{CSV, JSON, NDJSON, Server};
+use super::support::{CSV, JSON, NDJSON, Server, agent, ask, upbeat};
+use super::wire::Wire;
 
 #[test]
 fn json_logs_are_lines_of_json_and_hold_nothing_about_anybody() {
@@ -51,4 +55,44 @@ fn at_the_usual_level_requests_are_not_logged_one_by_one() {
     let said = server.all_said();
     assert!(said.lines().count() < 10, "{said}");
     assert!(said.contains("serving") && said.contains("stopped"), "{said}");
+}
+
+#[test]
+fn one_request_of_so_many_is_logged_whichever_way_it_goes() {
+    let mut server = Server::with(&[], &[("UPBEAT_SHUTDOWN_DRAIN", "0s"), ("UPBEAT_LOG_SAMPLE", "10")]);
+    let (mut short, mut by_router) = (server.wire(), server.wire());
+    by_router.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").answer();
+    for request in 0..99 {
+        let wire = if request % 2 == 0 { &mut short } else { &mut by_router };
+        wire.send("GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n").answer().ok();
+    }
+    server.signal("TERM");
+    server.ended();
+    let said = server.all_said();
+    assert_eq!(said.lines().filter(|line| line.contains("route=")).count(), 10, "{said}");
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_no_decision_and_its_losses_are_counted() {
+    let mut command = upbeat();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.env("UPBEAT_LOG_LEVEL", "upbeat=debug").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    let mut address = || {
+        let line = lines.next().expect("an address").expect("text");
+        line.split("http://").nth(1).expect("a URL").to_owned()
+    };
+    let (data, admin) = (address(), address());
+    let mut wire = Wire::to(&data);
+    for _ in 0..200 {
+        wire.send("GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100));
+        (0..100).for_each(|_| drop(wire.answer()));
+    }
+    let metrics = ask(&agent(), "GET", &admin, "/metrics", &[], b"").text();
+    let dropped = metrics.lines().find_map(|line| line.strip_prefix("upbeat_log_lines_dropped_total "));
+    let dropped: f64 = dropped.expect("the metric").parse().expect("a number");
+    child.kill().expect("it runs");
+    child.wait().expect("it ran");
+    assert!(dropped > 1000.0, "{dropped}");
 }

@@ -5,12 +5,15 @@ mod support;
 mod wire;
 
 mod bad_input;
+mod both_ways;
 mod cloudevents;
 mod compression;
 mod configuration;
 mod decisions;
 mod events;
 mod formats;
+mod hostile;
+mod kernel_calls;
 mod lifecycle;
 mod limits;
 mod live_and_batch;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,7 +16,10 @@ pub struct Wire {
 
 impl Wire {
     pub fn to(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
+        Self::over(TcpStream::connect(address).expect("a connection"))
+    }
+
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
         Self { stream, unread: Vec::new() }
@@ -24,6 +28,20 @@ impl Wire {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
         self
+    }
+
+    /// Sends to a server that may close before it has read all.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        // What it had to say is read afterwards.
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// The next answer if one has begun to arrive within this time.
+    pub fn answer_within(&mut self, time: Duration) -> Option<Answer> {
+        self.stream.set_read_timeout(Some(time)).expect("a time-out");
+        let begun = matches!(self.stream.peek(&mut [0]), Ok(1));
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        (begun || !self.unread.is_empty()).then(|| self.answer())
     }
 
     /// Says that no more bytes will come.

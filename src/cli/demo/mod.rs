@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::serve;
+use super::{logging, serve};
 use crate::client::Client;
 use crate::config::{Config, Duration};
 use crate::event::{DAY_MS, Id};
@@ -65,7 +65,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    serve::runtime(0)?.block_on(demo(args))
+    serve::runtime()?.block_on(demo(args))
 }
 
 async fn demo(args: Args) -> anyhow::Result<ExitCode> {
@@ -73,7 +73,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let mut config = Config { listen: args.listen, admin_listen: args.admin_listen, ..Config::default() };
     config.shutdown.drain = Duration::from_secs(0);
     config.log.level = "warn".into();
-    serve::start_logging(&config)?;
+    let _logging = logging::start(&config)?;
     let stop = serve::stop_signal()?;
     let listeners = serve::bind(&config).await?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
@@ -131,7 +131,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     drop(stop_traffic);
     players.await.context("the traffic failed")?;
     drop(stop_server);
-    let stopped = server.await.context("the server failed")?;
+    let stopped = server.await.context("the server failed")??;
     printed?;
     say(format_args!("\n{}", tally.summary()))?;
     let good = stopped == Stopped::Clean && tally.failures() == 0;

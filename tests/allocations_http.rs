@@ -1,0 +1,134 @@
+//! What a request costs that does not depend on the machine's mood: allocations and calls of the kernel.
+//!
+//! Alone in its process, since the allocator counts what every thread asks for; the client asks for nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use upbeat::config::Config;
+use upbeat::event::Zone;
+use upbeat::http::app::machine_clock;
+use upbeat::http::{self, App, Listeners, Stopped};
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: all is done by the system's allocator; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Far more than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Requests before anything is counted, so that every buffer has grown, and requests that are counted.
+const WARM_UP: usize = 200;
+const COUNTED: usize = 500;
+
+/// Sends one request and reads its answer, which must be good, into a buffer that is there already.
+fn ask(stream: &mut TcpStream, request: &[u8]) {
+    stream.write_all(request).expect("the server reads");
+    let mut buffer = [0; 2048];
+    let mut length = 0;
+    while !is_whole(&buffer[..length]) {
+        let count = stream.read(&mut buffer[length..]).expect("an answer");
+        assert!(count > 0, "closed");
+        length += count;
+    }
+    assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buffer[..length]));
+}
+
+/// Whether an answer with a body of JSON is all there; it is the only one and its last byte is a brace.
+fn is_whole(answer: &[u8]) -> bool {
+    answer.windows(4).any(|end| end == b"\r\n\r\n") && answer.ends_with(b"}")
+}
+
+/// Allocations of the whole process for each of `requests`, rounded up.
+fn allocations_each(stream: &mut TcpStream, requests: &[Vec<u8>]) -> u64 {
+    let (warm_up, counted) = requests.split_at(WARM_UP);
+    warm_up.iter().for_each(|request| ask(stream, request));
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    counted.iter().for_each(|request| ask(stream, request));
+    (ALLOCATIONS.load(Ordering::Relaxed) - before).div_ceil(counted.len() as u64)
+}
+
+fn decision(headers: &str) -> Vec<Vec<u8>> {
+    let request =
+        |customer| format!("GET /should-show-ad/{customer} HTTP/1.1\r\nhost: upbeat\r\n{headers}\r\n");
+    (0..WARM_UP + COUNTED).map(|number| request(number % 50).into_bytes()).collect()
+}
+
+fn play() -> Vec<Vec<u8>> {
+    let request = |number: usize| {
+        let body = format!(
+            "{{\"type\":\"play\",\"event_id\":{number},\"customer_id\":{},\"track_id\":{},\
+             \"time\":\"2014-10-23T03:26:20\",\"mobile\":false,\"zip\":\"72132\"}}",
+            number % 50,
+            number % 7
+        );
+        let length = body.len();
+        format!(
+            "POST /events HTTP/1.1\r\nhost: upbeat\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+    };
+    (0..WARM_UP + COUNTED).map(|number| request(number).into_bytes()).collect()
+}
+
+#[test]
+fn a_decision_takes_no_memory_and_an_event_next_to_none() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let bind = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listeners = Listeners { data: bind().await, admin: bind().await };
+        let address = listeners.data.local_addr().expect("an address");
+        let mut config = Config { workers: 1, ..Config::default() };
+        config.shutdown.drain = upbeat::config::Duration::from_secs(0);
+        let app = Arc::new(App::new(config, Zone::utc(), machine_clock));
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(http::run(listeners, app, async {
+            let _ = stopped.await;
+        }));
+        let client = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            let events = allocations_each(&mut stream, &play());
+            // The parser's own, the table's, and what the profile grows by.
+            assert!(events <= 12, "{events} allocations an event");
+            for headers in ["", "x-request-id: mine\r\naccept: */*\r\nuser-agent: test\r\n"] {
+                assert_eq!(
+                    allocations_each(&mut stream, &decision(headers)),
+                    0,
+                    "a decision with {headers:?}"
+                );
+            }
+        });
+        let outcome = client.await;
+        drop(stop);
+        assert_eq!(server.await.expect("no panic").expect("it ran"), Stopped::Clean);
+        outcome.expect("as few as said");
+    });
+}

@@ -1,0 +1,60 @@
+//! How often a decision calls the kernel: waiting, reading, writing. Passed over where `strace` is not to be had.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::support::upbeat;
+use super::wire::Wire;
+
+/// Waiting for sockets, reading a request, writing its answer.
+const CALLS_PER_DECISION: u64 = 3;
+
+/// Calls that one run may make and another not: signals, clocks, threads that wake up.
+const NOISE: u64 = 100;
+
+/// Calls of a server's whole life with so many decisions on one connection; `None` where nobody may be traced.
+fn calls(decisions: usize, table: &Path) -> Option<u64> {
+    let server = upbeat();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-o"]).arg(table).arg(server.get_program());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "1"]);
+    command.env("UPBEAT_SHUTDOWN_DRAIN", "0s").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut strace = command.spawn().ok()?;
+    let mut lines = BufReader::new(strace.stdout.take().expect("stdout")).lines();
+    let Some(Ok(line)) = lines.next() else {
+        strace.wait().expect("it ran");
+        return None;
+    };
+    let mut wire = Wire::to(line.split("http://").nth(1).expect("a URL"));
+    for _ in 0..decisions {
+        wire.send("GET /should-show-ad/48 HTTP/1.1\r\nhost: upbeat\r\n\r\n").answer().ok();
+    }
+    drop(wire);
+    end(&strace);
+    strace.wait().expect("it ran");
+    let table = std::fs::read_to_string(table).expect("a table");
+    let total = table.lines().find(|line| line.ends_with(" total")).expect("a total");
+    // Shares of time, seconds, microseconds a call, calls.
+    Some(total.split_whitespace().nth(3).expect("a count").parse().expect("a number"))
+}
+
+/// Ends the server that `strace` runs.
+fn end(strace: &Child) {
+    let children = format!("/proc/{0}/task/{0}/children", strace.id());
+    let server = std::fs::read_to_string(children).expect("the children");
+    let status = Command::new("kill").args(["-TERM", server.trim()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
+#[test]
+fn a_decision_is_a_wait_a_read_and_a_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let of = |decisions| calls(decisions, &folder.path().join("table"));
+    let (Some(few), Some(many)) = (of(100), of(1100)) else {
+        eprintln!("skipped: strace is missing or may not trace");
+        return;
+    };
+    let more = many - few;
+    assert!(more <= 1000 * CALLS_PER_DECISION + NOISE, "{more} calls for 1000 decisions");
+}
