@@ -198,7 +198,11 @@ impl Form {
         let Play { customer, number, track, mobile, .. } = play;
         let written = match self {
             Self::Csv => {
-                writeln!(text, "{number},{customer},{track},2026-01-01 00:00:00,{},10234", u8::from(*mobile))
+                writeln!(
+                    text,
+                    r#"{number},{customer},{track},"2026-01-01 00:00:00",{},"10234""#,
+                    u8::from(*mobile)
+                )
             }
             Self::Ndjson => writeln!(
                 text,
