@@ -57,8 +57,7 @@ def prepare(chosen):
     """Installs and builds what the chosen parts share; the Python for peers and pictures."""
     tools.install_packages()
     tools.build_upbeat()
-    for name in ("floor", "openloop", "hostile"):
-        tools.build_c(name)
+    tools.build_c_programs()
     if any(getattr(part, "ENGINE", False) for part in chosen):
         tools.build_engine_benches()
     return tools.python_with_peers()

@@ -81,21 +81,6 @@ class Processes:
         """Runs a command to its end and gives back its stdout."""
         return self.finish(self.start(command, **where), timeout_s, where.get("log"))
 
-    def measure(self, command, log=None):
-        """Runs a command to its end; its wall time and CPU in seconds, and the most memory it had resident, in bytes.
-
-        It is on all cores, and ends with the part at the latest."""
-        with open(log or os.devnull, "wb") as output:
-            start = time.monotonic()
-            process = self._start(command, None, None, stdout=output, stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(process.pid, 0)
-            wall_s = time.monotonic() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.running.remove(process)
-        if process.returncode != 0:
-            raise Failure(f"status {process.returncode}: {' '.join(process.args)}\n{tail(log)}")
-        return {"wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
-
     def stop(self, process):
         """Ends a server: SIGTERM, and SIGKILL if that is not heeded."""
         process.terminate()

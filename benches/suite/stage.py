@@ -1,5 +1,6 @@
 """What every part is given: how much is asked for, the programs, a folder, and servers to start in it."""
 
+import json
 import mmap
 import os
 import random
@@ -62,6 +63,12 @@ class Stage:
     def run(self, command, timeout_s):
         """Runs a program on all cores and gives back its stdout."""
         return self.processes.run(command, timeout_s, log=self.folder / "programs.log")
+
+    def measure(self, command, timeout_s):
+        """Runs a program on all cores: its wall time and CPU in seconds, and its peak resident memory in bytes."""
+        result = self.folder / "measured.json"
+        self.run([tools.PROGRAMS / "measure", result, *command], timeout_s)
+        return json.loads(result.read_text())
 
 
 class History:

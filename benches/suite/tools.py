@@ -115,13 +115,12 @@ def build_engine_benches():
     return TARGET / "benches/release"
 
 
-def build_c(name):
-    """One of the programs in C: floor, openloop, hostile."""
-    program = PROGRAMS / name
+def build_c_programs():
+    """floor, openloop, hostile and measure, into PROGRAMS."""
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]
-    command(["gcc", *flags, "-o", program, BENCHES / f"http/{name}.c"], 60)
-    return program
+    for source in [*(BENCHES / "http").glob("*.c"), *(BENCHES / "suite").glob("*.c")]:
+        command(["gcc", *flags, "-o", PROGRAMS / source.stem, source], 60)
 
 
 def python_with_peers():

@@ -45,7 +45,7 @@ def instructions(stage, what):
         log = stage.folder / "callgrind.log"
         program = [stage.engine_benches / "instructions", what, count]
         out = f"--callgrind-out-file={stage.folder / 'callgrind.out'}"
-        stage.processes.measure(["valgrind", "--tool=callgrind", out, *program], log=log)
+        stage.processes.run(["valgrind", "--tool=callgrind", f"--log-file={log}", out, *program], 60)
         total.append(int(re.search(r"Collected : (\d+)", log.read_text())[1]))
     return (total[1] - total[0]) / (COUNTS[1] - COUNTS[0])
 

@@ -43,7 +43,7 @@ def run(stage):
     for turn in range(rounds):
         for name, command in commands.items():
             shutil.rmtree(folder / "again", ignore_errors=True)
-            results[name].append(stage.processes.measure(command, log=folder / "features.log"))
+            results[name].append(stage.measure(command, 60))
             say(f"files {turn + 1}/{rounds}, {name}: {results[name][-1]['wall_s']:.3f} s")
     differing = {name: compare(folder, name) for name in ("polars", "duckdb")}
     with open(clicks, "rb") as file:

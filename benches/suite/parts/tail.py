@@ -84,7 +84,11 @@ class Tail:
     def newcomers(self, count):
         """So many customers that nobody has heard of, with a play each."""
         if count > 0:
-            servers.load_plays(self.upbeat, self.rows(10**9 + self.made + at for at in range(count)))
+            servers.load_plays(self.upbeat, self.newcomer_rows(count))
+
+    def newcomer_rows(self, count):
+        first = 10**9 + self.made
+        return self.rows(range(first, first + count))
 
     def rows(self, customers):
         """One new play of each as CSV, all of yesterday."""
@@ -102,7 +106,7 @@ class Tail:
     def turns(self, turn):
         """What is measured in each round."""
         bulk = self.rows(int(self.history.ids[at % self.history.customers]) for at in range(BULK_ROWS))
-        newcomers = self.rows(10**9 + self.made + at for at in range(int(BURST * self.full)))
+        newcomers = self.newcomer_rows(int(BURST * self.full))
         acts = [
             (NOTHING, lambda: None),
             ("metrics scrape", lambda: servers.metrics(self.upbeat)),
