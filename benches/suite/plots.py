@@ -22,7 +22,7 @@ COLOURS, MARKERS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"], ["o", "s", "^",
 
 def draw(plot, folder):
     from matplotlib import pyplot
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, axes = pyplot.subplots(figsize=(7, 3.8), layout="constrained")
     for at, series in enumerate(plot["series"]):
@@ -39,7 +39,9 @@ def draw(plot, folder):
         axes.set_ylim(bottom=0)
     for axis, log in ((axes.xaxis, plot.get("log_x")), (axes.yaxis, plot.get("log_y"))):
         if log:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+            axis.set_minor_formatter(NullFormatter())
     for x, text in plot.get("marks", []):
         axes.axvline(x, color="#888888", linewidth=0.8, linestyle=":")
         axes.text(x, 0.98, f" {text}", rotation=90, va="top", ha="left", fontsize=7, color="#555555",

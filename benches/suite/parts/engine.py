@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 from suite import text, tools
 
@@ -26,6 +27,8 @@ def bench(name, folder, arguments=(), quick=False, environment=None, timeout_s=2
     command = ["cargo", "bench", "--locked", "--manifest-path", tools.BENCHES / folder / "Cargo.toml", "--target-dir",
                tools.TARGET / "benches", "--bench", name]
     home = tools.WORK / "criterion" / f"{folder}-{name}"
+    # What another version has left there is not this one's.
+    shutil.rmtree(home, ignore_errors=True)
     variables = {**os.environ, "CRITERION_HOME": str(home), **(environment or {})}
     tools.command([*command, "--no-run"], BUILD_S, env=variables)
     tools.command([*command, "--", *arguments, *(["--quick"] if quick else [])], timeout_s, env=variables)

@@ -28,7 +28,7 @@ UNHARMED = 1.5
 
 def run(stage):
     """Good clients alone, then beside each kind."""
-    wanted, seconds = stage.pick(10_000, 500), stage.pick(6, 2)
+    wanted, seconds = stage.pick(10_000, 500), stage.pick(6, 1)
     allowed = files_allowed(wanted + 2000)
     count = min(wanted, allowed - 1000)
     history = stage.history(stage.pick(10_000, 1000))
@@ -49,7 +49,7 @@ def beside(stage, server, kind, count, seconds, good):
     count = min(count, 1000) if kind == "deaf" else count
     before = resident_bytes(server.pid)
     with loads.CpuMeter(server.pid, stage.cores.server) as cpu:
-        command = [tools.PROGRAMS / "hostile", server.port, kind, count, seconds + 3]
+        command = [tools.PROGRAMS / "hostile", server.port, kind, count, seconds + 2]
         process = stage.processes.start(["nice", "-n", "10", *command], core=stage.cores.load, stdin=subprocess.DEVNULL)
         if process.stdout.readline() != "connected\n":
             raise Failure(f"the {kind} clients did not connect")

@@ -23,27 +23,36 @@ def run(stage):
     """What these print."""
     page_file = stage.folder / "svm.md"
     tools.command([tools.BENCHES / "svm/run", "--quick", "--output", page_file], LIMITS_S[0])
-    arguments = ["rbf/100"] if stage.quick else []
+    arguments = ["rbf/100/"] if stage.quick else []
     return {"page": page_file.read_text(), "scorer": bench("scorer", "svm", arguments, quick=True)}
 
 
+def training_rows(page):
+    """A row for each solver of each table of that page: problem, solver, and its first two figures."""
+    problem, rows = "", []
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if line.startswith("### "):
+            problem = line.removeprefix("### ")
+        elif line.startswith("| ") and len(cells) > 3 and cells[0] != "solver":
+            rows.append([problem, *cells[:3]])
+            problem = ""
+    return rows
+
+
 def page(data):
-    lines = [line for line in data["page"].splitlines() if not line.startswith("# ")]
-    # Its chapters are one level below this one.
-    lines = [f"#{line}" if line.startswith("## ") else line for line in lines]
     rows = []
     for name, result in data["scorer"].items():
         each = ROWS if f"batch of {ROWS}" in name else 1
         rows.append([name, text.spread(text.times(result["ns"], 1 / each))])
     return [
-        "Briefly here; [benches/svm/results.md](../benches/svm/results.md) has the whole comparison and "
-        "[benches/svm/scorer.md](../benches/svm/scorer.md) the scorer's.",
+        "`benches/svm/run --quick` and `--bench scorer -- --quick`: one round each, so that this stays brief. "
+        "[benches/svm/results.md](../benches/svm/results.md) has the whole comparison, with objectives and errors, and "
+        "[benches/svm/scorer.md](../benches/svm/scorer.md) the scorer's. Training is a whole process, ¹ fitting alone.",
         "",
-        *lines,
+        *text.table(["problem", "solver", "ms", "of ours"], training_rows(data["page"])),
         "",
-        "### Scoring one row",
-        "",
-        *text.table(["scorer", "ns"], rows),
+        *text.table(["scoring one row", "ns"], rows),
     ]
 
 
