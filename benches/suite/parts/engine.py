@@ -31,7 +31,7 @@ def bench(name, folder, arguments=(), quick=False, environment=None, timeout_s=2
     shutil.rmtree(home, ignore_errors=True)
     variables = {**os.environ, "CRITERION_HOME": str(home), **(environment or {})}
     tools.command([*command, "--no-run"], BUILD_S, env=variables)
-    tools.command([*command, "--", *arguments, *(["--quick"] if quick else [])], timeout_s, env=variables)
+    tools.command([*command, "--", "--noplot", *arguments, *(["--quick"] if quick else [])], timeout_s, env=variables)
     results = {}
     for file in sorted(home.glob("**/new/sample.json")):
         told = json.loads((file.parent / "benchmark.json").read_text())
