@@ -3,9 +3,10 @@
 //! Batch `features`, training rows and live scoring all end in [`vector`]; there is no second copy.
 
 use std::collections::HashSet;
+use std::mem::MaybeUninit;
 
-use crate::event::Id;
-use crate::profile::Play;
+use crate::event::IdRef;
+use crate::profile::PlayRef;
 
 /// How many features a vector has.
 pub const FEATURE_COUNT: usize = 6;
@@ -20,25 +21,91 @@ pub const FEATURE_DEFINITION: &str = "upbeat.shares/1";
 /// Six shares, each in `0.0..=1.0`, in the order of [`FEATURE_NAMES`].
 pub type FeatureVector = [f64; FEATURE_COUNT];
 
-/// The shares of some plays; `None` when there are none.
+/// What the features ask of one play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard<'a> {
+    /// The hour of the day as written, `0..=23`.
+    pub hour: u8,
+    /// Whether it was heard on a phone.
+    pub mobile: bool,
+    /// Which track.
+    pub track: IdRef<'a>,
+}
+
+impl<'a> From<PlayRef<'a>> for Heard<'a> {
+    fn from(play: PlayRef<'a>) -> Self {
+        Self { hour: play.time.hour(), mobile: play.mobile, track: play.track }
+    }
+}
+
+/// The shares of some plays; `None` when there are none. Up to 256 plays of decimal tracks take no memory.
 ///
 /// By the hour as written: `<5` night, `<12` morning, `<17` afternoon, `<22` evening, else night. Each is a count
 /// divided by the number of plays; *unique* counts distinct tracks.
 #[must_use]
-pub fn vector(plays: &[Play]) -> Option<FeatureVector> {
-    if plays.is_empty() {
+pub fn vector<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> Option<FeatureVector> {
+    let total = plays.len();
+    if total == 0 {
         return None;
     }
     let mut counts = [0u32; FEATURE_COUNT];
-    let mut tracks: HashSet<&Id, foldhash::fast::FixedState> =
-        HashSet::with_capacity_and_hasher(plays.len(), foldhash::fast::FixedState::default());
-    for play in plays {
-        counts[day_part(play.time.hour())] += 1;
-        counts[4] += u32::from(play.mobile);
-        counts[5] += u32::from(tracks.insert(&play.track));
-    }
-    let total = plays.len() as f64;
+    with_empty_slots(total, |slots| {
+        let mut tracks = Tracks { slots, others: HashSet::default() };
+        plays.for_each(|play| {
+            counts[day_part(play.hour)] += 1;
+            counts[4] += u32::from(play.mobile);
+            counts[5] += u32::from(tracks.insert(play.track));
+        });
+    });
+    let total = total as f64;
     Some(counts.map(|count| f64::from(count) / total))
+}
+
+/// Slots on the stack: enough for the default window at half load.
+const STACK_SLOTS: usize = 512;
+
+/// Lends twice as many zeroed slots as there are plays, as a power of two: from the stack if they fit there.
+fn with_empty_slots(plays: usize, work: impl FnOnce(&mut [u64])) {
+    let count = (2 * plays).next_power_of_two();
+    if count > STACK_SLOTS {
+        return work(&mut vec![0; count]);
+    }
+    // Only the slots in use are cleared: for forty plays that is a quarter of them.
+    let mut stack = [const { MaybeUninit::<u64>::uninit() }; STACK_SLOTS];
+    let slots = &mut stack[..count];
+    slots.fill(MaybeUninit::new(0));
+    // SAFETY: every slot of this slice was written the line before, and `MaybeUninit<u64>` has the layout of `u64`.
+    work(unsafe { &mut *(std::ptr::from_mut(slots) as *mut [u64]) });
+}
+
+/// A set of tracks: numbers in an open-addressed table that is at most half full, others beside it.
+struct Tracks<'a, 's> {
+    /// A track's number plus 1; 0 where there is none.
+    slots: &'s mut [u64],
+    others: HashSet<IdRef<'a>, foldhash::fast::FixedState>,
+}
+
+impl<'a> Tracks<'a, '_> {
+    /// Whether the track was not there yet.
+    fn insert(&mut self, track: IdRef<'a>) -> bool {
+        let key = match track {
+            IdRef::Number(number) if number < u64::MAX => number + 1,
+            other => return self.others.insert(other),
+        };
+        let last = self.slots.len() - 1;
+        // Multiplicative hashing, Knuth, The Art of Computer Programming 3, section 6.4: the upper bits are the mixed ones.
+        let mut at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & last;
+        loop {
+            match self.slots[at] {
+                0 => {
+                    self.slots[at] = key;
+                    return true;
+                }
+                held if held == key => return false,
+                _ => at = (at + 1) & last,
+            }
+        }
+    }
 }
 
 /// Which of the first four features an hour `0..=23` counts towards.
@@ -53,16 +120,16 @@ fn day_part(hour: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::event::{HOUR_MS, Time};
+    use proptest::prelude::*;
 
-    fn play(hour: i64, track: u64, mobile: bool) -> Play {
-        Play {
-            time: Time::from_unix_ms(hour * HOUR_MS),
-            event_id: Id::Number(0),
-            track: Id::Number(track),
-            mobile,
-        }
+    use super::*;
+
+    fn play(hour: u8, track: u64, mobile: bool) -> Heard<'static> {
+        Heard { hour, mobile, track: IdRef::Number(track) }
+    }
+
+    fn vector_of(plays: &[Heard<'_>]) -> Option<FeatureVector> {
+        vector(plays.iter().copied())
     }
 
     #[test]
@@ -75,7 +142,7 @@ mod tests {
                 h if h < 22 => 2,
                 _ => 3,
             };
-            let vector = vector(&[play(hour, 1, false)]).expect("one play");
+            let vector = vector_of(&[play(hour, 1, false)]).expect("one play");
             let parts: Vec<f64> = (0..4).map(|part| f64::from(u8::from(part == expected))).collect();
             assert_eq!(vector[..4], parts[..], "hour {hour}");
         }
@@ -84,7 +151,35 @@ mod tests {
     #[test]
     fn shares_are_counts_by_the_number_of_plays() {
         let plays = [play(8, 1, true), play(13, 2, true), play(20, 1, false), play(23, 3, true)];
-        assert_eq!(vector(&plays), Some([0.25, 0.25, 0.25, 0.25, 0.75, 0.75]));
-        assert_eq!(vector(&[]), None);
+        assert_eq!(vector_of(&plays), Some([0.25, 0.25, 0.25, 0.25, 0.75, 0.75]));
+        assert_eq!(vector_of(&[]), None);
+    }
+
+    proptest! {
+        /// Few and many tracks, so that both tables are reached and slots collide.
+        #[test]
+        fn unique_counts_distinct_tracks_whatever_their_ids(
+            tracks in prop::collection::vec(
+                prop_oneof![
+                    (0u64..30).prop_map(Ok),
+                    any::<u64>().prop_map(Ok),
+                    Just(Ok(u64::MAX)),
+                    "[a-c]{1,2}".prop_map(Err),
+                ],
+                1..700,
+            ),
+        ) {
+            let distinct = tracks.iter().collect::<HashSet<_>>().len();
+            let plays = tracks.iter().map(|track| Heard {
+                hour: 0,
+                mobile: false,
+                track: match track {
+                    Ok(number) => IdRef::Number(*number),
+                    Err(text) => IdRef::Text(text),
+                },
+            });
+            let vector = vector(plays).expect("plays");
+            prop_assert_eq!(vector[5], distinct as f64 / tracks.len() as f64);
+        }
     }
 }

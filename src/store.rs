@@ -25,14 +25,31 @@ pub enum UpdateError<E> {
     Refused(E),
 }
 
+/// What becomes of a value that [`Store::sweep`] has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// It stays.
+    Keep,
+    /// It is removed.
+    Remove,
+}
+
+/// A full part holds about so many ids. Parts are locked one at a time, and grow by moving all they hold: at this size
+/// that takes less than a tenth of a millisecond.
+const IDS_PER_PART: usize = 2048;
+const FEWEST_PARTS: usize = 64;
+const MOST_PARTS: usize = 1 << 14;
+
 impl<V: Default> Store<V> {
     /// An empty store with room for `expected` ids from the start, and for `limit` at most.
     #[must_use]
     pub fn new(expected: usize, limit: usize) -> Self {
+        let parts = (limit / IDS_PER_PART).clamp(FEWEST_PARTS, MOST_PARTS).next_power_of_two();
         Self {
-            map: DashMap::with_capacity_and_hasher(
+            map: DashMap::with_capacity_and_hasher_and_shard_amount(
                 expected.min(limit),
                 foldhash::fast::RandomState::default(),
+                parts,
             ),
             len: AtomicUsize::new(0),
             limit,
@@ -105,6 +122,33 @@ impl<V: Default> Store<V> {
     }
 }
 
+impl<V> Store<V> {
+    /// How many parts [`Store::sweep`] goes through.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.map.shards().len()
+    }
+
+    /// Shows each value of one part, `0..parts()`, and removes those it is told to. Only that part is locked meanwhile.
+    pub fn sweep(&self, part: usize, mut show: impl FnMut(&Id, &mut V) -> Sweep) {
+        let mut removed = 0;
+        let mut table = self.map.shards()[part].write();
+        // SAFETY: the table is locked for writing, so nothing else moves or frees its buckets; the iterator does not
+        // outlive it, and hashbrown allows erasing the bucket that the iterator has just given.
+        unsafe {
+            for bucket in table.iter() {
+                let (id, value) = bucket.as_mut();
+                if show(id, value.get_mut()) == Sweep::Remove {
+                    table.erase(bucket);
+                    removed += 1;
+                }
+            }
+        }
+        drop(table);
+        self.len.fetch_sub(removed, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +169,26 @@ mod tests {
         assert_eq!(store.remove(&Id::Number(1)), Some(vec![7, 8]));
         assert_eq!(push(&store, 2, 7), Ok(1));
         assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_sweep_shows_every_value_once_and_removes_what_it_is_told_to() {
+        let store = Store::new(0, 100_000);
+        for id in 0..10_000 {
+            push(&store, id, id as u8).expect("room");
+        }
+        let mut shown = std::collections::HashSet::new();
+        for part in 0..store.parts() {
+            store.sweep(part, |id, _| {
+                assert!(shown.insert(id.clone()), "{id} was shown twice");
+                let Id::Number(number) = id else { panic!("{id}") };
+                if number % 3 == 0 { Sweep::Remove } else { Sweep::Keep }
+            });
+        }
+        assert_eq!(shown.len(), 10_000);
+        assert_eq!(store.len(), 6_666);
+        assert_eq!(store.with(&Id::Number(3), Vec::len), None);
+        assert_eq!(store.with(&Id::Number(4), Vec::len), Some(1));
     }
 
     #[test]

@@ -167,7 +167,11 @@ fn write(args: &Args, history: &History) -> anyhow::Result<()> {
         Window { plays: args.window_plays.unwrap_or(u32::MAX), days: args.window_days.unwrap_or(u32::MAX) };
     files::write_to(&args.output, |out| {
         for (customer, plays) in &history.plays {
-            let Some(vector) = feature::vector(window.of(plays, history.newest_ms)) else { continue };
+            let start_ms = window.start_ms(history.newest_ms);
+            let by_age = plays.partition_point(|play| play.time.unix_ms < start_ms);
+            let counted = &plays[by_age.max(plays.len().saturating_sub(window.plays as usize))..];
+            let heard = counted.iter().map(|play| feature::Heard::from(play.view()));
+            let Some(vector) = feature::vector(heard) else { continue };
             let clicked = history.clicked.contains(customer);
             write_row(out, &vector, clicked, args.precise)?;
             if args.ids {

@@ -69,8 +69,12 @@ fn window_or_defaults<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resu
 pub struct Limits {
     /// Customers held at most.
     pub customers: usize,
+    /// Bytes of profiles held at most.
+    pub profile_bytes: usize,
     /// Room for so many customers from the start.
     pub expected_customers: usize,
+    /// In each such time, all customers are looked through for silent ones.
+    pub forget_every: Duration,
     /// Tracks of the catalogue at most.
     pub tracks: usize,
     /// Open connections per listener.
@@ -147,7 +151,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             customers: 10_000_000,
+            profile_bytes: 8 << 30,
             expected_customers: 100_000,
+            forget_every: Duration::from_secs(600),
             tracks: 1_000_000,
             connections: 10_000,
             header_bytes: 16 << 10,

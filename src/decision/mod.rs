@@ -2,7 +2,7 @@
 
 use crate::campaign::Campaign;
 use crate::event::Membership;
-use crate::feature;
+use crate::feature::{self, Heard};
 use crate::profile::{Profile, Window};
 use crate::svm::Scorer;
 
@@ -78,35 +78,29 @@ pub struct FreshScore {
     pub score: Option<Score>,
     /// How many plays were in the window.
     pub plays: usize,
-    /// Not before this: older plays would still have been in the window.
+    /// Not before this: an older play would still have been in the window.
     pub from_ms: i64,
     /// Not from this on: the oldest play leaves the window.
     pub until_ms: i64,
-}
-
-impl FreshScore {
-    /// Whether it still holds at `now_ms`.
-    #[must_use]
-    pub fn holds_at(&self, now_ms: i64) -> bool {
-        (self.from_ms..self.until_ms).contains(&now_ms)
-    }
 }
 
 /// Scores the plays in the window at `now_ms` (Unix milliseconds).
 #[must_use]
 pub fn score(profile: &Profile, scorer: &Scorer, window: &Window, now_ms: i64) -> FreshScore {
     let plays = profile.plays_in(window, now_ms);
-    let score = feature::vector(plays).map(|vector| {
+    let score = feature::vector(plays.iter().map(Heard::from)).map(|vector| {
         let value = scorer.score(&vector);
         Score { value, probability: scorer.probability(value) }
     });
-    let oldest_ms = plays.first().map(|play| play.time.unix_ms);
-    let age_ms = now_ms.saturating_sub(window.start_ms(now_ms));
+    let start_ms = window.start_ms(now_ms);
+    // The instant at which a play of that time has just left the window.
+    let leaves_ms = |play_ms: i64| play_ms.saturating_add(now_ms.saturating_sub(start_ms)).saturating_add(1);
+    let aged_out = plays.newest_older_ms().filter(|play_ms| *play_ms < start_ms);
     FreshScore {
         score,
         plays: plays.len(),
-        from_ms: now_ms,
-        until_ms: oldest_ms.map_or(i64::MAX, |ms| ms.saturating_add(age_ms).saturating_add(1)),
+        from_ms: aged_out.map_or(i64::MIN, leaves_ms),
+        until_ms: plays.first_ms().map_or(i64::MAX, leaves_ms),
     }
 }
 
@@ -133,7 +127,7 @@ pub fn decide(
     let Some(profile) = profile else {
         return refuse(Reason::UnknownCustomer);
     };
-    let level = profile.membership().map_or(Membership::Free, |change| change.level);
+    let level = profile.level().unwrap_or(Membership::Free);
     if !campaign.audience.contains(&level) {
         return refuse(match level {
             Membership::Gold => Reason::AlreadyGold,

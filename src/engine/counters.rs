@@ -1,8 +1,9 @@
 //! What the engine counts: plain atomics, read by metrics and by the demo.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 
 use crate::decision::Reason;
+use crate::event::EventKind;
 
 /// What became of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,32 +31,77 @@ impl Outcome {
     }
 }
 
-/// Kinds that events are counted under; `unreadable` are rows whose kind could not be told.
-pub const KINDS: [&str; 6] = ["play", "click", "impression", "membership", "track", "unreadable"];
+/// What events are counted under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// A track started.
+    Play,
+    /// An ad clicked.
+    Click,
+    /// An ad played.
+    Impression,
+    /// A membership begun or changed.
+    Membership,
+    /// An entry of the track catalogue.
+    Track,
+    /// A row whose kind could not be told.
+    Unreadable,
+}
+
+impl Counted {
+    /// Every one.
+    pub const ALL: [Self; 6] =
+        [Self::Play, Self::Click, Self::Impression, Self::Membership, Self::Track, Self::Unreadable];
+
+    /// The metric label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Play => "play",
+            Self::Click => "click",
+            Self::Impression => "impression",
+            Self::Membership => "membership",
+            Self::Track => "track",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl From<&EventKind> for Counted {
+    fn from(kind: &EventKind) -> Self {
+        match kind {
+            EventKind::Play { .. } => Self::Play,
+            EventKind::Click { .. } => Self::Click,
+            EventKind::Impression(_) => Self::Impression,
+            EventKind::Membership(_) => Self::Membership,
+        }
+    }
+}
 
 /// Counts since the start; relaxed, so a reader may see one ahead of another.
 #[derive(Debug, Default)]
 pub struct Counters {
-    events: [[AtomicU64; Outcome::ALL.len()]; KINDS.len()],
+    events: [[AtomicU64; Outcome::ALL.len()]; Counted::ALL.len()],
     decisions: [AtomicU64; Reason::ALL.len()],
     dry_runs: AtomicU64,
     retries: AtomicU64,
     plays_kept: AtomicUsize,
+    profile_bytes: AtomicIsize,
+    forgotten: AtomicUsize,
 }
 
 impl Counters {
-    /// Counts one event; a kind that is not among `KINDS` counts as unreadable.
-    pub fn count_event(&self, kind: &str, outcome: Outcome) {
-        let row = KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1);
-        self.events[row][outcome as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts one event.
+    pub fn count_event(&self, kind: Counted, outcome: Outcome) {
+        self.events[kind as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Events by kind and outcome.
-    pub fn events(&self) -> impl Iterator<Item = (&'static str, Outcome, u64)> {
-        KINDS.iter().zip(&self.events).flat_map(|(kind, row)| {
+    pub fn events(&self) -> impl Iterator<Item = (Counted, Outcome, u64)> {
+        Counted::ALL.into_iter().zip(&self.events).flat_map(|(kind, row)| {
             Outcome::ALL
                 .into_iter()
-                .map(|outcome| (*kind, outcome, row[outcome as usize].load(Ordering::Relaxed)))
+                .map(move |outcome| (kind, outcome, row[outcome as usize].load(Ordering::Relaxed)))
         })
     }
 
@@ -89,6 +135,28 @@ impl Counters {
 
     pub(super) fn add_plays(&self, count: usize) {
         self.plays_kept.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that profiles took, or gave back where there are fewer than none.
+    pub(super) fn add_bytes(&self, bytes: isize) {
+        // Most plays take none, since room for some is made at once.
+        if bytes != 0 {
+            self.profile_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn profile_bytes(&self) -> usize {
+        usize::try_from(self.profile_bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    pub(super) fn count_forgotten(&self, customers: usize) {
+        self.forgotten.fetch_add(customers, Ordering::Relaxed);
+    }
+
+    /// Customers forgotten because they were silent for longer than the window.
+    #[must_use]
+    pub fn forgotten(&self) -> usize {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     pub(super) fn remove_plays(&self, count: usize) {

@@ -1,21 +1,25 @@
 //! The one place where store, campaign and model meet: apply(event), decide(customer, now).
 
 mod counters;
+mod customer;
+mod model_id;
 mod requests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
 use crate::campaign::Campaign;
-use crate::decision::{self, FreshScore, Reason, Score, Verdict};
+use crate::decision::{self, Reason, Score, Verdict};
 use crate::event::{DecisionId, Event, Id, Time};
 use crate::profile::{Applied, Misfit, Profile, Window};
-use crate::store::{Store, UpdateError};
+use crate::store::{Store, Sweep, UpdateError};
 use crate::svm::{Model, ModelError, Scorer};
 
-pub use counters::{Counters, Outcome};
+pub use counters::{Counted, Counters, Outcome};
+pub use customer::{CUSTOMER_BYTES, Customer};
+pub use model_id::ModelId;
 pub use requests::{RETRY_PERIOD_MS, RequestId};
 
 use requests::RecentRequests;
@@ -46,6 +50,8 @@ pub struct Settings {
     pub expected_customers: usize,
     /// So many customers at most.
     pub max_customers: usize,
+    /// So many bytes of profiles at most, as [`Engine::profile_bytes`] counts them.
+    pub max_profile_bytes: usize,
     /// So many tracks of the catalogue at most.
     pub max_tracks: usize,
     /// Decisions are numbered from here on; from the wall clock at start, so that no number comes twice.
@@ -59,18 +65,9 @@ pub struct Champion {
     /// Its compiled form.
     pub scorer: Scorer,
     /// Its id, as answers name it.
-    pub id: Arc<str>,
-    /// Counts promotions, so that a score can tell which model made it.
-    generation: u64,
-}
-
-/// One customer as the store holds them.
-#[derive(Debug, Clone, Default)]
-pub struct Customer {
-    /// What is known.
-    pub profile: Profile,
-    /// The score while it stays fresh, and the generation of the model that made it.
-    fresh: Option<(u64, FreshScore)>,
+    pub id: ModelId,
+    /// Counts promotions from 1 on, so that a score can tell which model made it.
+    generation: u32,
 }
 
 /// One track of the catalogue.
@@ -101,6 +98,12 @@ pub enum Rejection {
     /// A new customer, and no room.
     #[error("the profile store holds its limit of {0} customers; raise limits.customers or forget some")]
     StoreFull(usize),
+    /// The event needs memory, and profiles take as much as they may.
+    #[error(
+        "profiles hold their limit of {0} bytes; raise limits.profile_bytes, forget some customers, or send the event \
+         again later: silent customers are forgotten in the background"
+    )]
+    MemoryFull(usize),
     /// It does not fit what is known of the customer.
     #[error(transparent)]
     Misfit(#[from] Misfit),
@@ -116,14 +119,14 @@ pub struct Ask {
 }
 
 /// A decision as it is answered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decision {
     /// Whether to show, and why.
     pub reason: Reason,
     /// The score, where the policy came as far as asking for it.
     pub score: Option<Score>,
     /// The model that was asked, if one is loaded.
-    pub model: Option<Arc<str>>,
+    pub model: Option<ModelId>,
     /// The decision's own id.
     pub id: DecisionId,
 }
@@ -131,12 +134,12 @@ pub struct Decision {
 /// Store, campaign, model and counters.
 pub struct Engine {
     settings: Settings,
-    customers: Store<Customer>,
+    customers: Store<Box<Customer>>,
     tracks: Store<Track>,
     champion: ArcSwapOption<Champion>,
     newest_event_ms: AtomicI64,
     next_decision: AtomicU64,
-    generation: AtomicU64,
+    generation: AtomicU32,
     requests: RecentRequests,
     counters: Counters,
 }
@@ -151,7 +154,7 @@ impl Engine {
             champion: ArcSwapOption::empty(),
             newest_event_ms: AtomicI64::new(i64::MIN),
             next_decision: AtomicU64::new(settings.first_decision),
-            generation: AtomicU64::new(0),
+            generation: AtomicU32::new(1),
             requests: RecentRequests::default(),
             counters: Counters::default(),
             settings,
@@ -165,7 +168,8 @@ impl Engine {
     pub fn promote(&self, model: Model) -> Result<(), ModelError> {
         model.check_serving(self.settings.window)?;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        let champion = Champion { scorer: Scorer::new(&model), id: model.id().into(), model, generation };
+        let id = ModelId::new(model.id());
+        let champion = Champion { scorer: Scorer::new(&model), id, model, generation };
         self.champion.store(Some(Arc::new(champion)));
         Ok(())
     }
@@ -207,6 +211,9 @@ impl Engine {
         match known {
             Some(result) => Ok(result?),
             None if self.customers.is_full() => Err(Rejection::StoreFull(self.customers.limit())),
+            None if self.profile_bytes() >= self.settings.max_profile_bytes => {
+                Err(Rejection::MemoryFull(self.settings.max_profile_bytes))
+            }
             None => Ok(Profile::default().check(event)?),
         }
     }
@@ -224,38 +231,39 @@ impl Engine {
     /// # Errors
     /// See [`Rejection`]; nothing has changed then.
     pub fn apply(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
-        let kind = event.kind.name();
+        let kind = Counted::from(&event.kind);
         let applied = self.apply_uncounted(event, wall_ms);
-        self.counters.count_event(
-            kind,
-            match applied {
-                Ok(Applied::Accepted) => Outcome::Accepted,
-                Ok(Applied::Duplicate) => Outcome::Duplicate,
-                Err(_) => Outcome::Rejected,
-            },
-        );
+        self.counters.count_event(kind, outcome(&applied));
         applied
     }
 
     fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
+        let Settings { window, max_profile_bytes, .. } = self.settings;
+        let max_plays = window.plays as usize;
         let event_ms = event.time.unix_ms;
-        let max_plays = self.settings.window.plays as usize;
-        let result = self.customers.update(event.customer.clone(), |customer| {
-            customer.profile.check(&event)?;
-            let plays_before = customer.profile.plays().len();
-            let applied = customer.profile.apply(event, max_plays);
-            customer.fresh = None;
-            Ok((applied, customer.profile.plays().len() - plays_before))
+        let told_ms = match self.settings.clock {
+            Clock::Wall => wall_ms,
+            Clock::Event => self.newest_event_ms.load(Ordering::Relaxed).max(event_ms),
+        };
+        let no_room = self.profile_bytes() >= max_profile_bytes;
+        let customer_id = event.customer.clone();
+        let result = self.customers.update(customer_id, |customer: &mut Box<Customer>| {
+            customer.profile.check(&event).map_err(Rejection::Misfit)?;
+            if no_room && customer.profile.grows_by(&event, max_plays) {
+                return Err(Rejection::MemoryFull(max_profile_bytes));
+            }
+            Ok(customer.apply(event, max_plays, told_ms))
         });
         match result {
-            Ok((applied, plays_added)) => {
-                self.counters.add_plays(plays_added);
+            Ok((applied, grown)) => {
+                self.counters.add_plays(grown.plays);
+                self.counters.add_bytes(grown.bytes);
                 self.newest_event_ms.fetch_max(event_ms, Ordering::Relaxed);
                 Ok(applied)
             }
             Err(UpdateError::Full) => Err(Rejection::StoreFull(self.customers.limit())),
-            Err(UpdateError::Refused(misfit)) => Err(Rejection::Misfit(misfit)),
+            Err(UpdateError::Refused(rejection)) => Err(rejection),
         }
     }
 
@@ -278,32 +286,26 @@ impl Engine {
         let decision_id = DecisionId(self.next_decision.fetch_add(1, Ordering::Relaxed));
         let champion = self.champion.load();
         let known = self.customers.with_mut(id, |customer| {
-            let fresh = champion.as_deref().map(|champion| self.fresh_score(customer, champion, now_ms));
+            let window = &self.settings.window;
+            let fresh = champion.as_deref().map(|champion| {
+                customer.score(champion.generation, now_ms, |profile| {
+                    decision::score(profile, &champion.scorer, window, now_ms)
+                })
+            });
             let campaign = &self.settings.campaign;
             let verdict = decision::decide(Some(&customer.profile), campaign, fresh, now_ms);
             if verdict.reason.shows() && !dry_run {
                 let time = Time::from_unix_ms(now_ms);
-                customer.profile.count_decided_impression(decision_id, campaign.id.clone(), time);
+                let grown = customer.count_decided_impression(decision_id, campaign.id.clone(), time);
+                self.counters.add_bytes(grown);
             }
             verdict
         });
         let unknown = Verdict { reason: Reason::UnknownCustomer, score: None };
         let Verdict { reason, score } = known.unwrap_or(unknown);
         self.counters.count_decision(reason, dry_run);
-        let model = champion.as_ref().map(|champion| Arc::clone(&champion.id));
+        let model = champion.as_ref().map(|champion| champion.id);
         Decision { reason, score, model, id: decision_id }
-    }
-
-    fn fresh_score(&self, customer: &mut Customer, champion: &Champion, now_ms: i64) -> FreshScore {
-        if let Some((generation, fresh)) = customer.fresh
-            && generation == champion.generation
-            && fresh.holds_at(now_ms)
-        {
-            return fresh;
-        }
-        let fresh = decision::score(&customer.profile, &champion.scorer, &self.settings.window, now_ms);
-        customer.fresh = Some((champion.generation, fresh));
-        fresh
     }
 
     /// A copy of all that is held of one customer.
@@ -324,8 +326,53 @@ impl Engine {
             return false;
         };
         self.counters.remove_plays(customer.profile.plays().len());
+        self.counters.add_bytes(-(customer.bytes(id) as isize));
         self.requests.forget(id);
         true
+    }
+
+    /// How many parts [`Engine::forget_silent`] divides the customers into.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.customers.parts()
+    }
+
+    /// Forgets those customers of one part who were silent for longer than the window; how many.
+    ///
+    /// Silent is of whom no event was accepted for longer than the window and the campaign's cap. What is forgotten of a Silver or Gold member is all but the membership,
+    /// so that nobody who comes back is offered what they have. `wall_ms` in Unix milliseconds.
+    pub fn forget_silent(&self, part: usize, wall_ms: i64) -> usize {
+        let Settings { window, campaign, .. } = &self.settings;
+        let now_ms = self.now_ms(wall_ms);
+        // A cap that reaches further back than the window still needs its impressions.
+        let silent_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
+        let mut forgotten = 0;
+        self.customers.sweep(part, |id, customer| {
+            if !customer.is_silent(silent_before_ms) {
+                return Sweep::Keep;
+            }
+            let (plays, bytes) = (customer.profile.plays().len(), customer.bytes(id));
+            let gone = customer.forget_behaviour();
+            self.counters.remove_plays(plays);
+            if gone {
+                forgotten += 1;
+                self.counters.add_bytes(-(bytes as isize));
+                return Sweep::Remove;
+            }
+            let left = customer.bytes(id);
+            forgotten += usize::from(left != bytes);
+            self.counters.add_bytes(left as isize - bytes as isize);
+            Sweep::Keep
+        });
+        self.counters.count_forgotten(forgotten);
+        forgotten
+    }
+
+    /// Bytes that profiles take: what they ask of the allocator and their share of the map, without the allocator's own
+    /// overhead.
+    #[must_use]
+    pub fn profile_bytes(&self) -> usize {
+        self.counters.profile_bytes()
     }
 
     /// Adds or replaces one track of the catalogue; the same again is a duplicate.
@@ -341,14 +388,7 @@ impl Engine {
             Ok(Applied::Accepted)
         });
         let applied = result.map_err(|_| self.tracks.limit());
-        self.counters.count_event(
-            "track",
-            match applied {
-                Ok(Applied::Accepted) => Outcome::Accepted,
-                Ok(Applied::Duplicate) => Outcome::Duplicate,
-                Err(_) => Outcome::Rejected,
-            },
-        );
+        self.counters.count_event(Counted::Track, outcome(&applied));
         applied
     }
 
@@ -368,6 +408,14 @@ impl Engine {
     #[must_use]
     pub fn track_count(&self) -> usize {
         self.tracks.len()
+    }
+}
+
+fn outcome<E>(applied: &Result<Applied, E>) -> Outcome {
+    match applied {
+        Ok(Applied::Accepted) => Outcome::Accepted,
+        Ok(Applied::Duplicate) => Outcome::Duplicate,
+        Err(_) => Outcome::Rejected,
     }
 }
 

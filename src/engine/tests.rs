@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::{DAY_MS, EventKind, ImpressionOf, MINUTE_MS};
+use crate::event::{DAY_MS, EventKind, ImpressionOf, MINUTE_MS, Membership};
 
 const WALL_MS: i64 = 1_700_000_000_000;
 
@@ -11,6 +11,7 @@ fn settings() -> Settings {
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 10,
         max_customers: 3,
+        max_profile_bytes: 1 << 20,
         max_tracks: 2,
         first_decision: 1,
     }
@@ -118,7 +119,97 @@ fn the_catalogue_is_bounded_and_knows_repeats() {
 
 #[test]
 fn sizes_that_the_memory_sketch_counts_with() {
-    use crate::profile::Play;
-    assert_eq!(size_of::<Play>(), 56, "docs/decisions/profile-layout.md says 56");
-    assert_eq!(size_of::<Customer>(), 248, "docs/decisions/profile-layout.md says 248");
+    assert_eq!(size_of::<Profile>(), 56, "docs/decisions/profile-layout.md says 56");
+    assert_eq!(size_of::<Customer>(), 96, "docs/decisions/profile-layout.md says 96");
+    assert_eq!(size_of::<(Id, Box<Customer>)>(), 24, "docs/decisions/profile-layout.md says 24");
+}
+
+#[test]
+fn who_is_silent_for_longer_than_the_window_is_forgotten_but_a_paid_membership_is_not() {
+    let engine = Engine::new(settings());
+    let told = |customer: u64, kind: EventKind, wall_ms: i64| {
+        let event = Event { kind, ..play(customer, 1, WALL_MS) };
+        assert_eq!(engine.apply(event, wall_ms), Ok(Applied::Accepted));
+    };
+    let sweep =
+        |wall_ms: i64| (0..engine.parts()).map(|part| engine.forget_silent(part, wall_ms)).sum::<usize>();
+    plays(&engine, 1, 20);
+    plays(&engine, 2, 20);
+    plays(&engine, 3, 20);
+    told(1, EventKind::Membership(Membership::Free), WALL_MS);
+    told(2, EventKind::Membership(Membership::Gold), WALL_MS);
+    told(3, EventKind::Click { ad: Id::Number(1) }, WALL_MS + DAY_MS);
+    let silent_ms = WALL_MS + 28 * DAY_MS;
+    assert_eq!(sweep(silent_ms), 0, "not a moment earlier");
+    assert_eq!(sweep(silent_ms + 1000), 2);
+    assert!(!engine.knows(&Id::Number(1)));
+    assert_eq!(engine.profile(&Id::Number(2)).expect("Gold").level(), Some(Membership::Gold));
+    assert_eq!(engine.profile(&Id::Number(2)).expect("Gold").plays().len(), 0);
+    assert_eq!(engine.profile(&Id::Number(3)).expect("not silent").plays().len(), 20);
+    assert_eq!(engine.counters().plays_kept(), 20);
+    assert_eq!(sweep(silent_ms + 1000), 0, "a membership alone is not forgotten again");
+    assert_eq!(engine.counters().forgotten(), 2);
+    for customer in [2, 3] {
+        engine.forget(&Id::Number(customer));
+    }
+    assert_eq!(engine.profile_bytes(), 0);
+}
+
+#[test]
+fn a_full_memory_refuses_what_needs_more_and_takes_what_does_not() {
+    let engine =
+        Engine::new(Settings { max_profile_bytes: 1, window: Window { plays: 4, days: 28 }, ..settings() });
+    // The first event finds nothing held yet, and room for four plays is made with it.
+    plays(&engine, 1, 4);
+    assert_eq!(engine.apply(play(1, 0, WALL_MS - DAY_MS), WALL_MS), Ok(Applied::Duplicate));
+    assert_eq!(engine.apply(play(1, 9, WALL_MS), WALL_MS), Ok(Applied::Accepted), "the oldest makes room");
+    let click = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 1, WALL_MS) };
+    assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));
+    assert_eq!(engine.apply(play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));
+    assert_eq!(engine.check(&play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));
+    assert!(engine.decide(&Id::Number(1), &Ask::default(), WALL_MS).reason != Reason::UnknownCustomer);
+}
+
+mod scores {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::svm::Model;
+
+    fn engine() -> Engine {
+        let engine = Engine::new(Settings { window: Window { plays: 6, days: 1 }, ..settings() });
+        let model = String::from_utf8(include_bytes!("../../model/default.json").to_vec()).expect("JSON");
+        let model = model.replace("\"plays\":256", "\"plays\":6").replace("\"days\":28", "\"days\":1");
+        engine.promote(Model::read(model.as_bytes()).expect("a model")).expect("it fits");
+        engine
+    }
+
+    proptest! {
+        /// Whatever came before, a score kept is the score made anew.
+        #[test]
+        fn a_kept_score_is_the_score_made_anew(
+            steps in prop::collection::vec((any::<bool>(), 0i64..3 * DAY_MS, 0u64..4), 1..40),
+        ) {
+            let kept = engine();
+            let mut told = Vec::new();
+            for (is_play, ms, track) in steps {
+                if is_play {
+                    let event = play(48, track, ms);
+                    told.push(event.clone());
+                    kept.apply(event, WALL_MS).expect("a play");
+                }
+                let anew = engine();
+                for event in &told {
+                    anew.apply(event.clone(), WALL_MS).expect("a play");
+                }
+                // The instants next to which plays leave the window, and one anywhere.
+                let edges = told.iter().flat_map(|event| [0, 1].map(|after| event.time.unix_ms + DAY_MS + after));
+                for now_ms in edges.chain([ms]) {
+                    let ask = Ask { dry_run: true, request_id: None };
+                    let (kept, anew) = (kept.decide(&Id::Number(48), &ask, now_ms), anew.decide(&Id::Number(48), &ask, now_ms));
+                    prop_assert_eq!((kept.reason, kept.score), (anew.reason, anew.score), "at {}", now_ms);
+                }
+            }
+        }
+    }
 }

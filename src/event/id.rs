@@ -1,6 +1,7 @@
 //! Opaque ids of customers, events, tracks, ads and campaigns.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest id, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
@@ -13,8 +14,8 @@ pub const MAX_ID_LENGTH: usize = 64;
 pub enum Id {
     /// A decimal id.
     Number(u64),
-    /// Any other id.
-    Text(Box<str>),
+    /// Any other id; shared, so that a copy takes no memory.
+    Text(Arc<str>),
 }
 
 /// Why a text is not an id.
@@ -52,12 +53,44 @@ impl Id {
         Ok(Self::Text(text.into()))
     }
 
-    /// Bytes on the heap beside the value itself.
+    /// Bytes on the heap beside the value itself; what other copies share is counted for each.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Number(_) => 0,
-            Self::Text(text) => text.len(),
+            Self::Text(text) => text.len() + SHARED_COUNTS_BYTES,
+        }
+    }
+
+    /// The id without owning it.
+    #[must_use]
+    pub fn as_ref(&self) -> IdRef<'_> {
+        match self {
+            Self::Number(number) => IdRef::Number(*number),
+            Self::Text(text) => IdRef::Text(text),
+        }
+    }
+}
+
+/// What a shared text holds beside its bytes: two counts.
+const SHARED_COUNTS_BYTES: usize = 16;
+
+/// An id that is held elsewhere, in whatever form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IdRef<'a> {
+    /// A decimal id.
+    Number(u64),
+    /// Any other id.
+    Text(&'a str),
+}
+
+impl IdRef<'_> {
+    /// An id of its own.
+    #[must_use]
+    pub fn to_id(self) -> Id {
+        match self {
+            Self::Number(number) => Id::Number(number),
+            Self::Text(text) => Id::Text(text.into()),
         }
     }
 }

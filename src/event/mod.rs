@@ -5,8 +5,11 @@
 mod id;
 mod time;
 
-pub use id::{Id, IdError, MAX_ID_LENGTH};
-pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, Time, TimeError, Zone};
+pub use id::{Id, IdError, IdRef, MAX_ID_LENGTH};
+pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, PackedTime, Time, TimeError, Zone};
+
+/// The event id of a membership that a customer file tells.
+pub const CUSTOMER_FILE_ID: &str = "customer-file";
 
 /// What a customer pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

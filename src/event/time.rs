@@ -22,6 +22,39 @@ pub struct Time {
     offset_written: bool,
 }
 
+/// A [`Time`] in eight bytes; see [`Time::pack`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PackedTime {
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    pub seconds: u32,
+    /// Milliseconds in the lowest ten bits, then whether the offset was written, then the offset in minutes, zigzag.
+    pub fine: u32,
+}
+
+const MILLISECOND_BITS: u32 = (1 << 10) - 1;
+const WRITTEN_BIT: u32 = 10;
+const OFFSET_SHIFT: u32 = 11;
+
+impl PackedTime {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn unix_ms(self) -> i64 {
+        i64::from(self.seconds) * 1000 + i64::from(self.fine & MILLISECOND_BITS)
+    }
+}
+
+impl From<PackedTime> for Time {
+    fn from(packed: PackedTime) -> Self {
+        let zigzag = (packed.fine >> OFFSET_SHIFT) as i32;
+        let minutes = (zigzag >> 1) ^ -(zigzag & 1);
+        Self {
+            unix_ms: packed.unix_ms(),
+            offset_s: minutes * 60,
+            offset_written: packed.fine >> WRITTEN_BIT & 1 == 1,
+        }
+    }
+}
+
 /// The zone of times that are written without an offset.
 #[derive(Debug, Clone)]
 pub struct Zone(jiff::tz::TimeZone);
@@ -95,6 +128,24 @@ impl Time {
     /// What the writer's clock showed, as if it had been UTC.
     fn local_ms(&self) -> i64 {
         self.unix_ms + i64::from(self.offset_s) * 1000
+    }
+
+    /// The time in two words, where it fits: seconds since 1970 up to 2106, and what is finer, which is 0 for a whole
+    /// second at UTC without a written offset.
+    ///
+    /// `None` before 1970, after 2106-02-07, and for offsets that are not whole minutes.
+    #[must_use]
+    pub fn pack(&self) -> Option<PackedTime> {
+        let seconds = u32::try_from(self.unix_ms.div_euclid(1000)).ok()?;
+        if self.offset_s % 60 != 0 {
+            return None;
+        }
+        let milliseconds = self.unix_ms.rem_euclid(1000) as u32;
+        let minutes = self.offset_s / 60;
+        // Zigzag, so that offsets of either sign are small numbers: at most 2 * 1439 + 1.
+        let offset = ((minutes << 1) ^ (minutes >> 31)) as u32;
+        let fine = milliseconds | u32::from(self.offset_written) << WRITTEN_BIT | offset << OFFSET_SHIFT;
+        Some(PackedTime { seconds, fine })
     }
 
     /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.fraction][Z|±HH:MM]`, years 0001–9999; digits after milliseconds are dropped.
@@ -316,6 +367,30 @@ mod tests {
             assert_eq!(utc(text).expect(text).to_string(), text);
         }
         assert_eq!(utc("2014-10-23 03:26:20").expect("space").to_string(), "2014-10-23T03:26:20");
+    }
+
+    #[test]
+    fn a_packed_time_unpacks_to_what_was_written() {
+        for (text, fits) in [
+            ("2014-10-23T03:26:20", true),
+            ("1970-01-01T00:00:00", true),
+            ("2106-02-07T06:28:15.999", true),
+            ("2014-10-23T03:26:20.250+23:59", true),
+            ("2014-10-23T03:26:20.001-23:59", true),
+            ("2014-10-23T03:26:20Z", true),
+            ("2014-10-23T03:26:20-00:01", true),
+            ("1969-12-31T23:59:59.999", false),
+            ("2106-02-07T06:28:16", false),
+        ] {
+            let time = utc(text).expect(text);
+            assert_eq!(time.pack().is_some(), fits, "{text}");
+            if let Some(packed) = time.pack() {
+                assert_eq!(Time::from(packed).to_string(), text);
+                assert_eq!(packed.unix_ms(), time.unix_ms);
+                assert_eq!(Time::from(packed).hour(), time.hour());
+            }
+        }
+        assert_eq!(utc("2014-10-23T03:26:20").expect("a time").pack().expect("fits").fine, 0);
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl App {
             max_future_ms: i64::try_from(config.max_future.get().as_millis()).unwrap_or(i64::MAX),
             expected_customers: config.limits.expected_customers,
             max_customers: config.limits.customers,
+            max_profile_bytes: config.limits.profile_bytes,
             max_tracks: config.limits.tracks,
             first_decision: first_number,
         }));

@@ -17,8 +17,8 @@ use super::problem::{Kind, Problem};
 use crate::decision::Reason;
 use crate::engine::{Ask, Decision};
 use crate::event::{Id, Membership, Time};
-use crate::feature::{self, FEATURE_NAMES};
-use crate::profile::{Play, Profile};
+use crate::feature::{self, FEATURE_NAMES, Heard};
+use crate::profile::{PlayRef, PlaysIn, Profile};
 use crate::svm;
 
 #[derive(Serialize)]
@@ -63,11 +63,11 @@ struct ClickView {
     time: Time,
 }
 
-impl From<&Play> for PlayView {
-    fn from(play: &Play) -> Self {
+impl From<PlayRef<'_>> for PlayView {
+    fn from(play: PlayRef<'_>) -> Self {
         Self {
-            event_id: play.event_id.clone(),
-            track_id: play.track.clone(),
+            event_id: play.event_id.to_id(),
+            track_id: play.track.to_id(),
             time: play.time,
             mobile: play.mobile,
         }
@@ -82,8 +82,8 @@ fn not_found(id: &Id) -> Problem {
 }
 
 /// Features by name; `null` each where there is no play in the window.
-fn features(plays: &[Play]) -> Map<String, Value> {
-    let vector = feature::vector(plays);
+fn features(plays: PlaysIn<'_>) -> Map<String, Value> {
+    let vector = feature::vector(plays.iter().map(Heard::from));
     let share = |index: usize| vector.map_or(Value::Null, |vector| Value::from(vector[index]));
     FEATURE_NAMES.iter().enumerate().map(|(index, name)| ((*name).to_owned(), share(index))).collect()
 }
@@ -97,7 +97,6 @@ pub(super) async fn get(
     let profile = app.engine.profile(&id).ok_or_else(|| not_found(&id))?;
     let now_ms = app.engine.now_ms(app.wall_ms());
     let plays = profile.plays_in(&app.engine.settings().window, now_ms);
-    let older = profile.plays().len() - plays.len();
     let impressions = profile.impressions().iter().map(|impression| ImpressionView {
         event_id: impression.event_id.clone(),
         campaign: impression.campaign.to_string(),
@@ -114,7 +113,7 @@ pub(super) async fn get(
         customer: id.to_string(),
         membership: profile.membership().map(|change| Since { level: change.level, since: change.time }),
         plays: plays.iter().map(PlayView::from).collect(),
-        older_plays: profile.plays()[..older].iter().map(PlayView::from).collect(),
+        older_plays: profile.plays().iter().take(plays.older()).map(PlayView::from).collect(),
         impressions: impressions.collect(),
         clicks: clicks.collect(),
         features: features(plays),
@@ -170,14 +169,14 @@ pub(super) async fn explain(
 ///
 /// None where there is no score, or the model does not tell its average row; nor in the instant in which
 /// another model took over.
-fn contributions(app: &App, decision: &Decision, plays: &[Play]) -> Option<Map<String, Value>> {
+fn contributions(app: &App, decision: &Decision, plays: PlaysIn<'_>) -> Option<Map<String, Value>> {
     decision.score?;
     let champion = app.engine.champion()?;
     if decision.model.as_ref() != Some(&champion.id) {
         return None;
     }
     let mean = svm::training_mean(champion.model.parts())?;
-    let explanation = svm::explain(&champion.scorer, mean, &feature::vector(plays)?)?;
+    let explanation = svm::explain(&champion.scorer, mean, &feature::vector(plays.iter().map(Heard::from))?)?;
     let parts = FEATURE_NAMES.iter().zip(explanation.contributions);
     let parts = [(&"base", explanation.base)].into_iter().chain(parts);
     Some(parts.map(|(name, part)| ((*name).to_owned(), Value::from(part))).collect())

@@ -15,7 +15,7 @@ use super::body;
 use super::content::{json, require_json};
 use super::extract::{CheckedQuery, CustomerId};
 use super::problem::{Kind, Problem};
-use crate::engine::{Ask, Decision, RequestId};
+use crate::engine::{Ask, Decision, ModelId, RequestId};
 use crate::event::Id;
 
 /// From so many customers on a batch is worked on beside the threads that answer single decisions.
@@ -35,7 +35,7 @@ pub(super) struct Answer {
     campaign: Id,
     score: Option<f64>,
     probability: Option<f64>,
-    model: Option<Arc<str>>,
+    model: Option<ModelId>,
     #[serde(serialize_with = "as_text")]
     decision_id: crate::event::DecisionId,
 }

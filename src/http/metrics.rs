@@ -13,8 +13,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::engine::{Customer, Engine};
-use crate::profile::Play;
+use crate::engine::Engine;
 
 /// Upper bounds of the latency buckets, in seconds.
 const LATENCY_BUCKETS_S: [f64; 14] = [
@@ -137,11 +136,16 @@ impl Collector for EngineCollector {
         let mut events =
             encoder.encode_descriptor("events", "Events by kind and outcome", None, MetricType::Counter)?;
         for (kind, outcome, count) in counters.events() {
-            let labels = [("kind", kind), ("outcome", outcome.name())];
+            let labels = [("kind", kind.name()), ("outcome", outcome.name())];
             ConstCounter::new(count).encode(events.encode_family(&labels)?)?;
         }
         let counts = [
             ("dry_run_decisions", "Decisions asked for with dry_run", counters.dry_runs() as f64),
+            (
+                "customers_forgotten",
+                "Customers forgotten because they were silent for longer than the window",
+                counters.forgotten() as f64,
+            ),
             ("repeated_requests", "Retries that got their earlier answer", counters.retries() as f64),
             (
                 "impression_cost_spent",
@@ -158,15 +162,14 @@ impl Collector for EngineCollector {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(count).encode(metric)?;
         }
-        let play_bytes = counters.plays_kept() * size_of::<Play>();
         let gauges = [
             ("profiles", "Customers held", engine.customer_count()),
             ("plays", "Plays kept in profiles", counters.plays_kept()),
             ("tracks", "Tracks of the catalogue", engine.track_count()),
             (
                 "profile_bytes",
-                "Least memory that profiles and plays take: their sizes without allocator overhead",
-                engine.customer_count() * size_of::<Customer>() + play_bytes,
+                "Memory that profiles take, without allocator overhead; limits.profile_bytes bounds it",
+                engine.profile_bytes(),
             ),
             ("resident_bytes", "Resident memory of the process", resident_bytes().unwrap_or(0)),
         ];
@@ -177,7 +180,7 @@ impl Collector for EngineCollector {
         let mut model =
             encoder.encode_descriptor("model", "The model that scores", None, MetricType::Gauge)?;
         if let Some(champion) = engine.champion() {
-            let labels = [("id", &*champion.id), ("role", "champion")];
+            let labels = [("id", champion.id.as_str()), ("role", "champion")];
             ConstGauge::new(1i64).encode(model.encode_family(&labels)?)?;
         }
         let mut build = encoder.encode_descriptor("build", "What runs", None, MetricType::Gauge)?;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Refusal, Report, Row, Rows, apply};
-use crate::engine::{Engine, Outcome, Rejection};
+use crate::engine::{Counted, Engine, Outcome, Rejection};
 use crate::event::{Event, EventKind, Id, Membership};
 use crate::profile::Misfit;
 
@@ -27,7 +27,7 @@ pub fn apply_all(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Result<Report
     }
     if !report.rejected.is_empty() {
         for _ in 0..report.rejected.len() + report.rejected_omitted {
-            engine.counters().count_event("unreadable", Outcome::Rejected);
+            engine.counters().count_event(Counted::Unreadable, Outcome::Rejected);
         }
         return Err(report);
     }

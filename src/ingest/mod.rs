@@ -6,7 +6,7 @@ pub mod csv;
 pub mod encoding;
 pub mod json;
 
-use crate::engine::{Engine, Outcome, Rejection, Track};
+use crate::engine::{Counted, Engine, Outcome, Rejection, Track};
 use crate::event::{Event, Id, Time, Zone};
 use crate::profile::Applied;
 
@@ -138,7 +138,7 @@ impl From<String> for Refusal {
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         let cause = match rejection {
-            Rejection::StoreFull(_) => Cause::Room,
+            Rejection::StoreFull(_) | Rejection::MemoryFull(_) => Cause::Room,
             Rejection::TooFarAhead { .. } | Rejection::Misfit(_) => Cause::State,
         };
         Self { detail: rejection.to_string(), cause }
@@ -171,7 +171,7 @@ pub fn apply_each(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Report {
     let mut report = Report::default();
     for (index, row) in rows.rows.enumerate() {
         let result = row
-            .inspect_err(|_| engine.counters().count_event("unreadable", Outcome::Rejected))
+            .inspect_err(|_| engine.counters().count_event(Counted::Unreadable, Outcome::Rejected))
             .map_err(Refusal::from)
             .and_then(|row| apply(engine, row, wall_ms));
         report.count(index, result);

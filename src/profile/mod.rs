@@ -2,9 +2,18 @@
 //!
 //! A profile is a function of the set of its events: neither the order of arrival nor repeats matter.
 
+mod membership;
+mod packed;
+mod passed;
+mod plays;
 mod recent;
 
+pub use plays::{Play, PlayRef, PlaysIn};
 pub use recent::{Recent, RecentEntry};
+
+use membership::Latest;
+use passed::Passed;
+use plays::Plays;
 
 use crate::event::{DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
 
@@ -30,35 +39,10 @@ impl Window {
     pub fn start_ms(&self, now_ms: i64) -> i64 {
         now_ms.saturating_sub(i64::from(self.days) * DAY_MS)
     }
-
-    /// Those of `plays`, ascending by (time, event id), that are in the window at `now_ms` (Unix milliseconds).
-    #[must_use]
-    pub fn of<'a>(&self, plays: &'a [Play], now_ms: i64) -> &'a [Play] {
-        let start_ms = self.start_ms(now_ms);
-        let by_age = plays.partition_point(|play| play.time.unix_ms < start_ms);
-        let by_count = plays.len().saturating_sub(self.plays as usize);
-        &plays[by_age.max(by_count)..]
-    }
 }
 
 /// How many impressions, and how many clicks, a profile remembers; also the highest cap a campaign may set.
 pub const AD_HISTORY_LIMIT: usize = 64;
-
-/// How many membership changes a profile remembers.
-const MEMBERSHIP_HISTORY_LIMIT: usize = 16;
-
-/// One play as the profile keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Play {
-    /// When the track started.
-    pub time: Time,
-    /// The event's id.
-    pub event_id: Id,
-    /// Which track.
-    pub track: Id,
-    /// Whether it was heard on a phone.
-    pub mobile: bool,
-}
 
 /// One membership change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,16 +81,24 @@ pub struct Click {
     pub ad: Id,
 }
 
-macro_rules! entry_keyed_by_time_and_event_id {
-    ($($entry:ty),*) => {$(
+macro_rules! entries_keyed_by_time_and_event_id {
+    ($($entry:ty, [$($id:ident),*];)*) => {$(
         impl RecentEntry for $entry {
             fn key(&self) -> (Time, &Id) {
                 (self.time, &self.event_id)
             }
+
+            fn heap_bytes(&self) -> usize {
+                [$(&self.$id),*].into_iter().map(Id::heap_bytes).sum()
+            }
         }
     )*};
 }
-entry_keyed_by_time_and_event_id!(Play, MembershipChange, Impression, Click);
+entries_keyed_by_time_and_event_id! {
+    MembershipChange, [event_id];
+    Impression, [event_id, campaign];
+    Click, [event_id, ad];
+}
 
 /// What an event did to a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,13 +133,36 @@ pub enum Misfit {
 }
 
 /// What is known of one customer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Laid out for millions of them: 56 bytes, the plays on the heap, and the rest only for those who have it.
+#[derive(Debug, Clone, Default)]
 pub struct Profile {
-    plays: Recent<Play>,
+    plays: Plays,
+    membership: Latest,
+    more: Option<Box<More>>,
+}
+
+/// What most profiles have not.
+#[derive(Debug, Clone, Default)]
+struct More {
     memberships: Recent<MembershipChange>,
     impressions: Recent<Impression>,
     clicks: Recent<Click>,
+    passed_plays: Passed,
 }
+
+/// Equal when the same events are kept, in whatever form.
+impl PartialEq for Profile {
+    fn eq(&self, other: &Self) -> bool {
+        self.plays().iter().eq(other.plays().iter())
+            && self.membership() == other.membership()
+            && self.memberships() == other.memberships()
+            && self.impressions() == other.impressions()
+            && self.clicks() == other.clicks()
+    }
+}
+
+impl Eq for Profile {}
 
 impl Profile {
     /// Tells whether `event` could be applied, without changing anything.
@@ -161,10 +176,10 @@ impl Profile {
                 known.then_some(()).ok_or(Misfit::UnknownDecision(*decision))
             }
             EventKind::Membership(level) => {
-                let known = self.memberships.get(event.time, &event.id);
+                let known = self.membership.find(self.listed_memberships(), event.time, &event.id);
                 match known.filter(|change| change.level != *level) {
-                    Some(change) => {
-                        Err(Misfit::MembershipConflict { level: change.level, time: change.time })
+                    Some(MembershipChange { level, time, .. }) => {
+                        Err(Misfit::MembershipConflict { level, time })
                     }
                     None => Ok(()),
                 }
@@ -175,25 +190,44 @@ impl Profile {
 
     /// Applies an event that [`Profile::check`] has passed; keeps at most `max_plays` plays.
     pub fn apply(&mut self, event: Event, max_plays: usize) -> Applied {
+        let Self { plays, membership, more } = self;
         let Event { id: event_id, time, kind, .. } = event;
         match kind {
             EventKind::Play { track, mobile } => {
-                let play = Play { time, event_id, track, mobile };
-                self.plays.insert(play, max_plays)
+                plays.insert(time, event_id, track, mobile, max_plays, || {
+                    &mut more.get_or_insert_default().passed_plays
+                })
             }
             EventKind::Click { ad } => {
-                let click = Click { time, event_id, ad };
-                self.clicks.insert(click, AD_HISTORY_LIMIT)
+                more.get_or_insert_default().clicks.insert(Click { time, event_id, ad }, AD_HISTORY_LIMIT)
             }
             EventKind::Membership(level) => {
                 let change = MembershipChange { time, event_id, level };
-                self.memberships.insert(change, MEMBERSHIP_HISTORY_LIMIT)
+                membership.insert(change, || &mut more.get_or_insert_default().memberships)
             }
             EventKind::Impression(ImpressionOf::Campaign(campaign)) => {
                 let impression = Impression { time, event_id, campaign, decision: None, confirmed: true };
-                self.impressions.insert(impression, AD_HISTORY_LIMIT)
+                more.get_or_insert_default().impressions.insert(impression, AD_HISTORY_LIMIT)
             }
             EventKind::Impression(ImpressionOf::Decision(decision)) => self.confirm(decision),
+        }
+    }
+
+    /// Whether applying `event` would take more memory.
+    #[must_use]
+    pub fn grows_by(&self, event: &Event, max_plays: usize) -> bool {
+        match &event.kind {
+            EventKind::Play { track, .. } => self.plays.grows_by(event.time, &event.id, track, max_plays),
+            EventKind::Click { .. } => {
+                self.more.as_ref().is_none_or(|more| more.clicks.get(event.time, &event.id).is_none())
+            }
+            EventKind::Membership(_) => {
+                self.membership.find(self.listed_memberships(), event.time, &event.id).is_none()
+            }
+            EventKind::Impression(ImpressionOf::Campaign(_)) => {
+                self.more.as_ref().is_none_or(|more| more.impressions.get(event.time, &event.id).is_none())
+            }
+            EventKind::Impression(ImpressionOf::Decision(_)) => false,
         }
     }
 
@@ -206,12 +240,12 @@ impl Profile {
             decision: Some(decision),
             confirmed: false,
         };
-        self.impressions.insert(impression, AD_HISTORY_LIMIT);
+        self.more.get_or_insert_default().impressions.insert(impression, AD_HISTORY_LIMIT);
     }
 
     fn confirm(&mut self, decision: DecisionId) -> Applied {
-        let impression = self.impressions.iter_mut().find(|impression| impression.decision == Some(decision));
-        match impression {
+        let mut impressions = self.more.iter_mut().flat_map(|more| more.impressions.iter_mut());
+        match impressions.find(|impression| impression.decision == Some(decision)) {
             Some(impression) if !impression.confirmed => {
                 impression.confirmed = true;
                 Applied::Accepted
@@ -220,44 +254,90 @@ impl Profile {
         }
     }
 
+    /// Forgets plays, impressions and clicks, and of memberships all but the latest level; whether nothing that
+    /// differs from an unknown customer is left.
+    pub fn forget_behaviour(&mut self) -> bool {
+        let latest = self.membership();
+        *self = Self::default();
+        match latest.filter(|change| change.level != Membership::Free) {
+            None => true,
+            Some(change) => {
+                let Self { membership, more, .. } = self;
+                membership.insert(change, || &mut more.get_or_insert_default().memberships);
+                false
+            }
+        }
+    }
+
     /// All plays kept, oldest first, whether or not they are still in the window.
     #[must_use]
-    pub fn plays(&self) -> &[Play] {
-        self.plays.as_slice()
+    pub fn plays(&self) -> PlaysIn<'_> {
+        self.plays.all()
     }
 
     /// The plays in the window at `now_ms` (Unix milliseconds), oldest first.
     #[must_use]
-    pub fn plays_in(&self, window: &Window, now_ms: i64) -> &[Play] {
-        window.of(self.plays.as_slice(), now_ms)
+    pub fn plays_in(&self, window: &Window, now_ms: i64) -> PlaysIn<'_> {
+        self.plays.in_window(window, now_ms)
+    }
+
+    /// The latest level; `None` if none was ever told.
+    #[must_use]
+    pub fn level(&self) -> Option<Membership> {
+        self.membership.level()
     }
 
     /// The latest membership and since when; `None` if none was ever told.
     #[must_use]
-    pub fn membership(&self) -> Option<&MembershipChange> {
-        self.memberships.as_slice().last()
+    pub fn membership(&self) -> Option<MembershipChange> {
+        self.membership.change(self.listed_memberships())
+    }
+
+    fn listed_memberships(&self) -> Option<&Recent<MembershipChange>> {
+        self.more.as_deref().map(|more| &more.memberships)
+    }
+
+    /// Those listed, which are all of them or none.
+    fn memberships(&self) -> &[MembershipChange] {
+        self.listed_memberships().map_or(&[], Recent::as_slice)
     }
 
     /// The last impressions, oldest first.
     #[must_use]
     pub fn impressions(&self) -> &[Impression] {
-        self.impressions.as_slice()
+        self.more.as_deref().map_or(&[], |more| more.impressions.as_slice())
     }
 
     /// The last clicks, oldest first.
     #[must_use]
     pub fn clicks(&self) -> &[Click] {
-        self.clicks.as_slice()
+        self.more.as_deref().map_or(&[], |more| more.clicks.as_slice())
     }
 
     /// How many of a campaign's impressions are later than `after_ms` (Unix milliseconds).
     #[must_use]
     pub fn impressions_after(&self, campaign: &Id, after_ms: i64) -> usize {
-        let recent = self.impressions.as_slice().iter().rev();
+        let recent = self.impressions().iter().rev();
         recent
             .take_while(|impression| impression.time.unix_ms > after_ms)
             .filter(|impression| impression.campaign == *campaign)
             .count()
+    }
+
+    /// Bytes on the heap, as asked of the allocator; ids that profiles share are counted for each.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let lists = self.more.as_deref().map_or(0, |more| {
+            more.memberships.heap_bytes() + more.impressions.heap_bytes() + more.clicks.heap_bytes()
+        });
+        self.play_bytes() + lists
+    }
+
+    /// Those of the bytes on the heap that a play may add to.
+    #[must_use]
+    pub fn play_bytes(&self) -> usize {
+        let more = self.more.as_deref().map_or(0, |more| size_of::<More>() + more.passed_plays.heap_bytes());
+        self.plays.heap_bytes() + more
     }
 }
 

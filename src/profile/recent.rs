@@ -1,32 +1,31 @@
 //! The most recent entries by (time, event id), each once.
 
-use std::hash::BuildHasher;
-
 use super::Applied;
+use super::passed::Passed;
 use crate::event::{Id, Time};
-
-/// How many entries that have passed out of a full list are still recognised when they are told again.
-const PASSED_LIMIT: usize = 4096;
 
 /// An entry that is the same as another when time and event id agree.
 pub trait RecentEntry {
     /// What entries are ordered and recognised by.
     fn key(&self) -> (Time, &Id);
+
+    /// Bytes on the heap beside the value itself.
+    fn heap_bytes(&self) -> usize;
 }
 
 /// At most so many entries, the most recent by (time, event id), ascending.
 ///
-/// What is kept depends on the set of entries told, not on their order. Entries that passed out are remembered
-/// as 32-bit fingerprints (the last 4,096 of them), only so that a repeat is counted as one.
+/// What is kept depends on the set of entries told, not on their order. Of entries that passed out the last 256 are
+/// recognised when they are told again.
 #[derive(Debug, Clone)]
 pub struct Recent<T> {
     kept: Vec<T>,
-    passed: Vec<u32>,
+    passed: Passed,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), passed: Vec::new() }
+        Self { kept: Vec::new(), passed: Passed::default() }
     }
 }
 
@@ -40,6 +39,11 @@ impl<T: PartialEq> PartialEq for Recent<T> {
 impl<T: Eq> Eq for Recent<T> {}
 
 impl<T: RecentEntry> Recent<T> {
+    /// A list of entries that ascend by (time, event id), and what has passed out of it.
+    pub(super) fn from_parts(kept: Vec<T>, passed: Passed) -> Self {
+        Self { kept, passed }
+    }
+
     /// Adds an entry where it belongs, and lets the oldest pass out when there are more than `limit`.
     pub fn insert(&mut self, entry: T, limit: usize) -> Applied {
         let position = match self.position(entry.key()) {
@@ -47,19 +51,24 @@ impl<T: RecentEntry> Recent<T> {
             Err(position) => position,
         };
         if position == 0 && self.kept.len() >= limit {
-            let fingerprint = fingerprint(entry.key());
-            if self.passed.contains(&fingerprint) {
+            let (time, event_id) = entry.key();
+            if self.passed.knows(time, event_id.as_ref()) {
                 return Applied::Duplicate;
             }
-            self.remember(fingerprint);
+            self.passed.remember(time, event_id.as_ref());
             return Applied::Accepted;
         }
         if self.kept.len() >= limit {
-            self.remember(fingerprint(self.kept[0].key()));
+            let (time, event_id) = self.kept[0].key();
+            self.passed.remember(time, event_id.as_ref());
             // One shift rather than a removal and an insertion.
             self.kept[..position].rotate_left(1);
             self.kept[position - 1] = entry;
         } else {
+            if self.kept.len() == self.kept.capacity() {
+                // Most lists hold one entry or two; doubling from four would cost more than they do.
+                self.kept.reserve_exact((self.kept.len() / 2).max(1));
+            }
             self.kept.insert(position, entry);
         }
         Applied::Accepted
@@ -79,11 +88,10 @@ impl<T: RecentEntry> Recent<T> {
         self.kept.binary_search_by(|entry| entry.key().cmp(&key))
     }
 
-    fn remember(&mut self, fingerprint: u32) {
-        if self.passed.len() >= PASSED_LIMIT {
-            self.passed.drain(..PASSED_LIMIT / 2);
-        }
-        self.passed.push(fingerprint);
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let entries: usize = self.kept.iter().map(RecentEntry::heap_bytes).sum();
+        entries + self.kept.capacity() * size_of::<T>() + self.passed.heap_bytes()
     }
 }
 
@@ -98,9 +106,4 @@ impl<T> Recent<T> {
     pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.kept.iter_mut()
     }
-}
-
-fn fingerprint(key: (Time, &Id)) -> u32 {
-    let hash = foldhash::quality::FixedState::default().hash_one((key.0.unix_ms, key.1));
-    (hash >> 32) as u32
 }

@@ -74,6 +74,111 @@ proptest! {
     }
 }
 
+/// Ids and times of every form, so that profiles of each layout come about and change into each other.
+fn any_form_of_play() -> impl Strategy<Value = Event> {
+    let id = || {
+        prop_oneof![
+            8 => (0u64..20).prop_map(Id::Number),
+            1 => prop::sample::select(vec![(1 << 31) - 1, 1 << 31, u64::from(u32::MAX), 1 << 32, u64::MAX])
+                .prop_map(Id::Number),
+            1 => "[a-c]".prop_map(|text| Id::Text(text.into())),
+        ]
+    };
+    let time = prop_oneof![
+        8 => (0i64..40).prop_map(|second| Time::from_unix_ms(second * 1000)),
+        1 => (-1500i64..1500).prop_map(Time::from_unix_ms),
+        1 => prop::sample::select(vec!["1970-01-01T01:00:00+01:00", "1970-01-01T00:00:07.5Z", "2106-02-07T06:28:16"])
+            .prop_map(|text| Time::parse(text, &crate::event::Zone::utc()).expect("a time")),
+    ];
+    (id(), time, id(), any::<bool>()).prop_map(|(event_id, time, track, mobile)| Event {
+        customer: Id::Number(48),
+        id: event_id,
+        time,
+        kind: EventKind::Play { track, mobile },
+    })
+}
+
+proptest! {
+    /// Against an ordered map, which says plainly what a profile should hold.
+    #[test]
+    fn whatever_their_form_the_most_recent_plays_are_kept_as_told(
+        events in prop::collection::vec(any_form_of_play(), 0..80),
+        max_plays in 1usize..40,
+    ) {
+        let mut profile = Profile::default();
+        let mut expected = std::collections::BTreeMap::new();
+        for event in &events {
+            let key = (event.time, event.id.clone());
+            let told_before = expected.contains_key(&key);
+            let grows = profile.grows_by(event, max_plays);
+            let bytes = profile.heap_bytes();
+            let applied = profile.apply(event.clone(), max_plays);
+            prop_assert!(grows || profile.heap_bytes() <= bytes || profile.plays().len() == max_plays);
+            if told_before {
+                prop_assert_eq!(applied, Applied::Duplicate);
+            }
+            expected.entry(key).or_insert_with(|| event.clone());
+            while expected.len() > max_plays {
+                expected.pop_first();
+            }
+        }
+        let kept: Vec<String> = profile.plays().iter().map(|play| format!("{play:?}")).collect();
+        let told = expected.values().map(|event| {
+            let EventKind::Play { track, mobile } = &event.kind else { panic!("{event:?}") };
+            let (event_id, track) = (event.id.as_ref(), track.as_ref());
+            format!("{:?}", PlayRef { time: event.time, event_id, track, mobile: *mobile })
+        });
+        prop_assert_eq!(kept, told.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_window_is_what_a_filter_by_age_and_count_leaves(
+        events in prop::collection::vec(any_form_of_play(), 0..40),
+        plays in 1u32..30,
+        now_ms in -2000i64..60_000,
+    ) {
+        let profile = profile_of(&events, 30);
+        let window = Window { plays, days: 1 };
+        let now_ms = now_ms + DAY_MS;
+        let young = profile.plays().iter().filter(|play| play.time.unix_ms >= window.start_ms(now_ms)).count();
+        let counted = profile.plays_in(&window, now_ms);
+        prop_assert_eq!(counted.len(), young.min(plays as usize));
+        prop_assert_eq!(counted.older() + counted.len(), profile.plays().len());
+        prop_assert!(counted.iter().eq(profile.plays().iter().skip(counted.older())));
+        prop_assert_eq!(counted.first_ms(), counted.iter().next().map(|play| play.time.unix_ms));
+    }
+}
+
+#[test]
+fn plays_of_the_usual_form_take_twelve_bytes_and_others_as_many_columns_as_they_need() {
+    let bytes_per_play = |first_event_id: u64, fine_ms: i64| {
+        let mut profile = Profile::default();
+        for n in 0..256 {
+            let event = play(first_event_id + n, n as i64, n);
+            let time = Time::from_unix_ms(event.time.unix_ms + fine_ms);
+            profile.apply(Event { time, ..event }, 256);
+        }
+        profile.heap_bytes() / 256
+    };
+    assert_eq!(bytes_per_play(0, 0), 12);
+    assert_eq!(bytes_per_play(1 << 40, 0), 16);
+    assert_eq!(bytes_per_play(0, 1), 16);
+    assert_eq!(bytes_per_play(1 << 40, 1), 20);
+}
+
+#[test]
+fn memberships_from_a_customer_file_take_no_memory_and_a_second_one_is_listed() {
+    let from_file = Event { id: Id::Text("customer-file".into()), ..membership(0, 5, Membership::Silver) };
+    let mut profile = profile_of(&[from_file.clone()], 10);
+    assert_eq!(profile.heap_bytes(), 0);
+    assert_eq!(profile.membership().map(|change| change.event_id), Some(from_file.id.clone()));
+    assert_eq!(profile.apply(from_file, 10), Applied::Duplicate);
+    assert_eq!(profile.apply(membership(1, 9, Membership::Gold), 10), Applied::Accepted);
+    assert_eq!(profile.level(), Some(Membership::Gold));
+    assert_eq!(profile.apply(membership(2, 1, Membership::Free), 10), Applied::Accepted);
+    assert_eq!(profile.level(), Some(Membership::Gold));
+}
+
 #[test]
 fn the_window_keeps_the_most_recent_by_time_then_event_id() {
     let events: Vec<Event> = [(5, 10), (3, 10), (9, 1), (1, 30)]
@@ -82,7 +187,7 @@ fn the_window_keeps_the_most_recent_by_time_then_event_id() {
         .collect();
     let kept = |max_plays| -> Vec<String> {
         let profile = profile_of(&events, max_plays);
-        profile.plays().iter().map(|play| play.event_id.to_string()).collect()
+        profile.plays().iter().map(|play| play.event_id.to_id().to_string()).collect()
     };
     assert_eq!(kept(10), ["9", "3", "5", "1"]);
     assert_eq!(kept(2), ["5", "1"]);

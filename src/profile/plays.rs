@@ -1,0 +1,269 @@
+//! The plays a profile keeps: packed where they have the usual form, else as they are.
+
+use super::packed::{Inserted, PackedPlay, PackedPlays};
+use super::passed::Passed;
+use super::recent::{Recent, RecentEntry};
+use super::{Applied, Window};
+use crate::event::{Id, IdRef, Time};
+
+/// One play as the profile lends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayRef<'a> {
+    /// When the track started.
+    pub time: Time,
+    /// The event's id.
+    pub event_id: IdRef<'a>,
+    /// Which track.
+    pub track: IdRef<'a>,
+    /// Whether it was heard on a phone.
+    pub mobile: bool,
+}
+
+/// One play as it is kept where it has not the usual form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Play {
+    /// When the track started.
+    pub time: Time,
+    /// The event's id.
+    pub event_id: Id,
+    /// Which track.
+    pub track: Id,
+    /// Whether it was heard on a phone.
+    pub mobile: bool,
+}
+
+impl Play {
+    /// The play without owning it.
+    #[must_use]
+    pub fn view(&self) -> PlayRef<'_> {
+        PlayRef {
+            time: self.time,
+            event_id: self.event_id.as_ref(),
+            track: self.track.as_ref(),
+            mobile: self.mobile,
+        }
+    }
+}
+
+impl From<PlayRef<'_>> for Play {
+    fn from(play: PlayRef<'_>) -> Self {
+        Self {
+            time: play.time,
+            event_id: play.event_id.to_id(),
+            track: play.track.to_id(),
+            mobile: play.mobile,
+        }
+    }
+}
+
+impl RecentEntry for Play {
+    fn key(&self) -> (Time, &Id) {
+        (self.time, &self.event_id)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.event_id.heap_bytes() + self.track.heap_bytes()
+    }
+}
+
+/// A profile's plays, ascending by (time, event id), each once.
+#[derive(Debug, Clone)]
+pub(super) enum Plays {
+    /// All have the usual form.
+    Packed(PackedPlays),
+    /// At least one had not.
+    Any(Box<Recent<Play>>),
+}
+
+impl Default for Plays {
+    fn default() -> Self {
+        Self::Packed(PackedPlays::default())
+    }
+}
+
+impl Plays {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Packed(plays) => plays.len(),
+            Self::Any(plays) => plays.as_slice().len(),
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Packed(plays) => plays.heap_bytes(),
+            Self::Any(plays) => size_of::<Recent<Play>>() + plays.heap_bytes(),
+        }
+    }
+
+    /// Adds a play where it belongs, and lets the oldest pass out, into `passed`, when there are more than `limit`.
+    /// `passed` is made where it is first needed.
+    pub(super) fn insert<'a>(
+        &mut self,
+        time: Time,
+        event_id: Id,
+        track: Id,
+        mobile: bool,
+        limit: usize,
+        passed: impl FnOnce() -> &'a mut Passed,
+    ) -> Applied {
+        let plays = match self {
+            Self::Any(plays) => return plays.insert(Play { time, event_id, track, mobile }, limit),
+            Self::Packed(plays) => plays,
+        };
+        let Some(play) = PackedPlay::new(time, &event_id, &track, mobile) else {
+            let kept = plays.iter_from(0).map(|play| play.view().into()).collect();
+            let mut any = Recent::from_parts(kept, std::mem::take(passed()));
+            let applied = any.insert(Play { time, event_id, track, mobile }, limit);
+            *self = Self::Any(Box::new(any));
+            return applied;
+        };
+        match plays.insert(play, limit) {
+            Inserted::Held => Applied::Duplicate,
+            Inserted::New { pushed_out: None } => Applied::Accepted,
+            Inserted::New { pushed_out: Some(oldest) } => {
+                let oldest = oldest.view();
+                passed().remember(oldest.time, oldest.event_id);
+                Applied::Accepted
+            }
+            Inserted::TooOld => {
+                let passed = passed();
+                if passed.knows(time, event_id.as_ref()) {
+                    return Applied::Duplicate;
+                }
+                passed.remember(time, event_id.as_ref());
+                Applied::Accepted
+            }
+        }
+    }
+
+    /// Whether inserting this play would take more memory.
+    pub(super) fn grows_by(&self, time: Time, event_id: &Id, track: &Id, limit: usize) -> bool {
+        match self {
+            Self::Any(plays) => plays.as_slice().len() < limit && plays.get(time, event_id).is_none(),
+            Self::Packed(plays) => match PackedPlay::new(time, event_id, track, false) {
+                None => true,
+                Some(play) => plays.grows_by(&play, limit),
+            },
+        }
+    }
+
+    /// All that are kept.
+    pub(super) fn all(&self) -> PlaysIn<'_> {
+        PlaysIn { plays: self, from: 0 }
+    }
+
+    /// Those in the window at `now_ms`, in Unix milliseconds.
+    pub(super) fn in_window(&self, window: &Window, now_ms: i64) -> PlaysIn<'_> {
+        let start_ms = window.start_ms(now_ms);
+        let by_age = match self {
+            Self::Packed(plays) => plays.count_before(start_ms),
+            Self::Any(plays) => plays.as_slice().partition_point(|play| play.time.unix_ms < start_ms),
+        };
+        let by_count = self.len().saturating_sub(window.plays as usize);
+        PlaysIn { plays: self, from: by_age.max(by_count) }
+    }
+}
+
+/// Some of a profile's plays, the most recent, oldest first.
+#[derive(Debug, Clone, Copy)]
+pub struct PlaysIn<'a> {
+    plays: &'a Plays,
+    from: usize,
+}
+
+impl<'a> PlaysIn<'a> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.plays.len() - self.from
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many older plays are kept beside these.
+    #[must_use]
+    pub fn older(&self) -> usize {
+        self.from
+    }
+
+    /// When the first of these started, in Unix milliseconds.
+    #[must_use]
+    pub fn first_ms(&self) -> Option<i64> {
+        (!self.is_empty()).then(|| self.unix_ms(self.from))
+    }
+
+    /// When the newest of the older plays started, in Unix milliseconds.
+    #[must_use]
+    pub fn newest_older_ms(&self) -> Option<i64> {
+        self.from.checked_sub(1).map(|index| self.unix_ms(index))
+    }
+
+    fn unix_ms(&self, index: usize) -> i64 {
+        match self.plays {
+            Plays::Packed(plays) => plays.unix_ms(index),
+            Plays::Any(plays) => plays.as_slice()[index].time.unix_ms,
+        }
+    }
+
+    /// Each play, oldest first.
+    pub fn iter(
+        &self,
+    ) -> PlayIter<impl ExactSizeIterator<Item = PlayRef<'a>>, impl ExactSizeIterator<Item = PlayRef<'a>>>
+    {
+        match self.plays {
+            Plays::Packed(plays) => PlayIter::Packed(plays.iter_from(self.from).map(|play| play.view())),
+            Plays::Any(plays) => PlayIter::Any(plays.as_slice()[self.from..].iter().map(Play::view)),
+        }
+    }
+}
+
+/// Plays from either form.
+#[derive(Debug, Clone)]
+pub enum PlayIter<P, A> {
+    /// From columns.
+    Packed(P),
+    /// From a list.
+    Any(A),
+}
+
+impl<'a, P, A> Iterator for PlayIter<P, A>
+where
+    P: ExactSizeIterator<Item = PlayRef<'a>>,
+    A: ExactSizeIterator<Item = PlayRef<'a>>,
+{
+    type Item = PlayRef<'a>;
+
+    fn next(&mut self) -> Option<PlayRef<'a>> {
+        match self {
+            Self::Packed(plays) => plays.next(),
+            Self::Any(plays) => plays.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Self::Packed(plays) => plays.size_hint(),
+            Self::Any(plays) => plays.size_hint(),
+        }
+    }
+
+    /// One test of the form in all, rather than one a play.
+    fn fold<B, F: FnMut(B, PlayRef<'a>) -> B>(self, init: B, step: F) -> B {
+        match self {
+            Self::Packed(plays) => plays.fold(init, step),
+            Self::Any(plays) => plays.fold(init, step),
+        }
+    }
+}
+
+impl<'a, P, A> ExactSizeIterator for PlayIter<P, A>
+where
+    P: ExactSizeIterator<Item = PlayRef<'a>>,
+    A: ExactSizeIterator<Item = PlayRef<'a>>,
+{
+}
