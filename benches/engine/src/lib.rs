@@ -277,6 +277,12 @@ pub fn apply(engine: &Engine, event: Event) {
     engine.apply(event, NOW_MS).expect("the event is sound");
 }
 
+/// Forgets everybody, two months on: all but the memberships that are paid for. How many were forgotten.
+pub fn forget_silent(engine: &Engine) -> usize {
+    let later_ms = NOW_MS + 60 * DAY_MS;
+    (0..engine.parts()).map(|part| engine.forget_silent(part, later_ms)).sum()
+}
+
 /// Decides about one customer at an instant, in Unix milliseconds, as `GET /should-show-ad/{id}` does.
 pub fn decide(engine: &Engine, customer: u64, now_ms: i64) -> bool {
     engine.decide(&Id::Number(customer), &Ask::default(), now_ms).reason.shows()
