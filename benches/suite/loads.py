@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 
 from suite.failure import Failure
-from suite.processes import CpuMeter, pinned
+from suite.processes import CpuMeter
 from suite.servers import redis_hits
 from suite.tools import BENCHES
 
@@ -115,8 +115,10 @@ def redis_benchmark(processes, cores, server, customers, seconds, rate):
     )
 
 
-def openloop(processes, cores, server, program, ids, rate, seconds, events_per_s=0, connections=CONNECTIONS, during=None):
-    """An open loop of our own: see benches/http/openloop.c. `during(mark)` runs meanwhile; mark(name) marks instants."""
+def openloop(
+    processes, cores, server, program, ids, rate, seconds, events_per_s=0, connections=CONNECTIONS, during=None
+):
+    """An open loop of our own: see benches/http/openloop.c. `during(mark)` runs meanwhile; mark(name) marks one."""
     command = [program, server.port, ids, f"{rate:.1f}", seconds, connections, events_per_s]
     with CpuMeter(server.pid, cores.server) as cpu:
         generator = processes.start(command, core=cores.load, stdin=subprocess.PIPE)

@@ -109,8 +109,10 @@ def main():
             say(f"\n=== {part.NAME}: {part.TITLE}")
             result = measure(part, args, about)
             (folder / f"{part.NAME}.json").write_text(json.dumps(result, indent=1) + "\n")
-            say(f"{part.NAME} took {result['seconds']:.0f} s" + (f" and failed: {result['failed']}" if "failed" in result else ""))
-            failed += [part.NAME] if "failed" in result else []
+            say(f"{part.NAME} took {result['seconds']:.0f} s")
+            if "failed" in result:
+                say(f"{part.NAME} failed: {result['failed']}")
+                failed.append(part.NAME)
         page.render(folder, page_file, python)
     except Failure as failure:
         say(f"scripts/bench: {failure}")

@@ -65,4 +65,5 @@ def draw(found, folder, python):
         data = found.get(part.NAME, {}).get("data")
         if data and hasattr(part, "plots"):
             plots += part.plots(data)
-    subprocess.run([python, tools.BENCHES / "suite/plots.py", folder], input=json.dumps(plots), text=True, timeout=120, check=True)
+    command = [python, tools.BENCHES / "suite/plots.py", folder]
+    subprocess.run(command, input=json.dumps(plots), text=True, timeout=120, check=True)

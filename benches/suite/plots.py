@@ -27,8 +27,9 @@ def draw(plot, folder):
     figure, axes = pyplot.subplots(figsize=(7, 3.8), layout="constrained")
     for at, series in enumerate(plot["series"]):
         colour, many = COLOURS[at % len(COLOURS)], len(series["x"]) > 20
-        axes.plot(series["x"], series["y"], color=colour, label=series["name"], marker=None if many else MARKERS[at % 4],
-                  linewidth=1 if many else 1.6, markersize=4.5)
+        marker = None if many else MARKERS[at % len(MARKERS)]
+        axes.plot(series["x"], series["y"], color=colour, label=series["name"], marker=marker, markersize=4.5,
+                  linewidth=1 if many else 1.6)
         if "low" in series:
             axes.fill_between(series["x"], series["low"], series["high"], color=colour, alpha=0.15, linewidth=0)
     if plot.get("log_x"):

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from suite.failure import Failure
-from suite.processes import resident_bytes, said
+from suite.processes import said
 
 # A body over this goes out in parts, each a whole number of rows; the server's limit is 8 MiB.
 BODY_BYTES = 4 << 20

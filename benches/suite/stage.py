@@ -12,7 +12,7 @@ from pathlib import Path
 
 from suite import loads, servers, tools
 from suite.failure import Failure
-from suite.processes import Cores, Processes
+from suite.processes import Cores, CpuMeter, Processes, pinned
 from suite.tools import say
 
 # Plays of a customer in the histories, on the average; with fewer, most would have too little history for a score.
@@ -108,7 +108,7 @@ class History:
 
 def ingest(stage, server, rows, **more):
     """Posts rows from the load's core: how many were accepted, in how many seconds, with how much CPU of the server."""
-    with loads.pinned(stage.cores.load), loads.CpuMeter(server.pid, stage.cores.server) as cpu:
+    with pinned(stage.cores.load), CpuMeter(server.pid, stage.cores.server) as cpu:
         accepted = servers.load_plays(server, rows, **more)
     return accepted, cpu.wall_s, cpu.cpu_s
 

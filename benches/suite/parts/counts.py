@@ -1,6 +1,7 @@
 """Costs that do not depend on how busy the machine is: instructions by callgrind, system calls by strace."""
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -8,8 +9,9 @@ import signal
 import time
 from pathlib import Path
 
-from suite import servers, text
+from suite import text
 from suite.failure import Failure
+from suite.processes import said
 from suite.tools import say
 
 NAME = "counts"
@@ -63,13 +65,11 @@ def traced(stage, what, count):
     flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "1"]
     command = ["strace", "-f", "-c", "-U", "name,calls", "-o", table, stage.upbeat, "serve", *flags]
     process = stage.processes.serve(command, core=None, log=log)
-    port = int(servers.said(process, "data", log, timeout_s=40).rpartition(":")[2])
+    port = int(said(process, "data", log, timeout_s=40).rpartition(":")[2])
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for number in range(count):
         if what == "event":
-            body = f'{{"type":"play","event_id":{number},"customer_id":{number % 7},"track_id":1,"time":"{moment}","mobile":true,"zip":"10234"}}'
-            connection.request("POST", "/events", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/events", play(number), {"Content-Type": "application/json"})
         else:
             connection.request("GET", f"/should-show-ad/{number % 7}")
         answer = connection.getresponse()
@@ -88,6 +88,14 @@ def traced(stage, what, count):
         if len(parts) == 2 and parts[1].isdecimal() and parts[0] != "total":
             calls[parts[0]] = int(parts[1])
     return calls
+
+
+def play(number):
+    """One play of one of a few customers, timed now."""
+    return json.dumps({
+        "type": "play", "event_id": number, "customer_id": number % 7, "track_id": 1,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "mobile": True, "zip": "10234",
+    })
 
 
 def page(data):

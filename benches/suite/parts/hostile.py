@@ -5,9 +5,9 @@ import subprocess
 import time
 from statistics import median
 
-from suite import loads, servers, text, tools
+from suite import servers, text, tools
 from suite.failure import Failure
-from suite.processes import resident_bytes
+from suite.processes import CpuMeter, resident_bytes
 from suite.stage import files_allowed
 from suite.tools import say
 
@@ -48,7 +48,7 @@ def beside(stage, server, kind, count, seconds, good):
     # Each deaf client keeps the server busy until the sockets between them are full; fewer say as much.
     count = min(count, 1000) if kind == "deaf" else count
     before = resident_bytes(server.pid)
-    with loads.CpuMeter(server.pid, stage.cores.server) as cpu:
+    with CpuMeter(server.pid, stage.cores.server) as cpu:
         command = [tools.PROGRAMS / "hostile", server.port, kind, count, seconds + 2]
         process = stage.processes.start(["nice", "-n", "10", *command], core=stage.cores.load, stdin=subprocess.DEVNULL)
         if process.stdout.readline() != "connected\n":
@@ -67,6 +67,8 @@ def beside(stage, server, kind, count, seconds, good):
 
 
 def page(data):
+    columns = ["hostile clients", "p50, µs", "p99, µs", "p99.9, µs", "max, µs", "closed by the server", "core busy",
+               "resident, MiB"]
     alone = {field: [result[field] for result in data["alone"]] for field in ("p50_us", "p99_us", "p999_us", "max_us")}
     rows = [["none", *(text.spread(alone[field]) for field in alone), "–", "–", "–"]]
     for kind, of_kind in data["kinds"].items():
@@ -76,12 +78,11 @@ def page(data):
     fewer = "" if data["count"] == data["wanted"] else (
         f" Only {data['count']:,}, since a process may open no more files here.")
     return [
-        f"{GOOD} good clients ask for {data['rate']:,.0f} decisions a second in all (open loop, a quarter of saturation) for "
-        f"{data['seconds']} s, beside clients of one kind at a time (`benches/http/hostile.c`).{fewer} Core busy counts the "
-        "good ones too; resident is before, meanwhile, and after.",
+        f"{GOOD} good clients ask for {data['rate']:,.0f} decisions a second in all (open loop, a quarter of saturation) "
+        f"for {data['seconds']} s, beside clients of one kind at a time (`benches/http/hostile.c`).{fewer} Core busy "
+        "counts the good ones too; resident is before, meanwhile, and after.",
         "",
-        *text.table(["hostile clients", "p50, µs", "p99, µs", "p99.9, µs", "max, µs", "closed by the server", "core busy",
-                     "resident, MiB"], rows),
+        *text.table(columns, rows),
     ]
 
 

@@ -1,5 +1,6 @@
 """Closed loops over HTTP: decisions against a bare epoll loop and Redis, single events, batches, bulk bodies."""
 
+import time
 from dataclasses import asdict
 from statistics import median
 
@@ -112,10 +113,8 @@ class Bench:
 
 
 def new_plays(ids, form, count, turn):
-    """Rows that no server has seen, of customers in an order like chance, all of a minute of the same day."""
-    import datetime
-
-    day = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)).strftime("%Y-%m-%d")
+    """Rows that no server has seen, of customers in an order like chance, all of a minute of yesterday."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86_400))
     first = (10 + 2 * turn + (form == "csv")) * 10**15
     rows = []
     for number in range(count):
@@ -148,14 +147,15 @@ def of_medians(data, load, name, base_load, base, field="cpu_us"):
 
 
 def loop_table(data, loads):
-    columns = ["load, server", "requests/s", "CPU/request, µs", "core busy", "p50, µs", "p99, µs", "p99.9, µs", "max, µs"]
+    times = ["p50, µs", "p99, µs", "p99.9, µs", "max, µs"]
+    columns = ["load, server", "requests/s", "CPU/request, µs", "core busy", *times]
     rows = []
     for load in loads:
         for name, samples in data["closed"][load].items():
             field = lambda field: [sample[field] for sample in samples]
             busy = text.spread([100 * sample["busy"] for sample in samples], 2) + " %"
-            times = [text.spread(field(of)) for of in ("p50_us", "p99_us", "p999_us", "max_us")]
-            rows.append([f"{load}, {name}", text.spread(field("per_s"), 5), text.spread(field("cpu_us")), busy, *times])
+            told = [text.spread(field(of)) for of in ("p50_us", "p99_us", "p999_us", "max_us")]
+            rows.append([f"{load}, {name}", text.spread(field("per_s"), 5), text.spread(field("cpu_us")), busy, *told])
     return text.table(columns, rows)
 
 
@@ -164,17 +164,18 @@ def page(data):
     noise = [] if others < 0.05 else [f"**Other processes took {others:.0%} of the servers' core.**", ""]
     shares = sorted(data["reasons"].items(), key=lambda item: -item[1])
     total = sum(data["reasons"].values()) or 1
+    by = lambda base: ratios(data, "decisions", "upbeat", "decisions", base)
     pairs = [
-        ("CPU per decision by the floor's", ratios(data, "decisions", "upbeat", "decisions", "floor")),
-        ("CPU per decision by Redis's `GET`", ratios(data, "decisions", "upbeat", "decisions", "redis")),
+        ("CPU per decision by the floor's", by("floor")),
+        ("CPU per decision by Redis's `GET`", by("redis")),
         ("rate of single events by that of decisions", ratios(data, "events", "upbeat", "decisions", "upbeat", "per_s")),
     ]
     if "before" in data["closed"]["decisions"]:
-        pairs.append(("CPU per decision by the other binary's", ratios(data, "decisions", "upbeat", "decisions", "before")))
+        pairs.append(("CPU per decision by the other binary's", by("before")))
     return [
-        f"{data['customers']:,} customers with {data['plays']:,} plays, {PLAYS} each on the average so that loading does "
-        f"not take the time of the run. `upbeat serve --workers 1` is on one core, one wrk thread with "
-        f"{loads.CONNECTIONS} connections on the other; {data['rounds']} rounds of {data['seconds']} s, servers and "
+        f"{data['customers']:,} customers with {data['plays']:,} plays, {PLAYS} each on the average so that loading "
+        f"does not take the time of the run. `upbeat serve --workers 1` is on one core, one wrk thread with "
+        f"{loads.CONNECTIONS} connections on the other; rounds of {data['seconds']} s: {data['rounds']}, servers and "
         "loads in turn within each. *decisions* asks `GET /should-show-ad/{id}` of random customers. *floor* is a bare "
         f"epoll loop in C that answers the same {data['reply_bytes']} bytes; *redis* answers `redis-benchmark` `GET`s "
         "of as many. *events* posts one play a request as JSON, *mixed* nine decisions to one play, *batch* asks "

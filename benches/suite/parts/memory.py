@@ -24,7 +24,8 @@ def run(stage):
         if results:
             needed = results[-1]["resident"] / results[-1]["customers"] * customers
             if needed > SHARE * available_bytes():
-                left_out.append(f"{customers:,} customers: would take about {needed / 2**30:.0f} GiB, more than there is")
+                reason = f"would take about {needed / 2**30:.0f} GiB, more than there is"
+                left_out.append(f"{customers:,} customers: {reason}")
                 continue
         command = [stage.engine_benches / "memory", customers, PLAYS, 2]
         result = json.loads(stage.run(command, 60 + customers / 30_000))
@@ -36,17 +37,17 @@ def run(stage):
 
 
 def page(data):
-    columns = ["customers", "resident, GiB", "bytes/customer", "bytes/play beyond 128/customer", "counted by the engine, GiB",
-               "filled in, s", "resident once all are silent and forgotten, GiB"]
+    columns = ["customers", "resident, GiB", "bytes/customer", "bytes/play beyond 128/customer",
+               "counted by the engine, GiB", "filled in, s", "resident once all are silent and forgotten, GiB"]
     rows = []
     for result in data["results"]:
         gib = [f"{result[name] / 2**30:.2f}" for name in ("resident", "counted", "left")]
-        rows.append([f"{result['customers']:,}", gib[0], f"{result['per_customer']:,.0f}", f"{result['per_play']:.1f}", gib[1],
-                     f"{result['seconds']:,.1f}", gib[2]])
+        each = [f"{result['per_customer']:,.0f}", f"{result['per_play']:.1f}"]
+        rows.append([f"{result['customers']:,}", gib[0], *each, gib[1], f"{result['seconds']:,.1f}", gib[2]])
     return [
         f"{data['plays']} plays a customer on the average, each of a random customer, in the order of time, and one "
-        "membership a customer, every other one paid for; two threads, no HTTP. Resident memory of the whole process. What is "
-        "forgotten leaves the membership where it is paid for.",
+        "membership a customer, every other one paid for; two threads, no HTTP. Resident memory of the whole process. "
+        "What is forgotten leaves the membership where it is paid for.",
         "",
         *text.table(columns, rows),
         *(f"\nLeft out: {reason}." for reason in data["left_out"]),

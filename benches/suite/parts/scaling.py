@@ -4,13 +4,14 @@ import json
 from dataclasses import asdict
 from statistics import median
 
-from suite import servers, text
+from suite import text
+from suite.processes import resident_bytes
 from suite.stage import available_bytes, files_allowed
 from suite.tools import say
 
 NAME = "scaling"
 TITLE = "Cost against size"
-LIMITS_S = 300, 80
+LIMITS_S = 420, 80
 ENGINE = True
 
 # Bytes a customer of 10 plays may take before the largest store is left out.
@@ -48,7 +49,8 @@ def over_http(stage, customers):
     server = stage.start_upbeat(f"of-{customers}")
     history.load(server)
     stage.wrk(server, "decisions.lua", history.ids_file, 1)
-    samples = [asdict(stage.wrk(server, "decisions.lua", history.ids_file, stage.pick(2, 1))) for _ in range(stage.pick(2, 1))]
+    repeats, seconds = stage.pick((2, 2), (1, 1))
+    samples = [asdict(stage.wrk(server, "decisions.lua", history.ids_file, seconds)) for _ in range(repeats)]
     stage.processes.stop(server.process)
     say(f"scaling, {customers:,} customers over HTTP: {samples[-1]['cpu_us']:.2f} µs CPU")
     return {"size": customers, "samples": samples}
@@ -64,11 +66,11 @@ def over_connections(stage, data):
     results = []
     for size in wanted:
         if size + 200 > allowed:
-            data["left_out"].append(f"{size:,} connections are more than the {allowed:,} files that a process may open here")
+            data["left_out"].append(f"{size:,} connections: a process may open no more than {allowed:,} files here")
             continue
         seconds = stage.pick(3, 1)
         samples = [asdict(stage.wrk(server, "decisions.lua", history.ids_file, seconds, connections=size))]
-        results.append({"size": size, "samples": samples, "resident": servers.resident_bytes(server.pid)})
+        results.append({"size": size, "samples": samples, "resident": resident_bytes(server.pid)})
         say(f"scaling, {size:,} connections: {samples[0]['cpu_us']:.2f} µs CPU")
     stage.processes.stop(server.process)
     return results
@@ -105,7 +107,7 @@ def explained(expected, curve, unit, holds):
 
 
 def page(data):
-    fresh, anew = medians(data["customers"], "fresh_ns"), medians(data["customers"], "anew_ns")
+    fresh = medians(data["customers"], "fresh_ns")
     over_http = http_medians(data["customers_http"])
     plays_fresh, plays_anew = medians(data["plays"], "fresh_ns"), medians(data["plays"], "anew_ns")
     vectors = medians(data["vectors"], "anew_ns")
@@ -125,7 +127,7 @@ def page(data):
         "",
         *engine_table(data["customers"], "customers, 10 plays each"),
         "",
-        *http_table(data["customers_http"], f"customers, over HTTP"),
+        *http_table(data["customers_http"], "customers, over HTTP"),
         "",
         explained("One lookup in a hash table whatever its size: what grows is the time that memory takes once the "
                   "profiles no longer fit the caches.", fresh, "ns, fresh", lambda growth, exponent: exponent < 0.5),

@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 
 from suite import loads, servers, text, tools
+from suite.failure import Failure
+from suite.processes import pinned
 from suite.tools import say
 
 NAME = "tail"
@@ -128,7 +130,7 @@ class Tail:
         """One act after the other, evenly over the run."""
         start = time.monotonic()
         period_s = self.stage.pick(8, 3) / (len(acts) + 1)
-        with loads.pinned(self.stage.cores.load):
+        with pinned(self.stage.cores.load):
             for number, (name, act) in enumerate(acts, 1):
                 time.sleep(max(start + number * period_s - time.monotonic(), 0))
                 mark(name)
@@ -144,7 +146,7 @@ class Tail:
         for outcome in ("rejected", "duplicate"):
             count = sum(servers.changed(self.before, after, "upbeat_events_total", outcome=outcome).values())
             if count:
-                raise loads.Failure(f"{count:.0f} events were counted as {outcome}")
+                raise Failure(f"{count:.0f} events were counted as {outcome}")
 
     def oha(self, rate, seconds):
         """A second opinion on the quiet server."""
@@ -190,9 +192,9 @@ def page(data):
     real_time = all(result["real_time"] for results in rounds.values() for result in results)
     return [
         f"`benches/http/openloop.c` asks for {rate:,.0f} decisions a second, half of what a closed loop reached, over "
-        f"{loads.CONNECTIONS} connections; a latency counts from when its request was due. {len(rounds['floor'])} rounds "
-        f"of {data['seconds']} s; {data['customers']:,} customers. *upbeat, everything* takes {EVENTS_PER_S:,} plays/s "
-        "as JSON meanwhile, half of them 28 days old in a few seconds, so that the windows of thousands of customers "
+        f"{loads.CONNECTIONS} connections; a latency counts from when its request was due. rounds of "
+        f"{data['seconds']} s: {len(rounds['floor'])}; {data['customers']:,} customers. *upbeat, everything* takes "
+        f"{EVENTS_PER_S:,} plays/s as JSON meanwhile, half of them 28 days old in a few seconds, so that the windows of thousands of customers "
         "roll, and what is marked below. *floor* is sent the same bytes, plays included: that is what generator, kernel "
         f"and machine cost by themselves. The generator {'had' if real_time else 'did not have'} real-time priority on "
         "its core.",
