@@ -28,11 +28,11 @@ fuzz seconds="60":
 fmt:
     cargo fmt
 
-# Load a server of its own and print the table that README quotes
+# Measure everything (or the parts named), write docs/benchmarks.md
 bench *arguments:
-    ./benches/http/run {{arguments}}
+    ./scripts/bench {{arguments}}
 
-# Training and scoring beside libSVM, LIBLINEAR, smartcore, linfa-svm, scikit-learn and ffsvm
+# Training and scoring at length, beside libSVM, LIBLINEAR, smartcore, linfa-svm, scikit-learn and ffsvm
 bench-svm *arguments:
     ./benches/svm/run {{arguments}}
     cargo bench --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bench scorer

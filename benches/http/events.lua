@@ -11,12 +11,11 @@ function init(args)
   math.randomseed(thread_number + 1)
   ids = report.ids(args[1])
   next_event = plays.first_event(thread_number)
-  wrk.headers["Content-Type"] = "application/json"
 end
 
 function request()
   next_event = next_event + 1
-  return wrk.format("POST", "/events", nil, plays.play(next_event, ids[math.random(#ids)]))
+  return plays.post(next_event, ids[math.random(#ids)])
 end
 
 function done(summary, latency)

@@ -6,6 +6,7 @@ local writer = require "plays"
 setup = report.setup
 
 local DECISIONS_PER_PLAY = 9
+
 local ids, requests, next_event
 local step, customer = 0, 1
 
@@ -16,14 +17,13 @@ function init(args)
   math.randomseed(thread_number + 1)
   ids = report.ids(args[1])
   requests = report.decision_requests(ids)
-  wrk.headers["Content-Type"] = "application/json"
   next_event = writer.first_event(thread_number)
 end
 
 local function play()
   next_event = next_event + 1
   plays = plays + 1
-  return wrk.format("POST", "/events", nil, writer.play(next_event, ids[customer]))
+  return writer.post(next_event, ids[customer])
 end
 
 function request()

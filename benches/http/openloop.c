@@ -27,27 +27,21 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "latencies.h"
+#include "plays.h"
 
 enum {
     MAX_CONNECTIONS = 16384,
     REPLY_BYTES = 16384,
-    BATCH = 100,
-    BATCH_BYTES = BATCH * 192 + 256,
-    /* Latencies are told to 1 part in 64, from 1 ns to over a minute. */
-    SUB_BITS = 6,
-    BUCKETS = 40 << SUB_BITS,
     MAX_MARKS = 256,
     MARK_BYTES = 64,
-    MAX_SLICES = 36000,
-    EDGES = 16,
-    TRACKS = 1750
+    MAX_SLICES = 36000
 };
 
 static const int64_t SECOND_NS = 1000000000, MARK_NS = 100000000, SLICE_NS = 100000000, TIMEOUT_NS = 5000000000;
-static const int WINDOW_S = 28 * 86400;
 
 struct connection {
     int fd;
@@ -65,24 +59,12 @@ struct mark {
 static struct connection *connections; /* the last one writes events */
 static int connection_count;
 static int *idle, idle_count, idle_first; /* a ring, so that all take turns */
-static char *ids;
-static size_t *id_starts, id_count;
-static uint64_t latencies[BUCKETS], answered, failed, lost;
+static uint64_t answered, failed, lost;
 static int64_t begin_ns, worst_ns, slices_ns[MAX_SLICES];
 static struct mark marks[MAX_MARKS];
 static int mark_count;
-static uint64_t events_posted, events_answered, next_event;
-static char batch[BATCH_BYTES];
-static size_t batch_bytes, batch_sent;
-static char now_text[32], edge_texts[EDGES][32];
-static time_t texts_of;
-static uint64_t chance_state = 0x9e3779b97f4a7c15;
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
+static uint64_t events_posted, events_answered;
+static size_t batch_sent;
 
 static int64_t clock_ns(void)
 {
@@ -91,47 +73,7 @@ static int64_t clock_ns(void)
     return now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-/* Marsaglia's xorshift64 (2003). */
-static uint64_t chance(void)
-{
-    chance_state ^= chance_state << 13;
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return chance_state;
-}
-
 /* --- Latencies ----------------------------------------------------------------------------------------------------- */
-
-/* Buckets as in HdrHistogram: an octave each, cut in 64. */
-static int bucket_of(uint64_t ns)
-{
-    if (ns < 1 << SUB_BITS)
-        return (int)ns;
-    int octave = 63 - __builtin_clzll(ns) - SUB_BITS;
-    int bucket = ((octave + 1) << SUB_BITS) + (int)(ns >> octave) - (1 << SUB_BITS);
-    return bucket < BUCKETS ? bucket : BUCKETS - 1;
-}
-
-/* The largest value of a bucket. */
-static uint64_t top_of(int bucket)
-{
-    int octave = (bucket >> SUB_BITS) - 1;
-    if (octave < 0)
-        return (uint64_t)bucket;
-    uint64_t step = (uint64_t)(bucket & ((1 << SUB_BITS) - 1)) + (1 << SUB_BITS);
-    return ((step + 1) << octave) - 1;
-}
-
-static double percentile_us(double share)
-{
-    uint64_t rank = (uint64_t)(share * (double)answered), seen = 0;
-    for (int bucket = 0; bucket < BUCKETS; bucket++) {
-        seen += latencies[bucket];
-        if (seen > rank)
-            return (double)top_of(bucket) / 1e3;
-    }
-    return (double)worst_ns / 1e3;
-}
 
 static void count(int64_t due_ns, int64_t now_ns)
 {
@@ -226,50 +168,6 @@ static void put_idle(int at)
 
 /* --- Events -------------------------------------------------------------------------------------------------------- */
 
-static void write_time(char text[32], time_t instant)
-{
-    struct tm parts;
-    gmtime_r(&instant, &parts);
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
-
-static void refresh_times(void)
-{
-    time_t now = time(NULL);
-    if (now == texts_of)
-        return;
-    texts_of = now;
-    write_time(now_text, now);
-    for (int at = 0; at < EDGES; at++)
-        write_time(edge_texts[at], now - WINDOW_S + 1 + at / 2);
-}
-
-static void make_batch(void)
-{
-    char body[BATCH_BYTES];
-    size_t length = 0;
-    refresh_times();
-    body[length++] = '[';
-    for (int at = 0; at < BATCH; at++) {
-        const char *when = at % 2 ? now_text : edge_texts[at / 2 % EDGES];
-        uint64_t random = chance();
-        length += (size_t)snprintf(
-            body + length, sizeof body - length,
-            "%s{\"type\":\"play\",\"event_id\":%lu,\"customer_id\":\"%s\",\"track_id\":%lu,\"time\":\"%s\",\"mobile\":%s,"
-            "\"zip\":\"10234\"}",
-            at ? "," : "", (unsigned long)next_event++, ids + id_starts[random % id_count],
-            (unsigned long)((random >> 32) % TRACKS), when, random >> 63 ? "true" : "false");
-    }
-    body[length++] = ']';
-    int head = snprintf(batch, sizeof batch,
-                        "POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                        "Content-Length: %zu\r\n\r\n",
-                        length);
-    memcpy(batch + head, body, length);
-    batch_bytes = (size_t)head + length;
-    batch_sent = 0;
-}
-
 /* Goes on sending the batch, as far as the socket takes it. */
 static void send_batch(struct connection *writer)
 {
@@ -281,32 +179,6 @@ static void send_batch(struct connection *writer)
 }
 
 /* --- The loop ------------------------------------------------------------------------------------------------------ */
-
-static void read_ids(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    struct stat about;
-    if (!file || fstat(fileno(file), &about))
-        fail(path);
-    size_t length = (size_t)about.st_size;
-    ids = malloc(length + 1);
-    id_starts = malloc((length / 2 + 1) * sizeof *id_starts);
-    if (!ids || !id_starts || fread(ids, 1, length, file) != length)
-        fail(path);
-    fclose(file);
-    for (size_t start = 0; start < length;) {
-        char *end = memchr(ids + start, '\n', length - start);
-        if (!end)
-            break;
-        *end = 0;
-        id_starts[id_count++] = start;
-        start = (size_t)(end - ids) + 1;
-    }
-    if (id_count == 0) {
-        fprintf(stderr, "openloop: %s holds no ids\n", path);
-        exit(1);
-    }
-}
 
 /* Marks that have come on stdin; 0 once it is closed. */
 static int read_marks(void)
@@ -399,6 +271,7 @@ static void run(int epoll, double rate, double seconds, double events_per_s)
             int64_t next_batch_ns = begin_ns + (int64_t)((double)batches * batch_ns);
             if (!writer->busy && next_batch_ns <= now_ns) {
                 make_batch();
+                batch_sent = 0;
                 writer->busy = 1;
                 batches++;
                 events_posted += BATCH;
@@ -423,7 +296,7 @@ static void report(int64_t seconds_ns, int real_time)
     printf("{\"answered\":%lu,\"failed\":%lu,\"seconds\":%.3f,\"real_time\":%s,\"p50_us\":%.1f,\"p90_us\":%.1f,"
            "\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"events_posted\":%lu,\"events_answered\":%lu,\"marks\":[",
            (unsigned long)answered, (unsigned long)failed, (double)seconds_ns / 1e9, real_time ? "true" : "false",
-           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), percentile_us(0.999), (double)worst_ns / 1e3,
+           percentile_us(0.5, answered), percentile_us(0.9, answered), percentile_us(0.99, answered), percentile_us(0.999, answered), (double)worst_ns / 1e3,
            (unsigned long)events_posted, (unsigned long)events_answered);
     for (int at = 0; at < mark_count; at++)
         printf("%s{\"name\":\"%s\",\"at_s\":%.3f,\"worst_us\":%.1f}", at ? "," : "", marks[at].name,

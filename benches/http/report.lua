@@ -19,11 +19,15 @@ function M.ids(path)
   return ids
 end
 
--- A request for the decision about each id, made before the clock starts.
+-- A request for the decision about each id, made before the clock starts; wrk.format for each would take longer than
+-- the run where there are a million.
 function M.decision_requests(ids)
+  local head = wrk.format("GET", "/should-show-ad/@")
+  local at = head:find("@", 1, true)
+  local before, after = head:sub(1, at - 1), head:sub(at + 1)
   local requests = {}
   for i, id in ipairs(ids) do
-    requests[i] = wrk.format("GET", "/should-show-ad/" .. id)
+    requests[i] = before .. id .. after
   end
   return requests
 end

@@ -198,7 +198,11 @@ impl Form {
         let Play { customer, number, track, mobile, .. } = play;
         let written = match self {
             Self::Csv => {
-                writeln!(text, "{number},{customer},{track},2026-01-01 00:00:00,{},10234", u8::from(*mobile))
+                writeln!(
+                    text,
+                    r#"{number},{customer},{track},"2026-01-01 00:00:00",{},"10234""#,
+                    u8::from(*mobile)
+                )
             }
             Self::Ndjson => writeln!(
                 text,
@@ -271,6 +275,12 @@ pub fn promote(engine: &Engine, model: Model) {
 /// The engine refuses it.
 pub fn apply(engine: &Engine, event: Event) {
     engine.apply(event, NOW_MS).expect("the event is sound");
+}
+
+/// Forgets everybody, two months on: all but the memberships that are paid for. How many were forgotten.
+pub fn forget_silent(engine: &Engine) -> usize {
+    let later_ms = NOW_MS + 60 * DAY_MS;
+    (0..engine.parts()).map(|part| engine.forget_silent(part, later_ms)).sum()
 }
 
 /// Decides about one customer at an instant, in Unix milliseconds, as `GET /should-show-ad/{id}` does.

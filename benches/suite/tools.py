@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from failure import Failure
+from suite.failure import Failure
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
+BENCHES = ROOT / "benches"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 TOOLS = TARGET / "tools"
+# Everything that the suite makes.
+WORK = TARGET / "bench"
+PROGRAMS = WORK / "bin"
 
 OHA_VERSION = "1.16.0"
 # The package that brings each program.
@@ -22,6 +25,8 @@ APT_PACKAGES = {
     "redis-benchmark": "redis-tools",
     "gcc": "gcc",
     "taskset": "util-linux",
+    "strace": "strace",
+    "valgrind": "valgrind",
 }
 # oha links the system's OpenSSL; a TLS library built from source would take longer than all the rest of it.
 OHA_PACKAGES = {"pkg-config": "pkg-config", "openssl.pc": "libssl-dev"}
@@ -65,7 +70,7 @@ def install_missing(packages, is_there):
 
 
 def install_packages():
-    """wrk, Redis and gcc."""
+    """The generators, Redis, gcc, and what counts."""
     install_missing(APT_PACKAGES, shutil.which)
 
 
@@ -86,7 +91,7 @@ def install_oha():
     say(f"building oha {OHA_VERSION} (once)")
     # Without one of its TLS features this version does not compile.
     package = ["oha", "--version", OHA_VERSION, "--locked", "--no-default-features", "--features", "native-tls"]
-    command(["cargo", "install", *package, "--config", HERE / "oha.toml", "--root", TOOLS], OHA_S)
+    command(["cargo", "install", *package, "--config", BENCHES / "http/oha.toml", "--root", TOOLS], OHA_S)
     return oha
 
 
@@ -101,11 +106,35 @@ def build_upbeat():
     return Path(programs[-1])
 
 
-def build_floor(folder):
-    """The bare epoll loop."""
-    floor = folder / "floor"
-    command(["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", floor, HERE / "floor.c"], 60)
-    return floor
+def build_engine_benches():
+    """The folder of the programs that measure the engine without HTTP."""
+    say("building the engine's benches")
+    manifest = BENCHES / "engine/Cargo.toml"
+    build = ["cargo", "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", TARGET / "benches"]
+    command([*build, "--bins"], BUILD_S)
+    return TARGET / "benches/release"
+
+
+def build_c_programs():
+    """floor, openloop, hostile and measure, into PROGRAMS."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]
+    for source in [*(BENCHES / "http").glob("*.c"), *(BENCHES / "suite").glob("*.c")]:
+        command(["gcc", *flags, "-o", PROGRAMS / source.stem, source], 60)
+
+
+def python_with_peers():
+    """The Python that has polars, DuckDB and matplotlib, in a virtual environment of the suite's own."""
+    wanted = BENCHES / "suite/requirements.txt"
+    folder = TARGET / "bench-venv"
+    installed = folder / "installed.txt"
+    if not installed.exists() or installed.read_text() != wanted.read_text():
+        say("installing polars, DuckDB and matplotlib")
+        shutil.rmtree(folder, ignore_errors=True)
+        command([sys.executable, "-m", "venv", folder], APT_S)
+        command([folder / "bin/pip", "install", "--quiet", "--requirement", wanted], APT_S)
+        installed.write_text(wanted.read_text())
+    return folder / "bin/python"
 
 
 def about_machine():

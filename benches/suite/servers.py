@@ -8,8 +8,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from failure import Failure
-from processes import said
+from suite.failure import Failure
+from suite.processes import said
 
 # A body over this goes out in parts, each a whole number of rows; the server's limit is 8 MiB.
 BODY_BYTES = 4 << 20
@@ -35,12 +35,13 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
 
-def start_upbeat(processes, cores, binary, folder, name="upbeat", customers=100_000):
+def start_upbeat(processes, cores, binary, folder, name="upbeat", config="", flags=()):
     """`upbeat serve` with one worker, on free ports; the environment may set other keys."""
     log = folder / f"{name}.log"
-    config = folder / "upbeat.toml"
-    config.write_text(f"[limits]\nexpected_customers = {customers}\n")
-    flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "1", "--config", config]
+    file = folder / f"{name}.toml"
+    file.write_text(config)
+    listeners = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+    flags = [*listeners, "--workers", "1", "--config", file, *flags]
     process = processes.serve([binary, "serve", *flags], core=cores.server, log=log)
     data = said(process, "data", log)
     admin = said(process, "admin", log)
@@ -59,14 +60,19 @@ def start_floor(processes, cores, floor, reply, folder):
 
 def start_redis(processes, cores, folder, customers, value):
     """redis-server without persistence, holding `value` under a key for each customer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     flags = ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", folder]
     process = processes.serve(["redis-server", *flags], core=cores.server, log=folder / "redis.log")
     server = Server("redis", process, port)
     fill_redis(port, customers, value)
     return server
+
+
+def free_port():
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def connect(port, timeout_s=10):
@@ -101,9 +107,9 @@ def redis_hits(port):
     return int(re.search(r"^keyspace_hits:(\d+)", text, re.MULTILINE)[1])
 
 
-def post(connection, path, body, what):
-    """Posts CSV rows; a rejected one fails the run."""
-    connection.request("POST", path, body, {"Content-Type": "text/csv"})
+def post(connection, path, body, what, content="text/csv"):
+    """Posts rows; a rejected one fails the run."""
+    connection.request("POST", path, body, {"Content-Type": content})
     response = connection.getresponse()
     answer = response.read()
     if response.status != 200:
@@ -122,9 +128,9 @@ def load_customers(server, path):
     return sum(post(connection, "/events?kind=customers", part, path.name) for part in parts)
 
 
-def load_plays(server, path):
-    """Posts a file of plays as fast as the server takes it; gives back how many were accepted."""
-    parts = split_rows(path.read_bytes())
+def load_plays(server, rows, path="/events?kind=plays", content="text/csv"):
+    """Posts rows as fast as the server takes them; gives back how many were accepted."""
+    parts = split_rows(rows)
     accepted, failures = [], []
     turn = threading.Lock()
 
@@ -136,7 +142,7 @@ def load_plays(server, path):
             if part is None:
                 return
             try:
-                accepted.append(post(connection, "/events?kind=plays", part, path.name))
+                accepted.append(post(connection, path, part, "loading", content))
             except (Failure, OSError, http.client.HTTPException) as failure:
                 failures.append(failure)
 
@@ -151,10 +157,10 @@ def load_plays(server, path):
 
 
 def split_rows(rows):
-    """The rows in parts of at most BODY_BYTES."""
+    """The rows in parts of at most BODY_BYTES; `rows` are bytes, or a mapped file."""
     start = 0
     while start < len(rows):
-        end = len(rows) if len(rows) - start <= BODY_BYTES else rows.rindex(b"\n", start, start + BODY_BYTES) + 1
+        end = len(rows) if len(rows) - start <= BODY_BYTES else rows.rfind(b"\n", start, start + BODY_BYTES) + 1
         yield rows[start:end]
         start = end
 

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import subprocess
 from dataclasses import dataclass
 
-from failure import Failure
-from processes import CpuMeter
-from servers import redis_hits
-from tools import HERE
+from suite.failure import Failure
+from suite.processes import CpuMeter
+from suite.servers import redis_hits
+from suite.tools import BENCHES
 
 CONNECTIONS = 32
 # A request that takes longer counts as failed.
@@ -34,12 +35,12 @@ class Sample:
     writes: int = 0
 
 
-def wrk(processes, cores, server, script, ids, seconds):
-    """A closed loop: CONNECTIONS connections, each sends its next request when its last is answered."""
-    flags = ["-t", "1", "-c", CONNECTIONS, "-d", f"{seconds}s", "--timeout", REQUEST_TIMEOUT, "-s", script]
+def wrk(processes, cores, server, script, ids, seconds, connections=CONNECTIONS):
+    """A closed loop: each connection sends its next request when its last is answered."""
+    flags = ["-t", "1", "-c", connections, "-d", f"{seconds}s", "--timeout", REQUEST_TIMEOUT, "-s", script]
     with CpuMeter(server.pid, cores.server) as cpu:
         command = ["wrk", *flags, server.url, "--", ids]
-        output = processes.run(command, seconds + GRACE_S, core=cores.load, cwd=HERE)
+        output = processes.run(command, seconds + GRACE_S, core=cores.load, cwd=BENCHES / "http")
     lines = [line for line in output.splitlines() if line.startswith("RESULT ")]
     if not lines:
         raise Failure(f"wrk {script} gave no result:\n{output}")
@@ -114,7 +115,20 @@ def redis_benchmark(processes, cores, server, customers, seconds, rate):
     )
 
 
-def start_replay(processes, cores, binary, server, tracks, rate, batch_rows, log):
-    """Plays written at a steady rate by `upbeat replay`, in requests of `batch_rows`."""
-    flags = ["--tracks", tracks, "--to", server.url, "--rate", rate, "--batch", batch_rows]
-    return processes.start([binary, "replay", *flags], core=cores.load, log=log)
+def openloop(
+    processes, cores, server, program, ids, rate, seconds, events_per_s=0, connections=CONNECTIONS, during=None
+):
+    """An open loop of our own: see benches/http/openloop.c. `during(mark)` runs meanwhile; mark(name) marks one."""
+    command = [program, server.port, ids, f"{rate:.1f}", seconds, connections, events_per_s]
+    with CpuMeter(server.pid, cores.server) as cpu:
+        generator = processes.start(command, core=cores.load, stdin=subprocess.PIPE)
+
+        def mark(name):
+            generator.stdin.write(name + "\n")
+            generator.stdin.flush()
+
+        if during:
+            during(mark)
+        result = json.loads(processes.finish(generator, seconds + GRACE_S))
+    result["cpu_us"] = cpu.us_per(result["answered"])
+    return result

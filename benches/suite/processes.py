@@ -1,12 +1,13 @@
 """Starting, pinning, measuring and ending processes. Only those that were started here are ever ended."""
 
+import contextlib
 import os
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from failure import Failure
+from suite.failure import Failure
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_S = 5
@@ -45,10 +46,10 @@ class Processes:
                 process.kill()
                 process.wait()
 
-    def start(self, command, core=None, log=None, cwd=None):
+    def start(self, command, core=None, log=None, cwd=None, stdin=subprocess.DEVNULL):
         """Starts a command, pinned to one core; its stdout is a pipe, its stderr goes to the file `log`."""
         with open(log or os.devnull, "ab") as errors:
-            return self._start(command, core, cwd, stdout=subprocess.PIPE, stderr=errors)
+            return self._start(command, core, cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=errors)
 
     def serve(self, command, core, log):
         """Starts a server, pinned to one core; what it writes goes to the file `log`."""
@@ -59,7 +60,8 @@ class Processes:
         command = [str(part) for part in command]
         if core is not None:
             command = ["taskset", "-c", str(core), *command]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=cwd, text=True, **streams)
+        streams.setdefault("stdin", subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=cwd, text=True, **streams)
         self.running.append(process)
         return process
 
@@ -112,6 +114,17 @@ def cpu_s(pid):
     """Seconds of CPU that a process has used, in user and system mode, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+@contextlib.contextmanager
+def pinned(core):
+    """This process, and what it starts meanwhile, stays on one core within the block."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def resident_bytes(pid):

@@ -1,0 +1,1 @@
+"""The benches as one: `scripts/bench` runs main.main()."""

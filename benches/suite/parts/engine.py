@@ -1,0 +1,92 @@
+"""The engine without HTTP, by criterion: benches/engine/benches/engine.rs."""
+
+import json
+import os
+import shutil
+
+from suite import text, tools
+
+NAME = "engine"
+TITLE = "The engine without HTTP"
+LIMITS_S = 300, 90
+ENGINE = True
+
+# Nanoseconds of each: what the issue asks for, where it does.
+BUDGETS = {
+    "decide/fresh": ("decision without HTTP, score fresh", 300),
+    "decide/new model": ("decision without HTTP, score made anew: new model", 1000),
+    "decide/window moved": ("decision without HTTP, score made anew: window moved on", 1000),
+}
+# Things in one iteration.
+EACH = {"decide/batch of 1000": 1000, "ingest/csv": 10_000, "ingest/ndjson": 10_000}
+BUILD_S = 1200
+
+
+def bench(name, folder, arguments=(), quick=False, environment=None, timeout_s=280):
+    """Runs one of the criterion benches of a package; median and range of its samples, in ns an iteration."""
+    command = ["cargo", "bench", "--locked", "--manifest-path", tools.BENCHES / folder / "Cargo.toml", "--target-dir",
+               tools.TARGET / "benches", "--bench", name]
+    home = tools.WORK / "criterion" / f"{folder}-{name}"
+    # What another version has left there is not this one's.
+    shutil.rmtree(home, ignore_errors=True)
+    variables = {**os.environ, "CRITERION_HOME": str(home), **(environment or {})}
+    tools.command([*command, "--no-run"], BUILD_S, env=variables)
+    tools.command([*command, "--", "--noplot", *arguments, *(["--quick"] if quick else [])], timeout_s, env=variables)
+    results = {}
+    for file in sorted(home.glob("**/new/sample.json")):
+        told = json.loads((file.parent / "benchmark.json").read_text())
+        sample = json.loads(file.read_text())
+        each = [time / count for time, count in zip(sample["times"], sample["iters"])]
+        results[told["full_id"]] = {"ns": each}
+    return results
+
+
+def prepare(_stage):
+    """Builds the benches, which takes longer than they do."""
+    command = ["cargo", "bench", "--locked", "--manifest-path", tools.BENCHES / "engine/Cargo.toml", "--target-dir",
+               tools.TARGET / "benches", "--bench", "engine", "--no-run"]
+    tools.command(command, BUILD_S)
+
+
+def run(stage):
+    """All of them, over one store."""
+    customers, plays = stage.pick(1_000_000, 5_000), stage.pick(40, 20)
+    size = {"BENCH_CUSTOMERS": str(customers), "BENCH_PLAYS": str(plays)}
+    results = bench("engine", "engine", quick=stage.quick, environment=size)
+    return {"customers": customers, "plays": plays, "results": results}
+
+
+def ns(data, name):
+    """Nanoseconds of each of what is counted, a number a sample."""
+    return [time / EACH.get(name, 1) for time in data["results"][name]["ns"]]
+
+
+def page(data):
+    what = {
+        "decide/fresh": "decision, score fresh in the profile: lookup and policy",
+        "decide/new model": "decision, score made anew by a new model",
+        "decide/window moved": "decision, score made anew because a play left the window, or came back",
+        "decide/batch of 1000": "decision, one of 1,000 in a row",
+        "apply/in order": "apply a play, newer than all of the customer's",
+        "apply/out of order": "apply a play in the midst of the customer's",
+        "apply/repeat": "apply a play that is there",
+        "ingest/csv": "a play from CSV to profile",
+        "ingest/ndjson": "a play from NDJSON to profile",
+    }
+    rows = [[told, text.spread(ns(data, name))] for name, told in what.items() if name in data["results"]]
+    return [
+        f"criterion, one thread, {data['customers']:,} customers of {data['plays']} plays each, random ids; median "
+        "(least–most) of the samples.",
+        "",
+        *text.table(["what", "ns"], rows),
+    ]
+
+
+def budgets(data):
+    from statistics import median
+
+    rows = []
+    for name, (what, bound) in BUDGETS.items():
+        measured = median(ns(data, name))
+        rows.append((what, f"≤ {bound:,} ns", f"{text.figure(measured)} ns", measured <= bound))
+    return rows

@@ -1,0 +1,94 @@
+"""Clients that a server has to bear: what they do to good clients, and to its memory."""
+
+import json
+import subprocess
+import time
+from statistics import median
+
+from suite import servers, text, tools
+from suite.failure import Failure
+from suite.processes import CpuMeter, resident_bytes
+from suite.stage import files_allowed
+from suite.tools import say
+
+NAME = "hostile"
+TITLE = "Hostile clients"
+LIMITS_S = 150, 60
+
+KINDS = {
+    "slow": "slow: a byte of a head a second",
+    "half": "half-open: half a head, then nothing",
+    "deaf": "deaf: requests without end, no answer read",
+}
+# Good clients come first and stay: a server that is full of others refuses the next.
+GOOD = 16
+# A worst p99 may lie this much above that without hostile clients: the machine's own unrest.
+UNHARMED = 1.5
+
+
+def run(stage):
+    """Good clients alone, then beside each kind."""
+    wanted, seconds = stage.pick(10_000, 500), stage.pick(6, 1)
+    allowed = files_allowed(wanted + 2000)
+    count = min(wanted, allowed - 1000)
+    history = stage.history(stage.pick(10_000, 1000))
+    server = stage.start_upbeat("hostile", config=f"[limits]\nconnections = {count + 1000}\n")
+    history.load(server)
+    rate = stage.wrk(server, "decisions.lua", history.ids_file, stage.pick(2, 1)).per_s / 4
+    good = lambda: stage.openloop(server, history.ids_file, rate, seconds, connections=GOOD)
+    data = {"rate": rate, "seconds": seconds, "wanted": wanted, "count": count, "alone": [good()], "kinds": {}}
+    for kind in KINDS:
+        data["kinds"][kind] = beside(stage, server, kind, count, seconds, good)
+        data["alone"].append(good())
+    return data
+
+
+def beside(stage, server, kind, count, seconds, good):
+    """What good clients see beside so many of a kind."""
+    # Each deaf client keeps the server busy until the sockets between them are full; fewer say as much.
+    count = min(count, 1000) if kind == "deaf" else count
+    before = resident_bytes(server.pid)
+    with CpuMeter(server.pid, stage.cores.server) as cpu:
+        command = [tools.PROGRAMS / "hostile", server.port, kind, count, seconds + 2]
+        process = stage.processes.start(["nice", "-n", "10", *command], core=stage.cores.load, stdin=subprocess.DEVNULL)
+        if process.stdout.readline() != "connected\n":
+            raise Failure(f"the {kind} clients did not connect")
+        # They are all at work before the good ones are looked at.
+        time.sleep(1)
+        result = good()
+        during = resident_bytes(server.pid)
+        told = json.loads(stage.processes.finish(process, seconds + 30))
+    time.sleep(1)
+    say(f"hostile, {count:,} {kind}: p99 {result['p99_us']:,.0f} µs")
+    if servers.metrics(server) and server.process.poll() is not None:
+        raise Failure(f"the server has ended beside {kind} clients")
+    return {"good": result, "count": count, "told": told, "busy": cpu.busy,
+            "resident": [before, during, resident_bytes(server.pid)]}
+
+
+def page(data):
+    columns = ["hostile clients", "p50, µs", "p99, µs", "p99.9, µs", "max, µs", "closed by the server", "core busy",
+               "resident, MiB"]
+    alone = {field: [result[field] for result in data["alone"]] for field in ("p50_us", "p99_us", "p999_us", "max_us")}
+    rows = [["none", *(text.spread(alone[field]) for field in alone), "–", "–", "–"]]
+    for kind, of_kind in data["kinds"].items():
+        mib = [f"{size / 2**20:,.0f}" for size in of_kind["resident"]]
+        rows.append([f"{of_kind['count']:,} {KINDS[kind]}", *(text.figure(of_kind["good"][field]) for field in alone),
+                     f"{of_kind['told']['closed']:,}", f"{100 * of_kind['busy']:.0f} %", " → ".join(mib)])
+    fewer = "" if data["count"] == data["wanted"] else (
+        f" Only {data['count']:,}, since a process may open no more files here.")
+    return [
+        f"{GOOD} good clients ask for {data['rate']:,.0f} decisions a second in all (open loop, a quarter of saturation) "
+        f"for {data['seconds']} s, beside clients of one kind at a time (`benches/http/hostile.c`).{fewer} Core busy "
+        "counts the good ones too; resident is before, meanwhile, and after.",
+        "",
+        *text.table(columns, rows),
+    ]
+
+
+def budgets(data):
+    alone = median(result["p99_us"] for result in data["alone"])
+    worst = max(of_kind["good"]["p99_us"] for of_kind in data["kinds"].values())
+    bound = max(UNHARMED * alone, 1000)
+    return [("p99 of good clients beside hostile ones", f"≤ max(1 ms, {UNHARMED} × without) = {bound / 1000:.2f} ms",
+             f"{worst / 1000:.2f} ms", worst <= bound)]
