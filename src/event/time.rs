@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::calendar::{civil_from_days, days_from_civil, days_in_month};
+
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
 /// Milliseconds in an hour.
@@ -110,6 +112,19 @@ pub enum TimeError {
     },
 }
 
+/// A date as it was written, and when it began as if it had been at UTC.
+#[derive(Debug, Clone)]
+pub struct LastDate {
+    text: [u8; 10],
+    start_ms: i64,
+}
+
+impl Default for LastDate {
+    fn default() -> Self {
+        Self { text: *b"1970-01-01", start_ms: 0 }
+    }
+}
+
 impl Time {
     /// A time at UTC that was not written by anybody.
     #[must_use]
@@ -169,13 +184,19 @@ impl Time {
     }
 
     /// Reads `YYYY-MM-DD[T ]HH:MM:SS`; `None` for all else, which [`Time::parse`] may read or tell what is wrong with.
+    /// `last` is that of the time read before: files of events are in the order of time, or nearly so.
     #[inline]
     #[must_use]
-    pub fn parse_plain(text: &[u8; 19], zone: &Zone) -> Option<Self> {
-        Some(Self::local(local_ms(text)?, zone))
+    pub fn parse_plain(text: &[u8; 19], zone: &Zone, last: &mut LastDate) -> Option<Self> {
+        let date = text.first_chunk()?;
+        if *date != last.text {
+            *last = LastDate { text: *date, start_ms: date_ms(date)? };
+        }
+        Some(Self::local(last.start_ms + of_day_ms(text)?, zone))
     }
 
     /// When the zone's clocks showed `local_ms`.
+    #[inline]
     fn local(local_ms: i64, zone: &Zone) -> Self {
         let offset_s = zone.offset_s(local_ms);
         Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: false }
@@ -201,24 +222,31 @@ impl Time {
 /// What a clock shows as `YYYY-MM-DD[T ]HH:MM:SS`, in milliseconds as if it had been UTC; `None` for all else.
 ///
 /// The digits are read a word at a time: each becomes its value and each separator zero, then pairs become numbers.
-#[inline]
 fn local_ms(text: &[u8; 19]) -> Option<i64> {
-    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2, between, time @ ..] = *text;
+    Some(date_ms(text.first_chunk()?)? + of_day_ms(text)?)
+}
+
+/// When a date began, as if it had been at UTC; `None` for what is no `YYYY-MM-DD` that exists.
+fn date_ms(text: &[u8; 10]) -> Option<i64> {
+    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = *text;
     let date = pairs_of_digits([y1, y2, y3, y4, dash1, m1, m2, dash2], *b"0000-00-")?;
-    let time = pairs_of_digits(time, *b"00:00:00")?;
     let (d1, d2) = (d1.wrapping_sub(b'0'), d2.wrapping_sub(b'0'));
-    if d1 > 9 || d2 > 9 || !matches!(between, b'T' | b't' | b' ') {
+    if d1 > 9 || d2 > 9 {
         return None;
     }
     let year = u32::from(date[0]) * 100 + u32::from(date[2]);
     let (month, day) = (u32::from(date[5]), u32::from(d1 * 10 + d2));
-    let (hour, minute, second) = (u32::from(time[0]), u32::from(time[3]), u32::from(time[6]));
-    let date_exists =
-        year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
-    let time_exists = hour <= 23 && minute <= 59 && second <= 59;
-    (date_exists && time_exists).then(|| {
-        days_from_civil(year, month, day) * DAY_MS + i64::from(hour * 3600 + minute * 60 + second) * 1000
-    })
+    let exists = year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    exists.then(|| days_from_civil(year, month, day) * DAY_MS)
+}
+
+/// The time of day after a date, `[T ]HH:MM:SS`, in milliseconds; `None` for what does not exist.
+#[inline]
+fn of_day_ms(text: &[u8; 19]) -> Option<i64> {
+    let time = pairs_of_digits(*text.last_chunk()?, *b"00:00:00")?;
+    let (hour, minute, second) = (i64::from(time[0]), i64::from(time[3]), i64::from(time[6]));
+    let exists = matches!(text[10], b'T' | b't' | b' ') && hour <= 23 && minute <= 59 && second <= 59;
+    exists.then_some(hour * HOUR_MS + minute * MINUTE_MS + second * 1000)
 }
 
 /// For each byte of `text` its digit's value times ten plus that of the next; `None` unless `text` has a digit wherever
@@ -284,38 +312,6 @@ fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeErr
     check(text, "month", month, month_good, "months go from 01 to 12")?;
     let day_good = (1..=days_in_month(year, month)).contains(&day);
     check(text, "day", day, day_good, "that month has fewer days")
-}
-
-fn days_in_month(year: u32, month: u32) -> u32 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar, for years from 1 on: Howard Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms", section `days_from_civil`; without its eras, which only years before 0 need.
-fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month_from_march = if month <= 2 { month + 9 } else { month - 3 };
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    i64::from(year * 365 + year / 4 - year / 100 + year / 400 + day_of_year) - 719_468
-}
-
-/// The same paper's `civil_from_days`: (year, month, day).
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 /// `.` and 1–9 digits, if there: milliseconds and what follows.

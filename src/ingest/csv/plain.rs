@@ -5,14 +5,14 @@
 
 use super::super::json::MAX_ZIP_LENGTH;
 use super::{ClickRow, PlayRow};
-use crate::event::{IdRef, Time, Zone, leading_decimal};
+use crate::event::{IdRef, LastDate, Time, Zone, leading_decimal};
 
 /// The play that `bytes` begin with, and how many bytes its row has without the line's end.
 #[inline]
-pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlayRow<'a>, usize)> {
+pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone, last: &mut LastDate) -> Option<(PlayRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
     let (event_id, customer, track) = (row.id()?, row.id()?, row.id()?);
-    let time = row.time(zone, Place::Inside)?;
+    let time = row.time(zone, last, Place::Inside)?;
     let mobile = row.flag()?;
     row.zip()?;
     Some((PlayRow { event_id, customer, track, time, mobile }, bytes.len() - row.rest.len()))
@@ -20,10 +20,10 @@ pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlayRow<'a>, usi
 
 /// The click that `bytes` begin with, and how many bytes its row has without the line's end.
 #[inline]
-pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(ClickRow<'a>, usize)> {
+pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone, last: &mut LastDate) -> Option<(ClickRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
     let (event_id, customer, ad) = (row.id()?, row.id()?, row.id()?);
-    let time = row.time(zone, Place::Last)?;
+    let time = row.time(zone, last, Place::Last)?;
     Some((ClickRow { event_id, customer, ad, time }, bytes.len() - row.rest.len()))
 }
 
@@ -80,19 +80,25 @@ impl<'a> Row<'a> {
     }
 
     #[inline]
-    fn time(&mut self, zone: &Zone, place: Place) -> Option<Time> {
-        let (quote, text) = match self.rest {
-            [b'"', text @ ..] => (&b"\""[..], text),
-            text => (&b""[..], text),
-        };
+    fn time(&mut self, zone: &Zone, last: &mut LastDate, place: Place) -> Option<Time> {
+        let (quote, text) = self.opening_quote();
         if let Some((plain, after)) = text.split_first_chunk()
             && let Some(after) = after.strip_prefix(quote)
-            && let Some(time) = Time::parse_plain(plain, zone)
+            && let Some(time) = Time::parse_plain(plain, zone, last)
             && self.end_field(after, place).is_some()
         {
             return Some(time);
         }
         Time::parse(self.field(place)?, zone).ok()
+    }
+
+    /// The quote that opens the next field and must close it, or nothing; and what follows.
+    #[inline]
+    fn opening_quote(&self) -> (&'static [u8], &'a [u8]) {
+        match self.rest {
+            [b'"', text @ ..] => (b"\"", text),
+            text => (b"", text),
+        }
     }
 
     #[inline]
@@ -107,7 +113,15 @@ impl<'a> Row<'a> {
     }
 
     /// Passes over the zip, which nothing keeps. No more bytes than there may be characters are never too many.
+    #[inline]
     fn zip(&mut self) -> Option<()> {
+        let (quote, text) = self.opening_quote();
+        let length = text.iter().take(MAX_ZIP_LENGTH).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        if let Some(after) = text[length..].strip_prefix(quote)
+            && self.end_field(after, Place::Last).is_some()
+        {
+            return Some(());
+        }
         self.field(Place::Last).filter(|zip| zip.len() <= MAX_ZIP_LENGTH).map(|_| ())
     }
 }
