@@ -38,18 +38,33 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
 /// As [`open`], with a progress bar that follows what has been read.
 pub(crate) fn open_with_progress(path: &Path) -> anyhow::Result<impl BufRead> {
     let length = path.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
-    Ok(Watched { input: open(path)?, progress: Progress::bytes(length) })
+    Ok(Watched { input: open(path)?, progress: Progress::bytes(length), untold: 0 })
 }
+
+/// Bytes read before the progress bar is told: it looks at the clock, which is not for every line.
+const PROGRESS_STEP: usize = 64 << 10;
 
 struct Watched {
     input: Box<dyn BufRead>,
     progress: Progress,
+    untold: usize,
+}
+
+impl Watched {
+    #[inline]
+    fn count(&mut self, bytes: usize) {
+        self.untold += bytes;
+        if self.untold >= PROGRESS_STEP {
+            self.progress.add(self.untold as u64);
+            self.untold = 0;
+        }
+    }
 }
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
-        self.progress.add(count as u64);
+        self.count(count);
         Ok(count)
     }
 }
@@ -61,7 +76,7 @@ impl BufRead for Watched {
 
     fn consume(&mut self, count: usize) {
         self.input.consume(count);
-        self.progress.add(count as u64);
+        self.count(count);
     }
 }
 

@@ -6,6 +6,7 @@ mod evaluate;
 mod features;
 mod files;
 mod health;
+mod in_order;
 mod interrupt;
 mod logging;
 mod model;

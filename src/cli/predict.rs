@@ -59,14 +59,17 @@ fn predict(args: &Args, model: &Model, output: &mut dyn Write) -> anyhow::Result
     }
     let mut rows = RowReader::new(files::open_with_progress(&args.features)?);
     let mut dense = vec![0.0; scorer.features()];
+    let mut line = Vec::new();
     while let Some(row) = rows.next_row().map_err(at)? {
         row.fill(&mut dense).map_err(at)?;
         let score = scorer.score(&dense);
-        write!(output, "{} {}", parts.labels.predicted(score), G17(score))?;
+        line.clear();
+        write!(line, "{} {}", parts.labels.predicted(score), G17(score))?;
         if let Some(mean) = mean {
-            write_explanation(&scorer, mean, &dense, output)?;
+            write_explanation(&scorer, mean, &dense, &mut line)?;
         }
-        writeln!(output)?;
+        line.push(b'\n');
+        output.write_all(&line)?;
     }
     Ok(())
 }
@@ -86,7 +89,7 @@ fn explanation(scorer: &Scorer, mean: &[f64], x: &[f64]) -> anyhow::Result<Expla
         .with_context(|| format!("--explain is for up to 12 features with a kernel; these are {}", x.len()))
 }
 
-fn write_explanation(scorer: &Scorer, mean: &[f64], x: &[f64], output: &mut dyn Write) -> anyhow::Result<()> {
+fn write_explanation(scorer: &Scorer, mean: &[f64], x: &[f64], output: &mut Vec<u8>) -> anyhow::Result<()> {
     let explanation = explanation(scorer, mean, x)?;
     write!(output, " base:{}", G17(explanation.base))?;
     for (i, contribution) in explanation.contributions.iter().enumerate() {

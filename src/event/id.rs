@@ -86,7 +86,9 @@ impl<'a> IdRef<'a> {
         if text.is_empty() {
             return Err(IdError::Empty);
         }
-        if let Some((index, bad)) = text.chars().enumerate().find(|(_, c)| !is_id_char(*c)) {
+        if !text.bytes().all(|byte| is_id_char(byte.into()))
+            && let Some((index, bad)) = text.chars().enumerate().find(|(_, c)| !is_id_char(*c))
+        {
             return Err(IdError::BadCharacter(bad, index + 1));
         }
         if text.len() > MAX_ID_LENGTH {

@@ -2,11 +2,12 @@
 //!
 //! Plain values and their parsing from text; wire formats live in `ingest`.
 
+mod calendar;
 mod id;
 mod time;
 
 pub use id::{Id, IdError, IdRef, MAX_ID_LENGTH, leading_decimal};
-pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, PackedTime, Time, TimeError, Zone};
+pub use time::{DAY_MS, HOUR_MS, LastDate, MINUTE_MS, PackedTime, Time, TimeError, Zone};
 
 /// The event id of a membership that a customer file tells.
 pub const CUSTOMER_FILE_ID: &str = "customer-file";

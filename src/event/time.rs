@@ -1,10 +1,8 @@
 //! Points in time as events write them: a local date and time, with or without an offset.
 
-mod reading;
-
 use std::fmt;
 
-use reading::{form_error, head_error, local_ms, parse_fraction, parse_offset};
+use super::calendar::{civil_from_days, days_from_civil, days_in_month};
 
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
@@ -84,7 +82,6 @@ impl Zone {
     }
 
     /// Offset in seconds that the zone had when its clocks showed `local_ms`; in a gap or fold, the earlier offset.
-    #[inline]
     fn offset_s(&self, local_ms: i64) -> i32 {
         let Some(zone) = &self.0 else { return 0 };
         let local = jiff::Timestamp::from_millisecond(local_ms)
@@ -113,6 +110,19 @@ pub enum TimeError {
         /// What it may be.
         range: &'static str,
     },
+}
+
+/// A date as it was written, and when it began as if it had been at UTC.
+#[derive(Debug, Clone)]
+pub struct LastDate {
+    text: [u8; 10],
+    start_ms: i64,
+}
+
+impl Default for LastDate {
+    fn default() -> Self {
+        Self { text: *b"1970-01-01", start_ms: 0 }
+    }
 }
 
 impl Time {
@@ -174,10 +184,15 @@ impl Time {
     }
 
     /// Reads `YYYY-MM-DD[T ]HH:MM:SS`; `None` for all else, which [`Time::parse`] may read or tell what is wrong with.
+    /// `last` is that of the time read before: files of events are in the order of time, or nearly so.
     #[inline]
     #[must_use]
-    pub fn parse_plain(text: &[u8; 19], zone: &Zone) -> Option<Self> {
-        Some(Self::local(local_ms(text)?, zone))
+    pub fn parse_plain(text: &[u8; 19], zone: &Zone, last: &mut LastDate) -> Option<Self> {
+        let date = text.first_chunk()?;
+        if *date != last.text {
+            *last = LastDate { text: *date, start_ms: date_ms(date)? };
+        }
+        Some(Self::local(last.start_ms + of_day_ms(text)?, zone))
     }
 
     /// When the zone's clocks showed `local_ms`.
@@ -204,19 +219,133 @@ impl Time {
     }
 }
 
-/// Year, month and day of days since 1970-01-01: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-/// section `civil_from_days`.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
+/// What a clock shows as `YYYY-MM-DD[T ]HH:MM:SS`, in milliseconds as if it had been UTC; `None` for all else.
+///
+/// The digits are read a word at a time: each becomes its value and each separator zero, then pairs become numbers.
+fn local_ms(text: &[u8; 19]) -> Option<i64> {
+    Some(date_ms(text.first_chunk()?)? + of_day_ms(text)?)
+}
+
+/// When a date began, as if it had been at UTC; `None` for what is no `YYYY-MM-DD` that exists.
+#[inline]
+fn date_ms(text: &[u8; 10]) -> Option<i64> {
+    let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = *text;
+    let date = pairs_of_digits([y1, y2, y3, y4, dash1, m1, m2, dash2], *b"0000-00-")?;
+    let (d1, d2) = (d1.wrapping_sub(b'0'), d2.wrapping_sub(b'0'));
+    if d1 > 9 || d2 > 9 {
+        return None;
+    }
+    let year = u32::from(date[0]) * 100 + u32::from(date[2]);
+    let (month, day) = (u32::from(date[5]), u32::from(d1 * 10 + d2));
+    let exists = year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    exists.then(|| days_from_civil(year, month, day) * DAY_MS)
+}
+
+/// The time of day after a date, `[T ]HH:MM:SS`, in milliseconds; `None` for what does not exist.
+#[inline]
+fn of_day_ms(text: &[u8; 19]) -> Option<i64> {
+    let time = pairs_of_digits(*text.last_chunk()?, *b"00:00:00")?;
+    let (hour, minute, second) = (i64::from(time[0]), i64::from(time[3]), i64::from(time[6]));
+    let exists = matches!(text[10], b'T' | b't' | b' ') && hour <= 23 && minute <= 59 && second <= 59;
+    exists.then_some(hour * HOUR_MS + minute * MINUTE_MS + second * 1000)
+}
+
+/// For each byte of `text` its digit's value times ten plus that of the next; `None` unless `text` has a digit wherever
+/// `form` has a zero, and elsewhere what `form` has.
+#[inline]
+fn pairs_of_digits(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
+    let text = u64::from_le_bytes(text);
+    let over_nine = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0x06 } else { 0 }));
+    let refused = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0xf0 } else { 0xff }));
+    let digits = text ^ u64::from_le_bytes(form);
+    if (digits.wrapping_add(over_nine) | digits) & refused != 0 {
+        return None;
+    }
+    Some((digits * 10 + (digits >> 8)).to_le_bytes())
+}
+
+fn form_error(text: &str) -> TimeError {
+    TimeError::Form(text.chars().take(40).collect())
+}
+
+/// What is wrong with the first 19 bytes of a text, which are no date and time.
+fn head_error(text: &str) -> TimeError {
+    let bytes = text.as_bytes();
+    let separated = bytes[4] == b'-' && bytes[7] == b'-' && bytes[13] == b':' && bytes[16] == b':';
+    if !separated || !matches!(bytes[10], b'T' | b't' | b' ') {
+        return form_error(text);
+    }
+    check_parts(text).err().unwrap_or_else(|| form_error(text))
+}
+
+fn check_parts(text: &str) -> Result<(), TimeError> {
+    let part = |from: usize, to: usize| digits(&text.as_bytes()[from..to]).ok_or_else(|| form_error(text));
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+    check_date(text, year, month, day)?;
+    check(text, "hour", hour, hour <= 23, "hours go from 00 to 23")?;
+    check(text, "minute", minute, minute <= 59, "minutes go from 00 to 59")?;
+    check(text, "second", second, second <= 59, "seconds go from 00 to 59")
+}
+
+fn digits(bytes: &[u8]) -> Option<u32> {
+    bytes
+        .iter()
+        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+}
+
+fn check(
+    text: &str,
+    part: &'static str,
+    value: u32,
+    good: bool,
+    range: &'static str,
+) -> Result<(), TimeError> {
+    if good {
+        return Ok(());
+    }
+    Err(TimeError::Range { text: text.to_owned(), part, value, range })
+}
+
+fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeError> {
+    check(text, "year", year, year >= 1, "years go from 0001 to 9999")?;
+    let month_good = (1..=12).contains(&month);
+    check(text, "month", month, month_good, "months go from 01 to 12")?;
+    let day_good = (1..=days_in_month(year, month)).contains(&day);
+    check(text, "day", day, day_good, "that month has fewer days")
+}
+
+/// `.` and 1–9 digits, if there: milliseconds and what follows.
+fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(after_dot) = bytes.strip_prefix(b".") else {
+        return Some((0, bytes));
+    };
+    let length = after_dot.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=9).contains(&length) {
+        return None;
+    }
+    let milliseconds = (0..3).fold(0, |number, place| {
+        let digit = if place < length { after_dot[place] - b'0' } else { 0 };
+        number * 10 + i64::from(digit)
+    });
+    Some((milliseconds, &after_dot[length..]))
+}
+
+/// Nothing, `Z` or `±HH:MM` up to 23:59: `Some(None)` when nothing is written.
+fn parse_offset(bytes: &[u8]) -> Option<Option<i32>> {
+    match bytes {
+        [] => Some(None),
+        [b'Z' | b'z'] => Some(Some(0)),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let seconds = (hours * 3600 + minutes * 60) as i32;
+            Some(Some(if *sign == b'-' { -seconds } else { seconds }))
+        }
+        _ => None,
+    }
 }
 
 impl PartialEq for Time {
@@ -270,7 +399,6 @@ impl serde::Serialize for Time {
 
 #[cfg(test)]
 mod tests {
-    use super::reading::{check_parts, digits};
     use super::*;
 
     fn utc(text: &str) -> Result<Time, TimeError> {

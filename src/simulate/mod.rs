@@ -31,6 +31,8 @@ pub use listener::{DayPart, Kind, Level, Listener};
 pub use settings::{Settings, SettingsError};
 pub use truth::Ad;
 
+use std::ops::Range;
+
 use dice::{Stream, Weighted};
 use listener::{DAY_PART_MAX, FAVOURITES};
 use truth::Drift;
@@ -135,8 +137,13 @@ impl Simulation {
 
     /// The whole history in time order.
     pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
+        self.events_of(0..self.settings.plays)
+    }
+
+    /// Part of the history in time order: `plays` by their event ids, clicks numbered from 0 on.
+    pub fn events_of(&self, plays: Range<u64>) -> impl Iterator<Item = Event> + '_ {
         let mut clicks = 0;
-        (0..self.settings.plays).map(move |event_id| {
+        plays.map(move |event_id| {
             let (play, ad, clicked) = self.event(event_id);
             let click = clicked.then_some(Click {
                 event_id: clicks,

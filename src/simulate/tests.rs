@@ -278,3 +278,22 @@ fn settings_out_of_range_are_named() {
         assert!(message.contains(name), "{message}");
     }
 }
+
+#[test]
+fn parts_of_the_history_join_to_the_whole() {
+    let simulation = simulate(Settings { plays: 1_000, ..small() });
+    let whole: Vec<_> = simulation.events().collect();
+    let mut first_click = 0;
+    let mut joined = Vec::new();
+    for start in [0, 1, 400, 999] {
+        let end = [1, 400, 999, 1_000].into_iter().find(|end| *end > start).unwrap();
+        let part: Vec<_> = simulation.events_of(start..end).collect();
+        let clicks = part.iter().filter(|event| event.click.is_some()).count() as u64;
+        joined.extend(part.into_iter().map(|event| {
+            let click = event.click.map(|click| Click { event_id: click.event_id + first_click, ..click });
+            Event { click, ..event }
+        }));
+        first_click += clicks;
+    }
+    assert_eq!(joined, whole);
+}

@@ -1,6 +1,6 @@
 //! Decision values as C's `printf("%.17g")` writes them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Displays a number as C's `%.17g`: 17 significant digits, which tell any two numbers apart, trailing
 /// zeros left out, with an exponent below 1e-4 and from 1e17 on.
@@ -17,21 +17,68 @@ impl fmt::Display for G17 {
             return write!(f, "{sign}{}", if value.is_nan() { "nan" } else { "inf" });
         }
         // The standard library rounds as C does: correctly, and ties to the even digit.
-        let scientific = format!("{value:.16e}");
-        let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-        let exponent: i32 = exponent.parse().unwrap_or(0);
+        let mut scientific = ShortText::default();
+        write!(scientific, "{:.16e}", value.abs())?;
+        let (mantissa, exponent) = scientific.as_str().split_once('e').ok_or(fmt::Error)?;
+        let exponent: i32 = exponent.parse().map_err(|_| fmt::Error)?;
+        let (first, others) = (&mantissa[..1], mantissa[2..].trim_end_matches('0'));
+        let mut text = ShortText::default();
+        if value.is_sign_negative() {
+            text.write_str("-")?;
+        }
         if (-4..DIGITS).contains(&exponent) {
-            let decimals = (DIGITS - 1 - exponent) as usize;
-            f.write_str(without_trailing_zeros(&format!("{value:.decimals$}")))
+            write_fixed(&mut text, first, others, exponent)?;
         } else {
             let sign = if exponent < 0 { '-' } else { '+' };
-            write!(f, "{}e{sign}{:02}", without_trailing_zeros(mantissa), exponent.abs())
+            let point = if others.is_empty() { "" } else { "." };
+            write!(text, "{first}{point}{others}e{sign}{:02}", exponent.abs())?;
         }
+        f.write_str(text.as_str())
     }
 }
 
-fn without_trailing_zeros(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+/// Writes the digits `first` and `others`, the first of which stands for 10 to the power of `exponent`, in full.
+fn write_fixed(text: &mut ShortText, first: &str, others: &str, exponent: i32) -> fmt::Result {
+    let Ok(whole) = usize::try_from(exponent) else {
+        text.write_str("0.")?;
+        text.write_str(&ZEROS[..exponent.unsigned_abs() as usize - 1])?;
+        text.write_str(first)?;
+        return text.write_str(others);
+    };
+    let (before, after) = others.split_at(whole.min(others.len()));
+    text.write_str(first)?;
+    text.write_str(before)?;
+    text.write_str(&ZEROS[..whole - before.len()])?;
+    if !after.is_empty() {
+        text.write_str(".")?;
+        text.write_str(after)?;
+    }
+    Ok(())
+}
+
+/// As many as the numbers between 1e-4 and 1e17 need.
+const ZEROS: &str = "0000000000000000";
+
+/// Text on the stack: no number written here is longer than `-1.7976931348623157e+308`, which is 24 bytes.
+#[derive(Default)]
+struct ShortText {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl ShortText {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +119,34 @@ mod tests {
         }
     }
 
+    /// Two roundings of the standard library, each in its own notation.
+    fn in_two_steps(value: f64) -> String {
+        let trimmed = |text: &str| match text.contains('.') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text.to_owned(),
+        };
+        let scientific = format!("{value:.16e}");
+        let (mantissa, exponent) = scientific.split_once('e').unwrap();
+        let exponent: i32 = exponent.parse().unwrap();
+        if (-4..DIGITS).contains(&exponent) {
+            trimmed(&format!("{value:.*}", (DIGITS - 1 - exponent) as usize))
+        } else {
+            format!("{}e{}{:02}", trimmed(mantissa), if exponent < 0 { '-' } else { '+' }, exponent.abs())
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_number_is_as_in_two_steps(
+            value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO,
+            digits in -1_000_000i64..1_000_000,
+            power in -8i32..20,
+        ) {
+            for value in [value, digits as f64 * 10f64.powi(power)] {
+                proptest::prop_assert_eq!(G17(value).to_string(), in_two_steps(value));
+            }
+        }
+
         #[test]
         fn every_number_reads_back(value in proptest::num::f64::ANY) {
             let back: f64 = G17(value).to_string().parse().unwrap();

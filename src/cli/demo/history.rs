@@ -1,10 +1,13 @@
 //! The demo's past: simulated plays, clicks and memberships, straight into the engine.
 
+use std::ops::ControlFlow;
+
 use super::{MEMBERSHIP_LEAD_MS, id};
+use crate::cli::in_order::in_order;
 use crate::engine::{Ask, Engine};
 use crate::event::{Event, EventKind, Id, Membership, Time};
 use crate::http::App;
-use crate::simulate::{Click, Level, Play, Simulation};
+use crate::simulate::{self, Click, Level, Play, Simulation};
 
 /// How much was loaded.
 pub(super) struct Loaded {
@@ -31,28 +34,76 @@ pub(super) fn load(engine: &Engine, simulation: &Simulation) -> Loaded {
             kind: EventKind::Membership(level),
         });
     }
-    let events: Vec<_> = simulation.events().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    // Each thread takes the customers of its own, so that each customer's events come in their order.
-    let share = &|thread: usize| {
-        let mut part = Loaded { plays: 0, clicks: 0 };
-        for event in events.iter().filter(|event| event.play.customer as usize % threads == thread) {
-            part.plays += u64::from(apply(play(&event.play)));
-            if let Some(click) = &event.click {
-                part.clicks += u64::from(apply(self::click(click)));
+    let pieces = simulate(simulation, threads);
+    let mut groups = 0..GROUPS;
+    in_order(
+        threads,
+        || (),
+        |()| groups.next(),
+        |(), group| {
+            let mut part = Loaded { plays: 0, clicks: 0 };
+            for piece in &pieces {
+                for event in &piece.groups[group] {
+                    part.plays += u64::from(apply(play(&event.play)));
+                    if let Some(click) = event.click {
+                        let event_id = piece.first_click + click.event_id;
+                        part.clicks += u64::from(apply(self::click(&Click { event_id, ..click })));
+                    }
+                }
             }
-        }
-        part
-    };
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
-        for part in parts {
-            let part = part.join().expect("loading does not panic");
+            part
+        },
+        |part| {
             loaded.plays += part.plays;
             loaded.clicks += part.clicks;
-        }
-    });
+            ControlFlow::Continue(())
+        },
+    );
     loaded
+}
+
+/// Customers are loaded group by group: each customer's events in their order, on one thread, and what is known of a
+/// group fits a core's own cache.
+const GROUPS: usize = 64;
+
+/// Plays simulated at a time.
+const PIECE_PLAYS: usize = 1 << 15;
+
+/// Some of the history, in time order within each group of customers.
+struct Piece {
+    groups: Vec<Vec<simulate::Event>>,
+    clicks: u64,
+    /// The number of the first click.
+    first_click: u64,
+}
+
+/// The whole history, piece by piece.
+fn simulate(simulation: &Simulation, threads: usize) -> Vec<Piece> {
+    let plays = simulation.settings().plays;
+    let mut starts = (0..plays).step_by(PIECE_PLAYS);
+    let (mut pieces, mut first_click) = (Vec::new(), 0);
+    in_order(
+        threads,
+        || (),
+        |()| starts.next(),
+        |(), start| {
+            let mut groups = vec![Vec::with_capacity(PIECE_PLAYS / GROUPS * 5 / 4); GROUPS];
+            let mut clicks = 0;
+            for event in simulation.events_of(start..plays.min(start + PIECE_PLAYS as u64)) {
+                clicks += u64::from(event.click.is_some());
+                groups[event.play.customer as usize % GROUPS].push(event);
+            }
+            Piece { groups, clicks, first_click: 0 }
+        },
+        |mut piece| {
+            piece.first_click = first_click;
+            first_click += piece.clicks;
+            pieces.push(piece);
+            ControlFlow::Continue(())
+        },
+    );
+    pieces
 }
 
 fn play(play: &Play) -> Event {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use super::clicks::ClickRows;
 use super::history::{PlayRows, Plays};
-use super::in_order::in_order;
 use super::read::{Pace, Source, read_rows};
 use super::record::{instant, unix_ms};
 use super::settle::{Clicked, Row, Rules, Settled, settle};
 use super::text::{Style, push_row};
+use crate::cli::in_order::in_order;
 use crate::event::Id;
 use crate::profile::Window;
 

@@ -3,7 +3,6 @@
 mod blocks;
 mod clicks;
 mod history;
-mod in_order;
 mod make;
 mod read;
 mod record;

@@ -5,17 +5,17 @@
 
 use super::super::json::MAX_ZIP_LENGTH;
 use super::{ClickRow, PlayRow};
-use crate::event::{IdRef, MAX_ID_LENGTH, Time, Zone, leading_decimal};
+use crate::event::{IdRef, LastDate, MAX_ID_LENGTH, Time, Zone, leading_decimal};
 
 /// `YYYY-MM-DDTHH:MM:SS.123456789+HH:MM`, in bytes.
 const LONGEST_TIME: usize = 35;
 
 /// The play that `bytes` begin with, and how many bytes its row has without the line's end.
 #[inline]
-pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlayRow<'a>, usize)> {
+pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone, last: &mut LastDate) -> Option<(PlayRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
     let (event_id, customer, track) = (row.id()?, row.id()?, row.id()?);
-    let time = row.time(zone, Place::Inside)?;
+    let time = row.time(zone, last, Place::Inside)?;
     let mobile = row.flag()?;
     row.zip()?;
     Some((PlayRow { event_id, customer, track, time, mobile }, bytes.len() - row.rest.len()))
@@ -23,10 +23,10 @@ pub(super) fn play<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(PlayRow<'a>, usi
 
 /// The click that `bytes` begin with, and how many bytes its row has without the line's end.
 #[inline]
-pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone) -> Option<(ClickRow<'a>, usize)> {
+pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone, last: &mut LastDate) -> Option<(ClickRow<'a>, usize)> {
     let mut row = Row { rest: bytes };
     let (event_id, customer, ad) = (row.id()?, row.id()?, row.id()?);
-    let time = row.time(zone, Place::Last)?;
+    let time = row.time(zone, last, Place::Last)?;
     Some((ClickRow { event_id, customer, ad, time }, bytes.len() - row.rest.len()))
 }
 
@@ -90,10 +90,10 @@ impl<'a> Row<'a> {
     }
 
     #[inline(always)]
-    fn time(&mut self, zone: &Zone, place: Place) -> Option<Time> {
+    fn time(&mut self, zone: &Zone, last: &mut LastDate, place: Place) -> Option<Time> {
         let quoted = self.rest.first() == Some(&b'"');
         if let Some((plain, after)) = self.rest[usize::from(quoted)..].split_first_chunk()
-            && let Some(time) = Time::parse_plain(plain, zone)
+            && let Some(time) = Time::parse_plain(plain, zone, last)
             && (!quoted || after.first() == Some(&b'"'))
             && self.end_field(&after[usize::from(quoted)..], place).is_some()
         {

@@ -6,7 +6,7 @@ use ::csv::ByteRecord;
 use csv_core::ReadRecordResult;
 
 use super::{ClickRow, PlayRow, plain, record};
-use crate::event::{Event, Zone};
+use crate::event::{Event, LastDate, Zone};
 
 /// The rows of a CSV file or of a part of one, one after another, each with the byte where it begins.
 ///
@@ -26,6 +26,7 @@ pub struct RowReader<'a> {
     first: bool,
     /// Whether the bytes end as the file does.
     last: bool,
+    last_date: LastDate,
     quoting: Option<Box<QuotingReader>>,
 }
 
@@ -44,7 +45,8 @@ impl<'a> RowReader<'a> {
     pub fn part(bytes: &'a [u8], part: Range<usize>) -> Self {
         assert!(part.start <= part.end && part.end <= bytes.len(), "{part:?} of {} bytes", bytes.len());
         let Range { start: at, end } = part;
-        Self { bytes, at, end, first: true, last: true, quoting: None }.at_first_row()
+        Self { bytes, at, end, first: true, last: true, last_date: LastDate::default(), quoting: None }
+            .at_first_row()
     }
 
     /// The rows of a block out of a file of which no more is in memory; a row must begin where the block does, if not a
@@ -54,7 +56,8 @@ impl<'a> RowReader<'a> {
     /// where it begins, and is the block's length otherwise.
     #[must_use]
     pub fn block(bytes: &'a [u8], first: bool, last: bool) -> Self {
-        Self { bytes, at: 0, end: bytes.len(), first, last, quoting: None }.at_first_row()
+        Self { bytes, at: 0, end: bytes.len(), first, last, last_date: LastDate::default(), quoting: None }
+            .at_first_row()
     }
 
     fn at_first_row(mut self) -> Self {
@@ -86,7 +89,7 @@ impl<'a> RowReader<'a> {
     /// As [`RowReader::play`], with the ids left where the row has them.
     #[inline]
     pub fn play_row(&mut self, zone: &Zone) -> Option<(usize, Result<PlayRow<'_>, String>)> {
-        if let Some((start, row)) = self.plain_row(|bytes| plain::play(bytes, zone)) {
+        if let Some((start, row)) = self.plain_row(|bytes, last| plain::play(bytes, zone, last)) {
             return Some((start, Ok(row)));
         }
         self.record().map(|(start, columns)| (start, record::play(columns, zone)))
@@ -101,7 +104,7 @@ impl<'a> RowReader<'a> {
     /// As [`RowReader::click`], with the ids left where the row has them.
     #[inline]
     pub fn click_row(&mut self, zone: &Zone) -> Option<(usize, Result<ClickRow<'_>, String>)> {
-        if let Some((start, row)) = self.plain_row(|bytes| plain::click(bytes, zone)) {
+        if let Some((start, row)) = self.plain_row(|bytes, last| plain::click(bytes, zone, last)) {
             return Some((start, Ok(row)));
         }
         self.record().map(|(start, columns)| (start, record::click(columns, zone)))
@@ -132,12 +135,15 @@ impl<'a> RowReader<'a> {
 
     /// The next row and where it begins, if it is plain.
     #[inline]
-    fn plain_row<T>(&mut self, plain: impl FnOnce(&'a [u8]) -> Option<(T, usize)>) -> Option<(usize, T)> {
+    fn plain_row<T>(
+        &mut self,
+        plain: impl FnOnce(&'a [u8], &mut LastDate) -> Option<(T, usize)>,
+    ) -> Option<(usize, T)> {
         let start = self.at;
         if start >= self.end {
             return None;
         }
-        let (row, length) = plain(&self.bytes[start..])?;
+        let (row, length) = plain(&self.bytes[start..], &mut self.last_date)?;
         if start + length == self.bytes.len() && !self.last {
             return None;
         }
