@@ -1,6 +1,7 @@
 //! The proleptic Gregorian calendar.
 
 /// How many days a month `1..=12` has.
+#[inline]
 pub(super) fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
@@ -12,6 +13,7 @@ pub(super) fn days_in_month(year: u32, month: u32) -> u32 {
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar, for years from 1 on: Howard Hinnant, "chrono-Compatible
 /// Low-Level Date Algorithms", section `days_from_civil`; without its eras, which only years before 0 need.
+#[inline]
 pub(super) fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let month_from_march = if month <= 2 { month + 9 } else { month - 3 };

@@ -227,6 +227,7 @@ fn local_ms(text: &[u8; 19]) -> Option<i64> {
 }
 
 /// When a date began, as if it had been at UTC; `None` for what is no `YYYY-MM-DD` that exists.
+#[inline]
 fn date_ms(text: &[u8; 10]) -> Option<i64> {
     let [y1, y2, y3, y4, dash1, m1, m2, dash2, d1, d2] = *text;
     let date = pairs_of_digits([y1, y2, y3, y4, dash1, m1, m2, dash2], *b"0000-00-")?;
@@ -442,6 +443,51 @@ mod tests {
             }
         }
         assert_eq!(utc("2014-10-23T03:26:20").expect("a time").pack().expect("fits").fine, 0);
+    }
+
+    /// The reading of times part by part, as it was before words were read at once: year, month, day, hour, minute,
+    /// second are held against their ranges in this order.
+    fn part_by_part(text: &str) -> Result<Time, TimeError> {
+        let bytes = text.as_bytes();
+        if bytes.len() < 19 || !matches!(bytes[10], b'T' | b't' | b' ') {
+            return Err(form_error(text));
+        }
+        if bytes[4] != b'-' || bytes[7] != b'-' || bytes[13] != b':' || bytes[16] != b':' {
+            return Err(form_error(text));
+        }
+        let part = |from: usize, to: usize| digits(&bytes[from..to]).ok_or_else(|| form_error(text));
+        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+        check_parts(text)?;
+        let (fraction_ms, rest) = parse_fraction(&bytes[19..]).ok_or_else(|| form_error(text))?;
+        let offset = parse_offset(rest).ok_or_else(|| form_error(text))?;
+        let date = jiff::civil::date(year as i16, month as i8, day as i8);
+        let epoch = jiff::civil::date(1970, 1, 1);
+        let days = i64::from(epoch.until(date).expect("within range").get_days());
+        let of_day = i64::from(hour * 3600 + minute * 60 + second) * 1000 + fraction_ms;
+        let offset_s = offset.unwrap_or(0);
+        let unix_ms = days * DAY_MS + of_day - i64::from(offset_s) * 1000;
+        Ok(Time { unix_ms, offset_s, offset_written: offset.is_some() })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn times_are_read_as_part_by_part(
+            date in "[0-9]{4}-[012][0-9]-[0-3][0-9]",
+            between in "[Tt ]",
+            time in "[012][0-9]:[0-6][0-9]:[0-6][0-9]",
+            rest in r"(\.[0-9]{0,10})?(Z|z|[+-][0-9]{2}:[0-9]{2})?",
+            stray in proptest::option::weighted(0.3, (0usize..25, "[-0-9:./T \x00\u{ff}]")),
+        ) {
+            let mut text = date + &between + &time + &rest;
+            if let Some((at, stray)) = stray && at < text.len() {
+                text.replace_range(at..=at, &stray);
+            }
+            let (read, expected) = (utc(&text), part_by_part(&text));
+            proptest::prop_assert_eq!(format!("{read:?}"), format!("{expected:?}"));
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ mod record;
 use ::csv::{ByteRecord, ReaderBuilder};
 
 use super::{Context, Malformed, Row, Rows};
-use crate::event::Event;
 
 pub use reader::RowReader;
 pub use record::{ClickRow, PlayRow, click, play};
@@ -73,18 +72,23 @@ pub(super) fn rows<'a>(kind: Kind, body: &'a [u8], context: &'a Context) -> Resu
     let mut reader = RowReader::new(body);
     let mut lines = LineCount::new(body);
     let zone = &context.zone;
-    let mut told = move |(start, read): (usize, Result<Event, String>)| {
-        read.map(Row::Event).map_err(|detail| format!("line {}: {detail}", lines.at(start)))
-    };
+    let mut refusal = move |start, detail: String| format!("line {}: {detail}", lines.at(start));
     let rows: Box<dyn Iterator<Item = _>> = match kind {
-        Kind::Plays => Box::new(std::iter::from_fn(move || reader.play(zone).map(&mut told))),
-        Kind::Clicks => Box::new(std::iter::from_fn(move || reader.click(zone).map(&mut told))),
+        Kind::Plays => Box::new(std::iter::from_fn(move || match reader.play_row(zone)? {
+            (_, Ok(play)) => Some(Ok(Row::Event(play.into()))),
+            (start, Err(detail)) => Some(Err(refusal(start, detail))),
+        })),
+        Kind::Clicks => Box::new(std::iter::from_fn(move || match reader.click_row(zone)? {
+            (_, Ok(click)) => Some(Ok(Row::Event(click.into()))),
+            (start, Err(detail)) => Some(Err(refusal(start, detail))),
+        })),
         Kind::Customers => {
             let header = reader.record().map(|(_, record)| record.clone()).unwrap_or_default();
             let columns = find_columns(CUSTOMER_COLUMNS, &header)?;
-            let customer = move |record: &ByteRecord| record::customer(record, &columns, context);
             Box::new(std::iter::from_fn(move || {
-                reader.record().map(|(start, record)| (start, customer(record))).map(&mut told)
+                let (start, record) = reader.record()?;
+                let customer = record::customer(record, &columns, context);
+                Some(customer.map(Row::Event).map_err(|detail| refusal(start, detail)))
             }))
         }
         Kind::Tracks => return track_rows(body),

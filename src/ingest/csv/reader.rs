@@ -81,6 +81,7 @@ impl<'a> RowReader<'a> {
     }
 
     /// The next row as a play: where it begins, and the play or which column is wrong and what it should be.
+    #[inline]
     pub fn play(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
         self.play_row(zone).map(|(start, row)| (start, row.map(Event::from)))
     }
@@ -95,6 +96,7 @@ impl<'a> RowReader<'a> {
     }
 
     /// The next row as a click: where it begins, and the click or which column is wrong and what it should be.
+    #[inline]
     pub fn click(&mut self, zone: &Zone) -> Option<(usize, Result<Event, String>)> {
         self.click_row(zone).map(|(start, row)| (start, row.map(Event::from)))
     }
@@ -142,17 +144,22 @@ impl<'a> RowReader<'a> {
             return None;
         }
         let (row, length) = plain(&self.bytes[start..], &mut self.last_date)?;
+        if start + length == self.bytes.len() && !self.last {
+            return None;
+        }
         self.at += length;
         self.skip_blank_lines();
         Some((start, row))
     }
 
+    #[inline]
     fn skip_blank_lines(&mut self) {
         self.at += blank_length(&self.bytes[self.at..]);
     }
 }
 
 /// How many bytes at the beginning end lines and nothing else.
+#[inline]
 fn blank_length(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::Zone;
+use crate::event::{Event, Zone};
 
 /// A row's line and what it says: an event to its last detail, or what is wrong.
 type Told = (u64, Result<String, String>);

@@ -1,5 +1,7 @@
 //! JSON events: one object, an array, or one a line.
 
+mod plain;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
@@ -141,8 +143,15 @@ pub(super) fn event(text: &str, context: &Context) -> Result<Row, String> {
             context.max_event_bytes
         ));
     }
-    let fields: Fields = object(text)?;
-    fields.event(context).map(Row::Event)
+    match plain::event(text, &context.zone) {
+        Some(event) => Ok(Row::Event(event)),
+        None => any_event(text, context).map(Row::Event),
+    }
+}
+
+/// Reads one event in whatever form, and tells what is wrong with it.
+fn any_event(text: &str, context: &Context) -> Result<Event, String> {
+    object::<Fields>(text)?.event(context)
 }
 
 /// Reads a JSON object. Left to itself, serde would also take an array of the fields' values.
@@ -168,13 +177,21 @@ pub(super) fn rows<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>,
     let body = utf8(body)?;
     match body.trim_start().as_bytes().first() {
         Some(b'[') => {
+            if let Some(events) = plain::list(body, &context.zone, context.max_event_bytes) {
+                let rows = events.into_iter().map(|event| Ok(Row::Event(event)));
+                return Ok(Rows { rows: Box::new(rows), single: false });
+            }
             let events = elements(body)?.into_iter().map(|element| event(element.get(), context));
             Ok(Rows { rows: Box::new(events), single: false })
         }
         Some(b'{') => {
-            serde_json::from_str::<&RawValue>(body)
-                .map_err(|error| Malformed(format!("the body is not JSON: {error}")))?;
-            Ok(Rows { rows: Box::new(std::iter::once(event(body, context))), single: true })
+            let row = event(body, context);
+            // An event that could be read was JSON to its end.
+            if row.is_err() {
+                serde_json::from_str::<&RawValue>(body)
+                    .map_err(|error| Malformed(format!("the body is not JSON: {error}")))?;
+            }
+            Ok(Rows { rows: Box::new(std::iter::once(row)), single: true })
         }
         Some(_) => {
             Err(Malformed("the body is neither a JSON object nor an array; send one event or a list".into()))
@@ -185,10 +202,16 @@ pub(super) fn rows<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>,
 
 /// One event a line; blank lines do not count.
 pub(super) fn line_rows<'a>(body: &'a [u8], context: &'a Context) -> Rows<'a> {
-    let lines = body.split(|byte| *byte == b'\n').enumerate();
+    let mut ends = memchr::memchr_iter(b'\n', body);
+    let (mut start, mut line_number) = (0, 0);
+    let lines = std::iter::from_fn(move || {
+        let end = ends.next().unwrap_or(body.len());
+        let line = body.get(start..end)?;
+        (start, line_number) = (end + 1, line_number + 1);
+        Some((line_number, line))
+    });
     let filled = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let events = filled.map(|(index, line)| {
-        let line_number = index + 1;
+    let events = filled.map(|(line_number, line)| {
         std::str::from_utf8(line)
             .map_err(|_| "not UTF-8".to_owned())
             .and_then(|line| event(line, context))
@@ -196,3 +219,6 @@ pub(super) fn line_rows<'a>(body: &'a [u8], context: &'a Context) -> Rows<'a> {
     });
     Rows { rows: Box::new(events), single: false }
 }
+
+#[cfg(test)]
+mod tests;
