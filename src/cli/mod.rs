@@ -1,5 +1,6 @@
 //! The command line: one file per role, one match over them.
 
+mod blocks;
 mod completions;
 mod demo;
 mod evaluate;

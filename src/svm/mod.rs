@@ -56,7 +56,7 @@ pub use metrics::{Confusion, Interval, Metrics};
 pub use model::{Features, Labels, Measured, Model, ModelError, Parameters, Parts, Training};
 pub use model_check::check_name;
 pub use problem::{Matrix, Problem, ProblemError};
-pub use rows::{MAX_FEATURES, Row, RowError, RowReader};
+pub use rows::{MAX_FEATURES, MAX_LINE_BYTES, Row, RowError, RowReader};
 pub use scaling::Scaling;
 pub use scorer::Scorer;
 pub use search::{Candidate, Criterion, Grid, SEARCH_ROWS, Search, search};

@@ -10,7 +10,7 @@ use super::number;
 pub const MAX_FEATURES: usize = 10_000;
 
 /// A line longer than this is refused before it is kept; 10,000 features fit five times over.
-const MAX_LINE_BYTES: usize = 1 << 20;
+pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Labels are a few characters; a longer one is a file of another kind.
 const MAX_LABEL_BYTES: usize = 32;
@@ -82,6 +82,17 @@ pub enum RowError {
     },
 }
 
+impl RowError {
+    /// The error of a part of a file that so many lines go before.
+    #[must_use]
+    pub fn after(self, lines: u64) -> Self {
+        match self {
+            Self::At { line, fault } => Self::At { line: line + lines, fault },
+            Self::Io { line, source } => Self::Io { line: line + lines, source },
+        }
+    }
+}
+
 /// What is wrong with a line, and how to mend it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -122,6 +133,8 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct RowReader<R> {
     input: R,
+    /// Whether the input begins where its file does.
+    first: bool,
     line: u64,
     /// Bytes of the input's buffer that the last row borrowed.
     borrowed: usize,
@@ -132,7 +145,12 @@ pub struct RowReader<R> {
 impl<R: BufRead> RowReader<R> {
     /// A reader at the first line of `input`.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, borrowed: 0, bytes: Vec::new(), entries: Vec::new() }
+        Self::part(input, true)
+    }
+
+    /// A reader of part of a file, whole lines of it, which it counts from 1; `first` says that the file begins there.
+    pub fn part(input: R, first: bool) -> Self {
+        Self { input, first, line: 0, borrowed: 0, bytes: Vec::new(), entries: Vec::new() }
     }
 
     /// The next row, or none at the end. Blank lines and lines of comment only are passed over.
@@ -175,7 +193,7 @@ impl<R: BufRead> RowReader<R> {
             }
             let at = |fault| RowError::At { line: self.line, fault };
             let text = std::str::from_utf8(&self.bytes).map_err(|_| at(Fault::NotText))?;
-            let start = if self.line == 1 && text.starts_with('\u{feff}') { 3 } else { 0 };
+            let start = if self.first && self.line == 1 && text.starts_with('\u{feff}') { 3 } else { 0 };
             let end = text.find('#').unwrap_or(text.len()).max(start);
             if !text[start..end].trim_ascii().is_empty() {
                 break start..end;

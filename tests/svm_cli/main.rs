@@ -27,6 +27,36 @@ fn explanations_sum_to_the_decision_value() {
     }
 }
 
+/// A plain file is predicted in pieces side by side, a pipe from its start to its end.
+#[test]
+fn a_file_and_a_pipe_are_predicted_alike() {
+    let place = Place::new();
+    place.done("train features.txt -o model.json");
+    let rows = blobs(9_000, 0.05, 3);
+    let bad = rows.replacen("\n1 ", "\n1 nothing ", 1_500);
+    let line = 2 + bad.lines().skip(1).take_while(|line| !line.contains("nothing")).count();
+    let wide = format!("{rows}1 7:1\n{rows}");
+    for (name, text, said) in [
+        ("rows.txt", &rows, String::new()),
+        ("bad.txt", &bad, format!("line {line}: `nothing`")),
+        ("wide.txt", &wide, "line 9001: index 7".to_owned()),
+        ("bom.txt", &format!("\u{feff}{rows}"), String::new()),
+        ("late-bom.txt", &format!("{rows}\u{feff}{rows}"), "line 9001: ".to_owned()),
+        ("unended.txt", &rows.trim_end().to_owned(), String::new()),
+    ] {
+        place.put(name, text);
+        let file = place.run(&format!("predict {name} --model model.json -o file.out"));
+        let pipe = place.run_with("predict - --model model.json -o pipe.out", text.as_bytes());
+        assert_eq!(file.stderr, pipe.stderr.replace("standard input", name));
+        assert!(file.stderr.contains(&said), "{said} in {}", file.stderr);
+        assert_eq!((file.status, pipe.status), if said.is_empty() { (0, 0) } else { (1, 1) });
+        if said.is_empty() {
+            assert_eq!(place.text("file.out"), place.text("pipe.out"));
+            assert_eq!(place.text("file.out").lines().count(), 9_000);
+        }
+    }
+}
+
 #[test]
 fn train_predict_evaluate_is_one_story() {
     let place = Place::new();

@@ -1,6 +1,5 @@
 //! `upbeat features`: from play and click files to feature vectors.
 
-mod blocks;
 mod clicks;
 mod history;
 mod make;
@@ -17,11 +16,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::blocks::Input;
 use super::files;
 use super::progress::Progress;
 use crate::event::Id;
 use crate::profile::Window;
-use blocks::Input;
 use make::Means;
 use read::{Pace, Source, Watch};
 use text::Style;

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use anyhow::Context;
 
-use super::blocks::{Block, Blocks, Input, Place};
 use super::rows::{TakeRows, Told, read_block};
+use crate::cli::blocks::{Block, Blocks, Input, Place};
 use crate::cli::in_order::in_order;
 
 /// A file to read, what messages call it and who follows.

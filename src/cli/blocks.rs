@@ -64,6 +64,8 @@ pub(super) struct Blocks<'a> {
     input: Input<'a>,
     /// Bytes of a block, about; longer lines make longer blocks.
     size: usize,
+    /// A line of so many bytes is cut, as if it ended.
+    longest: usize,
     /// Read, but not yet part of a block.
     rest: Vec<u8>,
     offset: u64,
@@ -72,7 +74,12 @@ pub(super) struct Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     pub(super) fn new(input: Input<'a>, size: usize) -> Self {
-        Self { input, size: size.max(1), rest: Vec::new(), offset: 0, ended: false }
+        Self { input, size: size.max(1), longest: usize::MAX, rest: Vec::new(), offset: 0, ended: false }
+    }
+
+    /// The same, for a caller who takes no line of `bytes` or more: such a line is given unended.
+    pub(super) fn with_longest_line(self, bytes: usize) -> Self {
+        Self { longest: bytes, ..self }
     }
 
     pub(super) fn is_seekable(&self) -> bool {
@@ -95,6 +102,9 @@ impl<'a> Blocks<'a> {
                 break;
             }
             searched = block.length;
+            if searched >= self.longest {
+                break;
+            }
         }
         if block.length == 0 {
             return Ok(None);
@@ -170,6 +180,15 @@ mod tests {
             }
             prop_assert_eq!(joined, text.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_not_kept() {
+        let endless = Input::Stream(Box::new(io::repeat(b'x')));
+        let mut blocks = Blocks::new(endless, 10).with_longest_line(100);
+        let mut block = Block::default();
+        assert!(blocks.next(&mut block).expect("bytes").is_some_and(|place| !place.last));
+        assert!((100..=200).contains(&block.bytes().len()), "{}", block.bytes().len());
     }
 
     #[test]
