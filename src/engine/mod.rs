@@ -1,5 +1,6 @@
 //! The one place where store, campaign and model meet: apply(event), decide(customer, now).
 
+mod catalogue;
 mod counters;
 mod customer;
 mod model_id;
@@ -17,6 +18,7 @@ use crate::profile::{Applied, Misfit, Profile, Window};
 use crate::store::{Store, Sweep, Table, UpdateError};
 use crate::svm::{Model, ModelError, Scorer};
 
+pub use catalogue::Track;
 pub use counters::{Counted, Counters, Outcome};
 pub use customer::{CUSTOMER_BYTES, Customer};
 pub use model_id::ModelId;
@@ -68,17 +70,6 @@ pub struct Champion {
     pub id: ModelId,
     /// Counts promotions from 1 on, so that a score can tell which model made it.
     generation: u32,
-}
-
-/// One track of the catalogue.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Track {
-    /// Its title.
-    pub title: Box<str>,
-    /// Who made it.
-    pub artist: Box<str>,
-    /// Its length in seconds.
-    pub length_s: u32,
 }
 
 /// Why an event was refused.
@@ -378,39 +369,10 @@ impl Engine {
         self.counters.profile_bytes()
     }
 
-    /// Adds or replaces one track of the catalogue; the same again is a duplicate.
-    ///
-    /// # Errors
-    /// The catalogue is full: its limit.
-    pub fn put_track(&self, id: Id, track: Track) -> Result<Applied, usize> {
-        let result = self.tracks.update(id, |held| {
-            if *held == track {
-                return Ok::<_, std::convert::Infallible>(Applied::Duplicate);
-            }
-            *held = track;
-            Ok(Applied::Accepted)
-        });
-        let applied = result.map_err(|_| self.tracks.limit());
-        self.counters.count_event(Counted::Track, outcome(&applied));
-        applied
-    }
-
-    /// One track of the catalogue.
-    #[must_use]
-    pub fn track(&self, id: &Id) -> Option<Track> {
-        self.tracks.with(id, Track::clone)
-    }
-
     /// How many customers are held.
     #[must_use]
     pub fn customer_count(&self) -> usize {
         self.customers.len()
-    }
-
-    /// How many tracks the catalogue holds.
-    #[must_use]
-    pub fn track_count(&self) -> usize {
-        self.tracks.len()
     }
 }
 

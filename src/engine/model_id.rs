@@ -13,13 +13,16 @@ pub struct ModelId {
 }
 
 impl ModelId {
-    /// An id of at most 15 bytes; what is longer is cut at a character's end.
+    /// An id; model ids are twelve hexadecimal digits, and of anything longer the first 15 characters are kept.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let length = text.floor_char_boundary(MAX_LENGTH);
         let mut bytes = [0; MAX_LENGTH];
-        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Self { length: length as u8, bytes }
+        let mut length = 0;
+        for (kept, byte) in bytes.iter_mut().zip(text.bytes().filter(u8::is_ascii)) {
+            *kept = byte;
+            length += 1;
+        }
+        Self { length, bytes }
     }
 
     /// The id as answers write it.

@@ -85,11 +85,11 @@ impl RecentRequests {
         shard.forget_old(wall_ms);
         let key = (customer.clone(), request.clone());
         if let Some((_, decision)) = shard.answers.get(&key) {
-            return (decision.clone(), true);
+            return (*decision, true);
         }
         let decision = decide();
         shard.by_age.push_back((wall_ms, key.clone()));
-        shard.answers.insert(key, (wall_ms, decision.clone()));
+        shard.answers.insert(key, (wall_ms, decision));
         (decision, false)
     }
 

@@ -169,7 +169,7 @@ fn plays_of_the_usual_form_take_twelve_bytes_and_others_as_many_columns_as_they_
 #[test]
 fn memberships_from_a_customer_file_take_no_memory_and_a_second_one_is_listed() {
     let from_file = Event { id: Id::Text("customer-file".into()), ..membership(0, 5, Membership::Silver) };
-    let mut profile = profile_of(&[from_file.clone()], 10);
+    let mut profile = profile_of(std::slice::from_ref(&from_file), 10);
     assert_eq!(profile.heap_bytes(), 0);
     assert_eq!(profile.membership().map(|change| change.event_id), Some(from_file.id.clone()));
     assert_eq!(profile.apply(from_file, 10), Applied::Duplicate);

@@ -395,7 +395,7 @@ mod tests {
                         prop_assert_eq!(removed, expected.remove_entry(&id));
                     }
                     Step::Sweep(divisor) => {
-                        let kept = |number: u8| number % divisor.max(1) == 0;
+                        let kept = |number: u8| number.is_multiple_of(divisor.max(1));
                         let show = |_: &Id, number: &mut u8| match kept(*number) {
                             true => Sweep::Keep,
                             false => Sweep::Remove,
