@@ -41,13 +41,13 @@ pub(super) struct Plane {
     app: Arc<App>,
     router: Router,
     http: http1::Builder,
-    /// Where connections are served; `None` for where they are accepted, without the short way.
-    workers: Option<Workers>,
+    /// Whether decisions and events are answered in front of the router.
+    short_way: bool,
 }
 
 impl Plane {
-    pub(super) fn new(name: &'static str, app: &Arc<App>, router: Router, workers: Option<Workers>) -> Self {
-        Self { name, app: Arc::clone(app), router, http: http(app), workers }
+    pub(super) fn new(name: &'static str, app: &Arc<App>, router: Router, short_way: bool) -> Self {
+        Self { name, app: Arc::clone(app), router, http: http(app), short_way }
     }
 
     fn labels(&self) -> ListenerLabels {
@@ -55,8 +55,14 @@ impl Plane {
     }
 }
 
-/// Accepts connections until `stop` is set, and gives the workers one each in turn.
-pub(super) async fn accept(listener: TcpListener, plane: Arc<Plane>, stop: watch::Receiver<bool>) {
+/// Accepts connections until `stop` is set, and gives the workers one each in turn; without workers they are served
+/// where they are accepted.
+pub(super) async fn accept(
+    listener: TcpListener,
+    plane: Arc<Plane>,
+    workers: Option<Arc<Workers>>,
+    stop: watch::Receiver<bool>,
+) {
     let slots = Arc::new(Semaphore::new(plane.app.config.limits.connections));
     let mut stopping = stop.clone();
     loop {
@@ -76,7 +82,7 @@ pub(super) async fn accept(listener: TcpListener, plane: Arc<Plane>, stop: watch
             refuse(&plane, &stream);
             continue;
         };
-        if let Err(error) = hand_out(stream, &plane, slot, stop.clone()) {
+        if let Err(error) = hand_out(stream, &plane, slot, stop.clone(), workers.as_deref()) {
             tracing::debug!(%error, listener = plane.name, "a connection was lost before it began");
         }
     }
@@ -107,6 +113,7 @@ fn hand_out(
     plane: &Arc<Plane>,
     slot: OwnedSemaphorePermit,
     stop: watch::Receiver<bool>,
+    workers: Option<&Workers>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     // From this thread's poller to the worker's.
@@ -123,7 +130,7 @@ fn hand_out(
             drop(open);
         }
     };
-    match &plane.workers {
+    match workers {
         Some(workers) => workers.next().spawn(task),
         None => tokio::spawn(task),
     };
@@ -156,7 +163,7 @@ async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stream = TcpStream::from_std(stream)?;
-    if plane.workers.is_none() {
+    if !plane.short_way {
         return by_router(stream, Vec::new(), plane, stop).await;
     }
     match fast::answer(stream, &plane.app, &stop).await {

@@ -72,12 +72,15 @@ pub async fn run(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<Stopped> {
-    let workers = Workers::start(app.config.workers)?;
+    // Dropping them cuts what is still open, so they live as long as this function.
+    let workers = Arc::new(Workers::start(app.config.workers)?);
     let (stop, stopping) = watch::channel(false);
-    let accept =
-        |listener, plane| tokio::spawn(connection::accept(listener, Arc::new(plane), stopping.clone()));
-    let data = accept(listeners.data, Plane::new("data", &app, data_router(&app), Some(workers)));
-    let admin = accept(listeners.admin, Plane::new("admin", &app, admin_router(&app), None));
+    let accept = |listener, plane, workers| {
+        tokio::spawn(connection::accept(listener, Arc::new(plane), workers, stopping.clone()))
+    };
+    let data_plane = Plane::new("data", &app, data_router(&app), true);
+    let data = accept(listeners.data, data_plane, Some(Arc::clone(&workers)));
+    let admin = accept(listeners.admin, Plane::new("admin", &app, admin_router(&app), false), None);
     drop(stopping);
     let forgetting = tokio::spawn(forgetting::forget_silent_customers(Arc::clone(&app)));
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::support::{JSON, PATIENCE, Server};
+use super::support::{JSON, PATIENCE, Server, until};
 use super::wire::Wire;
 
 const ERRORS: &str = "upbeat_http_connection_errors_total{listener=\"data\"}";
@@ -15,14 +15,6 @@ const GROWTH: f64 = 48e6;
 
 fn question(customer: usize) -> String {
     format!("GET /should-show-ad/{customer} HTTP/1.1\r\nhost: upbeat\r\n\r\n")
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// One counter, or 0 while nothing was counted.
