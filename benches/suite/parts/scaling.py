@@ -36,7 +36,7 @@ def run(stage):
                 data["left_out"].append(f"{size:,} customers do not fit in this machine's memory")
                 continue
             command = [stage.engine_benches / "scaling", what, size, repeats]
-            data[what].append(json.loads(stage.run(command, 120)))
+            data[what].append(json.loads(stage.run(command, 300)))
             say(f"scaling, {size:,} {what}: {median(data[what][-1]['fresh_ns']):.0f} ns fresh")
     data["customers_http"] = [over_http(stage, size) for size in stage.pick([10**3, 10**4, 10**5, 10**6], [10**3])]
     data["connections"] = over_connections(stage, data)

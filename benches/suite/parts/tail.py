@@ -192,12 +192,12 @@ def page(data):
     real_time = all(result["real_time"] for results in rounds.values() for result in results)
     return [
         f"`benches/http/openloop.c` asks for {rate:,.0f} decisions a second, half of what a closed loop reached, over "
-        f"{loads.CONNECTIONS} connections; a latency counts from when its request was due. rounds of "
+        f"{loads.CONNECTIONS} connections; a latency counts from when its request was due. Rounds of "
         f"{data['seconds']} s: {len(rounds['floor'])}; {data['customers']:,} customers. *upbeat, everything* takes "
-        f"{EVENTS_PER_S:,} plays/s as JSON meanwhile, half of them 28 days old in a few seconds, so that the windows of thousands of customers "
-        "roll, and what is marked below. *floor* is sent the same bytes, plays included: that is what generator, kernel "
-        f"and machine cost by themselves. The generator {'had' if real_time else 'did not have'} real-time priority on "
-        "its core.",
+        f"{EVENTS_PER_S:,} plays/s as JSON meanwhile, half of them 28 days old in a few seconds, so that the windows of "
+        "thousands of customers roll, and what is marked below. *floor* is sent the same bytes, plays included: that is "
+        "what generator, kernel and machine cost by themselves. The generator "
+        f"{'had' if real_time else 'did not have'} real-time priority on its core.",
         "",
         *text.table(columns, rows),
         "",
