@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use upbeat::engine::Engine;
+use upbeat::event::Event;
 use upbeat_engine_benches::{
     Form, NOW_MS, Order, Population, apply, decide, default_model, ingest, mix, nth_customer, promote,
     round_ns,
@@ -21,6 +22,9 @@ const BODY: u64 = 10_000;
 
 /// Customers in one batch.
 const BATCH: u64 = 1_000;
+
+/// Makes one of a population's events from its number.
+type MakeEvent = fn(&Population, u64) -> Event;
 
 struct Bench {
     population: Population,
@@ -122,7 +126,7 @@ impl Bench {
     fn events(&mut self, criterion: &mut Criterion) {
         let Self { population, engine, events } = self;
         let mut group = criterion.benchmark_group("apply");
-        let kinds: [(&str, fn(&Population, u64) -> _); 3] = [
+        let kinds: [(&str, MakeEvent); 3] = [
             ("in order", Population::later),
             ("out of order", Population::late),
             ("repeat", Population::repeated),

@@ -1,6 +1,6 @@
 //! What the benches of the engine have in common: customers with plays, made from their numbers alone.
 //!
-//! This file is the only one here that names the library.
+//! This file is the only one here that uses the library; others name its types at most.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -246,7 +246,7 @@ pub fn rbf_model(vectors: u64) -> Model {
         let row: Vec<f64> = (0..6).map(|feature| share(6 * vector + feature)).collect();
         rows.push(&row);
     }
-    let coefficient = |vector: u64| if vector % 2 == 0 { share(!vector) } else { -share(!vector) };
+    let coefficient = |vector: u64| if vector.is_multiple_of(2) { share(!vector) } else { -share(!vector) };
     let coefficients = (0..vectors).map(coefficient).collect();
     Model::new(Parts {
         name: None,
