@@ -88,7 +88,8 @@ fn simulate(simulation: &Simulation, threads: usize) -> Vec<Piece> {
         || (),
         |()| starts.next(),
         |(), start| {
-            let mut groups = vec![Vec::with_capacity(PIECE_PLAYS / GROUPS * 5 / 4); GROUPS];
+            let room = PIECE_PLAYS / GROUPS * 5 / 4;
+            let mut groups: Vec<_> = (0..GROUPS).map(|_| Vec::with_capacity(room)).collect();
             let mut clicks = 0;
             for event in simulation.events_of(start..plays.min(start + PIECE_PLAYS as u64)) {
                 clicks += u64::from(event.click.is_some());

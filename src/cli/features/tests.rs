@@ -161,7 +161,7 @@ fn as_made(tracks: &[u8], clicks: &[u8], asked: &Asked, way: &Way) -> Answer {
 }
 
 fn way() -> impl Strategy<Value = Way> {
-    let plays_bytes = prop_oneof![Just(0), 1usize..20_000, Just(usize::MAX)];
+    let plays_bytes = prop_oneof![1 => Just(0), 3 => 1usize..6_000, 1 => Just(usize::MAX)];
     let block_bytes = prop_oneof![1usize..300, Just(1 << 20)];
     (1usize..5, block_bytes, plays_bytes, any::<bool>()).prop_map(
         |(threads, block_bytes, plays_bytes, stream)| Way { threads, block_bytes, plays_bytes, stream },
@@ -181,7 +181,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 /// An id: mostly a number of few, so that plays meet.
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
-        8 => (0u64..5).prop_map(|number| number.to_string()),
+        8 => (0u64..3).prop_map(|number| number.to_string()),
         2 => prop_oneof![
             Just("12345678"), Just("123456789"), Just("18446744073709551615"), Just("18446744073709551616"),
             Just("007"), Just("00000000"), Just("100000000000000000000000"), Just("99999999"), Just("99999999a"),
@@ -192,9 +192,10 @@ fn id() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A time: mostly one of few, so that plays under one id and time but of different tracks meet.
 fn time() -> impl Strategy<Value = String> {
-    let good = (1u32..6, 0u32..24, 0u32..2)
-        .prop_map(|(day, hour, second)| format!("2014-10-{:02} {hour:02}:30:{second:02}", day * 5));
+    let hour = prop::sample::select(&[4, 11, 21][..]);
+    let good = (1u32..4, hour).prop_map(|(day, hour)| format!("2014-10-{:02} {hour:02}:30:00", day * 5));
     let odd = prop_oneof![
         Just("2014-10-05T07:30:00"),
         Just("2014-10-05t07:30:00"),
