@@ -8,7 +8,9 @@
 use std::ffi::OsString;
 
 const TUNABLES: &str = "GLIBC_TUNABLES";
+/// Huge pages where memory is madvised, from one arena: the allocator asks for them in its main arena only.
 const TUNABLE: &str = "glibc.malloc.hugetlb";
+const ADDED: &str = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1";
 
 /// Starts this program once more with the variable set, unless it is. Whoever sets the tunable, to 0 say, has their way.
 ///
@@ -39,8 +41,7 @@ fn tunables(present: Option<OsString>) -> Option<OsString> {
     if !tunables.is_empty() {
         tunables.push(":");
     }
-    tunables.push(TUNABLE);
-    tunables.push("=1");
+    tunables.push(ADDED);
     Some(tunables)
 }
 
@@ -51,10 +52,10 @@ mod tests {
     #[test]
     fn the_tunable_is_added_once_and_others_stay() {
         let after = |present: Option<&str>| tunables(present.map(OsString::from));
-        assert_eq!(after(None), Some("glibc.malloc.hugetlb=1".into()));
+        assert_eq!(after(None), Some(ADDED.into()));
         assert_eq!(
-            after(Some("glibc.malloc.arena_max=2")),
-            Some("glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1".into())
+            after(Some("glibc.malloc.perturb=1")),
+            Some(format!("glibc.malloc.perturb=1:{ADDED}").into())
         );
         assert_eq!(after(Some("glibc.malloc.hugetlb=1")), None);
         assert_eq!(after(Some("glibc.malloc.hugetlb=0:a=1")), None);

@@ -272,6 +272,11 @@ impl Engine {
         decision
     }
 
+    /// Has the cache fetch what is held of a customer who is about to be asked for, while others are answered.
+    pub fn prefetch(&self, id: &Id) {
+        self.customers.prefetch(id);
+    }
+
     fn decide_anew(&self, id: &Id, dry_run: bool, wall_ms: i64) -> Decision {
         let now_ms = self.now_ms(wall_ms);
         let decision_id = DecisionId(self.next_decision.fetch_add(1, Ordering::Relaxed));
