@@ -8,6 +8,7 @@ pub mod decision;
 pub mod engine;
 pub mod event;
 pub mod feature;
+pub mod heap;
 pub mod http;
 pub mod ingest;
 pub mod profile;

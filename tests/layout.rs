@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["engine"],
     // The edges: they may use each other, but nothing to their left may use them.
-    &["client", "config", "http", "ingest", "journal", "learn", "simulate"],
+    &["client", "config", "heap", "http", "ingest", "journal", "learn", "simulate"],
     &["cli"],
 ];
 

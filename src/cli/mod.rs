@@ -7,7 +7,6 @@ mod evaluate;
 mod features;
 mod files;
 mod health;
-mod huge_pages;
 mod in_order;
 mod interrupt;
 mod logging;

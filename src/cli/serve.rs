@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::{files, huge_pages, logging};
+use super::{files, logging};
 use crate::config::{Config, ConfigError, ENV_CONFIG};
 use crate::engine::Clock;
 use crate::http::app::machine_clock;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check_config {
         return Ok(check(&config));
     }
-    huge_pages::ask_for();
+    crate::heap::keep_on_huge_pages();
     let _logging = logging::start(&config)?;
     runtime()?.block_on(serve(config))
 }

@@ -65,3 +65,27 @@ fn at_the_limit_on_bytes_new_customers_are_refused_and_known_ones_are_answered_o
     assert_eq!(forgotten.status, 204);
     server.load("/events", JSON, play(&customer.to_string(), 1, 60));
 }
+
+/// Whether the kernel gives huge pages to who asks; it may be told not to.
+#[cfg(target_os = "linux")]
+fn kernel_has_huge_pages() -> bool {
+    let modes = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    modes.is_ok_and(|modes| !modes.contains("[never]"))
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_heap_of_a_server_asks_for_huge_pages() {
+    if !kernel_has_huge_pages() {
+        eprintln!("skipped: this kernel gives no huge pages");
+        return;
+    }
+    let server = Server::start();
+    // `hg` among a mapping's flags says that huge pages were asked for.
+    let flags_of_heaps = || -> Vec<String> {
+        let mappings = std::fs::read_to_string(format!("/proc/{}/smaps", server.id())).expect("our own child");
+        let after_heap = mappings.split("[heap]").skip(1);
+        after_heap.filter_map(|rest| Some(rest.split_once("VmFlags:")?.1.lines().next()?.to_owned())).collect()
+    };
+    until("some of the heap is to be huge", || flags_of_heaps().iter().any(|flags| flags.contains(" hg")));
+}

@@ -166,6 +166,11 @@ impl Server {
         Wire::to(&self.data)
     }
 
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by name, as in `TERM`, to this process only.
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());

@@ -38,6 +38,7 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 fn benches(criterion: &mut Criterion) {
+    upbeat_engine_benches::keep_on_huge_pages();
     let customers = number("BENCH_CUSTOMERS", 1_000_000);
     let population = Population { customers, plays: number("BENCH_PLAYS", 40), order: Order::Even };
     let mut bench = Bench { population, engine: population.engine(2), events: 0 };

@@ -231,6 +231,11 @@ pub fn engine(customers: u64) -> Arc<Engine> {
     Arc::clone(&app.engine)
 }
 
+/// As `upbeat serve` does, before there are other threads.
+pub fn keep_on_huge_pages() {
+    upbeat::heap::keep_on_huge_pages();
+}
+
 /// The model that ships in the binary.
 #[must_use]
 pub fn default_model() -> Model {

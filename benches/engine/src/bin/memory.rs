@@ -18,6 +18,7 @@ fn main() {
         eprintln!("usage: memory CUSTOMERS PLAYS THREADS");
         std::process::exit(2);
     };
+    upbeat_engine_benches::keep_on_huge_pages();
     let population = Population { customers, plays, order: Order::Random };
     let empty = resident_bytes();
     let engine = engine(customers);

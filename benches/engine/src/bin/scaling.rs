@@ -18,6 +18,7 @@ use upbeat_engine_benches::{
 const DECISIONS: u64 = 1_000_000;
 
 fn main() {
+    upbeat_engine_benches::keep_on_huge_pages();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (what, size, repeats) = match &arguments[..] {
         [what, size, repeats] => (what.as_str(), size.parse().unwrap_or(0), repeats.parse().unwrap_or(0)),
