@@ -3,7 +3,9 @@
 //! Batch `features`, training rows and live scoring all end in [`vector`]; there is no second copy.
 
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use crate::event::IdRef;
 use crate::profile::PlayRef;
@@ -50,7 +52,7 @@ pub fn vector<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> Option<Fea
     }
     let mut counts = [0u32; FEATURE_COUNT];
     with_empty_slots(total, |slots| {
-        let mut tracks = Tracks { slots, others: HashSet::default() };
+        let mut tracks = Tracks { slots, multiplier: *MULTIPLIER, others: HashSet::default() };
         plays.for_each(|play| {
             counts[day_part(play.hour)] += 1;
             counts[4] += u32::from(play.mobile);
@@ -78,10 +80,17 @@ fn with_empty_slots(plays: usize, work: impl FnOnce(&mut [u64])) {
     work(unsafe { &mut *(std::ptr::from_mut(slots) as *mut [u64]) });
 }
 
+/// Another one in each process, so that nobody can choose tracks that all fall on one slot. What is counted does not
+/// depend on it.
+static MULTIPLIER: LazyLock<u64> =
+    LazyLock::new(|| foldhash::quality::RandomState::default().hash_one(FEATURE_DEFINITION) | 1);
+
 /// A set of tracks: numbers in an open-addressed table that is at most half full, others beside it.
 struct Tracks<'a, 's> {
     /// A track's number plus 1; 0 where there is none.
     slots: &'s mut [u64],
+    /// Odd, and not to be guessed.
+    multiplier: u64,
     others: HashSet<IdRef<'a>, foldhash::fast::FixedState>,
 }
 
@@ -94,7 +103,7 @@ impl<'a> Tracks<'a, '_> {
         };
         let last = self.slots.len() - 1;
         // Multiplicative hashing, Knuth, The Art of Computer Programming 3, section 6.4: the upper bits are the mixed ones.
-        let mut at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & last;
+        let mut at = (key.wrapping_mul(self.multiplier) >> 32) as usize & last;
         loop {
             match self.slots[at] {
                 0 => {

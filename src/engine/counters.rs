@@ -85,7 +85,8 @@ pub struct Counters {
     decisions: [AtomicU64; Reason::ALL.len()],
     dry_runs: AtomicU64,
     retries: AtomicU64,
-    plays_kept: AtomicUsize,
+    /// Below 0 for a moment, where one thread has counted what left before another what came.
+    plays_kept: AtomicIsize,
     profile_bytes: AtomicIsize,
     forgotten: AtomicUsize,
 }
@@ -134,7 +135,7 @@ impl Counters {
     }
 
     pub(super) fn add_plays(&self, count: usize) {
-        self.plays_kept.fetch_add(count, Ordering::Relaxed);
+        self.plays_kept.fetch_add(count as isize, Ordering::Relaxed);
     }
 
     /// Counts bytes that profiles took, or gave back where there are fewer than none.
@@ -160,12 +161,12 @@ impl Counters {
     }
 
     pub(super) fn remove_plays(&self, count: usize) {
-        self.plays_kept.fetch_sub(count, Ordering::Relaxed);
+        self.plays_kept.fetch_sub(count as isize, Ordering::Relaxed);
     }
 
     /// Plays kept in all profiles.
     #[must_use]
     pub fn plays_kept(&self) -> usize {
-        self.plays_kept.load(Ordering::Relaxed)
+        usize::try_from(self.plays_kept.load(Ordering::Relaxed)).unwrap_or(0)
     }
 }

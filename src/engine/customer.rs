@@ -52,13 +52,15 @@ impl Customer {
         (applied, grown)
     }
 
-    /// Remembers that a decision said *show*; how many bytes that took.
+    /// Remembers that a decision said *show*; how many bytes that took. Who has just been shown an ad is not silent: the
+    /// cap and the confirmation to come need what is held.
     pub(super) fn count_decided_impression(
         &mut self,
         decision: DecisionId,
         campaign: Id,
         time: Time,
     ) -> isize {
+        self.told_s = self.told_s.max(whole_seconds(time.unix_ms));
         let before = self.profile.heap_bytes();
         self.profile.count_decided_impression(decision, campaign, time);
         difference(self.profile.heap_bytes(), before)

@@ -3,6 +3,7 @@
 mod catalogue;
 mod counters;
 mod customer;
+mod forgetting;
 mod model_id;
 mod requests;
 
@@ -15,7 +16,7 @@ use crate::campaign::Campaign;
 use crate::decision::{self, Reason, Score, Verdict};
 use crate::event::{DecisionId, Event, Id, Time};
 use crate::profile::{Applied, Misfit, Profile, Window};
-use crate::store::{Store, Sweep, Table, UpdateError};
+use crate::store::{Store, Table, UpdateError};
 use crate::svm::{Model, ModelError, Scorer};
 
 pub use catalogue::Track;
@@ -198,13 +199,19 @@ impl Engine {
     /// See [`Rejection`].
     pub fn check(&self, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
         self.check_time(event, wall_ms)?;
-        let known = self.customers.with(&event.customer, |customer| customer.profile.check(event));
-        match known {
-            Some(result) => Ok(result?),
-            None if self.customers.is_full() => Err(Rejection::StoreFull(self.customers.limit())),
-            None if self.profile_bytes() >= self.settings.max_profile_bytes => {
-                Err(Rejection::MemoryFull(self.settings.max_profile_bytes))
+        let Settings { window, max_profile_bytes, .. } = self.settings;
+        let no_room = self.profile_bytes() >= max_profile_bytes;
+        let known = self.customers.with(&event.customer, |customer| {
+            customer.profile.check(event)?;
+            match no_room && customer.profile.grows_by(event, window.plays as usize) {
+                true => Err(Rejection::MemoryFull(max_profile_bytes)),
+                false => Ok(()),
             }
+        });
+        match known {
+            Some(result) => result,
+            None if self.customers.is_full() => Err(Rejection::StoreFull(self.customers.limit())),
+            None if no_room => Err(Rejection::MemoryFull(max_profile_bytes)),
             None => Ok(Profile::default().check(event)?),
         }
     }
@@ -222,27 +229,39 @@ impl Engine {
     /// # Errors
     /// See [`Rejection`]; nothing has changed then.
     pub fn apply(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+        self.apply_within(event, wall_ms, self.settings.max_profile_bytes)
+    }
+
+    /// Applies an event of several that all passed [`Engine::check`] before the first was applied: none is refused for
+    /// the memory that those before it took. `wall_ms` in Unix milliseconds.
+    ///
+    /// # Errors
+    /// As for [`Engine::apply`], but for the limit on bytes.
+    pub fn apply_checked(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+        self.apply_within(event, wall_ms, usize::MAX)
+    }
+
+    fn apply_within(&self, event: Event, wall_ms: i64, max_bytes: usize) -> Result<Applied, Rejection> {
         let kind = Counted::from(&event.kind);
-        let applied = self.apply_uncounted(event, wall_ms);
+        let applied = self.apply_uncounted(event, wall_ms, max_bytes);
         self.counters.count_event(kind, outcome(&applied));
         applied
     }
 
-    fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+    fn apply_uncounted(&self, event: Event, wall_ms: i64, max_bytes: usize) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
-        let Settings { window, max_profile_bytes, .. } = self.settings;
-        let max_plays = window.plays as usize;
+        let max_plays = self.settings.window.plays as usize;
         let event_ms = event.time.unix_ms;
         let told_ms = match self.settings.clock {
-            Clock::Wall => wall_ms,
+            Clock::Wall => wall_ms.max(event_ms),
             Clock::Event => self.newest_event_ms.load(Ordering::Relaxed).max(event_ms),
         };
-        let no_room = self.profile_bytes() >= max_profile_bytes;
+        let no_room = self.profile_bytes() >= max_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
             customer.profile.check(&event).map_err(Rejection::Misfit)?;
             if no_room && customer.profile.grows_by(&event, max_plays) {
-                return Err(Rejection::MemoryFull(max_profile_bytes));
+                return Err(Rejection::MemoryFull(max_bytes));
             }
             Ok(customer.apply(event, max_plays, told_ms))
         });
@@ -317,54 +336,6 @@ impl Engine {
     #[must_use]
     pub fn knows(&self, id: &Id) -> bool {
         self.customers.with(id, |_| ()).is_some()
-    }
-
-    /// Forgets one customer; whether there was one.
-    pub fn forget(&self, id: &Id) -> bool {
-        let Some(customer) = self.customers.remove(id) else {
-            return false;
-        };
-        self.counters.remove_plays(customer.profile.plays().len());
-        self.counters.add_bytes(-(customer.bytes(id) as isize));
-        self.requests.forget(id);
-        true
-    }
-
-    /// How many parts [`Engine::forget_silent`] divides the customers into.
-    #[must_use]
-    pub fn parts(&self) -> usize {
-        self.customers.parts()
-    }
-
-    /// Forgets those customers of one part who were silent for longer than the window; how many.
-    ///
-    /// Silent is of whom no event was accepted for longer than the window and the campaign's cap. What is forgotten of a Silver or Gold member is all but the membership,
-    /// so that nobody who comes back is offered what they have. `wall_ms` in Unix milliseconds.
-    pub fn forget_silent(&self, part: usize, wall_ms: i64) -> usize {
-        let Settings { window, campaign, .. } = &self.settings;
-        let now_ms = self.now_ms(wall_ms);
-        // A cap that reaches further back than the window still needs its impressions.
-        let silent_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
-        let mut forgotten = 0;
-        self.customers.sweep(part, |id, customer| {
-            if !customer.is_silent(silent_before_ms) {
-                return Sweep::Keep;
-            }
-            let (plays, bytes) = (customer.profile.plays().len(), customer.bytes(id));
-            let gone = customer.forget_behaviour();
-            self.counters.remove_plays(plays);
-            if gone {
-                forgotten += 1;
-                self.counters.add_bytes(-(bytes as isize));
-                return Sweep::Remove;
-            }
-            let left = customer.bytes(id);
-            forgotten += usize::from(left != bytes);
-            self.counters.add_bytes(left as isize - bytes as isize);
-            Sweep::Keep
-        });
-        self.counters.count_forgotten(forgotten);
-        forgotten
     }
 
     /// Bytes that profiles take: what they ask of the allocator and their share of the map, without the allocator's own

@@ -156,13 +156,42 @@ fn who_is_silent_for_longer_than_the_window_is_forgotten_but_a_paid_membership_i
 }
 
 #[test]
+fn who_was_just_shown_an_ad_is_not_silent() {
+    let mut customer = Customer::default();
+    let shown_ms = WALL_MS + 27 * DAY_MS;
+    customer.count_decided_impression(DecisionId(1), Id::Number(1), Time::from_unix_ms(shown_ms));
+    assert!(!customer.is_silent(shown_ms));
+    assert!(customer.is_silent(shown_ms + 1000));
+}
+
+#[test]
+fn a_body_that_was_checked_as_a_whole_is_applied_as_a_whole() {
+    let engine = Engine::new(Settings { max_profile_bytes: 1, ..settings() });
+    let events = [play(1, 1, WALL_MS), play(2, 1, WALL_MS)];
+    assert!(events.iter().all(|event| engine.check(event, WALL_MS).is_ok()), "there is room yet");
+    for event in events {
+        assert_eq!(engine.apply_checked(event, WALL_MS), Ok(Applied::Accepted));
+    }
+    let more = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 2, WALL_MS) };
+    assert_eq!(engine.check(&more, WALL_MS), Err(Rejection::MemoryFull(1)), "the known are checked alike");
+    assert_eq!(engine.check(&play(1, 1, WALL_MS), WALL_MS), Ok(()), "a repeat needs no room");
+}
+
+#[test]
 fn a_full_memory_refuses_what_needs_more_and_takes_what_does_not() {
     let engine =
         Engine::new(Settings { max_profile_bytes: 1, window: Window { plays: 4, days: 28 }, ..settings() });
     // The first event finds nothing held yet, and room for four plays is made with it.
     plays(&engine, 1, 4);
     assert_eq!(engine.apply(play(1, 0, WALL_MS - DAY_MS), WALL_MS), Ok(Applied::Duplicate));
-    assert_eq!(engine.apply(play(1, 9, WALL_MS), WALL_MS), Ok(Applied::Accepted), "the oldest makes room");
+    let (ninth, tenth) = (play(1, 9, WALL_MS), play(1, 10, WALL_MS));
+    assert_eq!(
+        engine.apply(ninth.clone(), WALL_MS),
+        Err(Rejection::MemoryFull(1)),
+        "the first to pass is noted"
+    );
+    assert_eq!(engine.apply_checked(ninth, WALL_MS), Ok(Applied::Accepted));
+    assert_eq!(engine.apply(tenth, WALL_MS), Ok(Applied::Accepted), "from then on the oldest makes room");
     let click = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 1, WALL_MS) };
     assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));
     assert_eq!(engine.apply(play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));

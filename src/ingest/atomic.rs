@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Refusal, Report, Row, Rows, apply};
+use super::{Refusal, Report, Row, Rows};
 use crate::engine::{Counted, Engine, Outcome, Rejection};
 use crate::event::{Event, EventKind, Id, Membership};
 use crate::profile::Misfit;
@@ -32,7 +32,11 @@ pub fn apply_all(engine: &Engine, rows: Rows<'_>, wall_ms: i64) -> Result<Report
         return Err(report);
     }
     for (index, row) in good.into_iter().enumerate() {
-        report.count(index, apply(engine, row, wall_ms));
+        let applied = match row {
+            Row::Event(event) => engine.apply_checked(event, wall_ms).map_err(Refusal::from),
+            Row::Track(id, track) => engine.put_track(id, track).map_err(Refusal::catalogue_full),
+        };
+        report.count(index, applied);
     }
     Ok(report)
 }

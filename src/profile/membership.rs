@@ -74,6 +74,18 @@ impl Latest {
         }
     }
 
+    /// Whether adding a change would take memory.
+    pub(super) fn grows_by(
+        &self,
+        list: Option<&Recent<MembershipChange>>,
+        change: &MembershipChange,
+    ) -> bool {
+        match self.kept {
+            Kept::None => Self::pack(change).is_none(),
+            _ => self.find(list, change.time, &change.event_id).is_none(),
+        }
+    }
+
     /// Adds a change; `list` is made where it is first needed.
     pub(super) fn insert<'a>(
         &mut self,

@@ -217,16 +217,22 @@ impl Profile {
     /// Whether applying `event` would take more memory.
     #[must_use]
     pub fn grows_by(&self, event: &Event, max_plays: usize) -> bool {
-        match &event.kind {
-            EventKind::Play { track, .. } => self.plays.grows_by(event.time, &event.id, track, max_plays),
-            EventKind::Click { .. } => {
-                self.more.as_ref().is_none_or(|more| more.clicks.get(event.time, &event.id).is_none())
+        let Event { id, time, kind, .. } = event;
+        let more = self.more.as_deref();
+        match kind {
+            EventKind::Play { track, .. } => {
+                let passed = more.map(|more| &more.passed_plays);
+                self.plays.grows_by(*time, id, track, max_plays, passed)
             }
-            EventKind::Membership(_) => {
-                self.membership.find(self.listed_memberships(), event.time, &event.id).is_none()
+            EventKind::Click { .. } => {
+                more.is_none_or(|more| more.clicks.grows_by(*time, id, AD_HISTORY_LIMIT))
+            }
+            EventKind::Membership(level) => {
+                let change = MembershipChange { time: *time, event_id: id.clone(), level: *level };
+                self.membership.grows_by(self.listed_memberships(), &change)
             }
             EventKind::Impression(ImpressionOf::Campaign(_)) => {
-                self.more.as_ref().is_none_or(|more| more.impressions.get(event.time, &event.id).is_none())
+                more.is_none_or(|more| more.impressions.grows_by(*time, id, AD_HISTORY_LIMIT))
             }
             EventKind::Impression(ImpressionOf::Decision(_)) => false,
         }

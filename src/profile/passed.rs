@@ -15,7 +15,7 @@ pub(super) struct Passed {
     ring: Option<Box<Ring>>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Ring {
     fingerprints: Vec<u32>,
     oldest: usize,
@@ -28,10 +28,10 @@ impl Passed {
         self.ring.as_ref().is_some_and(|ring| ring.fingerprints.contains(&fingerprint))
     }
 
-    /// Remembers that this entry passed.
+    /// Remembers an entry that has just passed out of its list; the oldest fingerprint leaves for it.
     pub(super) fn remember(&mut self, time: Time, event_id: IdRef<'_>) {
         let fingerprint = fingerprint(time, event_id);
-        let ring = self.ring.get_or_insert_default();
+        let ring = self.ring.get_or_insert_with(Ring::with_all_its_room);
         if ring.fingerprints.len() < PASSED_LIMIT {
             ring.fingerprints.push(fingerprint);
             return;
@@ -40,10 +40,28 @@ impl Passed {
         ring.oldest = (ring.oldest + 1) % PASSED_LIMIT;
     }
 
+    /// Remembers an entry that was older than all of a full list, if there is room: those who tell a history again from
+    /// its beginning would otherwise find none of what had passed.
+    pub(super) fn remember_late(&mut self, time: Time, event_id: IdRef<'_>) {
+        if self.ring.as_ref().is_none_or(|ring| ring.fingerprints.len() < PASSED_LIMIT) {
+            self.remember(time, event_id);
+        }
+    }
+
+    /// Whether remembering one more takes memory.
+    pub(super) fn grows(&self) -> bool {
+        self.ring.is_none()
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        let ring = |ring: &Ring| size_of::<Ring>() + ring.fingerprints.capacity() * size_of::<u32>();
-        self.ring.as_deref().map_or(0, ring)
+        if self.ring.is_some() { size_of::<Ring>() + PASSED_LIMIT * size_of::<u32>() } else { 0 }
+    }
+}
+
+impl Ring {
+    fn with_all_its_room() -> Box<Self> {
+        Box::new(Self { fingerprints: Vec::with_capacity(PASSED_LIMIT), oldest: 0 })
     }
 }
 

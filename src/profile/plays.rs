@@ -131,20 +131,27 @@ impl Plays {
                 if passed.knows(time, event_id.as_ref()) {
                     return Applied::Duplicate;
                 }
-                passed.remember(time, event_id.as_ref());
+                passed.remember_late(time, event_id.as_ref());
                 Applied::Accepted
             }
         }
     }
 
-    /// Whether inserting this play would take more memory.
-    pub(super) fn grows_by(&self, time: Time, event_id: &Id, track: &Id, limit: usize) -> bool {
+    /// Whether inserting this play would take more memory; `passed` as it would be lent to [`Plays::insert`].
+    pub(super) fn grows_by(
+        &self,
+        time: Time,
+        event_id: &Id,
+        track: &Id,
+        limit: usize,
+        passed: Option<&Passed>,
+    ) -> bool {
         match self {
-            Self::Any(plays) => plays.as_slice().len() < limit && plays.get(time, event_id).is_none(),
-            Self::Packed(plays) => match PackedPlay::new(time, event_id, track, false) {
-                None => true,
-                Some(play) => plays.grows_by(&play, limit),
-            },
+            Self::Any(plays) => plays.grows_by(time, event_id, limit),
+            Self::Packed(plays) => PackedPlay::new(time, event_id, track, false).is_none_or(|play| {
+                let one_passes = plays.len() >= limit && passed.is_none_or(Passed::grows);
+                plays.grows_by(&play, limit) || one_passes && !plays.holds(&play)
+            }),
         }
     }
 

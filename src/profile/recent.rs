@@ -20,12 +20,14 @@ pub trait RecentEntry {
 #[derive(Debug, Clone)]
 pub struct Recent<T> {
     kept: Vec<T>,
+    /// What the entries have on the heap beside themselves, kept count of because adding it up takes long.
+    entry_bytes: usize,
     passed: Passed,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { kept: Vec::new(), passed: Passed::default() }
+        Self { kept: Vec::new(), entry_bytes: 0, passed: Passed::default() }
     }
 }
 
@@ -41,7 +43,8 @@ impl<T: Eq> Eq for Recent<T> {}
 impl<T: RecentEntry> Recent<T> {
     /// A list of entries that ascend by (time, event id), and what has passed out of it.
     pub(super) fn from_parts(kept: Vec<T>, passed: Passed) -> Self {
-        Self { kept, passed }
+        let entry_bytes = kept.iter().map(RecentEntry::heap_bytes).sum();
+        Self { kept, entry_bytes, passed }
     }
 
     /// Adds an entry where it belongs, and lets the oldest pass out when there are more than `limit`.
@@ -55,10 +58,12 @@ impl<T: RecentEntry> Recent<T> {
             if self.passed.knows(time, event_id.as_ref()) {
                 return Applied::Duplicate;
             }
-            self.passed.remember(time, event_id.as_ref());
+            self.passed.remember_late(time, event_id.as_ref());
             return Applied::Accepted;
         }
+        self.entry_bytes += entry.heap_bytes();
         if self.kept.len() >= limit {
+            self.entry_bytes -= self.kept[0].heap_bytes();
             let (time, event_id) = self.kept[0].key();
             self.passed.remember(time, event_id.as_ref());
             // One shift rather than a removal and an insertion.
@@ -88,10 +93,14 @@ impl<T: RecentEntry> Recent<T> {
         self.kept.binary_search_by(|entry| entry.key().cmp(&key))
     }
 
+    /// Whether inserting an entry of this key takes memory.
+    pub(super) fn grows_by(&self, time: Time, event_id: &Id, limit: usize) -> bool {
+        (self.kept.len() < limit || self.passed.grows()) && self.get(time, event_id).is_none()
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        let entries: usize = self.kept.iter().map(RecentEntry::heap_bytes).sum();
-        entries + self.kept.capacity() * size_of::<T>() + self.passed.heap_bytes()
+        self.entry_bytes + self.kept.capacity() * size_of::<T>() + self.passed.heap_bytes()
     }
 }
 

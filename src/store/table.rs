@@ -18,8 +18,8 @@ const IDS_PER_PART: usize = 2048;
 const FEWEST_PARTS: usize = 64;
 const MOST_PARTS: usize = 1 << 14;
 
-/// A part grows by a fifth when four of five slots are taken, so that two to four of six always are: few to probe, few
-/// to waste.
+/// A part grows by a fifth when four of five slots are taken, so that from two of three to four of five always are: few
+/// to probe, few to waste. It grows by at least this.
 const FEWEST_SLOTS: usize = 4;
 
 /// A bounded concurrent table by id. Values are reached through closures, so no lock outlives a call; a closure must
