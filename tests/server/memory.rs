@@ -83,9 +83,12 @@ fn the_heap_of_a_server_asks_for_huge_pages() {
     let server = Server::start();
     // `hg` among a mapping's flags says that huge pages were asked for.
     let flags_of_heaps = || -> Vec<String> {
-        let mappings = std::fs::read_to_string(format!("/proc/{}/smaps", server.id())).expect("our own child");
+        let mappings =
+            std::fs::read_to_string(format!("/proc/{}/smaps", server.id())).expect("our own child");
         let after_heap = mappings.split("[heap]").skip(1);
-        after_heap.filter_map(|rest| Some(rest.split_once("VmFlags:")?.1.lines().next()?.to_owned())).collect()
+        after_heap
+            .filter_map(|rest| Some(rest.split_once("VmFlags:")?.1.lines().next()?.to_owned()))
+            .collect()
     };
     until("some of the heap is to be huge", || flags_of_heaps().iter().any(|flags| flags.contains(" hg")));
 }

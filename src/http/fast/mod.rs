@@ -202,6 +202,8 @@ impl Connection {
 
     /// Answers what can be answered of `bytes` and keeps the rest.
     fn work(&mut self, bytes: &[u8], answerer: &mut Answerer) {
+        // Empty already, unless a connection before this one was cut short by a panic.
+        answerer.output.clear();
         let done = answerer.answer(&self.app, bytes);
         self.left = done.left;
         if done.bytes > 0 {
@@ -218,13 +220,13 @@ impl Connection {
             return Ok(());
         }
         let taken = match Pin::new(&mut self.stream).poll_write(context, output) {
-            Poll::Ready(taken) => taken?,
-            Poll::Pending => 0,
+            Poll::Ready(taken) => taken,
+            Poll::Pending => Ok(0),
         };
-        if taken < output.len() {
-            self.unsent = output[taken..].to_vec();
-        }
+        let unsent = taken.map(|taken| output[taken..].to_vec());
+        // Whatever happened: the buffer is the next connection's now.
         output.clear();
+        self.unsent = unsent?;
         Ok(())
     }
 
