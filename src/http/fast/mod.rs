@@ -141,16 +141,21 @@ impl Connection {
         }
     }
 
+    /// Since when nothing but the body of an event is awaited. The router could not send what waits to be sent.
+    fn awaited_body(&self) -> Option<Instant> {
+        self.body_since.filter(|_| self.unsent.is_empty())
+    }
+
     /// When the time for what is awaited is over.
     fn due(&self) -> Instant {
-        match self.body_since {
+        match self.awaited_body() {
             Some(since) => since + BODY_PATIENCE,
             None => self.last + self.app.config.limits.header_timeout.get(),
         }
     }
 
     fn expired(&self) -> How {
-        if self.body_since.is_some() {
+        if self.awaited_body().is_some() {
             How::HandOver
         } else if self.unread.is_empty() && self.unsent.is_empty() {
             How::Closed
@@ -255,5 +260,37 @@ fn is_worth_a_look(needed: Option<usize>, unread: usize, arrived: &[u8]) -> bool
     match needed {
         Some(needed) => unread >= needed,
         None => memchr::memchr(b'\n', arrived).is_some() || unread > INPUT_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::event::Zone;
+
+    async fn connection() -> Connection {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let app = App::new(Config::default(), Zone::utc(), || 1_700_000_000_000);
+        Connection::new(stream, &Arc::new(app))
+    }
+
+    #[tokio::test]
+    async fn nothing_is_handed_over_while_answers_wait_to_be_sent() {
+        let mut connection = connection().await;
+        connection.unread = b"POST /events ".to_vec();
+        connection.body_since = Some(connection.last);
+        assert_eq!(connection.due(), connection.last + BODY_PATIENCE);
+        assert!(matches!(connection.expired(), How::HandOver));
+
+        connection.unsent = b"HTTP/1.1 200 OK".to_vec();
+        assert_eq!(connection.due(), connection.last + connection.app.config.limits.header_timeout.get());
+        assert!(matches!(connection.expired(), How::Broken(_)));
     }
 }
