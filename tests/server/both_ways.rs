@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -167,6 +167,23 @@ fn an_event_that_comes_in_two_pieces_is_one() {
         wire.answer().ok();
     }
     assert_eq!(server.held("51")["plays"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_body_that_is_cut_short_is_refused_in_the_same_words() {
+    let server = server();
+    for body in ["", "{", "[", "{\"type\":\"play\""] {
+        let request = format!(
+            "POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\ncontent-length: 99\r\n\r\n{body}"
+        );
+        let [short, by_router] = [Bytes::new(&server), Bytes::with_router(&server)].map(|mut wire| {
+            wire.0.write_all(request.as_bytes()).expect("the server reads");
+            wire.0.shutdown(Shutdown::Write).expect("an open connection");
+            wire.ask(b"", true)
+        });
+        assert!(short.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{short}");
+        assert_eq!(short, by_router, "{body}");
+    }
 }
 
 /// Headers as clients write them: the name in any case, blanks round the value.

@@ -249,8 +249,14 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// What follows when the client sends no more.
     fn left_by_client(&self) -> How {
-        if self.unread.is_empty() { How::Closed } else { How::Broken(io::ErrorKind::UnexpectedEof.into()) }
+        match self.left {
+            // The router has a word for bodies that are cut short.
+            Left::Incomplete(Some(_)) => How::HandOver,
+            _ if self.unread.is_empty() => How::Closed,
+            _ => How::Broken(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 
