@@ -116,6 +116,17 @@ fn every_kind_of_answer_has_the_same_bytes() {
 }
 
 #[test]
+fn a_question_that_says_it_has_no_body_has_the_same_bytes() {
+    let server = server();
+    for method in ["GET", "HEAD"] {
+        for headers in ["Content-Length: 0\r\n", "content-length: 0\r\ncontent-type: application/json\r\n"] {
+            let line = format!("{method} /should-show-ad/48?dry_run=true HTTP/1.1");
+            assert_alike(&server, format!("{line}\r\n{headers}\r\n").as_bytes());
+        }
+    }
+}
+
+#[test]
 fn every_kind_of_event_has_the_same_bytes() {
     let server = server();
     let play_51 = play("51", 1, 60);
@@ -137,6 +148,7 @@ fn every_kind_of_event_has_the_same_bytes() {
             JSON,
             "Application/Json",
             "application/json; charset=utf-8",
+            "Application/JSON\t;Charset=UTF-8 ",
             "application/json;charset=latin1",
             "text/html",
         ] {
