@@ -51,8 +51,8 @@ pub(super) enum What<'a> {
         /// Whether only the head is wanted.
         is_head: bool,
     },
-    /// Events in JSON.
-    Events(&'a [u8]),
+    /// One event in JSON.
+    Event(&'a [u8]),
 }
 
 /// Reads the first request off `bytes`, whose head may take `max_head_bytes`.
@@ -81,7 +81,8 @@ pub(super) fn read(bytes: &[u8], max_head_bytes: usize) -> Read<'_> {
         return Read::Incomplete(Some(length));
     }
     let what = if is_post {
-        Some(What::Events(&bytes[head_length..length]))
+        let body = &bytes[head_length..length];
+        is_one_event(body).then_some(What::Event(body))
     } else {
         decision(target, *start == DECISION_HEAD)
     };
@@ -138,6 +139,12 @@ fn is_plain_json(value: &[u8]) -> bool {
     let (essence, charset) = value.split_at(end);
     essence.trim_ascii_end().eq_ignore_ascii_case(b"application/json")
         && (charset.is_empty() || charset[1..].trim_ascii().eq_ignore_ascii_case(b"charset=utf-8"))
+}
+
+/// Whether a body is not a list. What is told of a list may be many times as long as the list, and all of it would be
+/// held for a client that does not read.
+fn is_one_event(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
 }
 
 /// The length of a body that is read here.
@@ -274,6 +281,11 @@ mod tests {
         assert!(
             is_other("GET /should-show-ad/48 HTTP/1.0\r\n\r\n") && is_other("HELLO") && is_other("\r\nGET /")
         );
+        for body in ["[]", " \n[", "", "7", "\u{feff}{}"] {
+            let length = body.len();
+            let head = format!("content-type: application/json\r\ncontent-length: {length}");
+            assert!(is_other(&format!("POST /events HTTP/1.1\r\n{head}\r\n\r\n{body}")), "{body}");
+        }
         for headers in [
             "content-length: 2",
             "content-type: application/json",

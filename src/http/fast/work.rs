@@ -129,7 +129,7 @@ impl Answerer {
                 observe::log(app, &seen);
                 Ok(now)
             }
-            What::Events(events) => self.apply(app, events, request_id, wall_ms, started),
+            What::Event(event) => self.apply(app, event, request_id, wall_ms, started),
         }
     }
 
@@ -142,17 +142,17 @@ impl Answerer {
     fn apply(
         &mut self,
         app: &App,
-        events: &[u8],
+        event: &[u8],
         request_id: &[u8],
         wall_ms: i64,
         started: Instant,
     ) -> Result<Instant, NotHere> {
         // Larger ones are told so by the router.
-        if events.len() > app.config.limits.event_bytes {
+        if event.len() > app.config.limits.event_bytes {
             return Err(NotHere);
         }
-        app.metrics.body_bytes.inc_by(events.len() as u64);
-        let (status, problem) = match events::apply_json(app, events, wall_ms) {
+        app.metrics.body_bytes.inc_by(event.len() as u64);
+        let (status, problem) = match events::apply_json(app, event, wall_ms) {
             Ok(report) => {
                 self.body.clear();
                 // Writing to memory does not fail.
