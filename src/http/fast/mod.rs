@@ -1,9 +1,9 @@
 //! The short way: decisions and single events answered in front of hyper.
 //!
-//! A connection begins here. Requests for decisions and single small events are read from a buffer that all connections of
-//! a thread share, and answered into another, so that an idle connection holds no memory beside its socket. The first
-//! request that is anything else hands the connection over to hyper and the router, with every unread byte, for the
-//! rest of its life: errors and rare cases have one implementation.
+//! A connection begins here. Requests for decisions and single small events are read from a buffer that all
+//! connections of a thread share, and answered into another, so that an idle connection holds no memory beside its
+//! socket. The first request that is anything else hands the connection over to hyper and the router, with every unread
+//! byte, for the rest of its life: errors and rare cases have one implementation.
 
 mod head;
 mod reply;

@@ -40,8 +40,14 @@ pub(super) fn write_json_head(out: &mut Vec<u8>, ending: &Ending<'_>) {
     ending.write(out);
 }
 
-/// Appends any answer that is complete already, as those of problems are.
-pub(super) fn write_response(out: &mut Vec<u8>, response: Response, request_id: &[u8], date: &str) {
+/// Appends any answer that is complete already, as those of problems are; to a `HEAD` without its body.
+pub(super) fn write_response(
+    out: &mut Vec<u8>,
+    response: Response,
+    request_id: &[u8],
+    date: &str,
+    with_body: bool,
+) {
     let (head, body) = response.into_parts();
     let collected = pin!(body.collect()).poll(&mut Context::from_waker(Waker::noop()));
     let body = match collected {
@@ -56,7 +62,9 @@ pub(super) fn write_response(out: &mut Vec<u8>, response: Response, request_id: 
         out.extend_from_slice(b"\r\n");
     }
     Ending { request_id, date, body_length: body.len() }.write(out);
-    out.extend_from_slice(&body);
+    if with_body {
+        out.extend_from_slice(&body);
+    }
 }
 
 fn write_status(out: &mut Vec<u8>, status: StatusCode) {
@@ -106,7 +114,7 @@ mod tests {
     fn a_problem_is_written_with_its_headers() {
         let mut out = Vec::new();
         let problem = Problem::new(Kind::StoreFull, "no room").into_response();
-        write_response(&mut out, problem, b"r", "now");
+        write_response(&mut out, problem, b"r", "now", true);
         let text = String::from_utf8(out).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let expected = format!(
