@@ -11,8 +11,6 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 
 /// What ends the head of an answer.
 pub(super) struct Ending<'a> {
-    /// The request's id.
-    pub(super) request_id: &'a [u8],
     /// The time of day, for the `date` header.
     pub(super) date: &'a str,
     /// Bytes of the body, even if it is not sent.
@@ -20,10 +18,9 @@ pub(super) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"x-request-id: ");
-        out.extend_from_slice(self.request_id);
-        out.extend_from_slice(b"\r\ncontent-length: ");
+    /// Appends it.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"content-length: ");
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut *out, &self.body_length);
         out.extend_from_slice(b"\r\ndate: ");
@@ -32,12 +29,18 @@ impl Ending<'_> {
     }
 }
 
-/// Appends the head of an answer in JSON that is good.
-pub(super) fn write_json_head(out: &mut Vec<u8>, ending: &Ending<'_>) {
+/// Appends the head of an answer in JSON that is good, but for its ending.
+pub(super) fn begin_json_head(out: &mut Vec<u8>, request_id: &[u8]) {
     out.extend_from_slice(
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n",
     );
-    ending.write(out);
+    write_request_id(out, request_id);
+}
+
+fn write_request_id(out: &mut Vec<u8>, request_id: &[u8]) {
+    out.extend_from_slice(b"x-request-id: ");
+    out.extend_from_slice(request_id);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends any answer that is complete already, as those of problems are; to a `HEAD` without its body.
@@ -61,7 +64,8 @@ pub(super) fn write_response(
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    Ending { request_id, date, body_length: body.len() }.write(out);
+    write_request_id(out, request_id);
+    Ending { date, body_length: body.len() }.write(out);
     if with_body {
         out.extend_from_slice(&body);
     }

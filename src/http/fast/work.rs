@@ -98,6 +98,10 @@ impl Answerer {
         wall_ms: i64,
         started: Instant,
     ) -> Result<Instant, NotHere> {
+        if let What::Decision { customer, .. } = &request.what {
+            // What is held of them is on its way from memory while the head of the answer is written.
+            app.engine.prefetch(customer);
+        }
         let made_id;
         let request_id = match request.request_id.filter(|id| super::is_plain_id(id)) {
             Some(id) => id,
@@ -121,10 +125,11 @@ impl Answerer {
 
     fn decide(&mut self, turn: &Turn, customer: &Id, ask: &Ask, is_head: bool) -> Instant {
         let Turn { app, wall_ms, started, .. } = *turn;
+        reply::begin_json_head(&mut self.output, turn.request_id);
         let decision = app.engine.decide(customer, ask, wall_ms);
         self.body.clear();
         answer::write(&mut self.body, customer, &app.engine.settings().campaign.id, &decision);
-        self.write_answer(turn, !is_head);
+        self.end_answer(turn, !is_head);
         let now = Instant::now();
         app.metrics.decision_seconds.observe(now - started);
         app.metrics.decisions_answered.inc();
@@ -144,7 +149,8 @@ impl Answerer {
                 self.body.clear();
                 // Writing to memory does not fail.
                 let _ = serde_json::to_writer(&mut self.body, &report);
-                self.write_answer(turn, true);
+                reply::begin_json_head(&mut self.output, turn.request_id);
+                self.end_answer(turn, true);
                 app.metrics.events_answered.inc();
                 (200, None)
             }
@@ -173,10 +179,10 @@ impl Answerer {
         now
     }
 
-    fn write_answer(&mut self, turn: &Turn, with_body: bool) {
+    /// Ends a head that has begun, and appends the body.
+    fn end_answer(&mut self, turn: &Turn, with_body: bool) {
         let date = self.date.at(turn.started);
-        let ending = Ending { request_id: turn.request_id, date, body_length: self.body.len() };
-        reply::write_json_head(&mut self.output, &ending);
+        Ending { date, body_length: self.body.len() }.write(&mut self.output);
         if with_body {
             self.output.extend_from_slice(&self.body);
         }
