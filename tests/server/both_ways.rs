@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -116,6 +116,17 @@ fn every_kind_of_answer_has_the_same_bytes() {
 }
 
 #[test]
+fn a_question_that_says_it_has_no_body_has_the_same_bytes() {
+    let server = server();
+    for method in ["GET", "HEAD"] {
+        for headers in ["Content-Length: 0\r\n", "content-length: 0\r\ncontent-type: application/json\r\n"] {
+            let line = format!("{method} /should-show-ad/48?dry_run=true HTTP/1.1");
+            assert_alike(&server, format!("{line}\r\n{headers}\r\n").as_bytes());
+        }
+    }
+}
+
+#[test]
 fn every_kind_of_event_has_the_same_bytes() {
     let server = server();
     let play_51 = play("51", 1, 60);
@@ -137,6 +148,7 @@ fn every_kind_of_event_has_the_same_bytes() {
             JSON,
             "Application/Json",
             "application/json; charset=utf-8",
+            "Application/JSON\t;Charset=UTF-8 ",
             "application/json;charset=latin1",
             "text/html",
         ] {
@@ -167,6 +179,23 @@ fn an_event_that_comes_in_two_pieces_is_one() {
         wire.answer().ok();
     }
     assert_eq!(server.held("51")["plays"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_body_that_is_cut_short_is_refused_in_the_same_words() {
+    let server = server();
+    for body in ["", "{", "[", "{\"type\":\"play\""] {
+        let request = format!(
+            "POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\ncontent-length: 99\r\n\r\n{body}"
+        );
+        let [short, by_router] = [Bytes::new(&server), Bytes::with_router(&server)].map(|mut wire| {
+            wire.0.write_all(request.as_bytes()).expect("the server reads");
+            wire.0.shutdown(Shutdown::Write).expect("an open connection");
+            wire.ask(b"", true)
+        });
+        assert!(short.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{short}");
+        assert_eq!(short, by_router, "{body}");
+    }
 }
 
 /// Headers as clients write them: the name in any case, blanks round the value.

@@ -146,3 +146,20 @@ fn heads_of_a_mebibyte_and_bytes_that_are_no_text_are_told_and_counted() {
     assert_eq!(wire.rest(), "");
     assert_eq!(server.get("/should-show-ad/48").status, 200);
 }
+
+#[test]
+fn who_leaves_without_reading_leaves_no_answers_to_the_next() {
+    let server = Server::start();
+    for round in 0..20 {
+        // More answers than one write takes; the second meets a socket that the first has had reset.
+        let mut gone = server.wire();
+        gone.send(question(round).repeat(100));
+        drop(gone);
+        // One connection for each worker.
+        let mut next = [server.wire(), server.wire()];
+        for wire in &mut next {
+            wire.send("GET /should-show-ad/mine?dry_run=true HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+            assert_eq!(wire.answer().ok()["customer"], "mine");
+        }
+    }
+}

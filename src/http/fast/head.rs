@@ -51,8 +51,8 @@ pub(super) enum What<'a> {
         /// Whether only the head is wanted.
         is_head: bool,
     },
-    /// Events in JSON.
-    Events(&'a [u8]),
+    /// One event in JSON.
+    Event(&'a [u8]),
 }
 
 /// Reads the first request off `bytes`, whose head may take `max_head_bytes`.
@@ -81,7 +81,8 @@ pub(super) fn read(bytes: &[u8], max_head_bytes: usize) -> Read<'_> {
         return Read::Incomplete(Some(length));
     }
     let what = if is_post {
-        Some(What::Events(&bytes[head_length..length]))
+        let body = &bytes[head_length..length];
+        is_one_event(body).then_some(What::Event(body))
     } else {
         decision(target, *start == DECISION_HEAD)
     };
@@ -109,13 +110,13 @@ impl<'a> Told<'a> {
                 10 if is("connection") && !value.eq_ignore_ascii_case(b"keep-alive") => return None,
                 12 if is("x-request-id") => told.request_id = told.request_id.or(Some(value)),
                 12 if is("content-type") && is_post => {
-                    if is_json || !value.eq_ignore_ascii_case(b"application/json") {
+                    if is_json || !is_plain_json(value) {
                         return None;
                     }
                     is_json = true;
                 }
                 14 if is("content-length") => {
-                    if !is_post || length.is_some() {
+                    if length.is_some() || (!is_post && *value != b"0") {
                         return None;
                     }
                     length = Some(body_length(value)?);
@@ -130,6 +131,20 @@ impl<'a> Told<'a> {
         }
         Some(told)
     }
+}
+
+/// Whether a content type is JSON, with UTF-8 or nothing said about its letters.
+fn is_plain_json(value: &[u8]) -> bool {
+    let end = memchr::memchr(b';', value).unwrap_or(value.len());
+    let (essence, charset) = value.split_at(end);
+    essence.trim_ascii_end().eq_ignore_ascii_case(b"application/json")
+        && (charset.is_empty() || charset[1..].trim_ascii().eq_ignore_ascii_case(b"charset=utf-8"))
+}
+
+/// Whether a body is not a list. What is told of a list may be many times as long as the list, and all of it would be
+/// held for a client that does not read.
+fn is_one_event(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
 }
 
 /// The length of a body that is read here.
@@ -194,7 +209,7 @@ mod tests {
     #[test]
     fn a_request_that_is_not_all_there_is_waited_for() {
         let get = "GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n";
-        let post = "POST /events HTTP/1.1\r\ncontent-type: Application/JSON\r\nContent-Length: 2\r\n\r\n[]";
+        let post = "POST /events HTTP/1.1\r\ncontent-type: Application/JSON\r\nContent-Length: 2\r\n\r\n{}";
         let head = "HEAD /should-show-ad/48 HTTP/1.1\r\nConnection: Keep-Alive\r\n\r\n";
         for whole in [get, post, head] {
             for length in 1..whole.len() {
@@ -205,6 +220,22 @@ mod tests {
                 assert_eq!(needed, head_is_there.then_some(whole.len()));
             }
             assert!(matches!(read_text(whole), Read::Request(request) if request.length == whole.len()));
+        }
+    }
+
+    #[test]
+    fn what_many_clients_add_is_understood() {
+        let get = "GET /should-show-ad/48 HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+        assert!(matches!(read_text(get), Read::Request(_)));
+        for kind in [
+            "application/json",
+            "application/json;charset=utf-8",
+            "application/json; charset=utf-8",
+            "Application/JSON \t; Charset=UTF-8",
+        ] {
+            let post =
+                format!("POST /events HTTP/1.1\r\ncontent-type: {kind}\r\ncontent-length: 2\r\n\r\n{{}}");
+            assert!(matches!(read_text(&post), Read::Request(_)), "{kind}");
         }
     }
 
@@ -233,7 +264,9 @@ mod tests {
         for header in [
             "connection: close",
             "connection: keep-alive, upgrade",
-            "content-length: 0",
+            "content-length: 1",
+            "content-length: 00",
+            "content-length: 0\r\ncontent-length: 0",
             "transfer-encoding: chunked",
             "expect: 100-continue",
             "upgrade: h2c",
@@ -248,6 +281,11 @@ mod tests {
         assert!(
             is_other("GET /should-show-ad/48 HTTP/1.0\r\n\r\n") && is_other("HELLO") && is_other("\r\nGET /")
         );
+        for body in ["[]", " \n[", "", "7", "\u{feff}{}"] {
+            let length = body.len();
+            let head = format!("content-type: application/json\r\ncontent-length: {length}");
+            assert!(is_other(&format!("POST /events HTTP/1.1\r\n{head}\r\n\r\n{body}")), "{body}");
+        }
         for headers in [
             "content-length: 2",
             "content-type: application/json",
@@ -256,8 +294,11 @@ mod tests {
             "content-type: application/json\r\ncontent-length: 2\r\ncontent-length: 2",
             "content-type: application/json\r\ncontent-length: 2\r\ncontent-encoding: gzip",
             "content-type: text/csv\r\ncontent-length: 2",
+            "content-type: application/json;\r\ncontent-length: 2",
+            "content-type: application/json; charset=latin1\r\ncontent-length: 2",
+            "content-type: application/json; charset=utf-8; charset=utf-8\r\ncontent-length: 2",
         ] {
-            assert!(is_other(&format!("POST /events HTTP/1.1\r\n{headers}\r\n\r\n[]")), "{headers}");
+            assert!(is_other(&format!("POST /events HTTP/1.1\r\n{headers}\r\n\r\n{{}}")), "{headers}");
         }
     }
 }

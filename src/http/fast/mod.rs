@@ -1,9 +1,9 @@
 //! The short way: decisions and single events answered in front of hyper.
 //!
-//! A connection begins here. Requests for decisions and small events are read from a buffer that all connections of
-//! a thread share, and answered into another, so that an idle connection holds no memory beside its socket. The first
-//! request that is anything else hands the connection over to hyper and the router, with every unread byte, for the
-//! rest of its life: errors and rare cases have one implementation.
+//! A connection begins here. Requests for decisions and single small events are read from a buffer that all
+//! connections of a thread share, and answered into another, so that an idle connection holds no memory beside its
+//! socket. The first request that is anything else hands the connection over to hyper and the router, with every unread
+//! byte, for the rest of its life: errors and rare cases have one implementation.
 
 mod head;
 mod reply;
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::sleep_until;
 
 use super::app::App;
@@ -77,6 +78,11 @@ pub(super) async fn answer(stream: TcpStream, app: &Arc<App>, stop: &watch::Rece
         let polled = SHARED.with_borrow_mut(|shared| connection.poll(context, shared));
         if polled.is_ready() {
             return polled;
+        }
+        if !has_budget_remaining() {
+            // It worked for as long as tokio lets a task and is woken at once to go on. Till then neither timer nor
+            // `stop` would listen, and whole requests may wait in the socket.
+            return Poll::Pending;
         }
         if !asked {
             // Once is enough: this task is woken whatever happens first.
@@ -141,16 +147,21 @@ impl Connection {
         }
     }
 
+    /// Since when nothing but the body of an event is awaited. The router could not send what waits to be sent.
+    fn awaited_body(&self) -> Option<Instant> {
+        self.body_since.filter(|_| self.unsent.is_empty())
+    }
+
     /// When the time for what is awaited is over.
     fn due(&self) -> Instant {
-        match self.body_since {
+        match self.awaited_body() {
             Some(since) => since + BODY_PATIENCE,
             None => self.last + self.app.config.limits.header_timeout.get(),
         }
     }
 
     fn expired(&self) -> How {
-        if self.body_since.is_some() {
+        if self.awaited_body().is_some() {
             How::HandOver
         } else if self.unread.is_empty() && self.unsent.is_empty() {
             How::Closed
@@ -202,6 +213,8 @@ impl Connection {
 
     /// Answers what can be answered of `bytes` and keeps the rest.
     fn work(&mut self, bytes: &[u8], answerer: &mut Answerer) {
+        // Empty already, unless a connection before this one was cut short by a panic.
+        answerer.output.clear();
         let done = answerer.answer(&self.app, bytes);
         self.left = done.left;
         if done.bytes > 0 {
@@ -218,13 +231,13 @@ impl Connection {
             return Ok(());
         }
         let taken = match Pin::new(&mut self.stream).poll_write(context, output) {
-            Poll::Ready(taken) => taken?,
-            Poll::Pending => 0,
+            Poll::Ready(taken) => taken,
+            Poll::Pending => Ok(0),
         };
-        if taken < output.len() {
-            self.unsent = output[taken..].to_vec();
-        }
+        let unsent = taken.map(|taken| output[taken..].to_vec());
+        // Whatever happened: the buffer is the next connection's now.
         output.clear();
+        self.unsent = unsent?;
         Ok(())
     }
 
@@ -242,8 +255,14 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// What follows when the client sends no more.
     fn left_by_client(&self) -> How {
-        if self.unread.is_empty() { How::Closed } else { How::Broken(io::ErrorKind::UnexpectedEof.into()) }
+        match self.left {
+            // The router has a word for bodies that are cut short.
+            Left::Incomplete(Some(_)) => How::HandOver,
+            _ if self.unread.is_empty() => How::Closed,
+            _ => How::Broken(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 
@@ -253,5 +272,86 @@ fn is_worth_a_look(needed: Option<usize>, unread: usize, arrived: &[u8]) -> bool
     match needed {
         Some(needed) => unread >= needed,
         None => memchr::memchr(b'\n', arrived).is_some() || unread > INPUT_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::coop::consume_budget;
+    use tokio::task::{JoinHandle, yield_now};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::event::Zone;
+
+    /// Nothing here waits longer than this; it is far more than anything takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn app() -> Arc<App> {
+        Arc::new(App::new(Config::default(), Zone::utc(), || 1_700_000_000_000))
+    }
+
+    /// A client's end of a connection and the server's.
+    async fn ends() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).await.expect("a connection");
+        (client, listener.accept().await.expect("a connection").0)
+    }
+
+    /// Answers in a task that begins when it has worked for as long as tokio lets it work at a time.
+    fn answer_when_tired(stream: TcpStream, stop: watch::Receiver<bool>) -> JoinHandle<bool> {
+        tokio::spawn(async move {
+            while has_budget_remaining() {
+                consume_budget().await;
+            }
+            matches!(answer(stream, &app(), &stop).await, End::Closed)
+        })
+    }
+
+    #[tokio::test]
+    async fn who_has_worked_for_long_hears_of_the_stop_all_the_same() {
+        let (_client, stream) = ends().await;
+        let (stop, stopping) = watch::channel(false);
+        let answering = answer_when_tired(stream, stopping);
+        // Other tasks have their turn until it waits.
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        stop.send_replace(true);
+        assert!(timeout(PATIENCE, answering).await.expect("it stops").expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_the_stop_is_answered() {
+        let (mut client, stream) = ends().await;
+        let (stop, stopping) = watch::channel(false);
+        client.write_all(b"GET /should-show-ad/48 HTTP/1.1\r\n\r\n").await.expect("it is sent");
+        stream.readable().await.expect("it is there");
+        stop.send_replace(true);
+        let answering = answer_when_tired(stream, stopping);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("it is sent");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer:?}");
+        assert!(answering.await.expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_handed_over_while_answers_wait_to_be_sent() {
+        let (_client, stream) = ends().await;
+        let mut connection = Connection::new(stream, &app());
+        connection.unread = b"POST /events ".to_vec();
+        connection.body_since = Some(connection.last);
+        assert_eq!(connection.due(), connection.last + BODY_PATIENCE);
+        assert!(matches!(connection.expired(), How::HandOver));
+
+        connection.unsent = b"HTTP/1.1 200 OK".to_vec();
+        assert_eq!(connection.due(), connection.last + connection.app.config.limits.header_timeout.get());
+        assert!(matches!(connection.expired(), How::Broken(_)));
     }
 }

@@ -11,8 +11,6 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 
 /// What ends the head of an answer.
 pub(super) struct Ending<'a> {
-    /// The request's id.
-    pub(super) request_id: &'a [u8],
     /// The time of day, for the `date` header.
     pub(super) date: &'a str,
     /// Bytes of the body, even if it is not sent.
@@ -20,10 +18,9 @@ pub(super) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"x-request-id: ");
-        out.extend_from_slice(self.request_id);
-        out.extend_from_slice(b"\r\ncontent-length: ");
+    /// Appends it.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"content-length: ");
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut *out, &self.body_length);
         out.extend_from_slice(b"\r\ndate: ");
@@ -32,16 +29,28 @@ impl Ending<'_> {
     }
 }
 
-/// Appends the head of an answer in JSON that is good.
-pub(super) fn write_json_head(out: &mut Vec<u8>, ending: &Ending<'_>) {
+/// Appends the head of an answer in JSON that is good, but for its ending.
+pub(super) fn begin_json_head(out: &mut Vec<u8>, request_id: &[u8]) {
     out.extend_from_slice(
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n",
     );
-    ending.write(out);
+    write_request_id(out, request_id);
 }
 
-/// Appends any answer that is complete already, as those of problems are.
-pub(super) fn write_response(out: &mut Vec<u8>, response: Response, request_id: &[u8], date: &str) {
+fn write_request_id(out: &mut Vec<u8>, request_id: &[u8]) {
+    out.extend_from_slice(b"x-request-id: ");
+    out.extend_from_slice(request_id);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends any answer that is complete already, as those of problems are; to a `HEAD` without its body.
+pub(super) fn write_response(
+    out: &mut Vec<u8>,
+    response: Response,
+    request_id: &[u8],
+    date: &str,
+    with_body: bool,
+) {
     let (head, body) = response.into_parts();
     let collected = pin!(body.collect()).poll(&mut Context::from_waker(Waker::noop()));
     let body = match collected {
@@ -55,8 +64,11 @@ pub(super) fn write_response(out: &mut Vec<u8>, response: Response, request_id: 
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    Ending { request_id, date, body_length: body.len() }.write(out);
-    out.extend_from_slice(&body);
+    write_request_id(out, request_id);
+    Ending { date, body_length: body.len() }.write(out);
+    if with_body {
+        out.extend_from_slice(&body);
+    }
 }
 
 fn write_status(out: &mut Vec<u8>, status: StatusCode) {
@@ -106,7 +118,7 @@ mod tests {
     fn a_problem_is_written_with_its_headers() {
         let mut out = Vec::new();
         let problem = Problem::new(Kind::StoreFull, "no room").into_response();
-        write_response(&mut out, problem, b"r", "now");
+        write_response(&mut out, problem, b"r", "now", true);
         let text = String::from_utf8(out).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let expected = format!(
