@@ -293,6 +293,12 @@ pub fn decide(engine: &Engine, customer: u64, now_ms: i64) -> bool {
     engine.decide(&Id::Number(customer), &Ask::default(), now_ms).reason.shows()
 }
 
+/// The same as a dry run: nobody's impressions are counted, so that only the answer is measured.
+pub fn decide_dry(engine: &Engine, customer: u64, now_ms: i64) -> bool {
+    let ask = Ask { dry_run: true, request_id: None };
+    engine.decide(&Id::Number(customer), &ask, now_ms).reason.shows()
+}
+
 /// Reads a body and applies its rows, as `POST /events` does.
 ///
 /// # Panics
