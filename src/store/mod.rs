@@ -81,11 +81,6 @@ impl<V: Default> Store<V> {
         self.map.get(id).map(|value| read(&value))
     }
 
-    /// Changes one value that is there.
-    pub fn with_mut<R>(&self, id: &Id, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        self.map.get_mut(id).map(|mut value| change(&mut value))
-    }
-
     /// Changes one value, beginning with the default one if the id is new; a refused change leaves nothing behind.
     ///
     /// # Errors
@@ -122,30 +117,43 @@ impl<V: Default> Store<V> {
 mod tests {
     use super::*;
 
-    fn push(store: &Store<Vec<u8>>, id: u64, value: u8) -> Result<usize, UpdateError<()>> {
-        store.update(Id::Number(id), |values| {
-            values.push(value);
-            Ok(values.len())
-        })
-    }
+    /// What both containers promise, told once.
+    macro_rules! is_bounded {
+        ($name:ident, $Container:ident) => {
+            mod $name {
+                use super::*;
 
-    #[test]
-    fn a_full_store_takes_no_new_id_but_serves_the_old_ones() {
-        let store = Store::new(10, 1);
-        assert_eq!(push(&store, 1, 7), Ok(1));
-        assert_eq!(push(&store, 2, 7), Err(UpdateError::Full));
-        assert_eq!(push(&store, 1, 8), Ok(2));
-        assert_eq!(store.remove(&Id::Number(1)), Some(vec![7, 8]));
-        assert_eq!(push(&store, 2, 7), Ok(1));
-        assert_eq!(store.len(), 1);
-    }
+                fn push(store: &$Container<Vec<u8>>, id: u64, value: u8) -> Result<usize, UpdateError<()>> {
+                    store.update(Id::Number(id), |values| {
+                        values.push(value);
+                        Ok(values.len())
+                    })
+                }
 
-    #[test]
-    fn a_refused_first_update_leaves_nothing_behind() {
-        let store: Store<Vec<u8>> = Store::new(10, 10);
-        let refused = store.update(Id::Number(1), |_| Err::<(), _>("no"));
-        assert_eq!(refused, Err(UpdateError::Refused("no")));
-        assert_eq!(store.with(&Id::Number(1), Vec::len), None);
-        assert!(store.is_empty());
+                #[test]
+                fn a_full_one_takes_no_new_id_but_serves_the_old_ones() {
+                    let store = $Container::new(10, 1);
+                    assert_eq!(push(&store, 1, 7), Ok(1));
+                    assert_eq!(push(&store, 2, 7), Err(UpdateError::Full));
+                    assert_eq!(push(&store, 1, 8), Ok(2));
+                    assert_eq!(store.remove(&Id::Number(1)), Some(vec![7, 8]));
+                    assert_eq!(push(&store, 2, 7), Ok(1));
+                    assert_eq!(store.len(), 1);
+                }
+
+                #[test]
+                fn a_refused_first_update_leaves_nothing_behind() {
+                    for expected in [0, 10] {
+                        let store: $Container<Vec<u8>> = $Container::new(expected, 10);
+                        let refused = store.update(Id::Number(1), |_| Err::<(), _>("no"));
+                        assert_eq!(refused, Err(UpdateError::Refused("no")));
+                        assert_eq!(store.with(&Id::Number(1), Vec::len), None);
+                        assert!(store.is_empty());
+                    }
+                }
+            }
+        };
     }
+    is_bounded!(the_store, Store);
+    is_bounded!(the_table, Table);
 }

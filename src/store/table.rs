@@ -296,26 +296,6 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_takes_no_new_id_but_serves_the_old_ones() {
-        let table = Table::new(10, 1);
-        assert_eq!(push(&table, 1, 7), Ok(1));
-        assert_eq!(push(&table, 2, 7), Err(UpdateError::Full));
-        assert_eq!(push(&table, 1, 8), Ok(2));
-        assert_eq!(table.remove(&Id::Number(1)), Some(vec![7, 8]));
-        assert_eq!(push(&table, 2, 7), Ok(1));
-        assert_eq!(table.len(), 1);
-    }
-
-    #[test]
-    fn a_refused_first_update_leaves_nothing_behind() {
-        let table: Table<Vec<u8>> = Table::new(0, 10);
-        let refused = table.update(Id::Number(1), |_| Err::<(), _>("no"));
-        assert_eq!(refused, Err(UpdateError::Refused("no")));
-        assert_eq!(table.with(&Id::Number(1), Vec::len), None);
-        assert!(table.is_empty());
-    }
-
-    #[test]
     fn a_sweep_shows_every_value_once_removes_what_it_is_told_to_and_gives_memory_back() {
         let table = Table::new(0, 100_000);
         for id in 0..50_000 {
