@@ -42,6 +42,8 @@ impl Multipliers for Multiplier {
         self.alpha * ln(self.alpha) + self.rest * ln(self.rest) - self.cost * ln(self.cost)
     }
 
+    /// Passes over the rows until no gradient exceeds `stopping.epsilon` when its row is visited, which is
+    /// LIBLINEAR's rule. `weights` is `Σ alpha z`, and what the caller adds, throughout.
     fn descend<W: Weights>(
         rows: &Packed,
         multipliers: &mut [Self],
@@ -50,51 +52,38 @@ impl Multipliers for Multiplier {
         stopping: Stopping,
         watch: &dyn Watch,
     ) -> Descent {
-        descend(rows, multipliers, weights, order, stopping, watch)
-    }
-}
-
-/// Passes over the rows until no gradient exceeds `stopping.epsilon` when its row is visited, which is
-/// LIBLINEAR's rule. `weights` is `Σ alpha z`, and what the caller adds, throughout.
-fn descend<W: Weights>(
-    rows: &Packed,
-    multipliers: &mut [Multiplier],
-    weights: &mut W,
-    order: &mut Order,
-    stopping: Stopping,
-    watch: &dyn Watch,
-) -> Descent {
-    let least_accuracy = stopping.epsilon.min(1e-8);
-    // How exactly one row is solved: roughly at first, when the others will move anyway.
-    let mut accuracy = 1e-2;
-    for pass in 1..=stopping.max_iterations {
-        let mut newton_steps = 0;
-        let mut violation: f64 = 0.0;
-        let mut w = weights.clone();
-        let lines = w.as_ref().len();
-        order.pass(|row, later| {
-            rows.fetch(later, lines);
-            fetch(&multipliers[later]);
-            let z = rows.row(row, lines);
-            let multiplier = &mut multipliers[row];
-            let solved = one_row(multiplier, dot(w.as_ref(), z), accuracy);
-            violation = violation.max(solved.gradient);
-            newton_steps += u64::from(solved.steps);
-            if solved.steps > 0 {
-                add(w.as_mut(), solved.change, z);
+        let least_accuracy = stopping.epsilon.min(1e-8);
+        // How exactly one row is solved: roughly at first, when the others will move anyway.
+        let mut accuracy = 1e-2;
+        for pass in 1..=stopping.max_iterations {
+            let mut newton_steps = 0;
+            let mut violation: f64 = 0.0;
+            let mut w = weights.clone();
+            let lines = w.as_ref().len();
+            order.pass(|row, later| {
+                rows.fetch(later, lines);
+                fetch(&multipliers[later]);
+                let z = rows.row(row, lines);
+                let multiplier = &mut multipliers[row];
+                let solved = one_row(multiplier, dot(w.as_ref(), z), accuracy);
+                violation = violation.max(solved.gradient);
+                newton_steps += u64::from(solved.steps);
+                if solved.steps > 0 {
+                    add(w.as_mut(), solved.change, z);
+                }
+                true
+            });
+            *weights = w;
+            watch.solving(pass, violation);
+            if violation < stopping.epsilon {
+                return Descent { passes: pass, converged: true };
             }
-            true
-        });
-        *weights = w;
-        watch.solving(pass, violation);
-        if violation < stopping.epsilon {
-            return Descent { passes: pass, converged: true };
+            if newton_steps <= multipliers.len() as u64 / 10 {
+                accuracy = least_accuracy.max(0.1 * accuracy);
+            }
         }
-        if newton_steps <= multipliers.len() as u64 / 10 {
-            accuracy = least_accuracy.max(0.1 * accuracy);
-        }
+        Descent { passes: stopping.max_iterations, converged: false }
     }
-    Descent { passes: stopping.max_iterations, converged: false }
 }
 
 struct Solved {

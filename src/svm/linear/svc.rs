@@ -39,6 +39,8 @@ impl Multipliers for Multiplier {
         0.5 * self.diagonal * self.alpha * self.alpha - self.alpha
     }
 
+    /// Passes over the rows until the projected gradients lie within `stopping.epsilon` of each other and of
+    /// zero, which is LIBLINEAR's rule. `weights` is `Σ alpha z`, and what the caller adds, throughout.
     fn descend<W: Weights>(
         rows: &Packed,
         multipliers: &mut [Self],
@@ -47,70 +49,57 @@ impl Multipliers for Multiplier {
         stopping: Stopping,
         watch: &dyn Watch,
     ) -> Descent {
-        descend(rows, multipliers, weights, order, stopping, watch)
-    }
-}
-
-/// Passes over the rows until the projected gradients lie within `stopping.epsilon` of each other and of
-/// zero, which is LIBLINEAR's rule. `weights` is `Σ alpha z`, and what the caller adds, throughout.
-fn descend<W: Weights>(
-    rows: &Packed,
-    multipliers: &mut [Multiplier],
-    weights: &mut W,
-    order: &mut Order,
-    stopping: Stopping,
-    watch: &dyn Watch,
-) -> Descent {
-    order.activate_all();
-    // A row at a bound is left out when its gradient points further out than any did in the last pass.
-    let (mut beyond, mut below) = (f64::INFINITY, f64::NEG_INFINITY);
-    for pass in 1..=stopping.max_iterations {
-        let (mut greatest, mut least) = (f64::NEG_INFINITY, f64::INFINITY);
-        let mut w = weights.clone();
-        let lines = w.as_ref().len();
-        order.pass(|row, later| {
-            rows.fetch(later, lines);
-            fetch(&multipliers[later]);
-            let z = rows.row(row, lines);
-            let Multiplier { alpha, upper, diagonal, inverse } = multipliers[row];
-            let gradient = dot(w.as_ref(), z) - 1.0 + alpha * diagonal;
-            let projected = if alpha == 0.0 {
-                if gradient > beyond {
-                    return false;
+        order.activate_all();
+        // A row at a bound is left out when its gradient points further out than any did in the last pass.
+        let (mut beyond, mut below) = (f64::INFINITY, f64::NEG_INFINITY);
+        for pass in 1..=stopping.max_iterations {
+            let (mut greatest, mut least) = (f64::NEG_INFINITY, f64::INFINITY);
+            let mut w = weights.clone();
+            let lines = w.as_ref().len();
+            order.pass(|row, later| {
+                rows.fetch(later, lines);
+                fetch(&multipliers[later]);
+                let z = rows.row(row, lines);
+                let Multiplier { alpha, upper, diagonal, inverse } = multipliers[row];
+                let gradient = dot(w.as_ref(), z) - 1.0 + alpha * diagonal;
+                let projected = if alpha == 0.0 {
+                    if gradient > beyond {
+                        return false;
+                    }
+                    gradient.min(0.0)
+                } else if alpha == upper {
+                    if gradient < below {
+                        return false;
+                    }
+                    gradient.max(0.0)
+                } else {
+                    gradient
+                };
+                greatest = greatest.max(projected);
+                least = least.min(projected);
+                if projected.abs() > NO_GRADIENT {
+                    let moved = (alpha - gradient * inverse).max(0.0).min(upper);
+                    multipliers[row].alpha = moved;
+                    add(w.as_mut(), moved - alpha, z);
                 }
-                gradient.min(0.0)
-            } else if alpha == upper {
-                if gradient < below {
-                    return false;
+                true
+            });
+            *weights = w;
+            // When the pass left out every row that was still active, none of those violates anything.
+            let violation =
+                if greatest < least { 0.0 } else { (greatest - least).max(greatest.abs()).max(least.abs()) };
+            watch.solving(pass, violation);
+            if violation <= stopping.epsilon {
+                if order.is_complete() {
+                    return Descent { passes: pass, converged: true };
                 }
-                gradient.max(0.0)
+                order.activate_all();
+                (beyond, below) = (f64::INFINITY, f64::NEG_INFINITY);
             } else {
-                gradient
-            };
-            greatest = greatest.max(projected);
-            least = least.min(projected);
-            if projected.abs() > NO_GRADIENT {
-                let moved = (alpha - gradient * inverse).max(0.0).min(upper);
-                multipliers[row].alpha = moved;
-                add(w.as_mut(), moved - alpha, z);
+                beyond = if greatest > 0.0 { greatest } else { f64::INFINITY };
+                below = if least < 0.0 { least } else { f64::NEG_INFINITY };
             }
-            true
-        });
-        *weights = w;
-        // When the pass left out every row that was still active, none of those violates anything.
-        let violation =
-            if greatest < least { 0.0 } else { (greatest - least).max(greatest.abs()).max(least.abs()) };
-        watch.solving(pass, violation);
-        if violation <= stopping.epsilon {
-            if order.is_complete() {
-                return Descent { passes: pass, converged: true };
-            }
-            order.activate_all();
-            (beyond, below) = (f64::INFINITY, f64::NEG_INFINITY);
-        } else {
-            beyond = if greatest > 0.0 { greatest } else { f64::INFINITY };
-            below = if least < 0.0 { least } else { f64::NEG_INFINITY };
         }
+        Descent { passes: stopping.max_iterations, converged: false }
     }
-    Descent { passes: stopping.max_iterations, converged: false }
 }

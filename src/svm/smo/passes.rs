@@ -148,7 +148,7 @@ fn second_body<const FMA: bool>(
                 *best = if gain > *best { gain } else { *best };
             }
         }
-        let block_best = greatest_single(gains);
+        let block_best = greatest(gains);
         if block_best > best {
             (best, best_block) = (block_best, Some(block));
         }
@@ -160,19 +160,7 @@ fn second_body<const FMA: bool>(
 
 /// By halves, which vector instructions do; a number is greater than none.
 #[inline(always)]
-fn greatest(mut lanes: [f64; LANES]) -> f64 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] = if lanes[lane + width] > lanes[lane] { lanes[lane + width] } else { lanes[lane] };
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
-#[inline(always)]
-fn greatest_single(mut lanes: [f32; LANES]) -> f32 {
+fn greatest<T: Copy + PartialOrd>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
