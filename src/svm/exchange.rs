@@ -179,6 +179,22 @@ impl<R: BufRead> HeaderReader<R> {
         Self { input, line: 0, bytes: Vec::new() }
     }
 
+    /// Has `take` read each line of the header from `first` on, up to the one with the key `end`, and gives that one back.
+    pub fn read_until(
+        &mut self,
+        end: &'static str,
+        tool: &'static str,
+        first: HeaderLine,
+        mut take: impl FnMut(&HeaderLine) -> Result<(), ExchangeError>,
+    ) -> Result<HeaderLine, ExchangeError> {
+        let mut line = first;
+        while line.key != end {
+            take(&line)?;
+            line = self.next_line(end, tool)?;
+        }
+        Ok(line)
+    }
+
     /// The next line that is not blank. The end of the file means that `missing`, which ends the header
     /// that `tool` writes, is not there.
     pub fn next_line(

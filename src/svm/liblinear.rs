@@ -130,11 +130,7 @@ fn read_weights<R: BufRead>(lines: &mut HeaderReader<R>, wanted: usize) -> Resul
 impl Header {
     fn read<R: BufRead>(first: HeaderLine, lines: &mut HeaderReader<R>) -> Result<Self, ExchangeError> {
         let mut header = Self::default();
-        let mut line = first;
-        while line.key != "w" {
-            header.take(&line)?;
-            line = lines.next_line("w", TOOL)?;
-        }
+        lines.read_until("w", TOOL, first, |line| header.take(line))?;
         Ok(header)
     }
 

@@ -54,15 +54,11 @@ class Import(unittest.TestCase):
             self.assertIn("from LIBLINEAR", told)
             self.assertEqual("no calibration" in told, not logistic)
         theirs = decision_values(their_file, features)
-        ours = workbench.predicted("imported.json")
-        numpy.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6, atol=1e-6)
-        numpy.testing.assert_array_equal(ours[0], theirs[0])
+        workbench.assert_predicts_as("imported.json", theirs)
 
     def test_every_classifier_gives_its_values_with_and_without_bias(self):
         workbench.rows()
-        lines = (workbench.FOLDER / "train.txt").read_text().splitlines(keepends=True)
-        lines.sort(key=lambda line: line.startswith("0"))
-        (workbench.FOLDER / "train-1-first.txt").write_text("".join(lines))
+        workbench.write_rows_with_1_first()
         for number, solver in SOLVERS.items():
             for rows, bias in (("train.txt", "1"), ("train-1-first.txt", "-1"), ("train-1-first.txt", "2.5")):
                 with self.subTest(solver=solver, rows=rows, bias=bias):

@@ -69,15 +69,11 @@ class Import(unittest.TestCase):
         _, features = workbench.rows()
         workbench.upbeat(f"model import --format libsvm {their_file} -o imported.json")
         theirs = decision_values(svmutil.svm_load_model(workbench.path(their_file)), features)
-        ours = workbench.predicted("imported.json")
-        numpy.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6, atol=1e-6)
-        numpy.testing.assert_array_equal(ours[0], theirs[0])
+        workbench.assert_predicts_as("imported.json", theirs)
 
     def test_models_of_svm_train_give_their_values_in_both_orders_of_labels(self):
         workbench.rows()
-        lines = (workbench.FOLDER / "train.txt").read_text().splitlines(keepends=True)
-        lines.sort(key=lambda line: line.startswith("0"))
-        (workbench.FOLDER / "train-1-first.txt").write_text("".join(lines))
+        workbench.write_rows_with_1_first()
         for rows, first in (("train.txt", "0 1"), ("train-1-first.txt", "1 0")):
             for name, flags in THEIRS.items():
                 with self.subTest(kernel=name, labels=first):

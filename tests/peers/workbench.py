@@ -104,6 +104,20 @@ def predicted(name: str, of: str = "held.txt") -> tuple[numpy.ndarray, numpy.nda
     return numpy.array(labels, float), numpy.array(scores, float)
 
 
+def write_rows_with_1_first() -> None:
+    """The training rows in `train-1-first.txt`, so that the other label is met first."""
+    lines = (FOLDER / "train.txt").read_text().splitlines(keepends=True)
+    lines.sort(key=lambda line: line.startswith("0"))
+    (FOLDER / "train-1-first.txt").write_text("".join(lines))
+
+
+def assert_predicts_as(name: str, theirs: tuple[numpy.ndarray, numpy.ndarray]) -> None:
+    """Our model gives the labels and decision values that theirs gave."""
+    labels, scores = predicted(name)
+    numpy.testing.assert_allclose(scores, theirs[1], rtol=1e-6, atol=1e-6)
+    numpy.testing.assert_array_equal(labels, theirs[0])
+
+
 def probabilities(name: str, scores: numpy.ndarray) -> numpy.ndarray:
     """Our probability of the positive label, by the formula of docs/model-file.md."""
     calibration = content(name)["calibration"]

@@ -117,11 +117,7 @@ fn read_vectors<R: BufRead>(
 impl Header {
     fn read<R: BufRead>(first: HeaderLine, lines: &mut HeaderReader<R>) -> Result<Self, ExchangeError> {
         let mut header = Self::default();
-        let mut line = first;
-        while line.key != "SV" {
-            header.take(&line)?;
-            line = lines.next_line("SV", TOOL)?;
-        }
+        let line = lines.read_until("SV", TOOL, first, |line| header.take(line))?;
         if let (Some(total), Some([first, second])) = (header.total_sv, header.of_classes)
             && first.checked_add(second) != Some(total)
         {
