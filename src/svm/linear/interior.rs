@@ -12,11 +12,13 @@
 //! and `weights = Σ alpha z`, `0 = Σ alpha z` for the bias. Newton's method is applied to them with a
 //! small number in place of the two products' zeros. Rows are eliminated one by one, so that an iteration
 //! costs a few passes over the rows and one system of as many unknowns as there are columns: two dozen
-//! iterations, whatever the cost of an error, where coordinate descent needs ever more passes.
+//! iterations, whatever the cost of an error, where coordinate descent needs ever more passes. Where the
+//! corrected steps cycle, which small problems make them do now and then, they are given up (`progress.rs`).
 
 use super::super::solver::{Examples, Solution, Stopping, Watch};
 use super::cholesky::Cholesky;
 use super::packed::{Line, Packed, WIDTH, Weights, add, dot};
+use super::progress::Progress;
 
 /// Rows of at most so many columns with the constant feature are solved this way: an iteration costs a
 /// row the square of that.
@@ -31,6 +33,9 @@ const SMALL_GAP: f64 = 1e-8;
 
 /// Below this gap rounding leaves nothing to gain.
 const LEAST_GAP: f64 = 1e-13;
+
+/// To what share of their mean a careful step takes the products.
+const CAREFUL_SHARE: f64 = 0.1;
 
 /// Added to the diagonal of the system behind [`Interior::restore`], relative to its greatest row.
 const RIDGE: f64 = 1e-14;
@@ -85,6 +90,7 @@ fn solve_with<W: Weights>(examples: &Examples, stopping: Stopping, watch: &dyn W
     let rows = Packed::new(examples, 1.0);
     let mut interior = Interior::new(examples, &rows, zero.clone());
     let (mut step, mut iterations) = (0.0, 0);
+    let mut progress = Progress::new();
     loop {
         let normal = interior.advance(step, &zero);
         // At the solution the sum of the multipliers is the primal objective and half the weights' square.
@@ -93,13 +99,15 @@ fn solve_with<W: Weights>(examples: &Examples, stopping: Stopping, watch: &dyn W
         if iterations > 0 {
             watch.solving(iterations, gap);
         }
-        if gap <= SMALL_GAP || iterations >= stopping.max_iterations {
+        progress.tell(gap);
+        let last = gap <= LEAST_GAP || progress.is_stalled() || iterations >= stopping.max_iterations;
+        if gap <= SMALL_GAP || last {
             let solution = interior.cut(iterations, stopping.epsilon, &zero);
-            if solution.converged || gap <= LEAST_GAP || iterations >= stopping.max_iterations {
+            if solution.converged || last {
                 return solution;
             }
         }
-        let Some(longest) = interior.newton(&normal, &zero) else {
+        let Some(longest) = interior.newton(&normal, progress.is_careful(), &zero) else {
             return interior.cut(iterations, stopping.epsilon, &zero);
         };
         step = longest;
@@ -152,8 +160,8 @@ impl<'a, W: Weights> Interior<'a, W> {
     }
 
     /// Finds the direction, and moves the weights along it; how far the rows are to follow, or none when
-    /// rounding has made the system singular.
-    fn newton(&mut self, normal: &Normal<W>, zero: &W) -> Option<f64> {
+    /// rounding has made the system singular. A careful direction leaves the correction out.
+    fn newton(&mut self, normal: &Normal<W>, careful: bool, zero: &W) -> Option<f64> {
         let lines = zero.as_ref().len();
         let cholesky = Cholesky::new(self.size, |row, column| {
             let identity = if row == column && row + 1 < self.size { 1.0 } else { 0.0 };
@@ -193,17 +201,18 @@ impl<'a, W: Weights> Interior<'a, W> {
         let gap_then = (1.0 - reach) * normal.gap + reach * reach * products;
         let bounds = 2.0 * self.points.len() as f64;
         let ratio = (gap_then / normal.gap).clamp(0.0, 1.0);
-        let target = ratio * ratio * ratio * normal.gap / bounds;
+        let (corrected, share) = if careful { (0.0, CAREFUL_SHARE) } else { (1.0, ratio * ratio * ratio) };
+        let target = share * normal.gap / bounds;
 
         let mut direction = right;
         add(direction.as_mut(), target, centring.as_ref());
-        add(direction.as_mut(), 1.0, correction.as_ref());
+        add(direction.as_mut(), corrected, correction.as_ref());
         solve_lines(&cholesky, direction.as_mut());
         let mut towards = 0.0;
         for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
             let room = point.cost - point.alpha;
-            let lower_aim = (target - point.lower_step) / point.alpha;
-            let upper_aim = (target - point.upper_step) / room;
+            let lower_aim = (target - corrected * point.lower_step) / point.alpha;
+            let upper_aim = (target - corrected * point.upper_step) / room;
             let alpha_step =
                 point.theta * (lower_aim - upper_aim - point.gradient - dot(direction.as_ref(), z));
             point.lower_step = lower_aim - point.lower - point.lower / point.alpha * alpha_step;

@@ -13,6 +13,7 @@ mod logarithm;
 mod logistic;
 mod order;
 mod packed;
+mod progress;
 mod svc;
 #[cfg(test)]
 mod tests;
