@@ -197,33 +197,15 @@ proptest! {
 
 #[test]
 fn the_interior_point_does_not_cycle() {
-    // Separable, at costs far above the multipliers: corrected steps alone end in a cycle of gaps around 0.1.
-    for (rows, positive, cost) in [
-        (
-            vec![vec![1.0, 2.0], vec![-0.25, 0.5], vec![0.5, 0.0], vec![-2.0, -1.0]],
-            vec![true, false, false, false],
-            100.0,
-        ),
-        (
-            vec![
-                vec![0.0, 2.0, -1.0],
-                vec![2.0, 1.0, 1.0],
-                vec![0.0, 1.0, -1.0],
-                vec![-2.0, 1.0, 1.0],
-                vec![-1.0, 0.0, 2.0],
-            ],
-            vec![true, false, true, true, true],
-            5.0,
-        ),
-    ] {
-        let case = Case::new(&rows, &positive, &vec![cost; rows.len()]);
-        let exact = case.solve(Loss::Hinge, Bias::Free, 1e-5);
-        assert!(exact.converged && exact.iterations < INTERIOR_STEPS, "{exact:?}");
-        let options = options(Loss::Hinge, Bias::Free);
-        let descent = coordinate::solve(&case.examples(), &options, stopping(1e-5), None, &Quiet);
-        assert!(near(exact.objective, descent.objective, 1e-4), "{exact:?} {descent:?}");
-        assert!(near(exact.bias, descent.bias, 1e-3), "{exact:?} {descent:?}");
-    }
+    // Separable, at costs far above the multipliers: corrected steps alone go round in a cycle.
+    let rows = [vec![1.0, 2.0], vec![-0.25, 0.5], vec![0.5, 0.0], vec![-2.0, -1.0]];
+    let case = Case::new(&rows, &[true, false, false, false], &[100.0; 4]);
+    let exact = case.solve(Loss::Hinge, Bias::Free, 1e-5);
+    assert!(exact.converged && exact.iterations < INTERIOR_STEPS, "{exact:?}");
+    let options = options(Loss::Hinge, Bias::Free);
+    let descent = coordinate::solve(&case.examples(), &options, stopping(1e-5), None, &Quiet);
+    assert!(near(exact.objective, descent.objective, 1e-4), "{exact:?} {descent:?}");
+    assert!(near(exact.bias, descent.bias, 1e-3), "{exact:?} {descent:?}");
 }
 
 #[test]
