@@ -12,10 +12,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::app::App;
-use super::fast::{self, End};
+use super::fast::End;
 use super::metrics::ListenerLabels;
 use super::problem::PROBLEM_JSON;
 use super::rewound::Rewound;
@@ -41,13 +42,42 @@ pub(super) struct Plane {
     app: Arc<App>,
     router: Router,
     http: http1::Builder,
-    /// Whether decisions and events are answered in front of the router.
-    short_way: bool,
 }
 
 impl Plane {
-    pub(super) fn new(name: &'static str, app: &Arc<App>, router: Router, short_way: bool) -> Self {
-        Self { name, app: Arc::clone(app), router, http: http(app), short_way }
+    pub(super) fn new(name: &'static str, app: &Arc<App>, router: Router) -> Arc<Self> {
+        Arc::new(Self { name, app: Arc::clone(app), router, http: http(app) })
+    }
+
+    /// Goes on where a worker has left a connection: with the router, on `runtime`, or not at all.
+    pub(super) fn go_on(self: &Arc<Self>, runtime: &Handle, end: End, admission: Admission) {
+        match end {
+            End::Closed => {}
+            End::Broken(error) => self.count_error(&error),
+            End::HandOver(stream, unread) => {
+                let _inside = runtime.enter();
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => self.spawn(runtime, stream, unread, admission),
+                    Err(error) => self.count_error(&error),
+                }
+            }
+        }
+    }
+
+    /// Has a task serve a connection by the router.
+    fn spawn(self: &Arc<Self>, runtime: &Handle, stream: TcpStream, unread: Vec<u8>, admission: Admission) {
+        let plane = Arc::clone(self);
+        runtime.spawn(async move {
+            let Admission { _open, stop } = admission;
+            if let Err(error) = by_router(stream, unread, &plane, stop).await {
+                plane.count_error(&*error);
+            }
+        });
+    }
+
+    fn count_error(&self, error: &(dyn Error + 'static)) {
+        tracing::debug!(error, listener = self.name, "connection ended");
+        self.app.metrics.connection_errors.get_or_create(&self.labels()).inc();
     }
 
     fn labels(&self) -> ListenerLabels {
@@ -60,7 +90,7 @@ impl Plane {
 pub(super) async fn accept(
     listener: TcpListener,
     plane: Arc<Plane>,
-    workers: Option<Arc<Workers>>,
+    workers: Option<Arc<Workers<Admission>>>,
     stop: watch::Receiver<bool>,
 ) {
     let slots = Arc::new(Semaphore::new(plane.app.config.limits.connections));
@@ -82,7 +112,8 @@ pub(super) async fn accept(
             refuse(&plane, &stream);
             continue;
         };
-        if let Err(error) = hand_out(stream, &plane, slot, stop.clone(), workers.as_deref()) {
+        let admission = Admission { _open: Open::new(&plane, slot), stop: stop.clone() };
+        if let Err(error) = hand_out(stream, &plane, admission, workers.as_deref()) {
             tracing::debug!(%error, listener = plane.name, "a connection was lost before it began");
         }
     }
@@ -111,30 +142,22 @@ fn refuse(plane: &Plane, stream: &TcpStream) {
 fn hand_out(
     stream: TcpStream,
     plane: &Arc<Plane>,
-    slot: OwnedSemaphorePermit,
-    stop: watch::Receiver<bool>,
-    workers: Option<&Workers>,
+    admission: Admission,
+    workers: Option<&Workers<Admission>>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // From this thread's poller to the worker's.
-    let stream = stream.into_std()?;
-    let plane = Arc::clone(plane);
-    let open = Open::new(&plane, slot);
-    let task = {
-        let plane = Arc::clone(&plane);
-        async move {
-            if let Err(error) = serve(stream, &plane, stop).await {
-                tracing::debug!(error, listener = plane.name, "connection ended");
-                plane.app.metrics.connection_errors.get_or_create(&plane.labels()).inc();
-            }
-            drop(open);
-        }
-    };
     match workers {
-        Some(workers) => workers.next().spawn(task),
-        None => tokio::spawn(task),
-    };
+        // From this runtime's poller to the worker's.
+        Some(workers) => workers.admit(stream.into_std()?, admission)?,
+        None => plane.spawn(&Handle::current(), stream, Vec::new(), admission),
+    }
     Ok(())
+}
+
+/// What a connection holds for as long as it is open.
+pub(super) struct Admission {
+    _open: Open,
+    stop: watch::Receiver<bool>,
 }
 
 /// Counts a connection for as long as it is open, also when its task is cut.
@@ -154,23 +177,6 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.count.dec();
-    }
-}
-
-async fn serve(
-    stream: std::net::TcpStream,
-    plane: &Plane,
-    stop: watch::Receiver<bool>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let stream = TcpStream::from_std(stream)?;
-    if !plane.short_way {
-        return by_router(stream, Vec::new(), plane, stop).await;
-    }
-    match fast::answer(stream, &plane.app, &stop).await {
-        End::Closed => Ok(()),
-        End::Broken(error) => Err(error.into()),
-        // Its memory is not the one that waits while nothing happens.
-        End::HandOver(stream, unread) => Box::pin(by_router(stream, unread, plane, stop)).await,
     }
 }
 

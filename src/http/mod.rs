@@ -30,6 +30,7 @@ use axum::Router;
 use axum::http::Method;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -62,8 +63,8 @@ pub enum Stopped {
 /// Serves until `shutdown` resolves, then drains: `/readyz` says no, accepted requests finish, and after the
 /// configured deadline what is still open is cut.
 ///
-/// Decisions and events are answered on threads of their own, as many as the configuration's `workers`; the control
-/// plane and accepting stay on the runtime that this is called on.
+/// Decisions and single events are answered on threads of their own, as many as the configuration's `workers`; all else
+/// on the runtime that this is called on.
 ///
 /// # Errors
 /// The threads cannot be started.
@@ -72,15 +73,19 @@ pub async fn run(
     app: Arc<App>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<Stopped> {
+    let plane = Plane::new("data", &app, data_router(&app));
+    let go_on = {
+        let (plane, runtime) = (Arc::clone(&plane), Handle::current());
+        move |end, admission| plane.go_on(&runtime, end, admission)
+    };
     // Dropping them cuts what is still open, so they live as long as this function.
-    let workers = Arc::new(Workers::start(app.config.workers)?);
+    let workers = Arc::new(Workers::start(&app, go_on)?);
     let (stop, stopping) = watch::channel(false);
     let accept = |listener, plane, workers| {
-        tokio::spawn(connection::accept(listener, Arc::new(plane), workers, stopping.clone()))
+        tokio::spawn(connection::accept(listener, plane, workers, stopping.clone()))
     };
-    let data_plane = Plane::new("data", &app, data_router(&app), true);
-    let data = accept(listeners.data, data_plane, Some(Arc::clone(&workers)));
-    let admin = accept(listeners.admin, Plane::new("admin", &app, admin_router(&app), false), None);
+    let data = accept(listeners.data, plane, Some(Arc::clone(&workers)));
+    let admin = accept(listeners.admin, Plane::new("admin", &app, admin_router(&app)), None);
     drop(stopping);
     let forgetting = tokio::spawn(forgetting::forget_silent_customers(Arc::clone(&app)));
 
@@ -96,6 +101,8 @@ pub async fn run(
             tracing::error!(%error, "an accept loop failed");
         }
     }
+    // No connection comes after this word.
+    workers.stop();
     match tokio::time::timeout(app.config.shutdown.deadline.get(), stop.closed()).await {
         Ok(()) => Ok(Stopped::Clean),
         Err(_) => Ok(Stopped::Cut),

@@ -1,56 +1,74 @@
 //! The threads that answer decisions: one event loop each, so that a connection's work never moves between cores.
 
 use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use super::app::App;
+use super::fast::{End, EventLoop, Mailbox, Message};
 
-/// So many tasks run before a loop asks the kernel anew what has arrived. A busy loop asks seldom, as one call then
-/// tells of many sockets; sockets that are ready wait at most for so many answers.
-const TASKS_PER_POLL: u32 = 256;
-
-/// Threads that run connections until they are dropped; what is still open then is cut.
-pub(super) struct Workers {
-    workers: Vec<Worker>,
+/// Threads that answer connections until they are dropped; what is still open then is cut. `G` is what comes with a
+/// connection and is given back at its end.
+pub(super) struct Workers<G> {
+    mailboxes: Vec<Mailbox<G>>,
     next: AtomicUsize,
 }
 
-struct Worker {
-    handle: Handle,
-    /// Its end of life is the thread's.
-    _alive: oneshot::Sender<()>,
-}
-
-impl Workers {
-    /// So many threads; 0 for one per core that this process may use.
+impl<G: Send + 'static> Workers<G> {
+    /// As many threads as the configuration says; 0 for one per core that this process may use. `finish` is told how
+    /// each connection ended.
     ///
     /// # Errors
     /// The machine gives no more threads or file descriptors.
-    pub(super) fn start(count: usize) -> io::Result<Self> {
-        let count = if count == 0 { thread::available_parallelism()?.get() } else { count };
-        let workers = (0..count).map(Worker::start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, next: AtomicUsize::new(0) })
+    pub(super) fn start(
+        app: &Arc<App>,
+        finish: impl Fn(End, G) + Clone + Send + 'static,
+    ) -> io::Result<Self> {
+        let count = match app.config.workers {
+            0 => thread::available_parallelism()?.get(),
+            count => count,
+        };
+        let start = |number| {
+            let (event_loop, mailbox) = EventLoop::new(Arc::clone(app), finish.clone())?;
+            thread::Builder::new().name(format!("decide-{number}")).spawn(move || {
+                if let Err(error) = event_loop.run() {
+                    tracing::error!(%error, "an event loop failed; its connections are cut");
+                }
+            })?;
+            Ok(mailbox)
+        };
+        let mailboxes = (0..count).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { mailboxes, next: AtomicUsize::new(0) })
     }
 
-    /// The one whose turn it is to take a connection.
-    pub(super) fn next(&self) -> &Handle {
+    /// Gives a connection, which does not block, to the thread whose turn it is.
+    ///
+    /// # Errors
+    /// The thread has ended.
+    pub(super) fn admit(&self, stream: TcpStream, given: G) -> io::Result<()> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        &self.workers[turn % self.workers.len()].handle
+        self.mailboxes[turn % self.mailboxes.len()].send(Message::Admit(stream, given))
     }
 }
 
-impl Worker {
-    fn start(number: usize) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().event_interval(TASKS_PER_POLL).build()?;
-        let handle = runtime.handle().clone();
-        let (alive, gone) = oneshot::channel();
-        thread::Builder::new().name(format!("decide-{number}")).spawn(move || {
-            // Nothing is ever sent: this ends when the other half is dropped.
-            let _ = runtime.block_on(gone);
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { handle, _alive: alive })
+impl<G> Workers<G> {
+    /// Has them answer what was asked until now, and end their connections.
+    pub(super) fn stop(&self) {
+        self.tell_all(|| Message::Stop);
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message<G>) {
+        for mailbox in &self.mailboxes {
+            // A thread that has ended has nothing left to stop.
+            let _ = mailbox.send(message());
+        }
+    }
+}
+
+impl<G> Drop for Workers<G> {
+    fn drop(&mut self) {
+        self.tell_all(|| Message::Cut);
     }
 }
