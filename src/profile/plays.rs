@@ -164,7 +164,11 @@ impl Plays {
     pub(super) fn in_window(&self, window: &Window, now_ms: i64) -> PlaysIn<'_> {
         let start_ms = window.start_ms(now_ms);
         let by_age = match self {
-            Self::Packed(plays) => plays.count_before(start_ms),
+            Self::Packed(plays) => {
+                // Whoever asks for the window reads all of it.
+                plays.fetch();
+                plays.count_before(start_ms)
+            }
             Self::Any(plays) => plays.as_slice().partition_point(|play| play.time.unix_ms < start_ms),
         };
         let by_count = self.len().saturating_sub(window.plays as usize);
@@ -218,28 +222,31 @@ impl<'a> PlaysIn<'a> {
     }
 
     /// Each play, oldest first.
-    pub fn iter(
-        &self,
-    ) -> PlayIter<impl ExactSizeIterator<Item = PlayRef<'a>>, impl ExactSizeIterator<Item = PlayRef<'a>>>
-    {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = PlayRef<'a>> + use<'a> {
         match self.plays {
-            Plays::Packed(plays) => PlayIter::Packed(plays.iter_from(self.from).map(|play| play.view())),
+            Plays::Packed(plays) => match plays.usual_from(self.from) {
+                Some(usual) => PlayIter::Usual(usual.map(|play| play.view())),
+                None => PlayIter::Packed(plays.iter_from(self.from).map(|play| play.view())),
+            },
             Plays::Any(plays) => PlayIter::Any(plays.as_slice()[self.from..].iter().map(Play::view)),
         }
     }
 }
 
-/// Plays from either form.
+/// Plays from any form.
 #[derive(Debug, Clone)]
-pub enum PlayIter<P, A> {
+enum PlayIter<U, P, A> {
+    /// From the usual columns.
+    Usual(U),
     /// From columns.
     Packed(P),
     /// From a list.
     Any(A),
 }
 
-impl<'a, P, A> Iterator for PlayIter<P, A>
+impl<'a, U, P, A> Iterator for PlayIter<U, P, A>
 where
+    U: ExactSizeIterator<Item = PlayRef<'a>>,
     P: ExactSizeIterator<Item = PlayRef<'a>>,
     A: ExactSizeIterator<Item = PlayRef<'a>>,
 {
@@ -247,6 +254,7 @@ where
 
     fn next(&mut self) -> Option<PlayRef<'a>> {
         match self {
+            Self::Usual(plays) => plays.next(),
             Self::Packed(plays) => plays.next(),
             Self::Any(plays) => plays.next(),
         }
@@ -254,6 +262,7 @@ where
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
+            Self::Usual(plays) => plays.size_hint(),
             Self::Packed(plays) => plays.size_hint(),
             Self::Any(plays) => plays.size_hint(),
         }
@@ -262,14 +271,16 @@ where
     /// One test of the form in all, rather than one a play.
     fn fold<B, F: FnMut(B, PlayRef<'a>) -> B>(self, init: B, step: F) -> B {
         match self {
+            Self::Usual(plays) => plays.fold(init, step),
             Self::Packed(plays) => plays.fold(init, step),
             Self::Any(plays) => plays.fold(init, step),
         }
     }
 }
 
-impl<'a, P, A> ExactSizeIterator for PlayIter<P, A>
+impl<'a, U, P, A> ExactSizeIterator for PlayIter<U, P, A>
 where
+    U: ExactSizeIterator<Item = PlayRef<'a>>,
     P: ExactSizeIterator<Item = PlayRef<'a>>,
     A: ExactSizeIterator<Item = PlayRef<'a>>,
 {

@@ -6,6 +6,7 @@
 //! BENCH_CUSTOMERS=10000 … -- decide      fewer customers, only these
 //! ```
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use upbeat::engine::Engine;
 use upbeat::event::Event;
 use upbeat_engine_benches::{
-    Form, NOW_MS, Order, Population, apply, decide, decide_dry, default_model, ingest, mix, nth_customer,
-    promote, round_ns,
+    Form, NOW_MS, Order, Population, apply, decide, decide_dry, default_model, ingest, mix, promote,
+    round_ns, shuffled,
 };
 
 /// Events in a body.
@@ -22,6 +23,9 @@ const BODY: u64 = 10_000;
 
 /// Customers in one batch.
 const BATCH: u64 = 1_000;
+
+/// Of the order in which customers are asked for, which is not the one in which their plays came.
+const ORDER_SEED: u64 = 1;
 
 /// Makes one of a population's events from its number.
 type MakeEvent = fn(&Population, u64) -> Event;
@@ -65,44 +69,25 @@ impl Bench {
 
     /// A decision whose score has to be made: window, vector and scorer too.
     fn anew(&self, criterion: &mut Criterion) {
-        let customers = self.population.customers;
+        let order = shuffled(self.population.customers, ORDER_SEED);
+        let mut walk = Walk { order: &order, next: 0, round: 0 };
         criterion.bench_function("decide/new model", |bencher| {
             bencher.iter_custom(|count| {
-                self.rounds(count, |_| {
+                walk.time(&self.engine, count, |_| {
                     promote(&self.engine, default_model());
                     NOW_MS
                 })
             });
         });
-        // Back and forth by the time between two plays, so that one play leaves each window, or is in it again.
+        // Back and forth by the time between two plays, so that one play leaves each window, or is in it again. Whoever
+        // is asked for was last asked for at the other instant, a million decisions ago.
         let gap_ms = self.population.gap_ms();
+        let mut walk = Walk { order: &order, next: 0, round: 0 };
         criterion.bench_function("decide/window moved", |bencher| {
             bencher.iter_custom(|count| {
-                round_ns(&self.engine, customers, NOW_MS);
-                self.rounds(count, |round| NOW_MS + (round + 1) % 2 * gap_ms + 2 * gap_ms)
+                walk.time(&self.engine, count, |round| NOW_MS + (2 + round % 2) * gap_ms)
             });
         });
-    }
-
-    /// Time of `count` decisions, each customer once a round; before each round the instant is asked for. At another instant
-    /// the ad may be due again, and counting impressions is not what is measured: they are dry runs.
-    fn rounds(&self, count: u64, mut instant: impl FnMut(i64) -> i64) -> Duration {
-        let customers = self.population.customers;
-        let mut taken = Duration::ZERO;
-        let mut done = 0;
-        let mut round = 0;
-        while done < count {
-            let now_ms = instant(round);
-            let asked = customers.min(count - done);
-            let start = Instant::now();
-            for number in done..done + asked {
-                std::hint::black_box(decide_dry(&self.engine, nth_customer(number, customers), now_ms));
-            }
-            taken += start.elapsed();
-            done += asked;
-            round += 1;
-        }
-        taken
     }
 
     /// A thousand customers, one after the other.
@@ -166,6 +151,39 @@ impl Bench {
             });
         }
         group.finish();
+    }
+}
+
+/// Rounds past all customers that go on from one sample to the next. A sample of its own round would have to begin by
+/// making every score anew, and there would be time for one decision in it.
+struct Walk<'a> {
+    order: &'a [u32],
+    next: usize,
+    round: i64,
+}
+
+impl Walk<'_> {
+    /// Time of `count` decisions. At the beginning of each round the instant is asked for. At another instant the ad may
+    /// be due again, and counting impressions is not what is measured: they are dry runs.
+    fn time(&mut self, engine: &Engine, count: u64, mut instant: impl FnMut(i64) -> i64) -> Duration {
+        let mut taken = Duration::ZERO;
+        let mut left = count as usize;
+        let mut now_ms = instant(self.round);
+        while left > 0 {
+            if self.next == self.order.len() {
+                (self.next, self.round) = (0, self.round + 1);
+                now_ms = instant(self.round);
+            }
+            let asked = &self.order[self.next..][..left.min(self.order.len() - self.next)];
+            let start = Instant::now();
+            for customer in asked {
+                black_box(decide_dry(engine, u64::from(*customer), now_ms));
+            }
+            taken += start.elapsed();
+            self.next += asked.len();
+            left -= asked.len();
+        }
+        taken
     }
 }
 

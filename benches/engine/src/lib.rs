@@ -339,6 +339,16 @@ pub fn nth_customer(number: u64, customers: u64) -> u64 {
     number % customers * STRIDE % customers
 }
 
+/// All customers in an order like chance (Durstenfeld's shuffle, CACM algorithm 235, 1964).
+#[must_use]
+pub fn shuffled(customers: u64, seed: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..u32::try_from(customers).expect("fewer than four milliards")).collect();
+    for last in (1..order.len()).rev() {
+        order.swap(last, (mix(seed ^ last as u64) % (last as u64 + 1)) as usize);
+    }
+    order
+}
+
 /// Resident memory of this process, in bytes.
 ///
 /// # Panics
