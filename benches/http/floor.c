@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 4096, MAX_EVENTS = 256, READ_BYTES = 16384, MAX_REPLY_BYTES = 4096, COPIES = 64 };
+enum { MAX_CONNECTIONS = 65536, MAX_EVENTS = 256, READ_BYTES = 16384, MAX_REPLY_BYTES = 4096, COPIES = 64 };
 
 /* What a connection is waiting for; indexed by file descriptor. */
 struct connection {

@@ -13,7 +13,7 @@ from suite.tools import say
 
 NAME = "hostile"
 TITLE = "Hostile clients"
-LIMITS_S = 150, 60
+LIMITS_S = 240, 90
 
 KINDS = {
     "slow": "slow: a byte of a head a second",
@@ -34,12 +34,18 @@ def run(stage):
     history = stage.history(stage.pick(10_000, 1000))
     server = stage.start_upbeat("hostile", config=f"[limits]\nconnections = {count + 1000}\n")
     history.load(server)
+    reply = servers.typical_reply(server, history.ids)
+    floor = servers.start_floor(stage.processes, stage.cores, tools.PROGRAMS / "floor", reply, stage.folder)
     rate = stage.wrk(server, "decisions.lua", history.ids_file, stage.pick(2, 1)).per_s / 4
-    good = lambda: stage.openloop(server, history.ids_file, rate, seconds, connections=GOOD)
-    data = {"rate": rate, "seconds": seconds, "wanted": wanted, "count": count, "alone": [good()], "kinds": {}}
+    good = lambda server: stage.openloop(server, history.ids_file, rate, seconds, connections=GOOD)
+    data = {"rate": rate, "seconds": seconds, "wanted": wanted, "count": count, "alone": [good(server)],
+            "floor_alone": [good(floor)], "kinds": {}, "floor": {}}
     for kind in KINDS:
+        data["floor"][kind] = beside(stage, floor, kind, count, seconds, good)
         data["kinds"][kind] = beside(stage, server, kind, count, seconds, good)
-        data["alone"].append(good())
+        data["alone"].append(good(server))
+        data["floor_alone"].append(good(floor))
+    servers.metrics(server)
     return data
 
 
@@ -55,32 +61,38 @@ def beside(stage, server, kind, count, seconds, good):
             raise Failure(f"the {kind} clients did not connect")
         # They are all at work before the good ones are looked at.
         time.sleep(1)
-        result = good()
+        result = good(server)
         during = resident_bytes(server.pid)
         told = json.loads(stage.processes.finish(process, seconds + 30))
     time.sleep(1)
-    say(f"hostile, {count:,} {kind}: p99 {result['p99_us']:,.0f} µs")
-    if servers.metrics(server) and server.process.poll() is not None:
-        raise Failure(f"the server has ended beside {kind} clients")
+    say(f"{server.name}, {count:,} {kind}: p99 {result['p99_us']:,.0f} µs")
+    if server.process.poll() is not None:
+        raise Failure(f"{server.name} has ended beside {kind} clients")
     return {"good": result, "count": count, "told": told, "busy": cpu.busy,
             "resident": [before, during, resident_bytes(server.pid)]}
 
 
 def page(data):
-    columns = ["hostile clients", "p50, µs", "p99, µs", "p99.9, µs", "max, µs", "closed by the server", "core busy",
+    fields = ("p50_us", "p99_us", "p999_us", "max_us")
+    columns = ["hostile clients", "server", "p50, µs", "p99, µs", "p99.9, µs", "max, µs", "closed by it", "core busy",
                "resident, MiB"]
-    alone = {field: [result[field] for result in data["alone"]] for field in ("p50_us", "p99_us", "p999_us", "max_us")}
-    rows = [["none", *(text.spread(alone[field]) for field in alone), "–", "–", "–"]]
-    for kind, of_kind in data["kinds"].items():
-        mib = [f"{size / 2**20:,.0f}" for size in of_kind["resident"]]
-        rows.append([f"{of_kind['count']:,} {KINDS[kind]}", *(text.figure(of_kind["good"][field]) for field in alone),
-                     f"{of_kind['told']['closed']:,}", f"{100 * of_kind['busy']:.0f} %", " → ".join(mib)])
+    rows = [
+        ["none", name, *(text.spread([result[field] for result in data[alone]]) for field in fields), "–", "–", "–"]
+        for name, alone in (("floor", "floor_alone"), ("upbeat", "alone"))
+    ]
+    for kind, what in KINDS.items():
+        for name, of_kind in (("floor", data["floor"][kind]), ("upbeat", data["kinds"][kind])):
+            mib = [f"{size / 2**20:,.0f}" for size in of_kind["resident"]]
+            rows.append([f"{of_kind['count']:,} {what}", name,
+                         *(text.figure(of_kind["good"][field]) for field in fields),
+                         f"{of_kind['told']['closed']:,}", f"{100 * of_kind['busy']:.0f} %", " → ".join(mib)])
     fewer = "" if data["count"] == data["wanted"] else (
         f" Only {data['count']:,}, since a process may open no more files here.")
     return [
         f"{GOOD} good clients ask for {data['rate']:,.0f} decisions a second in all (open loop, a quarter of saturation) "
-        f"for {data['seconds']} s, beside clients of one kind at a time (`benches/http/hostile.c`).{fewer} Core busy "
-        "counts the good ones too; resident is before, meanwhile, and after.",
+        f"for {data['seconds']} s, beside clients of one kind at a time (`benches/http/hostile.c`).{fewer} *floor* is the "
+        "bare epoll loop beside the same clients: what they cost the generator, with which they share a core, and the "
+        "kernel. Core busy counts the good ones too; resident is before, meanwhile, and after.",
         "",
         *text.table(columns, rows),
     ]
