@@ -5,6 +5,9 @@ local plays = require "plays"
 
 setup = report.setup
 
+-- Two are made for each event, half a million in a run.
+local STRINGS = 1.2e6
+
 local ids, next_event
 
 function init(args)
@@ -12,6 +15,7 @@ function init(args)
   collectgarbage("stop")
   math.randomseed(thread_number + 1)
   ids = report.ids(args[1])
+  report.make_room(#ids, STRINGS)
   next_event = plays.first_event(thread_number)
 end
 

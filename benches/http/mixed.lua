@@ -7,6 +7,9 @@ setup = report.setup
 
 local DECISIONS_PER_PLAY = 9
 
+-- Two are made for each play, in a run of seconds.
+local STRINGS = 2e5
+
 local ids, requests, next_event
 local step, customer = 0, 1
 
@@ -19,6 +22,7 @@ function init(args)
   math.randomseed(thread_number + 1)
   ids = report.ids(args[1])
   requests = report.decision_requests(ids)
+  report.make_room(2 * #ids, STRINGS)
   next_event = writer.first_event(thread_number)
 end
 
