@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 use super::metrics::Metrics;
+use super::priority;
 use super::problem::{Kind, Problem};
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
@@ -111,6 +112,10 @@ impl App {
     ) -> Result<R, Problem> {
         let failed = |detail: String| Problem::new(Kind::Internal, detail);
         let _turn = self.bulk.acquire().await.map_err(|error| failed(error.to_string()))?;
-        tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))
+        let gives_way = move || {
+            priority::give_way();
+            work()
+        };
+        tokio::task::spawn_blocking(gives_way).await.map_err(|error| failed(error.to_string()))
     }
 }

@@ -18,6 +18,7 @@ mod latency;
 mod linger;
 mod metrics;
 mod observe;
+mod priority;
 mod problem;
 mod rewound;
 mod workers;

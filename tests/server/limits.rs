@@ -232,3 +232,29 @@ fn so_many_refused_rows_are_told_and_the_rest_are_counted() {
     assert_eq!(report["rejected"].as_array().map(Vec::len), Some(10_000));
     assert_eq!((&report["accepted"], &report["rejected_omitted"]), (&json!(0), &json!(3)));
 }
+
+/// Name and nice value of each thread (proc(5), fields 2 and 19 of `stat`).
+#[cfg(target_os = "linux")]
+fn threads(server: &Server) -> Vec<(String, i32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.id())).expect("our own child");
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let of = |stat: String| {
+        let (start, rest) = stat.rsplit_once(") ").expect("a name in brackets");
+        let name = start.split_once('(').expect("a name in brackets").1.to_owned();
+        // The field after the name is the third.
+        (name, rest.split(' ').nth(19 - 3).expect("a nice value").parse().expect("a number"))
+    };
+    stats.map(of).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bulk_bodies_give_way_to_decisions() {
+    let server = Server::start();
+    assert!(threads(&server).iter().all(|(_, nice)| *nice == 0), "nobody runs this suite nicely");
+    let plays: String = (0..1000).map(|number| play("48", number, 60) + "\n").collect();
+    server.load("/events", NDJSON, plays);
+    let threads = threads(&server);
+    assert!(threads.iter().any(|(_, nice)| *nice == 10), "{threads:?}");
+    assert!(threads.iter().all(|(name, nice)| !name.starts_with("decide-") || *nice == 0), "{threads:?}");
+}
