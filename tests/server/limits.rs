@@ -251,10 +251,11 @@ fn threads(server: &Server) -> Vec<(String, i32)> {
 #[test]
 fn bulk_bodies_give_way_to_decisions() {
     let server = Server::start();
-    assert!(threads(&server).iter().all(|(_, nice)| *nice == 0), "nobody runs this suite nicely");
+    // 0, unless somebody runs this suite nicely.
+    let usual = threads(&server)[0].1;
     let plays: String = (0..1000).map(|number| play("48", number, 60) + "\n").collect();
     server.load("/events", NDJSON, plays);
     let threads = threads(&server);
-    assert!(threads.iter().any(|(_, nice)| *nice == 10), "{threads:?}");
-    assert!(threads.iter().all(|(name, nice)| !name.starts_with("decide-") || *nice == 0), "{threads:?}");
+    assert!(threads.iter().any(|(_, nice)| *nice == usual.max(10)), "{threads:?}");
+    assert!(threads.iter().all(|(name, nice)| !name.starts_with("decide-") || *nice == usual), "{threads:?}");
 }

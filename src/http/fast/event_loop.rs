@@ -38,6 +38,7 @@ pub(in crate::http) enum Message<G> {
 
 /// The other end of a loop.
 pub(in crate::http) struct Mailbox<G> {
+    /// Bounded by `limits.connections`: what comes with a connection holds one of its slots.
     messages: Sender<Message<G>>,
     waker: Waker,
 }
