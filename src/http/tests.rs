@@ -8,7 +8,10 @@ use super::*;
 use crate::config::Config;
 use crate::event::Zone;
 
-fn app() -> Arc<App> {
+/// A question about a customer, as short as may be.
+pub(super) const QUESTION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\n\r\n";
+
+pub(super) fn app() -> Arc<App> {
     Arc::new(App::new(Config::default(), Zone::utc(), || 1_700_000_000_000))
 }
 

@@ -254,10 +254,10 @@ fn is_worth_a_look(needed: Option<usize>, unread: usize, arrived: &[u8]) -> bool
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::config::Config;
-    use crate::event::Zone;
+    use crate::http::tests::{QUESTION, app};
 
     /// A socket that brings what it is given, piece by piece, and takes so many bytes.
     #[derive(Default)]
@@ -291,12 +291,11 @@ mod tests {
         }
     }
 
-    const QUESTION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\n\r\n";
     const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// A connection, and what a turn of it needs.
     struct Bench {
-        app: App,
+        app: Arc<App>,
         input: Box<[u8; INPUT_BYTES]>,
         answerer: Answerer,
         connection: Connection<Socket>,
@@ -307,7 +306,7 @@ mod tests {
             let brings = pieces.iter().map(|piece| piece.to_vec()).collect();
             let socket = Socket { brings, room, taken: Vec::new() };
             Self {
-                app: App::new(Config::default(), Zone::utc(), || 1_700_000_000_000),
+                app: app(),
                 input: Box::new([0; INPUT_BYTES]),
                 answerer: Answerer::new(),
                 connection: Connection::new(socket, Instant::now()),

@@ -195,24 +195,27 @@ impl<G, F: Fn(End, G)> EventLoop<G, F> {
         }
         let due = guest.connection.due(self.app.config.limits.header_timeout.get());
         if due < guest.timer {
-            self.timers.remove(&(guest.timer, key));
-            self.timers.insert((due, key));
-            guest.timer = due;
+            self.set_timer(key, due);
         }
+    }
+
+    /// Moves a guest's timer.
+    fn set_timer(&mut self, key: usize, due: Instant) {
+        let before = std::mem::replace(&mut self.guests[key].timer, due);
+        self.timers.remove(&(before, key));
+        self.timers.insert((due, key));
     }
 
     /// Sees to those whose time has come.
     fn expire(&mut self) {
-        while let Some((timer, key)) = self.timers.first().copied().filter(|(timer, _)| *timer <= self.now) {
-            let guest = &mut self.guests[key];
-            let due = guest.connection.due(self.app.config.limits.header_timeout.get());
+        while let Some((_, key)) = self.timers.first().copied().filter(|(timer, _)| *timer <= self.now) {
+            let connection = &self.guests[key].connection;
+            let due = connection.due(self.app.config.limits.header_timeout.get());
             if due <= self.now {
-                let how = guest.connection.expired();
+                let how = connection.expired();
                 self.end(key, how);
             } else {
-                self.timers.remove(&(timer, key));
-                self.timers.insert((due, key));
-                guest.timer = due;
+                self.set_timer(key, due);
             }
         }
     }
@@ -278,13 +281,10 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
 
     use super::*;
-    use crate::config::Config;
-    use crate::event::Zone;
+    use crate::http::tests::{QUESTION, app};
 
     /// Nothing here waits longer than this; it is far more than anything takes.
     const PATIENCE: Duration = Duration::from_secs(60);
-
-    const QUESTION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\n\r\n";
 
     /// A loop that has not begun to run. Connections come with a number.
     struct Idle<F> {
@@ -294,13 +294,12 @@ mod tests {
     }
 
     fn idle() -> Idle<impl Fn(End, u32) + Send + 'static> {
-        let app = Arc::new(App::new(Config::default(), Zone::utc(), || 1_700_000_000_000));
         let (sender, ends) = mpsc::channel();
         let finish = move |end, number| {
             // A test that has seen enough listens no more.
             let _ = sender.send((end, number));
         };
-        let (event_loop, mailbox) = EventLoop::new(app, finish).expect("file descriptors");
+        let (event_loop, mailbox) = EventLoop::new(app(), finish).expect("file descriptors");
         Idle { event_loop, mailbox, ends }
     }
 

@@ -227,12 +227,11 @@ fn method_of_decision(is_head: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::event::Zone;
+    use crate::http::tests::app;
 
     #[test]
     fn a_panic_is_answered_and_counted_once() {
-        let app = App::new(Config::default(), Zone::utc(), || 1_700_000_000_000);
+        let app = app();
         let turn = Turn { app: &app, request_id: b"r", wall_ms: 0, started: Instant::now() };
         let decision = |is_head| What::Decision { customer: Id::Number(48), ask: Ask::default(), is_head };
         for (what, with_body) in
