@@ -2,7 +2,7 @@
 
 use super::super::solver::{Examples, Solution, Stopping, Watch};
 use super::order::Order;
-use super::packed::{Line, Packed, Weights, add, dot};
+use super::packed::{Line, Packed, Weights, add, dot, fetch};
 use super::{Bias, LinearOptions, Loss, logistic, svc};
 
 /// How a run of coordinate descent ended.
@@ -32,6 +32,27 @@ pub(super) trait Multipliers: Sized {
         stopping: Stopping,
         watch: &dyn Watch,
     ) -> Descent;
+}
+
+/// One pass over the active rows in their order. `visit` is given a row's multiplier, the weights and the row, and says
+/// whether it stays active; a later row is on its way from memory meanwhile.
+#[inline(always)]
+pub(super) fn pass<M, W: Weights>(
+    rows: &Packed,
+    multipliers: &mut [M],
+    weights: &mut W,
+    order: &mut Order,
+    mut visit: impl FnMut(&mut M, &mut W, &[Line]) -> bool,
+) {
+    // A copy that nothing else can point to stays in registers.
+    let mut w = weights.clone();
+    let lines = w.as_ref().len();
+    order.pass(|row, later| {
+        rows.fetch(later, lines);
+        fetch(&multipliers[later]);
+        visit(&mut multipliers[row], &mut w, rows.row(row, lines))
+    });
+    *weights = w;
 }
 
 /// Solves by coordinate descent, whatever the width, loss and bias.

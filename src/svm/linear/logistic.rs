@@ -3,10 +3,10 @@
 
 use super::super::solver::{Stopping, Watch};
 use super::Loss;
-use super::coordinate::{Descent, Multipliers};
+use super::coordinate::{Descent, Multipliers, pass};
 use super::logarithm::ln;
 use super::order::Order;
-use super::packed::{Packed, Weights, add, dot, fetch};
+use super::packed::{Packed, Weights, add, dot};
 
 /// Most Newton steps for one row; few take more than five.
 const MAX_NEWTON_STEPS: u32 = 100;
@@ -55,16 +55,10 @@ impl Multipliers for Multiplier {
         let least_accuracy = stopping.epsilon.min(1e-8);
         // How exactly one row is solved: roughly at first, when the others will move anyway.
         let mut accuracy = 1e-2;
-        for pass in 1..=stopping.max_iterations {
+        for number in 1..=stopping.max_iterations {
             let mut newton_steps = 0;
             let mut violation: f64 = 0.0;
-            let mut w = weights.clone();
-            let lines = w.as_ref().len();
-            order.pass(|row, later| {
-                rows.fetch(later, lines);
-                fetch(&multipliers[later]);
-                let z = rows.row(row, lines);
-                let multiplier = &mut multipliers[row];
+            pass(rows, multipliers, weights, order, |multiplier, w, z| {
                 let solved = one_row(multiplier, dot(w.as_ref(), z), accuracy);
                 violation = violation.max(solved.gradient);
                 newton_steps += u64::from(solved.steps);
@@ -73,10 +67,9 @@ impl Multipliers for Multiplier {
                 }
                 true
             });
-            *weights = w;
-            watch.solving(pass, violation);
+            watch.solving(number, violation);
             if violation < stopping.epsilon {
-                return Descent { passes: pass, converged: true };
+                return Descent { passes: number, converged: true };
             }
             if newton_steps <= multipliers.len() as u64 / 10 {
                 accuracy = least_accuracy.max(0.1 * accuracy);

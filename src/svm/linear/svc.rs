@@ -3,9 +3,9 @@
 
 use super::super::solver::{Stopping, Watch};
 use super::Loss;
-use super::coordinate::{Descent, Multipliers};
+use super::coordinate::{Descent, Multipliers, pass};
 use super::order::Order;
-use super::packed::{Packed, Weights, add, dot, fetch};
+use super::packed::{Packed, Weights, add, dot};
 
 /// A gradient below this changes nothing that arithmetic could tell.
 const NO_GRADIENT: f64 = 1e-12;
@@ -52,15 +52,10 @@ impl Multipliers for Multiplier {
         order.activate_all();
         // A row at a bound is left out when its gradient points further out than any did in the last pass.
         let (mut beyond, mut below) = (f64::INFINITY, f64::NEG_INFINITY);
-        for pass in 1..=stopping.max_iterations {
+        for number in 1..=stopping.max_iterations {
             let (mut greatest, mut least) = (f64::NEG_INFINITY, f64::INFINITY);
-            let mut w = weights.clone();
-            let lines = w.as_ref().len();
-            order.pass(|row, later| {
-                rows.fetch(later, lines);
-                fetch(&multipliers[later]);
-                let z = rows.row(row, lines);
-                let Multiplier { alpha, upper, diagonal, inverse } = multipliers[row];
+            pass(rows, multipliers, weights, order, |multiplier, w, z| {
+                let Multiplier { alpha, upper, diagonal, inverse } = *multiplier;
                 let gradient = dot(w.as_ref(), z) - 1.0 + alpha * diagonal;
                 let projected = if alpha == 0.0 {
                     if gradient > beyond {
@@ -79,19 +74,18 @@ impl Multipliers for Multiplier {
                 least = least.min(projected);
                 if projected.abs() > NO_GRADIENT {
                     let moved = (alpha - gradient * inverse).max(0.0).min(upper);
-                    multipliers[row].alpha = moved;
+                    multiplier.alpha = moved;
                     add(w.as_mut(), moved - alpha, z);
                 }
                 true
             });
-            *weights = w;
             // When the pass left out every row that was still active, none of those violates anything.
             let violation =
                 if greatest < least { 0.0 } else { (greatest - least).max(greatest.abs()).max(least.abs()) };
-            watch.solving(pass, violation);
+            watch.solving(number, violation);
             if violation <= stopping.epsilon {
                 if order.is_complete() {
-                    return Descent { passes: pass, converged: true };
+                    return Descent { passes: number, converged: true };
                 }
                 order.activate_all();
                 (beyond, below) = (f64::INFINITY, f64::NEG_INFINITY);
