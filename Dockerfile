@@ -7,20 +7,29 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 
-# Dependencies alone, as a layer that only Cargo.toml and Cargo.lock can spoil.
+# Dependencies alone, as a layer that only manifests and Cargo.lock can spoil.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/batch/Cargo.toml crates/batch/
+COPY crates/client/Cargo.toml crates/client/
+COPY crates/core/Cargo.toml crates/core/
+COPY crates/engine/Cargo.toml crates/engine/
+COPY crates/ingest/Cargo.toml crates/ingest/
+COPY crates/server/Cargo.toml crates/server/
+COPY crates/simulate/Cargo.toml crates/simulate/
+COPY crates/svm/Cargo.toml crates/svm/
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs \
+    && for crate in crates/*; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
     && cargo build --release --locked --bin upbeat \
-    && rm -r src
+    && rm -r src crates
 
 # What the binary is made of: the sources, and the model and contract that ship inside it.
 COPY model ./model
 COPY openapi.yaml upbeat.toml ./
+COPY crates ./crates
 COPY src ./src
 # Files keep the times of their checkout, which may be older than the layer above: cargo would think them built.
-RUN find src -name '*.rs' -exec touch {} + \
+RUN find src crates -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin upbeat \
     && cp "${CARGO_TARGET_DIR:-target}/release/upbeat" /build/upbeat
 

@@ -1,9 +1,9 @@
-//! Scoring takes no memory: the allocator counts what each thread asks of it.
+//! Scoring allocates nothing: the allocator counts the requests of each thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use upbeat::svm::{Kernel, Machine, Matrix, Scaling, Scorer, Simd};
+use upbeat_svm::{Kernel, Machine, Matrix, Scaling, Scorer, Simd};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -35,7 +35,7 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
 }
 
 #[test]
-fn a_score_allocates_nothing_whatever_the_kernel_the_width_and_the_instructions() {
+fn score_allocates_nothing_for_any_kernel_width_and_instruction_set() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(1)))), 1, "the allocator counts");
     for kernel in [
         Kernel::Linear,
@@ -46,7 +46,7 @@ fn a_score_allocates_nothing_whatever_the_kernel_the_width_and_the_instructions(
         for features in [1, 6, 64, 65, 1000] {
             let mut vectors = Matrix::new(features);
             (1..=20).for_each(|i| vectors.push(&vec![f64::from(i) / 20.0; features]));
-            // The last two cancel the others out, so that some rows take the way of scores next to 0.
+            // The coefficients cancel out, so that some rows have scores next to 0, which are computed again.
             let coefficients = (0..20).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
             let machine = Machine::from_expansion(kernel, vectors.clone(), coefficients, 0.0);
             let scaling = Scaling { mean: vec![0.5; features], scale: vec![0.3; features] };

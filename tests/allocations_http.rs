@@ -1,6 +1,6 @@
-//! What a request costs that does not depend on the machine's mood: allocations and calls of the kernel.
+//! Allocations of a request: a cost that does not depend on the load of the machine.
 //!
-//! Alone in its process, since the allocator counts what every thread asks for; the client asks for nothing.
+//! Alone in its process, since the allocator counts the requests of every thread; the client allocates nothing.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use upbeat::config::Config;
-use upbeat::event::Zone;
-use upbeat::http::app::machine_clock;
-use upbeat::http::{self, App, Listeners, Stopped};
+use upbeat_core::event::Zone;
+use upbeat_server::config::{self, Config};
+use upbeat_server::runtime::{self, App, Listeners, Stopped, machine_clock};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -41,14 +40,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Far more than anything takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of a read: far more than an answer takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Requests before anything is counted, so that every buffer has grown, and requests that are counted.
+/// Requests before the count begins, so that every buffer has grown; and requests that are counted.
 const WARM_UP: usize = 200;
 const COUNTED: usize = 500;
 
-/// Sends one request and reads its answer, which must be good, into a buffer that is there already.
+/// Sends one request and reads its answer, which must be 200, into a buffer on the stack.
 fn ask(stream: &mut TcpStream, request: &[u8]) {
     stream.write_all(request).expect("the server reads");
     let mut buffer = [0; 2048];
@@ -61,7 +60,7 @@ fn ask(stream: &mut TcpStream, request: &[u8]) {
     assert!(buffer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buffer[..length]));
 }
 
-/// Whether an answer with a body of JSON is all there; it is the only one and its last byte is a brace.
+/// Whether an answer with a JSON body is complete: it is the only one on the connection, and ends with a brace.
 fn is_whole(answer: &[u8]) -> bool {
     answer.windows(4).any(|end| end == b"\r\n\r\n") && answer.ends_with(b"}")
 }
@@ -99,24 +98,24 @@ fn play() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_decision_takes_no_memory_and_an_event_next_to_none() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime").block_on(async {
+fn decision_allocates_nothing_and_event_at_most_twelve_times() {
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    threads.expect("a runtime").block_on(async {
         let bind = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let listeners = Listeners { data: bind().await, admin: bind().await };
         let address = listeners.data.local_addr().expect("an address");
         let mut config = Config { workers: 1, ..Config::default() };
-        config.shutdown.drain = upbeat::config::Duration::from_secs(0);
+        config.shutdown.drain = config::Duration::from_secs(0);
         let app = Arc::new(App::new(config, Zone::utc(), machine_clock));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(http::run(listeners, app, async {
+        let server = tokio::spawn(runtime::run(listeners, app, async {
             let _ = stopped.await;
         }));
         let client = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).expect("a connection");
-            stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
             let events = allocations_each(&mut stream, &play());
-            // The parser's own, the table's, and what the profile grows by.
+            // The parser's, the table's, and the growth of the profile.
             assert!(events <= 12, "{events} allocations an event");
             for headers in ["", "x-request-id: mine\r\naccept: */*\r\nuser-agent: test\r\n"] {
                 assert_eq!(
@@ -129,6 +128,6 @@ fn a_decision_takes_no_memory_and_an_event_next_to_none() {
         let outcome = client.await;
         drop(stop);
         assert_eq!(server.await.expect("no panic").expect("it ran"), Stopped::Clean);
-        outcome.expect("as few as said");
+        outcome.expect("no more allocations than asserted");
     });
 }

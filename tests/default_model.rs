@@ -1,24 +1,25 @@
-//! The model that ships inside the binary: sound, fit to serve, and scoring its golden vectors as on the day it was
+//! The model that ships inside the binary: it is valid, can serve, and scores its golden vectors as recorded when it was
 //! trained.
 
-use upbeat::profile::Window;
-use upbeat::svm::{Model, RowReader, Scorer};
+use upbeat_core::model::check_serving;
+use upbeat_core::profile::Window;
+use upbeat_svm::{Model, RowReader, Scorer};
 
 const MODEL: &[u8] = include_bytes!("../model/default.json");
 const VECTORS: &str = include_str!("../model/golden.features.txt");
 const PREDICTIONS: &str = include_str!("../model/golden.predictions.txt");
 
 #[test]
-fn it_serves_with_the_default_window_and_says_why_not_with_another() {
+fn shipped_model_serves_the_default_window_and_refuses_another() {
     let model = Model::read(MODEL).expect("the shipped model reads");
-    model.check_serving(Window::default()).expect("it serves with the default window");
+    check_serving(&model, Window::default()).expect("it serves with the default window");
     let other = Window { plays: 256, days: 7 };
-    let refusal = model.check_serving(other).expect_err("another window is refused").to_string();
+    let refusal = check_serving(&model, other).expect_err("another window is refused").to_string();
     assert!(refusal.contains("28 days") && refusal.contains("window.days"), "{refusal}");
 }
 
 #[test]
-fn golden_vectors_score_as_on_the_day_of_training() {
+fn golden_vectors_score_as_recorded_at_training() {
     let model = Model::read(MODEL).expect("the shipped model reads");
     let scorer = Scorer::new(&model);
     let mut rows = RowReader::new(VECTORS.as_bytes());
@@ -39,7 +40,7 @@ fn golden_vectors_score_as_on_the_day_of_training() {
 }
 
 #[test]
-fn a_phone_listener_is_likelier_to_click_than_another() {
+fn phone_listener_is_likelier_to_click_than_others() {
     let model = Model::read(MODEL).expect("the shipped model reads");
     let scorer = Scorer::new(&model);
     let probability = |mobile: f64| {

@@ -1,9 +1,9 @@
-//! The documents say what the code does.
+//! Documents agree with the code: snippets, reasons, links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use upbeat::decision::Reason;
+use upbeat_core::decision::Reason;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn the_readme_shows_the_snippets_that_are_tested() {
+fn readme_shows_the_tested_snippets() {
     let readme = read("README.md");
     for snippet in ["should_show_ad.py", "should-show-ad.mjs", "ShouldShowAd.java"] {
         let code = read(&format!("tests/contract/snippets/{snippet}"));
@@ -23,7 +23,7 @@ fn the_readme_shows_the_snippets_that_are_tested() {
 }
 
 #[test]
-fn every_reason_stands_in_the_table_and_in_the_contract() {
+fn every_reason_is_in_the_table_and_in_the_contract() {
     let (table, contract) = (read("docs/guides/decisions.md"), read("openapi.yaml"));
     for reason in Reason::ALL {
         let name = reason.name();
@@ -51,7 +51,7 @@ fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
+fn links_between_documents_resolve() {
     let mut found = Vec::new();
     documents(&root(), &mut found);
     assert!(found.len() > 5, "only {} documents found", found.len());
@@ -59,7 +59,7 @@ fn links_between_documents_lead_somewhere() {
         let text = fs::read_to_string(&document).expect("a document");
         for link in local_links(&text) {
             let target = document.parent().expect("a folder").join(&link);
-            assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            assert!(target.exists(), "{}: {link} does not exist", document.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The inputs that fuzzing begins with are still what the readers read; stale ones would only reach their first checks.
+//! The seed inputs of the fuzz targets are valid for the readers; outdated ones would only reach their first checks.
 //!
 //! Made with `upbeat train` and `upbeat model export` on the rows of `fuzz/seeds/problem/shares`, and with
 //! `svm-train -b 1` and `liblinear-train -s 0 -B 1`; when the formats change, make them again.
@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use upbeat::svm::{Import, Model, Problem};
+use upbeat_svm::{Import, Model, Problem};
 
 /// Reads every file of a folder of seeds; a failure names the file.
 fn each(folder: &str, read: impl Fn(&[u8]) -> Result<(), String>) {
@@ -22,7 +22,7 @@ fn each(folder: &str, read: impl Fn(&[u8]) -> Result<(), String>) {
 }
 
 #[test]
-fn every_seed_is_read() {
+fn fuzz_seeds_are_readable() {
     each("problem", |bytes| Problem::read(bytes).map(drop).map_err(|error| error.to_string()));
     each("model_json", |bytes| Model::read(bytes).map(drop).map_err(|error| error.to_string()));
     each("model_text", |bytes| Import::default().read(bytes).map(drop).map_err(|error| error.to_string()));

@@ -1,355 +1,198 @@
-//! The layout's promises, read off the sources: imports point one way, the core does no I/O and reads no clock, only
-//! `store/` names dashmap, and files stay readable.
-//!
-//! The rules are those of ARCHITECTURE.md. Test code inside `src/` is free to import what it likes.
+//! The rules of the layout that Cargo cannot check: which crates may depend on which, no I/O and no clock in the inner
+//! crates, the length of files, and the words that CONTRIBUTING.md retires.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules from left to right; a module may import from those to its left only.
-const LAYERS: &[&[&str]] = &[
-    &["event"],
-    &["profile"],
-    &["feature"],
-    &["svm"],
-    &["campaign"],
-    &["decision"],
-    &["store"],
-    &["engine"],
-    // The edges: they may use each other, but nothing to their left may use them.
-    &["client", "config", "heap", "http", "ingest", "journal", "learn", "simulate"],
-    &["cli"],
+/// Each crate, and the crates of this workspace that it may depend on. Dev-dependencies are free.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("svm", &[]),
+    ("simulate", &[]),
+    ("core", &["svm"]),
+    ("ingest", &["core"]),
+    ("engine", &["core", "svm"]),
+    ("client", &["core", "ingest"]),
+    ("batch", &["ingest", "core", "svm"]),
+    ("server", &["core", "svm", "ingest", "engine"]),
 ];
 
-/// Plain values and functions: no I/O, no clock, no wire formats.
-const CORE: &[&str] = &["event", "profile", "feature", "svm", "campaign", "decision"];
-
-/// What the core may not name.
-const OUTSIDE_THE_CORE: &[&str] = &[
-    "std::fs",
-    "std::net",
-    "std::process",
-    "std::time::Instant",
-    "std::time::SystemTime",
-    "Instant::now",
-    "SystemTime::now",
-    "Timestamp::now",
-    "Zoned::now",
-    "axum",
-    "hyper",
-    "tokio",
+/// Crates of plain values and functions, and the names of I/O and clocks that they must not use.
+const INNER: &[&str] = &["core", "svm"];
+#[rustfmt::skip]
+const OUTSIDE: &[&str] = &[
+    "std::fs", "std::net", "std::process", "Instant", "SystemTime", "Timestamp::now", "Zoned::now", "tokio", "hyper", "axum",
 ];
 
-/// Longest file, in lines, inline tests not counted.
+/// The longest file allowed, in lines, without its inline tests.
 const MAX_LINES: usize = 400;
 
-/// Files that are longer, each with its reason. An entry that is no longer needed fails the test too.
-const LONG_FILES: &[(&str, &str)] = &[];
+/// Words that no identifier, file name or heading may contain; names that no type may have; beginnings that no function's
+/// name may have.
+#[rustfmt::skip]
+const RETIRED: &[&str] = &[
+    "guest", "mail", "patience", "forget_silent", "forgetting", "anew", "give_way", "put_aside", "settle", "parted",
+    "last_words", "deaf", "go_on", "both_ways", "short_way", "short_path", "mend",
+];
+const RETIRED_TYPES: &[&str] = &["How", "What", "Left", "Told"];
+const RIDDLES: &[&str] = &["who_", "what_is_", "what_was_"];
+
+/// All files below a path, without build output and downloads, with their paths from the root and their texts.
+fn texts(below: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join(below);
+    if !path.is_dir() {
+        let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{below}: {error}"));
+        return vec![(PathBuf::from(below), String::from_utf8_lossy(&bytes).into_owned())];
+    }
+    let entries = fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let names = entries.map(|name| name.into_string().expect("a name of text"));
+    let skipped = ["target", "node_modules", "build", "seeds", "corpus", "artifacts", "layout.rs"];
+    let kept = names.filter(|name| !name.starts_with('.') && !skipped.contains(&name.as_str()));
+    kept.flat_map(|name| texts(&format!("{below}/{name}"))).collect()
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    extensions.contains(&path.extension().map_or("", |found| found.to_str().expect("text")))
+}
+
+/// The code of a source: whole lines of comment are left out, and so are comments at the end of lines.
+fn code(text: &str) -> String {
+    let starts = ["//", "#", "/*", "* ", "--"];
+    let lines = text.lines().filter(|line| !starts.iter().any(|start| line.trim_start().starts_with(start)));
+    lines.map(|line| line.split(" // ").next().unwrap_or(line).to_owned() + "\n").collect()
+}
+
+/// A source without its inline test module.
+fn without_tests(text: &str) -> &str {
+    let mut marks = text.match_indices("#[cfg(test)]\nmod ");
+    let inline = marks
+        .find(|(at, mark)| text[at + mark.len()..].lines().next().is_some_and(|rest| rest.ends_with('{')));
+    inline.map_or(text, |(at, _)| &text[..at])
+}
+
+fn identifiers(code: &str) -> Vec<&str> {
+    let parts = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    parts.filter(|word| !word.is_empty()).collect()
+}
+
+/// Whether code names a path such as `std::fs`, by itself or in a group such as `use std::{fs, io}`.
+fn names(code: &str, path: &str) -> bool {
+    let words: Vec<&str> = path.split("::").collect();
+    let group = format!("{}::{{", words[0]);
+    let in_group = |statement: &str| statement.contains(&group) && identifiers(statement).contains(&words[1]);
+    identifiers(code).windows(words.len()).any(|window| window == words)
+        || (words.len() == 2 && code.split(';').any(in_group))
+}
+
+/// Whether an identifier in any case, or a heading, contains a retired word.
+fn is_retired(text: &str) -> bool {
+    let mut snake = String::from("_");
+    for letter in text.chars() {
+        if letter.is_uppercase() && snake.ends_with(char::is_lowercase) && text.contains(char::is_lowercase) {
+            snake.push('_');
+        }
+        snake.extend(if letter.is_alphanumeric() { letter } else { '_' }.to_lowercase());
+    }
+    RETIRED.iter().any(|word| format!("{snake}_").contains(&format!("_{word}_")))
+}
+
+/// The retired identifiers, names of types and names of functions in code.
+fn retired_in(code: &str) -> Vec<&str> {
+    let words = identifiers(code);
+    let declared = words.windows(2).filter(|pair| match pair[0] {
+        "struct" | "enum" | "trait" | "type" | "class" => RETIRED_TYPES.contains(&pair[1]),
+        "fn" | "def" => RIDDLES.iter().any(|start| pair[1].starts_with(start)),
+        _ => false,
+    });
+    let declared = declared.map(|pair| pair[1]);
+    words.iter().copied().filter(|word| is_retired(word)).chain(declared).collect()
+}
+
+fn retired_headings(markdown: &str) -> Vec<&str> {
+    let outside_of_code = markdown.split("```").step_by(2).flat_map(str::lines);
+    outside_of_code.filter(|line| line.starts_with('#') && is_retired(line)).collect()
+}
+
+/// The crates of this workspace that a manifest depends on, by a scan of its lines.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let (mut section, mut found) = ("", Vec::new());
+    for line in manifest.lines() {
+        let name = match line.trim_end_matches(']').rsplit_once("dependencies.") {
+            Some((before, name)) if line.starts_with('[') => Some(name).filter(|_| !before.ends_with("dev-")),
+            _ => Some(line).filter(|_| section.ends_with("dependencies]") && !section.contains("dev-")),
+        };
+        section = if line.starts_with('[') { line } else { section };
+        found.extend(name.and_then(|name| identifiers(name.strip_prefix("upbeat-")?).first().copied()));
+    }
+    found
+}
 
 #[test]
-fn the_sources_keep_the_layout() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut sources = Vec::new();
-    collect(&root, &root, &mut sources);
-    assert!(sources.len() > 10, "found only {} sources under {}", sources.len(), root.display());
-    let mut faults: Vec<String> = sources.iter().flat_map(|(path, text)| faults(path, text)).collect();
-    faults.extend(file_length_faults(&sources, LONG_FILES));
-    assert!(
-        faults.is_empty(),
-        "{}",
-        faults.iter().fold(String::new(), |mut all, fault| {
-            let _ = writeln!(all, "{fault}");
-            all
-        })
+fn crates_depend_only_on_those_that_the_layout_allows() {
+    let manifests = texts("crates").into_iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
+    for (path, manifest) in manifests {
+        let name = path.iter().nth(1).expect("a crate").to_str().expect("text");
+        let crate_and_allowed = ARROWS.iter().find(|(known, _)| *known == name);
+        let (_, allowed) = crate_and_allowed.unwrap_or_else(|| panic!("crates/{name} is not in ARROWS"));
+        for dependency in dependencies(&manifest) {
+            assert!(allowed.contains(&dependency), "crates/{name} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn sources_are_short_and_inner_crates_have_no_io_and_no_clock() {
+    let is_source = |path: &Path| has_extension(path, &["rs"]) && path.iter().any(|part| part == "src");
+    for (path, text) in [texts("crates"), texts("src")].concat().iter().filter(|(path, _)| is_source(path)) {
+        let product = without_tests(text);
+        let lines = product.lines().count();
+        assert!(lines <= MAX_LINES, "{}: {lines} lines; usually that is two files", path.display());
+        let is_inner = INNER.iter().any(|name| path.starts_with(Path::new("crates").join(name)));
+        for name in OUTSIDE.iter().filter(|_| is_inner && !path.ends_with("tests.rs")) {
+            let named = names(&code(product), name);
+            assert!(!named, "{} names {name}; pass the value in instead", path.display());
+        }
+    }
+}
+
+#[test]
+fn identifiers_file_names_and_headings_have_no_retired_words() {
+    let mut found = Vec::new();
+    for (path, text) in ["crates", "src", "tests", "benches", "fuzz", "scripts"].map(texts).concat() {
+        if has_extension(&path, &["rs", "py", "ts", "mjs", "c", "h", "lua", "sh"]) || text.starts_with("#!") {
+            found.extend(retired_in(&code(&text)).iter().map(|word| format!("{}: {word}", path.display())));
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("text");
+            found.extend(is_retired(stem).then(|| path.display().to_string()));
+        }
+    }
+    let pages =
+        ["docs", "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(texts).concat();
+    for (path, text) in pages.iter().filter(|(path, _)| has_extension(path, &["md"])) {
+        found.extend(retired_headings(text).iter().map(|heading| format!("{}: {heading}", path.display())));
+    }
+    assert!(found.is_empty(), "retired words:\n{}", found.join("\n"));
+}
+
+#[test]
+fn scanners_find_planted_faults() {
+    assert_eq!(
+        dependencies("[dependencies]\nupbeat-core.workspace = true\n[dev-dependencies]\nupbeat-svm = 1"),
+        ["core"]
     );
-}
-
-fn collect(root: &Path, folder: &Path, sources: &mut Vec<(PathBuf, String)>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.expect("a folder entry").path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            collect(root, &path, sources);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).expect("a readable source");
-            sources.push((path.strip_prefix(root).expect("below src").to_owned(), text));
-        }
+    assert_eq!(
+        dependencies("[target.a.dependencies.upbeat-engine]\n[dev-dependencies.upbeat-svm]"),
+        ["engine"]
+    );
+    for (text, path) in
+        [("use std::{fs, io};", "std::fs"), ("x = std::net::A", "std::net"), ("Instant::now()", "Instant")]
+    {
+        assert!(names(text, path) && !names("use std::{io, fmt}; fn filesystem() {}", path), "{path}");
     }
-}
-
-/// What is wrong with one file, by its path below `src/`.
-fn faults(path: &Path, text: &str) -> Vec<String> {
-    let segments = module_path(path);
-    let Some(module) = segments.first() else {
-        return Vec::new(); // main.rs and lib.rs wire everything together
-    };
-    if path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests") {
-        return Vec::new();
+    for planted in
+        ["fn made_anew() {}", "const PATIENCE: u8", "struct PutAside;", "enum What {", "fn who_asks() {}"]
+    {
+        assert_eq!(retired_in(&code(planted)).len(), 1, "{planted}");
     }
-    let at = path.display();
-    let Some(layer) = layer_of(module) else {
-        return vec![format!("src/{at}: module `{module}` is not in LAYERS; give it a place")];
-    };
-    let code = without_comments(product_part(text));
-    let named = paths_in(&code);
-    let mut faults = Vec::new();
-    for target in named.iter().filter_map(|name| crate_module(&segments, name)).collect::<BTreeSet<_>>() {
-        let free = target == *module || layer_of(&target).is_none_or(|other| other < layer) || {
-            let edges = LAYERS.len() - 2;
-            layer == edges && layer_of(&target) == Some(edges)
-        };
-        if !free {
-            faults.push(format!("src/{at}: `{module}` imports `{target}`, which is not to its left"));
-        }
-    }
-    if CORE.contains(&module.as_str()) {
-        for name in OUTSIDE_THE_CORE {
-            if named.iter().any(|path| path == name || contains_segments(path, name)) {
-                faults.push(format!("src/{at}: the core names `{name}`; pass the value in instead"));
-            }
-        }
-    }
-    if *module != "store" && named.iter().any(|path| path.starts_with("dashmap")) {
-        faults.push(format!("src/{at}: only store/ names dashmap"));
-    }
-    faults
-}
-
-fn file_length_faults(sources: &[(PathBuf, String)], listed: &[(&str, &str)]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut long = BTreeSet::new();
-    for (path, text) in sources {
-        let lines = product_part(text).lines().count();
-        if lines > MAX_LINES {
-            let name = path.to_string_lossy().into_owned();
-            if !listed.iter().any(|(file, _)| *file == name) {
-                faults.push(format!(
-                    "src/{name}: {lines} lines; usually that is two files. If not, list it in LONG_FILES with the reason"
-                ));
-            }
-            long.insert(name);
-        }
-    }
-    for (file, _) in listed.iter().filter(|(file, _)| !long.contains(*file)) {
-        faults.push(format!("src/{file}: listed in LONG_FILES, but not long; take it off the list"));
-    }
-    faults
-}
-
-/// `["svm", "model"]` for `svm/model.rs`, `["svm"]` for `svm/mod.rs` and `svm.rs`, nothing for the crate roots.
-fn module_path(path: &Path) -> Vec<String> {
-    let mut segments: Vec<String> =
-        path.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    let last = segments.last().map(String::as_str);
-    if last == Some("mod") || (segments.len() == 1 && matches!(last, Some("main" | "lib"))) {
-        segments.pop();
-    }
-    segments
-}
-
-fn layer_of(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
-}
-
-/// The file without its inline test module.
-fn product_part(text: &str) -> &str {
-    let mut offset = 0;
-    let mut after_cfg_test = None;
-    for line in text.split_inclusive('\n') {
-        let trimmed = line.trim_end();
-        if let Some(start) = after_cfg_test
-            && trimmed.starts_with("mod ")
-            && trimmed.ends_with('{')
-        {
-            return &text[..start];
-        }
-        after_cfg_test = (trimmed == "#[cfg(test)]").then_some(offset);
-        offset += line.len();
-    }
-    text
-}
-
-/// Line comments (docs included) blanked out. A `//` in a string ends that line early, which is harmless here.
-fn without_comments(text: &str) -> String {
-    text.lines()
-        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-/// Every `a::b::c` in the code, groups as in `use a::{b, c::d};` taken apart.
-fn paths_in(code: &str) -> Vec<String> {
-    let mut paths = Vec::new();
-    let bytes = code.as_bytes();
-    let mut position = 0;
-    while position < bytes.len() {
-        if is_word(bytes[position]) {
-            position = read_path(code, position, "", &mut paths);
-        } else {
-            position += 1;
-        }
-    }
-    paths
-}
-
-/// Reads the path that starts at `start`, pushes it (or, for a group, each of its members) and returns what follows.
-fn read_path(code: &str, start: usize, prefix: &str, paths: &mut Vec<String>) -> usize {
-    let bytes = code.as_bytes();
-    let mut position = start;
-    let mut path = prefix.to_owned();
-    loop {
-        let word_start = position;
-        while position < bytes.len() && is_word(bytes[position]) {
-            position += 1;
-        }
-        path.push_str(&code[word_start..position]);
-        if !code[position..].starts_with("::") {
-            paths.push(path);
-            return position;
-        }
-        position += 2;
-        path.push_str("::");
-        if bytes.get(position) == Some(&b'{') {
-            position += 1;
-            while position < bytes.len() && bytes[position] != b'}' {
-                if is_word(bytes[position]) {
-                    position = read_path(code, position, &path, paths);
-                } else {
-                    position += 1;
-                }
-            }
-            return position + 1;
-        }
-        if !bytes.get(position).is_some_and(|byte| is_word(*byte)) {
-            paths.push(path); // a glob or a turbofish
-            return position;
-        }
-    }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
-/// The top-level module that a path leads to from the module `from`, if it leads into this crate by name.
-fn crate_module(from: &[String], path: &str) -> Option<String> {
-    let mut parts = path.split("::").peekable();
-    match *parts.peek()? {
-        "crate" | "upbeat" => {
-            parts.next();
-        }
-        "super" => {
-            let ups = path.split("::").take_while(|part| *part == "super").count();
-            if ups < from.len() {
-                return None; // stays within the top-level module
-            }
-            parts = path.split("::").peekable();
-            for _ in 0..ups {
-                parts.next();
-            }
-        }
-        _ => return None,
-    }
-    parts.next().filter(|part| !part.is_empty()).map(str::to_owned)
-}
-
-/// Whether `name` (as in `std::fs`) stands in `path` from one `::` to another.
-fn contains_segments(path: &str, name: &str) -> bool {
-    let path: Vec<&str> = path.split("::").collect();
-    let name: Vec<&str> = name.split("::").collect();
-    path.windows(name.len()).any(|window| window == name)
-}
-
-mod the_checker_itself {
-    use super::*;
-
-    fn faults_of(path: &str, text: &str) -> Vec<String> {
-        faults(Path::new(path), text)
-    }
-
-    #[test]
-    fn finds_an_arrow_that_points_back() {
-        for (path, text) in [
-            ("event/id.rs", "use crate::profile::Profile;"),
-            ("profile/mod.rs", "use crate::feature;"),
-            ("feature.rs", "fn f() { crate::svm::Model::default(); }"),
-            ("svm/model.rs", "use super::super::engine::Engine;"),
-            ("decision/mod.rs", "use super::engine;"),
-            ("campaign.rs", "use crate::{event::Id, http::Limits};"),
-            ("engine/mod.rs", "use crate::{\n    store::Store,\n    ingest::{self, Row},\n};"),
-            ("ingest/json.rs", "use crate::cli::serve;"),
-            ("store.rs", "pub use crate::engine::*;"),
-        ] {
-            assert_eq!(faults_of(path, text).len(), 1, "{path}: {text}: {:?}", faults_of(path, text));
-        }
-    }
-
-    #[test]
-    fn lets_arrows_to_the_left_pass() {
-        for (path, text) in [
-            ("svm/model.rs", "use crate::feature::FeatureVector;\nuse super::scaling::Scaling;"),
-            ("engine/mod.rs", "use crate::{event::Id, store::Store, decision::{self, Reason}};"),
-            (
-                "http/events.rs",
-                "use crate::ingest::rows; use crate::engine::Engine; use super::problem::Problem;",
-            ),
-            ("cli/serve.rs", "use crate::http; use crate::config::Config; use std::fs;"),
-            ("event/mod.rs", "//! See [`crate::engine`].\nfn f() {} // crate::engine\n"),
-            ("profile/tests.rs", "use crate::engine::Engine;"),
-            ("profile/mod.rs", "struct P;\n#[cfg(test)]\nmod tests {\n    use crate::engine::Engine;\n}\n"),
-            ("lib.rs", "pub mod cli; pub mod event; use crate::cli;"),
-            ("main.rs", "fn main() { upbeat::cli::main() }"),
-        ] {
-            assert_eq!(faults_of(path, text), Vec::<String>::new(), "{path}: {text}");
-        }
-    }
-
-    #[test]
-    fn finds_io_and_clocks_in_the_core() {
-        for text in [
-            "use std::fs::File;",
-            "use std::{fs, io};",
-            "use std::net::TcpStream;",
-            "let now = std::time::SystemTime::now();",
-            "use std::time::{Duration, Instant};",
-            "let now = jiff::Timestamp::now();",
-            "use tokio::sync::Mutex;",
-            "use axum::Json;",
-        ] {
-            assert!(!faults_of("svm/model.rs", text).is_empty(), "{text}");
-            assert_eq!(faults_of("http/mod.rs", text), Vec::<String>::new(), "{text}");
-        }
-        assert_eq!(
-            faults_of("event/time.rs", "use std::time::Duration; use std::io::Read;"),
-            Vec::<String>::new()
-        );
-    }
-
-    #[test]
-    fn finds_dashmap_outside_the_store() {
-        assert_eq!(faults_of("engine/mod.rs", "use dashmap::DashMap;").len(), 1);
-        assert_eq!(faults_of("store.rs", "use dashmap::DashMap;"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn finds_a_module_without_a_place() {
-        assert_eq!(faults_of("utilities.rs", "fn f() {}").len(), 1);
-    }
-
-    #[test]
-    fn finds_long_files_and_stale_entries() {
-        let line = "fn f() {}\n";
-        let long = (PathBuf::from("engine/mod.rs"), line.repeat(MAX_LINES + 1));
-        let tests = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", line.repeat(MAX_LINES), line.repeat(300));
-        let short = (PathBuf::from("event/mod.rs"), tests);
-        let sources = [long, short];
-        assert_eq!(file_length_faults(&sources, &[]).len(), 1);
-        assert_eq!(file_length_faults(&sources, &[("engine/mod.rs", "one story")]), Vec::<String>::new());
-        let stale = [("engine/mod.rs", "one story"), ("event/mod.rs", "no longer")];
-        assert_eq!(file_length_faults(&sources, &stale).len(), 1);
-    }
+    assert!(retired_in(&code("fn mending() {} // mend\nlet how = settled; struct Mailbox;")).is_empty());
+    assert_eq!(retired_headings("# Both ways\n```\n# mend\n```\nmend"), ["# Both ways"]);
 }

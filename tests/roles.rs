@@ -1,4 +1,4 @@
-//! The roles of the command line that are not a server's or a model's, over the real binary.
+//! Black-box tests of the other roles: `demo`, `simulate`, `replay`, `health`, `completions`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// The command, free of settings that the caller's environment may hold.
+/// The command, with every `UPBEAT_` variable removed from its environment.
 fn upbeat(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
     let inherited = std::env::vars_os().map(|(name, _)| name);
@@ -44,7 +44,7 @@ const SMALL_DEMO: [&str; 9] = [
 ];
 
 #[test]
-fn the_demo_serves_shows_a_true_answer_and_ends_by_itself() {
+fn demo_serves_prints_a_true_answer_and_ends_by_itself() {
     let output = run(&[&SMALL_DEMO[..], &["--for", "6s", "--rate", "200"]].concat());
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
@@ -65,7 +65,7 @@ fn the_demo_serves_shows_a_true_answer_and_ends_by_itself() {
 }
 
 #[test]
-fn the_demo_ends_cleanly_at_an_interrupt() {
+fn demo_ends_cleanly_at_an_interrupt() {
     let mut child = upbeat(&SMALL_DEMO).spawn().expect("it runs");
     let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
     let header = |line: &str| line.contains("decisions") && line.contains("saved");
@@ -77,17 +77,17 @@ fn the_demo_ends_cleanly_at_an_interrupt() {
 }
 
 #[test]
-fn the_demo_ends_when_nobody_reads_its_lines() {
+fn demo_ends_when_its_output_is_closed() {
     let mut child = upbeat(&SMALL_DEMO).spawn().expect("it runs");
     drop(child.stdout.take());
     let status = child.wait().expect("it ends");
     let mut said = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().expect("stderr"), &mut said).expect("text");
-    assert_eq!((status.code(), said.as_str()), (Some(0), ""), "as any filter before head");
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""), "as other filters do in front of head");
 }
 
 #[test]
-fn a_demo_whose_port_is_taken_says_which_and_what_to_do() {
+fn demo_with_a_port_in_use_names_the_address_and_the_flag() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let output = run(&["demo", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--for", "1s"]);
@@ -97,7 +97,7 @@ fn a_demo_whose_port_is_taken_says_which_and_what_to_do() {
 }
 
 #[test]
-fn the_same_seed_simulates_the_same_files() {
+fn simulate_writes_the_same_files_for_the_same_seed() {
     let folder = tempfile::tempdir().expect("a folder");
     let files = |seed: &str, name: &str| -> Vec<Vec<u8>> {
         let out = folder.path().join(name);
@@ -114,7 +114,7 @@ fn the_same_seed_simulates_the_same_files() {
     assert_eq!(first[2].iter().filter(|byte| **byte == b'\n').count(), 2200, "a tenth is sent again");
 }
 
-/// A server on ports of its own, ended when dropped.
+/// A server on ports of its own, killed when dropped.
 struct Server {
     child: Child,
     data: String,
@@ -139,7 +139,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn replay_sends_files_once_and_tells_what_became_of_them() {
+fn replay_sends_files_once_and_reports_the_outcome() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
     run(&["simulate", "--customers", "40", "--plays", "3000", "--seed", "1", "-o", &path("")]);
@@ -163,7 +163,7 @@ fn replay_sends_files_once_and_tells_what_became_of_them() {
 }
 
 #[test]
-fn health_tells_by_its_status() {
+fn health_exits_by_the_answer() {
     let server = Server::start();
     let ready = format!("{}/readyz", server.data);
     assert_eq!(run(&["health", "--url", &ready]).status.code(), Some(0));
@@ -176,7 +176,7 @@ fn health_tells_by_its_status() {
 }
 
 #[test]
-fn every_role_explains_itself_with_an_example_and_wrong_calls_end_with_2() {
+fn help_of_every_role_has_an_example_and_wrong_calls_end_with_status_2() {
     let roles = ["demo", "serve", "features", "train", "predict", "evaluate", "simulate", "replay", "health"];
     for role in roles {
         let output = run(&[role, "--help"]);

@@ -1,9 +1,9 @@
-//! The compiled scorer against the file form, `Machine::score` of the scaled row: labels never differ, scores by no
-//! more than 1e-12 of what the terms weigh, whatever the vector instructions.
+//! The compiled scorer against the file form, `Machine::score` of the scaled row: labels are equal, and scores differ by
+//! at most 1e-12 of the sum of the terms' magnitudes, for every set of vector instructions.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use upbeat::svm::{Kernel, Machine, Matrix, Model, RowReader, Scaling, Scorer, Simd};
+use upbeat_svm::{Kernel, Machine, Matrix, Model, RowReader, Scaling, Scorer, Simd};
 
 const FEATURES: usize = 6;
 const VECTORS: usize = 12;
@@ -11,7 +11,7 @@ const VECTORS: usize = 12;
 /// Random rows for each kernel; four kernels make a million.
 const ROWS: usize = 250_000;
 
-/// Other instructions than the widest score every so many-th of them: unoptimised, as tests are, they are slow.
+/// Instruction sets other than the widest score every 20th row only, since they are slow in unoptimised test builds.
 const SHARE: usize = 20;
 
 struct Case {
@@ -69,7 +69,7 @@ fn cases() -> [Case; 4] {
 }
 
 #[test]
-fn a_million_random_rows_have_the_labels_and_the_scores_of_the_file_form() {
+fn compiled_scores_equal_the_file_form_on_a_million_random_rows() {
     std::thread::scope(|scope| {
         for case in cases() {
             scope.spawn(move || random_rows_agree(&case));
@@ -105,7 +105,7 @@ fn random_rows_agree(case: &Case) {
 }
 
 #[test]
-fn a_batch_scores_as_row_by_row() {
+fn batch_scores_equal_single_scores() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
     let mut x = Matrix::new(FEATURES);
     (0..500).for_each(|_| x.push(&std::array::from_fn::<_, FEATURES, _>(|_| rng.random::<f64>())));
@@ -117,7 +117,7 @@ fn a_batch_scores_as_row_by_row() {
     }
 }
 
-/// On the boundary itself a score is nothing but rounding.
+/// On the decision boundary a score consists of rounding errors.
 #[test]
 fn labels_agree_where_the_score_is_below_rounding() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
@@ -150,7 +150,7 @@ fn labels_agree_where_the_score_is_below_rounding() {
 }
 
 #[test]
-fn golden_vectors_have_the_labels_and_the_scores_of_the_file_form() {
+fn compiled_scores_equal_the_file_form_on_golden_vectors() {
     let model = Model::read(include_bytes!("../model/default.json")).expect("the shipped model reads");
     let mut rows = RowReader::new(include_bytes!("../model/golden.features.txt").as_slice());
     while let Some(row) = rows.next_row().expect("golden rows read") {

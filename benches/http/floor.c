@@ -27,7 +27,7 @@ enum { MAX_CONNECTIONS = 65536, MAX_EVENTS = 256, READ_BYTES = 16384, MAX_REPLY_
 struct connection {
     size_t owed_bytes;       /* replies not written yet */
     unsigned matched;        /* bytes of "\r\n\r\n" seen at the end of what was read */
-    int waits_for_room;      /* whether epoll tells when it can be written to */
+    int waits_for_room;      /* whether epoll reports when it can be written to */
 };
 
 static struct connection connections[MAX_CONNECTIONS];

@@ -1,13 +1,13 @@
 /*
- * Clients that a server has to bear, all from one thread.
+ * Hostile clients, all from one thread.
  *
- *   hostile PORT slow|half|deaf COUNT SECONDS
+ *   hostile PORT slow|half|nonreading COUNT SECONDS
  *
- *   slow   each sends one byte of a request's head a second, and never ends it
- *   half   each sends half a head, and then nothing more: as when the peer has lost its network
- *   deaf   each sends requests as fast as they are taken, and never reads an answer
+ *   slow        each sends one byte of a request's head a second, and never ends it
+ *   half        each sends half a head, and then nothing more: as when the peer has lost its network
+ *   nonreading  each sends requests as fast as they are taken, and never reads an answer
  *
- * Prints "connected" on a line once all have connected, goes on for SECONDS, and prints one JSON object: connections made,
+ * Prints "connected" on a line once all have connected, runs for SECONDS, and prints one JSON object: connections made,
  * those that the server has closed meanwhile, bytes that it took.
  */
 #define _GNU_SOURCE
@@ -75,8 +75,8 @@ static void act(int client, char kind)
 {
     if (fds[client] < 0)
         return;
-    if (kind == 'd') {
-        /* From where the last round left off within the requests. */
+    if (kind == 'n') {
+        /* Continues within the requests where the last round ended. */
         size_t from = sent[client] % pipeline_bytes;
         send_some(client, pipeline + from, pipeline_bytes - from);
         return;
@@ -100,8 +100,8 @@ int main(int argc, char **argv)
 {
     int count = argc == 5 ? atoi(argv[3]) : 0, seconds = argc == 5 ? atoi(argv[4]) : 0;
     char kind = argc == 5 ? argv[2][0] : 0;
-    if (count < 1 || count > MAX_CLIENTS || seconds < 1 || !strchr("shd", kind) || !kind) {
-        fprintf(stderr, "usage: hostile PORT slow|half|deaf COUNT SECONDS\n");
+    if (count < 1 || count > MAX_CLIENTS || seconds < 1 || !strchr("shn", kind) || !kind) {
+        fprintf(stderr, "usage: hostile PORT slow|half|nonreading COUNT SECONDS\n");
         return 2;
     }
     for (int at = 0; at < PIPELINE; at++)

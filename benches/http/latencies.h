@@ -1,4 +1,4 @@
-/* Latencies counted in buckets, as HdrHistogram does: told to 1 part in 64, from 1 ns to over a minute. */
+/* Latencies counted in buckets, as HdrHistogram does: precise to 1 part in 64, from 1 ns to over a minute. */
 #include <stdint.h>
 
 enum { SUB_BITS = 6, BUCKETS = 40 << SUB_BITS };

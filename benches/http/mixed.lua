@@ -17,7 +17,7 @@ local step, customer = 0, 1
 plays = 0
 
 function init(args)
-  -- Collecting among a million requests takes longer than any answer, and wrk would tell it as the server's latency.
+  -- Collecting among a million requests takes longer than any answer, and wrk would report it as the server's latency.
   collectgarbage("stop")
   math.randomseed(thread_number + 1)
   ids = report.ids(args[1])

@@ -9,7 +9,7 @@
  * posted meanwhile as JSON arrays of 100 over one more connection: every other play is of this second, the others are
  * 28 days old in a few seconds, so that they leave the default window during the run.
  *
- * Each line on stdin marks the instant with its text; the result tells the worst latency of the requests that were
+ * Each line on stdin marks the instant with its text; the result has the worst latency of the requests that were
  * under way or due within 100 ms after it. Prints one JSON object. Takes real-time priority where that is allowed,
  * so that what else runs on its core does not make it late. Status 1 when a request failed.
  */
@@ -168,7 +168,7 @@ static void put_idle(int at)
 
 /* --- Events -------------------------------------------------------------------------------------------------------- */
 
-/* Goes on sending the batch, as far as the socket takes it. */
+/* Sends the rest of the batch, as far as the socket takes it. */
 static void send_batch(struct connection *writer)
 {
     ssize_t length = send(writer->fd, batch + batch_sent, batch_bytes - batch_sent, MSG_NOSIGNAL);

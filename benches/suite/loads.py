@@ -1,4 +1,4 @@
-"""The loads: what each generator is told, and what it says afterwards. A failed request fails the run."""
+"""The loads: the arguments of each generator, and its results. A failed request fails the run."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def wrk(processes, cores, server, script, ids, seconds, connections=CONNECTIONS)
     """A closed loop: each connection sends its next request when its last is answered."""
     flags = ["-t", "1", "-c", connections, "-d", f"{seconds}s", "--timeout", REQUEST_TIMEOUT, "-s", script]
     with CpuMeter(server.pid, cores.server) as cpu:
-        command = ["wrk", *flags, server.url, "--", ids]
+        command = ["wrk", *flags, server.url, "--", ids, connections]
         output = processes.run(command, seconds + GRACE_S, core=cores.load, cwd=BENCHES / "http")
     lines = [line for line in output.splitlines() if line.startswith("RESULT ")]
     if not lines:

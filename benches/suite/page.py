@@ -7,7 +7,7 @@ from suite import text, tools
 from suite.parts import ALL
 
 INTRODUCTION = (
-    "What Upbeat costs, beside others that do the same in the same run, and against its budgets. Written by "
+    "What Upbeat costs, compared with others that do the same in the same run, and with its budgets. Written by "
     "`./scripts/bench` (`just bench`); [how to read it](guides/load.md). Figures are medians (least–most)."
 )
 

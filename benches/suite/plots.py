@@ -16,7 +16,7 @@ matplotlib.rcParams.update({
     "svg.hashsalt": "upbeat", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "axes.grid": True,
     "grid.color": "#dddddd", "axes.spines.top": False, "axes.spines.right": False,
 })
-# Told apart without colour too (Okabe and Ito, 2008).
+# Distinguishable without colour too (Okabe and Ito, 2008).
 COLOURS, MARKERS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"], ["o", "s", "^", "D"]
 
 

@@ -13,7 +13,7 @@ from suite.processes import said
 
 # A body over this goes out in parts, each a whole number of rows; the server's limit is 8 MiB.
 BODY_BYTES = 4 << 20
-# Bodies under way at once while loading, as many as the server works on beside decisions.
+# Bodies under way at once while loading: as many as the server's bulk pool works on.
 LOADERS = 2
 
 

@@ -20,7 +20,7 @@ PLAYS = 20
 # Shorter than the default window, so that every play counts.
 WEEKS = 2
 # A history that is kept from another run may be so old; no play has left the window by then.
-FRESH_S = 5 * 86_400
+MAX_AGE_S = 5 * 86_400
 
 
 @dataclass
@@ -78,7 +78,7 @@ class History:
         self.stage, self.customers, self.plays = stage, customers, customers * plays
         self.folder = tools.WORK / f"history-{customers}-{plays}"
         self.ids_file = self.folder / "ids"
-        if not self.ids_file.exists() or time.time() - self.ids_file.stat().st_mtime > FRESH_S:
+        if not self.ids_file.exists() or time.time() - self.ids_file.stat().st_mtime > MAX_AGE_S:
             self.make()
         self.ids = self.ids_file.read_text().split()
 

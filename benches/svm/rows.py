@@ -84,13 +84,13 @@ def fit(train, test, kind, c, gamma, epsilon):
     model.fit(values, labels)
     seconds = time.perf_counter() - start
     kernel = kind.startswith("svc")
-    told = {
+    reported = {
         "seconds": seconds,
         "error": float((model.predict(test_values) != test_labels).mean()),
         "support_vectors": int(model.n_support_.sum()) if kernel else None,
         "objective": dual(model.support_vectors_, model.dual_coef_[0], kind == "svc-rbf", gamma) if kernel else None,
     }
-    print(json.dumps(told))
+    print(json.dumps(reported))
 
 
 def dual(vectors, coefficients, rbf, gamma):
@@ -143,8 +143,8 @@ def grid(rows, splits):
     cells = [(10.0**c, 10.0**gamma) for c in range(-2, 5) for gamma in range(-3, 4)]
     with ProcessPoolExecutor(2) as pool:
         waiting = [[pool.submit(cell, values, labels, split, *at) for at in cells] for split in range(int(splits))]
-        told = np.array([[done.result() for done in of_split] for of_split in waiting])
-    held, validated = told[:, :, 0], told[:, :, 1]
+        reported = np.array([[done.result() for done in of_split] for of_split in waiting])
+    held, validated = reported[:, :, 0], reported[:, :, 1]
     chosen = held[np.arange(len(held)), validated.argmin(1)]
     best = held.mean(0).argmin()
     print(chosen.mean(), held.mean(0)[best], *cells[best])

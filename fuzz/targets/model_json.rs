@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use upbeat_core::svm::{Model, Scorer};
+use upbeat_svm::{Model, Scorer};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(model) = Model::read(bytes) else { return };

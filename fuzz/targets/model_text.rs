@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use upbeat_core::svm::{Import, Machine, Model, Scorer, liblinear, libsvm, onnx};
+use upbeat_svm::{Import, Machine, Model, Scorer, liblinear, libsvm, onnx};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok((_, model)) = Import::default().read(bytes) else { return };

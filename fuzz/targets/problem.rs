@@ -5,13 +5,13 @@
 use std::fmt::Write;
 
 use libfuzzer_sys::fuzz_target;
-use upbeat_core::svm::Problem;
+use upbeat_svm::Problem;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(problem) = Problem::read(bytes) else { return };
     assert_eq!(problem.len(), problem.x.len());
     assert!((1..problem.len()).contains(&problem.positives()), "both labels occur");
-    // Left-out zeros must not matter; the last one is written where no row has a value in the last column.
+    // Zeros that are left out must not matter; the last one is written where no row has a value in the last column.
     let mut text = String::new();
     for (row, &positive) in problem.x.rows().zip(&problem.positive) {
         text += if positive { &problem.labels.positive } else { &problem.labels.negative };

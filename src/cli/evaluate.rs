@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::files;
-use crate::svm::{Interval, Labels, Metrics, Model, RowReader, Scorer};
+use upbeat_svm::{Interval, Labels, Metrics, Model, RowReader, Scorer};
 
 /// Measure a model on labelled rows
 ///
@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Keeps a score and a label per row, not the rows.
+/// Reads the rows one by one; memory holds a score and a label for each.
 fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
     let at = || files::shown(features);
     let labels = &model.parts().labels;

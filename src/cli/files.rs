@@ -1,4 +1,4 @@
-//! Opening what a command names: files, `-`, models; and writing so that no half file is left behind.
+//! Opens the files and models that a command names, `-` among them, and writes files whole or not at all.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -8,12 +8,12 @@ use anyhow::Context;
 
 use super::interrupt;
 use super::progress::Progress;
-use crate::svm::Model;
+use upbeat_svm::Model;
 
-/// A reader of model files stops here; [`Model::read`] refuses what is longer.
+/// No more than this is read of a model file; [`Model::read`] refuses it as too long.
 const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;
 
-/// Bytes gathered before a file is written to.
+/// Bytes of the buffer of a file that is written.
 const WRITE_BUFFER: usize = 256 << 10;
 
 /// Whether a path is `-`: standard input or output.
@@ -38,30 +38,30 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
 /// As [`open`], with a progress bar that follows what has been read.
 pub(crate) fn open_with_progress(path: &Path) -> anyhow::Result<impl BufRead> {
     let length = path.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
-    Ok(Watched { input: open(path)?, progress: Progress::bytes(length), untold: 0 })
+    Ok(Observed { input: open(path)?, progress: Progress::bytes(length), unreported: 0 })
 }
 
-/// Bytes read before the progress bar is told: it looks at the clock, which is not for every line.
+/// Bytes read between two updates of the progress bar: each reads the clock, which would be slow for every line.
 const PROGRESS_STEP: usize = 64 << 10;
 
-struct Watched {
+struct Observed {
     input: Box<dyn BufRead>,
     progress: Progress,
-    untold: usize,
+    unreported: usize,
 }
 
-impl Watched {
+impl Observed {
     #[inline]
     fn count(&mut self, bytes: usize) {
-        self.untold += bytes;
-        if self.untold >= PROGRESS_STEP {
-            self.progress.add(self.untold as u64);
-            self.untold = 0;
+        self.unreported += bytes;
+        if self.unreported >= PROGRESS_STEP {
+            self.progress.add(self.unreported as u64);
+            self.unreported = 0;
         }
     }
 }
 
-impl Read for Watched {
+impl Read for Observed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
         self.count(count);
@@ -69,7 +69,7 @@ impl Read for Watched {
     }
 }
 
-impl BufRead for Watched {
+impl BufRead for Observed {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.input.fill_buf()
     }
@@ -80,21 +80,21 @@ impl BufRead for Watched {
     }
 }
 
-/// Reads and checks a model file, or standard input for `-`.
+/// Reads and checks a model file with one of Upbeat's windows, or standard input for `-`.
 pub(crate) fn read_model(path: &Path) -> anyhow::Result<Model> {
     let mut bytes = Vec::new();
     open(path)?
         .take(MAX_MODEL_BYTES)
         .read_to_end(&mut bytes)
         .with_context(|| format!("{}: cannot be read", shown(path)))?;
-    Model::read(&bytes).with_context(|| shown(path))
+    upbeat_core::model::read(&bytes).with_context(|| shown(path))
 }
 
 /// Gives `write` a writer to `path`, or to standard output for `-`.
 ///
-/// A file is written aside, synced and renamed, so that its name shows the old content or the whole new
-/// one; a failure leaves nothing behind. A path that is not a plain file (`/dev/stdout`, a pipe) is
-/// written to directly.
+/// A file is written under a temporary name, synced and renamed, so that its own name always has the whole old or the
+/// whole new content; a failure leaves nothing behind. A path that is not a plain file (`/dev/stdout`, a pipe) is written
+/// to directly.
 pub(crate) fn write_to(
     path: &Path,
     write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
@@ -110,15 +110,18 @@ pub(crate) fn write_to(
         write(&mut output)?;
         return output.flush().with_context(at);
     }
-    let aside = Aside::beside(path);
-    let mut output = BufWriter::with_capacity(WRITE_BUFFER, File::create(&aside.path).with_context(at)?);
+    let temporary = TemporaryFile::for_path(path);
+    let mut output = BufWriter::with_capacity(WRITE_BUFFER, File::create(&temporary.path).with_context(at)?);
     write(&mut output)?;
     output.flush().with_context(at)?;
     output.get_ref().sync_all().with_context(at)?;
-    aside.rename(path).with_context(at)
+    temporary.rename(path).with_context(at)
 }
 
-/// Whether `path` can be written as far as its directory tells; asked before long work, not after it.
+/// Whether `path` can be written, as far as its directory shows. To be called before long work.
+///
+/// # Errors
+/// There is no such directory, or the path is one.
 pub(crate) fn check_place(path: &Path) -> anyhow::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
@@ -140,14 +143,14 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     place(one) == place(other)
 }
 
-/// A file that is gone unless it was renamed.
-struct Aside {
+/// A file that is removed unless it was renamed.
+struct TemporaryFile {
     path: PathBuf,
 }
 
-impl Aside {
+impl TemporaryFile {
     /// A name in the same directory, so that the rename cannot cross file systems.
-    fn beside(path: &Path) -> Self {
+    fn for_path(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let path = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
         interrupt::remove_at_signal(&path);
@@ -155,7 +158,7 @@ impl Aside {
     }
 
     fn rename(mut self, to: &Path) -> io::Result<()> {
-        // Through a symbolic link, so that the link stays and what it points to changes.
+        // A symbolic link is followed: the link stays and its target is replaced.
         std::fs::rename(&self.path, to.canonicalize().as_deref().unwrap_or(to))?;
         interrupt::keep(&self.path);
         self.path.clear();
@@ -163,17 +166,17 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if !self.path.as_os_str().is_empty() {
-            // Nothing more can be done about a file that cannot be removed either.
+            // There is no further remedy for a file that cannot be removed.
             let _ = std::fs::remove_file(&self.path);
             interrupt::keep(&self.path);
         }
     }
 }
 
-/// Whether a failure is only that the reader of our output went away, as `head` does.
+/// Whether a failure is only that the reader of the output closed it, as `head` does.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))

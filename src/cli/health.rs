@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::client::Client;
+use upbeat_client::Client;
 
 /// Ask a running server whether it is ready (for container health checks)
 ///
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_needs_a_unit_and_sense() {
+    fn timeout_has_a_unit_and_is_in_range() {
         assert_eq!(timeout("2s"), Ok(Duration::from_secs(2)));
         assert_eq!(timeout("500ms"), Ok(Duration::from_millis(500)));
         for text in ["", "2", "0s", "-1s", "2h", "soon"] {

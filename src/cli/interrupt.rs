@@ -1,25 +1,25 @@
-//! Ctrl-C and SIGTERM while a file is being written: the half file goes, then the process.
+//! Ctrl-C and SIGTERM while a file is being written: the incomplete file is removed, then the process ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Files that are not whole yet.
+/// Files that are not complete yet.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Removes this file if a signal ends the process, until [`keep`] is called. Before the first call of a
-/// process signals do what they always do: there is nothing to remove.
+/// process signals have their default effect: there is nothing to remove.
 pub(super) fn remove_at_signal(path: &Path) {
     static LISTENING: Once = Once::new();
     unfinished().push(path.to_owned());
     LISTENING.call_once(|| {
-        // Without a listener a signal still ends the process; only the half file would stay.
+        // Without a listener a signal still ends the process, and only the incomplete file would stay.
         let _ = listen();
     });
 }
 
-/// This file is whole, or gone.
+/// This file is complete, or removed.
 pub(super) fn keep(path: &Path) {
     unfinished().retain(|other| other != path);
 }
@@ -28,7 +28,7 @@ fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Listens on a thread of its own, so that it does not matter what the others are busy with.
+/// Listens on a thread of its own, which no work on other threads delays.
 fn listen() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let (mut interrupts, mut terminations) = {
@@ -42,10 +42,10 @@ fn listen() -> std::io::Result<()> {
                 _ = terminations.recv() => SignalKind::terminate(),
             }
         });
-        // Held to the end: a file that is not renamed by now never will be.
+        // Held to the end, so that no file is renamed after this.
         let files = unfinished();
         files.iter().for_each(|path| drop(std::fs::remove_file(path)));
-        // What a shell gives for a process that a signal ended.
+        // The status that shells give to a process that a signal ended.
         std::process::exit(128 + number.as_raw_value());
     })?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Logs to stderr, written by a thread of its own: who reads them slowly makes no decision wait.
+//! Logs to stderr, written by a thread of its own: a slow reader of stderr delays no decision.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
@@ -6,34 +6,34 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Config, LogFormat};
-use crate::http::LOG_LINES_DROPPED;
+use upbeat_server::config::{Config, LogFormat};
+use upbeat_server::metrics::LOG_LINES_DROPPED;
 
-/// So many lines wait for the thread; further ones are dropped and counted. A line takes about 200 bytes.
-const WAITING_LINES: usize = 8192;
+/// Lines that may wait for the thread; further ones are dropped and counted. A line takes about 200 bytes.
+const QUEUED_LINES: usize = 8192;
 
-/// At the end the lines that still wait are given so long to be written.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// At the end of the process, how long the lines that still wait may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often an end that finds no room tries again.
-const RETRY: Duration = Duration::from_millis(10);
+/// How long a flush that finds the queue full waits before it tries again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before this is written when its other end hears of it.
-    Written(SyncSender<()>),
+    /// Is answered when everything before it is written.
+    Flush(SyncSender<()>),
 }
 
-/// Keeps logging going; when it is dropped, what was logged is written, if somebody reads.
+/// Keeps logging going; when it is dropped, waiting lines are written, for at most [`FLUSH_TIMEOUT`].
 pub(crate) struct Logging(SyncSender<Message>);
 
-/// Logs to stderr, so that stdout stays for answers.
+/// Logs to stderr; stdout is for answers.
 ///
 /// # Errors
-/// The configured level is not one, or there is no thread to be had.
+/// The configured level is none, or no thread can be started.
 pub(crate) fn start(config: &Config) -> anyhow::Result<Logging> {
     let filter = config.log.filter()?;
-    let (sender, lines) = sync_channel(WAITING_LINES);
+    let (sender, lines) = sync_channel(QUEUED_LINES);
     thread::Builder::new().name("log".into()).spawn(move || write_lines(&lines))?;
     let writer = sender.clone();
     let logging =
@@ -50,15 +50,15 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Logging> {
 
 fn write_lines(messages: &Receiver<Message>) {
     for message in messages {
-        // Nobody may read stderr any more; that is no reason to stop serving.
+        // Stderr may be closed; that does not end the server.
         let _ = match message {
             Message::Line(line) => io::stderr().write_all(&line),
-            Message::Written(told) => told.send(()).map_err(io::Error::other),
+            Message::Flush(flushed) => flushed.send(()).map_err(io::Error::other),
         };
     }
 }
 
-/// Takes lines to the thread; the formatter writes each in one piece.
+/// Queues lines for the thread; the formatter writes each in one call.
 struct Lines(SyncSender<Message>);
 
 impl Write for Lines {
@@ -76,19 +76,19 @@ impl Write for Lines {
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        let (told, written) = sync_channel(1);
-        let mut message = Message::Written(told);
-        let retries = LAST_WORDS.as_millis() / RETRY.as_millis();
+        let (sender, flushed) = sync_channel(1);
+        let mut message = Message::Flush(sender);
+        let retries = FLUSH_TIMEOUT.as_millis() / RETRY_INTERVAL.as_millis();
         for _ in 0..retries {
             match self.0.try_send(message) {
                 Ok(()) => {
-                    let _ = written.recv_timeout(LAST_WORDS);
+                    let _ = flushed.recv_timeout(FLUSH_TIMEOUT);
                     return;
                 }
                 Err(TrySendError::Full(unsent)) => message = unsent,
                 Err(TrySendError::Disconnected(_)) => return,
             }
-            thread::sleep(RETRY);
+            thread::sleep(RETRY_INTERVAL);
         }
     }
 }

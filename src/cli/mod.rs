@@ -1,25 +1,20 @@
-//! The command line: one file per role, one match over them.
+//! The command line: one file or folder a role, and what several roles share.
 
-mod blocks;
-mod completions;
-mod demo;
-mod evaluate;
-mod features;
-mod files;
-mod health;
-mod in_order;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod features;
+pub(crate) mod files;
+pub(crate) mod health;
 mod interrupt;
 mod logging;
-mod model;
-mod predict;
+pub(crate) mod model;
+pub(crate) mod predict;
 mod progress;
-mod replay;
-mod report;
-mod serve;
-mod simulate;
-mod train;
-
-use std::process::ExitCode;
+pub(crate) mod replay;
+pub(crate) mod serve;
+pub(crate) mod simulate;
+pub(crate) mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -28,11 +23,11 @@ use clap::{Parser, Subcommand};
 #[command(name = "upbeat", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    role: Role,
+    pub(crate) role: Role,
 }
 
 #[derive(Subcommand)]
-enum Role {
+pub(crate) enum Role {
     Demo(demo::Args),
     Serve(serve::Args),
     Features(features::Args),
@@ -44,33 +39,4 @@ enum Role {
     Replay(replay::Args),
     Health(health::Args),
     Completions(completions::Args),
-}
-
-/// Runs the role named on the command line.
-///
-/// Exit status: 0 done; 1 the work failed (message on stderr); 2 the call itself was wrong.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.role {
-        Role::Demo(args) => demo::run(args),
-        Role::Serve(args) => serve::run(args),
-        Role::Features(args) => features::run(args),
-        Role::Train(args) => train::run(args),
-        Role::Predict(args) => predict::run(args),
-        Role::Evaluate(args) => evaluate::run(args),
-        Role::Model(args) => model::run(args),
-        Role::Simulate(args) => simulate::run(args),
-        Role::Replay(args) => replay::run(args),
-        Role::Health(args) => health::run(args),
-        Role::Completions(args) => completions::run(args),
-    };
-    match result {
-        Ok(status) => status,
-        // The reader of our output went away, as `head` does.
-        Err(error) if files::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("upbeat: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::profile::Window;
+use upbeat_core::profile::Window;
 
 /// Show, check, import or export model files
 #[derive(clap::Args)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar that appears after a second, if stderr is a terminal, and goes when it is dropped. It has
+/// A bar that appears after a second, if stderr is a terminal, and disappears when it is dropped. It has
 /// no colours.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -37,12 +37,12 @@ impl Progress {
         Self { bar, started: Instant::now(), visible: false }
     }
 
-    /// `more` of it are done.
+    /// Advances the bar by `more`.
     pub(crate) fn add(&mut self, more: u64) {
         self.bar.inc(more);
         if !self.visible && self.started.elapsed() >= Duration::from_secs(1) {
             self.visible = true;
-            // Stays hidden where stderr is no terminal.
+            // It remains hidden where stderr is no terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
     }

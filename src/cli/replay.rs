@@ -1,8 +1,5 @@
 //! `upbeat replay`: send recorded events to a running server.
 
-mod delivery;
-mod source;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,13 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::progress::Progress;
-use crate::client::Client;
-use delivery::Delivery;
-use source::{Kind, Source};
+use upbeat_client::Client;
+use upbeat_client::replay::{Delivery, Kind, Source, oldest_batch};
 
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Rows in a request when nothing else is asked for.
+/// Rows in a request by default.
 const DEFAULT_BATCH_ROWS: u32 = 1_000;
 /// With a rate and no batch size, this many requests a second share the rows.
 const REQUESTS_PER_S: f64 = 10.0;
@@ -84,7 +80,7 @@ async fn replay(delivery: &mut Delivery, mut sources: Vec<Source>, rate: Option<
     let bytes = sources.iter().map(Source::bytes).sum::<Option<u64>>();
     let mut progress = Progress::bytes(bytes);
     let started = Instant::now();
-    while let Some(batch) = source::oldest_batch(&mut sources)? {
+    while let Some(batch) = oldest_batch(&mut sources)? {
         if let Some(rate) = rate {
             let due = Duration::from_secs_f64(delivery.rows() as f64 / rate);
             tokio::time::sleep_until(started + due).await;
@@ -118,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_rate_makes_small_batches() {
+    fn batches_are_small_at_a_low_rate() {
         assert_eq!(batch_rows(None), 1_000);
         assert_eq!(batch_rows(Some(1.0)), 1);
         assert_eq!(batch_rows(Some(500.0)), 50);

@@ -9,15 +9,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::{files, logging};
-use crate::config::{Config, ConfigError, ENV_CONFIG};
-use crate::engine::Clock;
-use crate::http::app::machine_clock;
-use crate::http::{App, Listeners, Stopped};
-use crate::svm::Model;
-
-/// The model that ships inside the binary.
-pub(crate) const BUILT_IN_MODEL: &[u8] = include_bytes!("../../model/default.json");
+use super::logging;
+use upbeat_engine::Clock;
+use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
+use upbeat_server::runtime::{App, Listeners, Server, Stopped, heap, load_model, machine_clock};
 
 /// Run the server
 ///
@@ -71,9 +66,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check_config {
         return Ok(check(&config));
     }
-    crate::heap::keep_on_huge_pages();
+    heap::keep_on_huge_pages();
     let _logging = logging::start(&config)?;
-    runtime()?.block_on(serve(config))
+    async_runtime()?.block_on(serve(config))
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
@@ -82,23 +77,19 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
-    let checked = read_model(&config.model).and_then(|model| match model {
-        Some(model) => model.check_serving(config.window).with_context(|| named(&config.model)),
-        None => Ok(()),
-    });
-    match checked {
-        Ok(()) => {
+    match load_model(&config.model, config.window) {
+        Ok(_) => {
             println!("configuration and model are good");
             ExitCode::SUCCESS
         }
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&error.into()),
     }
 }
 
 fn load(args: &Args) -> anyhow::Result<Config> {
     let path = args.config.clone().or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from));
     let file = path.as_deref().map(read_config).transpose()?;
-    // A variable that is not UTF-8 cannot be one of ours.
+    // The names of Upbeat's variables, and their values, are UTF-8.
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let loaded = Config::load(file.as_deref(), environment);
@@ -130,22 +121,8 @@ fn read_config(path: &Path) -> Result<String, ConfigError> {
         .map_err(|error| ConfigError(format!("configuration {}: {error}", path.display())))
 }
 
-/// The model named in the configuration: built in, from a file, or none.
-pub(crate) fn read_model(name: &str) -> anyhow::Result<Option<Model>> {
-    match name {
-        "none" => Ok(None),
-        "" => Ok(Some(Model::read(BUILT_IN_MODEL).with_context(|| named(name))?)),
-        path => files::read_model(Path::new(path)).with_context(|| named(name)).map(Some),
-    }
-}
-
-/// A configured model as messages call it.
-fn named(model: &str) -> String {
-    if model.is_empty() { "the built-in model".to_owned() } else { format!("model {model}") }
-}
-
 /// A runtime for everything but decisions and events, which have threads of their own.
-pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn async_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
@@ -163,7 +140,6 @@ pub(crate) async fn bind(config: &Config) -> anyhow::Result<Listeners> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let model = read_model(&config.model)?;
     let zone = config.zone()?;
     let listeners = bind(&config).await?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
@@ -174,42 +150,20 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         );
     }
     let app = Arc::new(App::new(config, zone, machine_clock));
-    match model {
-        Some(model) => app.engine.promote(model).with_context(|| named(&app.config.model))?,
-        None => tracing::warn!("no model: every answer is show:false, reason no_model"),
+    let model = app.serve_configured_model()?.map(|id| id.to_string());
+    if model.is_none() {
+        tracing::warn!("no model: every answer is show:false, reason no_model");
     }
-    // Before anybody is told where it listens: a signal that comes at once must find its handler.
+    // Before the addresses are printed: a signal sent as soon as they are known must find its handler.
     let stop = stop_signal()?;
-    // For scripts; a server whose starter does not listen serves all the same.
+    let mut server = Server::start(listeners, app)?;
+    server.reload_model_on_hangup()?;
+    // For scripts; the server also runs where stdout is closed.
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");
-    tracing::info!(%data, %admin, model = app.engine.champion().map(|c| c.id.to_string()), "serving");
-    let reloading = tokio::spawn(reload_model_on_hangup(Arc::clone(&app))?);
-    let stopped = crate::http::run(listeners, app, stop).await?;
-    reloading.abort();
+    tracing::info!(%data, %admin, model, "serving");
+    let stopped = server.run_until(stop).await;
     tracing::info!(?stopped, "stopped");
     Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Reads the model file again at each SIGHUP; a file that cannot be served leaves the present model in place.
-fn reload_model_on_hangup(app: Arc<App>) -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            let app = Arc::clone(&app);
-            let reload = move || {
-                let name = &app.config.model;
-                let model = read_model(name)?.context("model = \"none\": there is no file to read again")?;
-                app.engine.promote(model).with_context(|| named(name))?;
-                anyhow::Ok(app.engine.champion().map(|champion| champion.id.to_string()))
-            };
-            match tokio::task::spawn_blocking(reload).await {
-                Ok(Ok(model)) => tracing::info!(model, "model read again"),
-                Ok(Err(error)) => tracing::error!("model not read again, the present one stays: {error:#}"),
-                Err(error) => tracing::error!(%error, "reading the model again failed"),
-            }
-        }
-    })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
@@ -217,7 +171,7 @@ pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (first, told) = tokio::sync::oneshot::channel();
+    let (sender, first) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let mut next = async || {
             tokio::select! {
@@ -226,11 +180,11 @@ pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             }
         };
         next().await;
-        let _ = first.send(());
+        let _ = sender.send(());
         let status = next().await;
         std::process::exit(status);
     });
     Ok(async move {
-        let _ = told.await;
+        let _ = first.await;
     })
 }

@@ -9,8 +9,8 @@ use jiff::civil::DateTime;
 
 use super::files;
 use super::progress::Progress;
-use crate::simulate::write::{self, RowCounts};
-use crate::simulate::{Settings, Simulation};
+use upbeat_simulate::write::{self, RowCounts};
+use upbeat_simulate::{Settings, Simulation};
 
 /// Write a simulated history of customers, tracks, plays and clicks
 ///

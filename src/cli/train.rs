@@ -14,16 +14,17 @@ use anyhow::Context;
 pub(crate) use flags::Args;
 
 use super::files;
-use crate::svm::{
-    Choice, Features, Model, Parameters, Parts, Problem, Solver, Trained, Training, Watch, train,
-};
 use flags::Job;
-use progress::Progress;
+use progress::Bar;
+use upbeat_core::model;
+use upbeat_svm::{
+    Choice, Model, Parts, Problem, Progress as _, Solver, SolverRecord, Trained, Training, train,
+};
 
 /// More rows than this are worth a warning: smartcore's time and memory grow with rows².
 const MANY_ROWS: usize = 10_000;
 
-/// What the report tells of.
+/// The trained model and how it was trained: the subject of the reports.
 struct Outcome {
     model: Model,
     trained: Trained,
@@ -38,7 +39,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(report) = &args.report {
         files::check_place(report)?;
     }
-    let progress = Progress::start();
+    let progress = Bar::start();
     progress.stage(&format!("reading {}", files::shown(&args.features)), None);
     let (mut problem, sha256) = rows::read(&args.features)?;
     if let Some(weights) = &args.row_weights {
@@ -51,7 +52,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let outcome =
         work(&job, &choice, &problem, sha256, &progress).with_context(|| files::shown(&args.features))?;
     progress.finish();
-    warn_of_early_end(&outcome);
+    warn_if_unconverged(&outcome);
     let bytes = outcome.model.to_bytes();
     let page = args.report.as_ref().map(|_| page::page(&outcome, &problem.x)).transpose()?;
     files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
@@ -66,7 +67,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says that the call itself was wrong, as clap does; exit status 2.
+/// Prints that the call itself was wrong, as clap does; exit status 2.
 pub(crate) fn usage(message: &str) -> ExitCode {
     eprintln!("error: {message}\n\nFor more information, try '--help'.");
     ExitCode::from(2)
@@ -77,49 +78,49 @@ fn work(
     choice: &Choice,
     problem: &Problem,
     sha256: String,
-    progress: &Progress,
+    progress: &Bar,
 ) -> anyhow::Result<Outcome> {
     if problem.len() > MANY_ROWS && choice.solver() == Some(Solver::Smartcore) {
-        progress.say(&format!(
+        progress.print(&format!(
             "upbeat: {} rows are many for the smartcore solver, whose time and memory grow with their \
              square; --solver native takes them",
             problem.len()
         ));
     }
     let trained = train(problem, choice, job.plan, job.calibrate, progress)?;
-    let (settings, solve) = (&trained.settings, &trained.fitted.solve);
+    let (parameters, solve) = (&trained.parameters, &trained.fitted.solve);
     let model = Model::new(Parts {
         name: job.name.clone(),
-        features: Features::of_count(problem.x.columns()),
-        window: job.window,
+        features: model::features(problem.x.columns()),
+        window: model::metadata(job.window),
         labels: problem.labels.clone(),
         scaling: trained.fitted.scaling.clone(),
         machine: trained.fitted.machine.clone(),
         calibration: trained.calibration.clone(),
         training: Some(Training {
-            solver: settings.solver.name().to_owned(),
+            solver: parameters.solver.name().to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            c: settings.c,
-            seed: settings.seed,
+            c: parameters.c,
+            seed: parameters.seed,
             rows: trained.rows as u64,
             positives: trained.positives as u64,
             data_sha256: Some(sha256),
             measured: trained.measured.clone(),
-            parameters: Some(Parameters::of(settings, solve, problem.weights.is_some())),
+            parameters: Some(SolverRecord::of(parameters, solve, problem.weights.is_some())),
             feature_mean: Some(trained.feature_mean.clone()),
         }),
     })?;
     Ok(Outcome { model, trained })
 }
 
-fn warn_of_early_end(outcome: &Outcome) {
+fn warn_if_unconverged(outcome: &Outcome) {
     let solve = &outcome.trained.fitted.solve;
     if let (false, Some(iterations)) = (solve.converged, solve.iterations) {
         eprintln!(
             "upbeat: warning: the solver stopped after {iterations} iterations, before the optimality \
              conditions were met within {}; the model works but is not the best for its parameters. Use \
              --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
-            outcome.trained.settings.epsilon
+            outcome.trained.parameters.epsilon
         );
     }
 }

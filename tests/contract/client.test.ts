@@ -1,5 +1,5 @@
 // A client generated from openapi.yaml, used as a player's backend would use it, against a running server.
-// DATA_URL and ADMIN_URL say where its listeners are; scripts/test starts one and sets them.
+// DATA_URL and ADMIN_URL are the addresses of its listeners; scripts/test starts one and sets them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -109,7 +109,7 @@ test("a refused event comes back as a typed problem", async () => {
   assert.match(error.rejected[0]?.detail ?? "", /2014-02-29/);
 });
 
-test("an id that is not one is a problem that says so", async () => {
+test("an invalid id is answered with a typed problem", async () => {
   const { error } = await data.GET("/should-show-ad/{customer}", {
     params: { path: { customer: "a b" }, header: { "X-Request-Id": "ts-7" } },
   });
@@ -117,7 +117,7 @@ test("an id that is not one is a problem that says so", async () => {
   assert.equal(error.status, 400);
 });
 
-test("what is held can be read, explained and forgotten", async () => {
+test("a profile can be read, explained and deleted", async () => {
   const path = { customer };
   const { data: held } = await admin.GET("/customers/{customer}", { params: { path } });
   assert.ok(held);
@@ -136,7 +136,7 @@ test("what is held can be read, explained and forgotten", async () => {
   assert.equal(error?.type, "/problems/customer-not-found");
 });
 
-test("the server says what it runs", async () => {
+test("the server reports its model, campaign and readiness", async () => {
   const { data: models } = await admin.GET("/models");
   assert.equal(models?.models[0]?.role, "champion");
   const { data: campaigns } = await admin.GET("/campaigns");

@@ -1,4 +1,4 @@
-"""Prints so many ports of the loopback that nobody listens on."""
+"""Prints the given number of free ports of the loopback."""
 
 import socket
 import sys

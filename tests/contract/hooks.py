@@ -1,6 +1,6 @@
-"""What JSON Schema cannot say about Upbeat's contract, told to schemathesis.
+"""Rules of Upbeat's contract that JSON Schema cannot express, for schemathesis.
 
-Three kinds of things, each as narrow as it can be made:
+Three kinds of rules, each as narrow as it can be made:
 
 * how bodies that are not JSON are written, and how `Content-Encoding` compresses any of them;
 * rules between parts of a request (`kind` goes with `text/csv`, a date must exist, ...), applied to requests that are
@@ -54,7 +54,7 @@ def write_json(ctx, value):
 
 @schemathesis.serializer(CSV, NDJSON)
 def write_text(ctx, value):
-    # Text is always "a string"; what is meant to be something else is a bad row.
+    # Text is always "a string"; a value of another type is written as a bad row.
     text = value if isinstance(value, (str, bytes)) else json.dumps(value, default=str)
     return _compressed(ctx, text.encode() if isinstance(text, str) else text)
 
@@ -92,7 +92,7 @@ def _each(body, change):
 
 
 def _in_the_past(time: str) -> str:
-    """The same time of day on a date that exists and is over: the server's clock decides what is the future."""
+    """The same time of day on a date that exists and is over: which dates are in the future depends on the server's clock."""
     match = TIME.match(time)
     if match is None:
         return time
@@ -183,7 +183,7 @@ def filter_failure(context, failure, case, response) -> bool:
         return True
     rejected = _rejected(response)
     if isinstance(failure, AcceptedNegativeData) and response.status_code == 200:
-        # Bad rows of a list are told row by row, and the others count.
+        # Bad rows of a list are reported row by row, and the others are applied.
         return not ((rejected and _is_list(case)) or _only_spells_its_encoding_oddly(case))
     if isinstance(failure, RejectedPositiveData) and response.status_code == 422:
         # Some generated rows of text are bad on purpose, and `atomic=true` then refuses them all.
@@ -224,8 +224,8 @@ def every_row_is_accounted_for(ctx, response, case) -> None:
         return
     report = response.json()
     rows = len(case.body) if isinstance(case.body, list) else 1
-    told = report["accepted"] + report["duplicates"] + len(report["rejected"]) + report.get("rejected_omitted", 0)
-    assert told == rows, f"{rows} rows were sent, the report accounts for {told}"
+    accounted = report["accepted"] + report["duplicates"] + len(report["rejected"]) + report.get("rejected_omitted", 0)
+    assert accounted == rows, f"{rows} rows were sent, the report accounts for {accounted}"
     indices = [row["index"] for row in report["rejected"]]
     assert indices == sorted(set(indices)), f"indices of rejected rows are not ascending: {indices}"
     assert all(0 <= index < rows for index in indices), f"indices of rejected rows are out of range: {indices}"

@@ -1,4 +1,4 @@
-"""Posts what the contract tests ask about: two listeners of the examples, one who is due the ad, and a track.
+"""Posts the data of the contract tests: two listeners of the examples, one likely to be shown the ad, and a track.
 
 Standard library only, and a small example of posting events in two formats.
 """

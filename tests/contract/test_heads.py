@@ -1,6 +1,6 @@
-"""Requests that no HTTP client would send, over a bare socket: each gets its answer, and nobody else's.
+"""Requests that no HTTP client would send, over a plain socket: each gets its own answers.
 
-DATA_URL says where the server's data listener is.
+DATA_URL is the address of the server's data listener.
 """
 
 import os
@@ -12,9 +12,9 @@ GOOD = b"GET /healthz HTTP/1.1\r\nHost: upbeat\r\n\r\n"
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: upbeat\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: upbeat\r\nConnection: close\r\n\r\n"
 
-# What is sent, and the status of each answer before the server closes or has said nothing more for a while.
+# The bytes sent, and the status of each answer until the server closes or sends nothing more for a second.
 CASES = {
-    "what is not HTTP": (b"HELLO\r\n\r\n", [400]),
+    "bytes that are not HTTP": (b"HELLO\r\n\r\n", [400]),
     "a header without a colon": (HEAD + b"Bad Header\r\n\r\n", [400]),
     "an HTTP version of the future": (b"GET /healthz HTTP/9.9\r\n\r\n", [400]),
     "a header of 17 KiB": (HEAD + b"X-Long: " + b"a" * 17_408 + b"\r\n\r\n", [431]),
@@ -22,8 +22,8 @@ CASES = {
     "a request line of 70 KB": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", [431]),
     "a path of 10 KB": (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: upbeat\r\nConnection: close\r\n\r\n", [404]),
     "two requests at once": (GOOD + LAST, [200, 200]),
-    "a request and the half of another": (GOOD + HEAD[:20], [200]),
-    "a request, then what is not HTTP": (GOOD + b"HELLO\r\n\r\n", [200, 400]),
+    "a request and half of another": (GOOD + HEAD[:20], [200]),
+    "a request, then bytes that are not HTTP": (GOOD + b"HELLO\r\n\r\n", [200, 400]),
     "a body that is shorter than announced": (
         b"POST /events HTTP/1.1\r\nHost: upbeat\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{}", []),
     "a body announced with two lengths": (

@@ -1,6 +1,6 @@
-"""Runs the snippets that README shows: against a running server, and against a port where nobody listens.
+"""Runs the README's snippets against a running server, and against a port without a listener.
 
-DATA_URL says where the server's data listener is.
+DATA_URL is the address of the server's data listener.
 """
 
 import json
@@ -20,11 +20,12 @@ CALLERS = {
     "JavaScript": ["node", HERE / "should-show-ad.mjs"],
     "Java": ["java", "--source", "17", HERE / "ShouldShowAd.java"],
 }
-PATIENT = {**os.environ, "AD_TIMEOUT_MS": "5000"}  # a runtime's cold start is not what is tested
+# A long time limit, so that the cold start of a language runtime does not fail the test.
+ENVIRONMENT = {**os.environ, "AD_TIMEOUT_MS": "5000"}
 
 
 def listener_due_the_ad(base: str, name: str) -> str:
-    """A listener to whom the server would show the ad now: new each time, since a shown ad counts towards the cap."""
+    """A new listener to whom the server would show the ad now; new each time, since a shown ad counts towards the cap."""
     for phone_share in range(20, -1, -1):
         customer = f"snippet-{name}-{phone_share}-{os.getpid()}"
         plays = [play(customer, index, 37 * index + 1, index < phone_share) for index in range(20)]
@@ -36,7 +37,7 @@ def listener_due_the_ad(base: str, name: str) -> str:
 
 
 def answers(command: list, address: str, *customers: str) -> list[str]:
-    done = subprocess.run([*command, address, *customers], env=PATIENT, timeout=60, capture_output=True, text=True)
+    done = subprocess.run([*command, address, *customers], env=ENVIRONMENT, timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -1,5 +1,4 @@
-//! `upbeat features` as its users meet it: files in, libSVM text out, against an implementation that is slow and
-//! obvious.
+//! Black-box tests of `upbeat features`: files in, libSVM text out, compared with a slow and plain reference.
 
 mod messages;
 mod reference;
@@ -21,7 +20,7 @@ fn features(flags: &[&str], tracks: &[u8], clicks: &[u8]) -> Output {
     command.output().expect("it runs")
 }
 
-/// Runs it with arguments of its own and something on standard input.
+/// Runs it with other arguments and this standard input.
 fn features_from_stdin(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
     command.arg("features").args(arguments);

@@ -1,4 +1,4 @@
-//! What the command says, and the status it ends with.
+//! The messages and the exit status of the command.
 
 use super::{features, features_from_stdin, rows, text};
 
@@ -6,7 +6,7 @@ const GOOD: &str = "0,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n";
 const ROW: &str = "0 1:0.00 2:0.00 3:0.00 4:1.00 5:0.00 6:1.00\n";
 
 #[test]
-fn repeats_count_once_and_are_told() {
+fn repeats_count_once_and_are_reported() {
     let output = features(&[], GOOD.repeat(3).as_bytes(), b"");
     assert_eq!(rows(&output), ROW);
     assert!(text(&output.stderr).contains("2 plays are repeats"), "{}", text(&output.stderr));
@@ -15,11 +15,11 @@ fn repeats_count_once_and_are_told() {
     assert_eq!(rows(&output), ROW.replace("6:1.00", "6:0.67"));
     assert!(text(&output.stderr).contains("1 plays are repeats"), "{}", text(&output.stderr));
     let output = features(&[], GOOD.as_bytes(), b"");
-    assert!(output.stderr.is_empty(), "nothing to say: {}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "no message without repeats: {}", text(&output.stderr));
 }
 
 #[test]
-fn bad_lines_are_told_by_file_and_line_and_end_the_run() {
+fn bad_lines_are_reported_by_file_and_line_and_end_the_run() {
     let bad = "1,48,453,tomorrow,0,1";
     for end in ["\n", "\r\n"] {
         let tracks = [GOOD.trim_end(), "", bad, "2,48", GOOD.trim_end(), "\"3", "4\",48,1"].join(end);
@@ -32,7 +32,7 @@ fn bad_lines_are_told_by_file_and_line_and_end_the_run() {
         {
             assert!(said.contains(part), "{part} in {said}");
         }
-        assert!(output.stdout.is_empty(), "half a file would be taken for a whole one");
+        assert!(output.stdout.is_empty(), "an incomplete output would look like a complete one");
 
         let output = features(&["--skip-bad"], tracks.as_bytes(), clicks.as_bytes());
         assert_eq!(rows(&output), ROW.replacen('0', "1", 1));
@@ -41,7 +41,7 @@ fn bad_lines_are_told_by_file_and_line_and_end_the_run() {
 }
 
 #[test]
-fn each_bad_line_says_what_is_wrong() {
+fn bad_line_is_reported_with_its_reason() {
     for (line, said) in [
         ("1,48,453,2014-02-29 03:26:20,0,1", "day 29"),
         ("1,48,453,2014-10-23 24:26:20,0,1", "hour 24"),
@@ -68,7 +68,7 @@ fn each_bad_line_says_what_is_wrong() {
 }
 
 #[test]
-fn an_empty_file_has_no_rows() {
+fn empty_file_has_no_rows() {
     for tracks in ["", "\n\n", "\r\n", "\u{feff}"] {
         let output = features(&[], tracks.as_bytes(), b"");
         assert_eq!(rows(&output), "");
@@ -98,7 +98,7 @@ fn either_file_may_be_standard_input_but_not_both() {
 }
 
 #[test]
-fn the_output_is_written_whole_or_not_at_all() {
+fn output_file_is_written_whole_or_not_at_all() {
     let directory = tempfile::tempdir().expect("a directory");
     let out = directory.path().join("features.txt");
     let flags = ["-o", out.to_str().expect("a path")];
@@ -108,11 +108,11 @@ fn the_output_is_written_whole_or_not_at_all() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(std::fs::read_to_string(&out).expect("a file"), ROW, "the old content stays");
     let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").collect();
-    assert_eq!(left.len(), 1, "nothing is left beside it: {left:?}");
+    assert_eq!(left.len(), 1, "no temporary file remains: {left:?}");
 }
 
 #[test]
-fn a_wrong_call_is_told_with_status_2_and_a_missing_file_with_1() {
+fn wrong_call_ends_with_status_2_and_missing_file_with_1() {
     for arguments in [
         &["--tracks", "x"][..],
         &["--tracks", "x", "--clicks", "y", "--window-plays", "0"],

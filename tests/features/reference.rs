@@ -1,4 +1,4 @@
-//! The definition of the features, written for reading: strings, sorting, and C's own `printf`.
+//! The reference implementation of the features, written for clarity: strings, sorting, and C's own `printf`.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int};
@@ -26,7 +26,7 @@ impl Play {
     }
 }
 
-/// What is asked of the command.
+/// The options of one run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked {
     pub keep_repeats: bool,
@@ -43,7 +43,7 @@ pub fn id_order(id: &str) -> (u8, u64, String) {
     }
 }
 
-/// What the command must write, with ids.
+/// The expected output of the command, with ids.
 pub fn rows(plays: &[Play], clicked: &[String], asked: Asked) -> String {
     let newest = plays.iter().map(Play::minutes).max().unwrap_or(0);
     let mut customers: BTreeMap<_, Vec<&Play>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Two digits exactly as C writes them, for every share that a window of 256 plays can have.
+//! Shares are rounded to two digits exactly as C does, for every share that a window of 256 plays can have.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -37,7 +37,7 @@ fn file(most: usize) -> (String, Vec<[usize; 6]>) {
 }
 
 #[test]
-fn every_share_of_up_to_256_plays() {
+fn shares_of_up_to_256_plays_are_rounded_as_in_c() {
     let most = 256;
     let (tracks, counts) = file(most);
     let output = features(&[], tracks.as_bytes(), b"");

@@ -1,4 +1,4 @@
-//! On any files the command writes what the reference writes.
+//! Property tests: on any files the command writes what the reference writes.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::reference::{Asked, Play, rows as expected};
 use super::{features, rows, text};
 
-/// Plays whose content follows from their identity, as that of real ones does.
+/// Plays whose content is a function of their identity, as in real histories.
 fn play() -> impl Strategy<Value = Play> {
     let customer = prop_oneof![
         (0u64..6).prop_map(|number| number.to_string()),
@@ -22,7 +22,7 @@ fn play() -> impl Strategy<Value = Play> {
     })
 }
 
-/// How a file is written.
+/// The form of a CSV file: byte order mark, line endings, quotes.
 #[derive(Debug, Clone, Copy)]
 struct Style {
     bom: bool,
@@ -78,7 +78,7 @@ fn tracks_file(style: Style, plays: &[Play]) -> Vec<u8> {
 }
 
 #[test]
-fn on_any_files() {
+fn features_equal_the_reference_on_any_files() {
     let asked = (any::<bool>(), any::<bool>(), prop::option::of(1usize..12), prop::option::of(1u32..31))
         .prop_map(|(keep_repeats, precise, window_plays, window_days)| Asked {
             keep_repeats,
@@ -133,7 +133,7 @@ fn on_any_files() {
 }
 
 #[test]
-fn ids_are_left_out_unless_asked_for() {
+fn ids_are_written_only_with_the_flag() {
     let tracks =
         b"0,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n1,48,453,\"2014-10-23 12:26:20\",1,\"72132\"\n";
     let clicks =

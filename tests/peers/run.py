@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the binary against libSVM, LIBLINEAR, scikit-learn and onnxruntime.
+"""Compares the binary with libSVM, LIBLINEAR, scikit-learn and onnxruntime.
 
     tests/peers/run.py [BINARY]      target/release/upbeat when not given
 
@@ -16,13 +16,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 def main() -> int:
     os.environ["UPBEAT_BINARY"] = sys.argv[1] if len(sys.argv) > 1 else str(HERE.parent.parent / "target/release/upbeat")
-    # The machine has work of its own; sums of two threads would also differ from run to run.
+    # One thread: sums of two threads would differ from run to run, and the machine is shared.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     suite = unittest.defaultTestLoader.discover(str(HERE), top_level_dir=str(HERE))
     result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
     bad = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})
     print(f"# pass {max(result.testsRun - bad, 0)}\n# fail {bad}")
-    # A suite that finds nothing must not look like one that passes.
+    # A suite without tests must not count as passed.
     return int(bad > 0 or result.testsRun == 0)
 
 

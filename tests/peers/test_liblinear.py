@@ -26,13 +26,13 @@ def decision_values(name: str, features: numpy.ndarray) -> tuple[numpy.ndarray, 
 
 
 class Export(unittest.TestCase):
-    def test_decision_values_are_ours_to_a_millionth(self):
+    def test_decision_values_agree_to_a_millionth(self):
         _, features = workbench.rows()
         for scale in ("standard", "none"):
             with self.subTest(scale):
                 name = workbench.model("linear", scale)
-                told = workbench.upbeat(f"model export --format liblinear {name} -o ours.model").stderr
-                self.assertIn("no place for this calibration", told)
+                stderr = workbench.upbeat(f"model export --format liblinear {name} -o ours.model").stderr
+                self.assertIn("no place for this calibration", stderr)
                 ours = workbench.predicted(name)
                 theirs = decision_values("ours.model", features)
                 numpy.testing.assert_allclose(theirs[1], ours[1], rtol=1e-6, atol=1e-6)
@@ -40,19 +40,19 @@ class Export(unittest.TestCase):
                 workbench.run("liblinear-predict", "held.txt", "ours.model", "out")
                 numpy.testing.assert_array_equal(numpy.loadtxt(workbench.path("out")), ours[0])
 
-    def test_a_kernel_model_is_refused(self):
-        told = workbench.refused(f"model export --format liblinear {workbench.model('rbf', 'none')} -o ours.model")
-        self.assertIn("LIBLINEAR has linear models only, and this one's kernel is rbf", told)
+    def test_kernel_models_are_refused(self):
+        stderr = workbench.refused(f"model export --format liblinear {workbench.model('rbf', 'none')} -o ours.model")
+        self.assertIn("LIBLINEAR has linear models only, and this one's kernel is rbf", stderr)
 
 
 class Import(unittest.TestCase):
     def check(self, their_file: str, logistic: bool):
         _, features = workbench.rows()
-        # The format is told by the file: neither a wrong flag nor none at all matters.
+        # The format is read from the file, whatever the flag is.
         for flag in ("--format liblinear ", "--format libsvm ", ""):
-            told = workbench.upbeat(f"model import {flag}{their_file} -o imported.json").stderr
-            self.assertIn("from LIBLINEAR", told)
-            self.assertEqual("no calibration" in told, not logistic)
+            stderr = workbench.upbeat(f"model import {flag}{their_file} -o imported.json").stderr
+            self.assertIn("from LIBLINEAR", stderr)
+            self.assertEqual("no calibration" in stderr, not logistic)
         theirs = decision_values(their_file, features)
         workbench.assert_predicts_as("imported.json", theirs)
 
@@ -78,7 +78,7 @@ class Import(unittest.TestCase):
                 liblinearutil.save_model(workbench.path("newer.model"), model)
                 self.check("newer.model", solver.endswith(("LR", "LR_DUAL")))
 
-    def test_probabilities_of_logistic_regression_come_and_go(self):
+    def test_probabilities_of_logistic_regression_survive_import_and_export(self):
         workbench.rows()
         for number in (0, 6, 7):
             with self.subTest(SOLVERS[number]):
@@ -94,7 +94,7 @@ class Import(unittest.TestCase):
                         theirs = numpy.loadtxt(out)[:, column]
                     numpy.testing.assert_allclose(ours, theirs, atol=2e-6)
 
-    def test_what_is_no_classifier_of_two_is_refused(self):
+    def test_models_other_than_two_class_classifiers_are_refused(self):
         workbench.rows()
         labels, features = workbench.read_rows("train.txt")
         pairs = workbench.as_pairs(features)

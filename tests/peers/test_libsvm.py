@@ -26,14 +26,14 @@ def decision_values(model, features: numpy.ndarray) -> tuple[numpy.ndarray, nump
 
 
 class Export(unittest.TestCase):
-    def test_decision_values_are_ours_to_a_millionth_for_every_kernel_and_scale(self):
+    def test_decision_values_agree_to_a_millionth_for_every_kernel_and_scale(self):
         _, features = workbench.rows()
         for shape in workbench.SHAPES:
             with self.subTest(shape):
                 name = workbench.model(*shape)
                 workbench.upbeat(f"model export --format libsvm {name} -o {name}.libsvm")
                 ours = workbench.predicted(name)
-                # A linear export has its scaling folded in; the rows of the others are scaled beside.
+                # A linear export has its scaling folded in; the rows of the others are scaled here.
                 rows = features if shape[0] == "linear" else workbench.scaled(name, features)
                 theirs = decision_values(svmutil.svm_load_model(workbench.path(f"{name}.libsvm")), rows)
                 numpy.testing.assert_allclose(theirs[1], ours[1], rtol=1e-6, atol=1e-6)
@@ -43,9 +43,9 @@ class Export(unittest.TestCase):
         for shape in workbench.SHAPES:
             with self.subTest(shape):
                 name = workbench.model(*shape)
-                told = workbench.upbeat(f"model export --format libsvm {name} -o {name}.libsvm").stderr
+                stderr = workbench.upbeat(f"model export --format libsvm {name} -o {name}.libsvm").stderr
                 by_program = shape[0] != "linear" and shape[1] == "standard"
-                self.assertEqual("svm-scale -r" in told, by_program)
+                self.assertEqual("svm-scale -r" in stderr, by_program)
                 rows = "held.txt"
                 if by_program:
                     rows = f"{name}.scaled"
@@ -98,14 +98,14 @@ class Import(unittest.TestCase):
                 svmutil.svm_save_model(workbench.path("newer.model"), model)
                 self.check("newer.model")
 
-    def test_what_is_no_classifier_of_two_is_refused(self):
+    def test_models_other_than_two_class_classifiers_are_refused(self):
         workbench.rows()
         for flags, message in (("-s 2", "`svm_type` must be c_svc"), ("-s 3", "must be c_svc"), ("-s 1", "must be c_svc")):
             with self.subTest(flags):
                 nu = "-n 0.05" if flags == "-s 1" else "-n 0.5"
                 workbench.run("svm-train", "-q", *flags.split(), *nu.split(), "train.txt", "theirs.model")
-                told = workbench.refused("model import theirs.model -o imported.json")
-                self.assertIn(message, told)
+                stderr = workbench.refused("model import theirs.model -o imported.json")
+                self.assertIn(message, stderr)
 
 
 if __name__ == "__main__":

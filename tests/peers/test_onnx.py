@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import workbench
 
-# Rounding errors of a score's terms, in units of what a 32-bit float can tell apart.
+# Rounding errors of a score's terms, in units of the precision of a 32-bit float.
 ROUNDINGS = 16
 
 
@@ -61,13 +61,13 @@ class Export(unittest.TestCase):
         self.assert_within(given[:, 1], scores, off)
         self.assert_within(given[:, 0], -scores, off)
 
-    def test_every_kernel_and_scale_with_and_without_calibration(self):
+    def test_every_kernel_and_scale_agrees_with_and_without_calibration(self):
         for shape in workbench.SHAPES:
             with self.subTest(shape):
                 self.check(workbench.model(*shape))
                 self.check_scores(workbench.uncalibrated(workbench.model(*shape)))
 
-    def test_other_labels_and_one_sided_coefficients(self):
+    def test_other_labels_and_one_sided_coefficients_agree(self):
         parts = workbench.content(workbench.model("rbf", "standard"))
         features = workbench.rows()[1].astype(numpy.float32)
         (workbench.FOLDER / "half.json").write_text(
@@ -89,14 +89,14 @@ class Export(unittest.TestCase):
                     json.dumps(one_sided | {"bias": middle, "calibration": None}))
                 self.check_scores("one.json")
 
-    def test_the_file_says_what_it_is(self):
+    def test_metadata_names_the_model(self):
         name = workbench.model("linear", "standard")
         loaded(name, "ours.onnx")
-        told = {entry.key: entry.value for entry in onnx.load(workbench.path("ours.onnx")).metadata_props}
+        metadata = {entry.key: entry.value for entry in onnx.load(workbench.path("ours.onnx")).metadata_props}
         parts = workbench.content(name)
-        self.assertIn(told["upbeat.model_id"], workbench.upbeat(f"model show {name}").stdout)
-        self.assertEqual(told["upbeat.feature_names"].split(","), parts["features"]["names"])
-        self.assertEqual(told["upbeat.window_plays"], str(parts["window"]["plays"]))
+        self.assertIn(metadata["upbeat.model_id"], workbench.upbeat(f"model show {name}").stdout)
+        self.assertEqual(metadata["upbeat.feature_names"].split(","), parts["features"]["names"])
+        self.assertEqual(metadata["upbeat.window_plays"], str(parts["window"]["plays"]))
 
 
 if __name__ == "__main__":

@@ -50,18 +50,18 @@ class Objectives(unittest.TestCase):
     def test_libsvm_finds_the_same_dual_objective(self):
         for ours, theirs in LIBSVM:
             with self.subTest(ours):
-                told = workbench.run("svm-train", *theirs.split(), "train.txt", "objective.model").stdout
-                self.near(objective(ours), number_after("obj =", told), LIBSVM_TOLERANCE)
+                printed = workbench.run("svm-train", *theirs.split(), "train.txt", "objective.model").stdout
+                self.near(objective(ours), number_after("obj =", printed), LIBSVM_TOLERANCE)
 
     def test_liblinear_finds_the_same_dual_objective(self):
         for ours, theirs in LIBLINEAR:
             with self.subTest(ours):
                 call = f"-B 1 -e 0.0001 {theirs} train.txt objective.model"
-                told = workbench.run("liblinear-train", *call.split()).stdout
+                printed = workbench.run("liblinear-train", *call.split()).stdout
                 flags = f"--bias regularised -e 0.0001 --max-iterations 100000 {ours}"
-                self.near(objective(flags), number_after("Objective value =", told), LIBLINEAR_TOLERANCE)
+                self.near(objective(flags), number_after("Objective value =", printed), LIBLINEAR_TOLERANCE)
 
-    def test_weights_of_rows_are_weights_of_repeats(self):
+    def test_row_weights_equal_repeated_rows(self):
         lines = (workbench.FOLDER / "train.txt").read_text().splitlines(keepends=True)
         (workbench.FOLDER / "twice.txt").write_text("".join(lines + lines[::2]))
         (workbench.FOLDER / "weights.txt").write_text("2\n1\n" * (len(lines) // 2))

@@ -1,4 +1,4 @@
-"""What the peer tests share: the binary, seeded rows, our models in each shape, and rows as peers take them."""
+"""Shared code of the peer tests: the binary, seeded rows, our models in each shape, and rows in the peers' forms."""
 
 import functools
 import json
@@ -32,7 +32,7 @@ def path(name: str) -> str:
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Runs a program in the folder; a failure shows what it said."""
+    """Runs a program in the folder; a failure shows its stderr."""
     ran = subprocess.run([program, *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=SECONDS)
     if ran.returncode != 0:
         raise AssertionError(f"{program} {' '.join(arguments)}: status {ran.returncode}\n{ran.stderr}")
@@ -44,7 +44,7 @@ def upbeat(call: str) -> subprocess.CompletedProcess:
 
 
 def refused(call: str) -> str:
-    """What a call says that must end with status 1."""
+    """The stderr of a call that must end with status 1."""
     ran = subprocess.run([BINARY, *call.split()], cwd=FOLDER, capture_output=True, text=True, timeout=SECONDS)
     assert ran.returncode == 1, f"{call}: status {ran.returncode}\n{ran.stderr}"
     return ran.stderr
@@ -138,7 +138,7 @@ def as_pairs(features: numpy.ndarray) -> list[dict[int, float]]:
 
 
 def magnitudes(name: str, features: numpy.ndarray) -> numpy.ndarray:
-    """For each row, the sum of its score's terms without their signs: what rounding errors grow with."""
+    """For each row, the sum of its score's terms without their signs: the scale of its rounding errors."""
     parts = content(name)
     rows = scaled(name, features)
     kernel = parts["kernel"]
@@ -157,5 +157,5 @@ def magnitudes(name: str, features: numpy.ndarray) -> numpy.ndarray:
 
 
 def clear(scores: numpy.ndarray, tolerance: float | numpy.ndarray) -> numpy.ndarray:
-    """Which scores are so far from 0 that an error of the tolerance cannot change the label."""
+    """A mask of the scores so far from 0 that an error of the tolerance cannot change the label."""
     return numpy.abs(scores) > tolerance

@@ -1,4 +1,4 @@
-//! Bad input, endpoint by endpoint and format by format: told, never half applied, and the server lives.
+//! Bad input, by endpoint and by format: it is reported, never applied in part, and the server stays up.
 
 use serde_json::{Value, json};
 
@@ -32,11 +32,11 @@ fn assert_refused(answer: &Answer, what: &str) {
 fn assert_unharmed(server: &Server) {
     assert_eq!((server.profiles(), server.metric("upbeat_plays")), (0, 0.0));
     assert_eq!(server.get("/should-show-ad/48").ok()["reason"], "unknown_customer");
-    assert!(!server.said().contains("panicked"), "{}", server.said());
+    assert!(!server.stderr_text().contains("panicked"), "{}", server.stderr_text());
 }
 
 #[test]
-fn json_cut_at_any_byte() {
+fn json_truncated_at_any_byte_is_refused() {
     let server = Server::start();
     let list = format!("[{PLAY},{PLAY}]");
     for (path, content_type, body) in [
@@ -58,7 +58,7 @@ fn json_cut_at_any_byte() {
 }
 
 #[test]
-fn rows_cut_before_their_last_column() {
+fn rows_truncated_before_their_last_column_are_refused() {
     let server = Server::start();
     let last_column = ROW.rfind(',').expect("columns");
     for length in 1..last_column {
@@ -113,7 +113,7 @@ fn wrong_values() -> Vec<String> {
 }
 
 #[test]
-fn wrong_values_in_every_field_of_an_event() {
+fn wrong_values_are_refused_in_every_field_of_an_event() {
     let server = Server::start();
     for value in wrong_values() {
         for (field, good) in
@@ -145,7 +145,7 @@ fn wrong_values_in_every_field_of_an_event() {
 }
 
 #[test]
-fn duplicate_and_unknown_keys() {
+fn duplicate_and_unknown_keys_are_refused() {
     let server = Server::start();
     for field in ["type", "event_id", "customer_id", "track_id", "time", "mobile", "zip"] {
         let event: Value = serde_json::from_str(PLAY).expect("JSON");
@@ -173,7 +173,7 @@ fn duplicate_and_unknown_keys() {
 }
 
 #[test]
-fn times_that_do_not_exist() {
+fn impossible_times_are_refused() {
     let server = Server::start();
     let bad = [
         "0000-01-01T00:00:00",
@@ -229,7 +229,7 @@ fn times_that_do_not_exist() {
 }
 
 #[test]
-fn times_at_the_edges_that_do_exist() {
+fn extreme_valid_times_are_accepted() {
     let server = Server::by_event_clock();
     let good = [
         "0001-01-01T00:00:00",
@@ -250,7 +250,7 @@ fn times_at_the_edges_that_do_exist() {
 }
 
 #[test]
-fn other_encodings_of_text() {
+fn text_that_is_not_utf8_is_refused() {
     let server = Server::start();
     let utf16 = |text: &str, little: bool, mark: bool| -> Vec<u8> {
         let units = mark.then_some(0xfeff).into_iter().chain(text.encode_utf16());
@@ -282,7 +282,7 @@ fn other_encodings_of_text() {
 }
 
 #[test]
-fn deep_nesting() {
+fn deep_nesting_is_refused() {
     let server = Server::start();
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         for depth in [200, 10_000] {
@@ -302,7 +302,7 @@ fn deep_nesting() {
 }
 
 #[test]
-fn odd_quoting_and_separators_in_rows() {
+fn unusual_quoting_and_separators_in_rows_are_refused() {
     let server = Server::start();
     for body in [
         "0;48;453;2014-10-23 03:26:20;0;72132\n",
@@ -337,7 +337,7 @@ fn odd_quoting_and_separators_in_rows() {
 }
 
 #[test]
-fn odd_requests_to_every_path() {
+fn unusual_queries_to_every_path_get_typed_answers() {
     let server = Server::start();
     let paths = [
         "/should-show-ad/48",

@@ -1,10 +1,10 @@
-//! CloudEvents, one or a batch: what the event leaves out, the envelope says.
+//! CloudEvents, single and in batches: the envelope supplies what the data omits.
 
 use serde_json::{Value, json};
 
 use super::support::{CLOUD_EVENT, CLOUD_EVENTS, JSON, Server};
 
-/// An envelope round `data`, with everything an event needs.
+/// An envelope around `data` with every attribute that an event needs.
 fn envelope(data: Value) -> Value {
     json!({
         "specversion": "1.0", "id": "e-1", "source": "/player", "type": "com.example.play",
@@ -17,20 +17,20 @@ fn held_play(event_id: Value) -> Value {
 }
 
 #[test]
-fn the_envelope_fills_in_what_the_data_leaves_out() {
+fn envelope_supplies_fields_missing_in_data() {
     let server = Server::by_event_clock();
     let event = envelope(json!({"track_id": 453, "mobile": true})).to_string();
     assert_eq!(server.load("/events", CLOUD_EVENT, &event), (1, 0));
     assert_eq!(server.load("/events", CLOUD_EVENT, &event), (0, 1));
     assert_eq!(server.held("48")["plays"], held_play(json!("e-1")));
-    // Told again as plain JSON, it is the same event.
+    // Sent again as plain JSON, it is the same event.
     let plain = json!({"type": "play", "event_id": "e-1", "customer_id": 48, "track_id": 453,
         "time": "2014-10-23T03:26:20", "mobile": true});
     assert_eq!(server.load("/events", JSON, plain.to_string()), (0, 1));
 }
 
 #[test]
-fn the_data_goes_before_the_envelope() {
+fn data_takes_precedence_over_the_envelope() {
     let server = Server::by_event_clock();
     let data = json!({"type": "play", "event_id": 7, "customer_id": "532", "track_id": 453, "mobile": true,
         "time": "2014-10-23T03:26:20"});
@@ -43,7 +43,7 @@ fn the_data_goes_before_the_envelope() {
 }
 
 #[test]
-fn a_batch_counts_row_by_row() {
+fn batch_is_applied_row_by_row() {
     let server = Server::by_event_clock();
     let good = envelope(json!({"track_id": 453, "mobile": true}));
     let bad = envelope(json!({"track_id": 453}));
@@ -56,7 +56,7 @@ fn a_batch_counts_row_by_row() {
 }
 
 #[test]
-fn an_envelope_that_is_not_one_says_why() {
+fn bad_envelope_is_refused_with_its_attribute() {
     let server = Server::start();
     let changed = |key: &str, value: Value| {
         let mut event = envelope(json!({"track_id": 453, "mobile": true}));
@@ -96,7 +96,7 @@ fn an_envelope_that_is_not_one_says_why() {
 }
 
 #[test]
-fn one_goes_as_one_and_many_as_many() {
+fn single_and_batch_content_types_are_not_interchangeable() {
     let server = Server::start();
     let event = envelope(json!({"track_id": 453, "mobile": true}));
     let list = json!([event]).to_string();
@@ -107,7 +107,7 @@ fn one_goes_as_one_and_many_as_many() {
 }
 
 #[test]
-fn media_type_parameters_do_not_matter() {
+fn media_type_parameters_and_case_are_ignored() {
     let server = Server::by_event_clock();
     let event = envelope(json!({"track_id": 453, "mobile": true}));
     let content_type = "Application/CloudEvents+JSON; charset=UTF-8";

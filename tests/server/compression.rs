@@ -1,4 +1,4 @@
-//! Compressed bodies: what they hold counts; broken ones and bombs are refused whole.
+//! Compressed bodies: their content counts; corrupt bodies and decompression bombs are refused as a whole.
 
 use std::io::Write;
 
@@ -29,7 +29,7 @@ fn post(server: &Server, path: &str, content_type: &str, encoding: &str, body: &
 }
 
 #[test]
-fn a_compressed_body_counts_as_what_it_holds() {
+fn compressed_body_counts_as_its_content() {
     let plays = likely("48");
     for (encoding, compress) in BOTH {
         for encoding in [encoding, &encoding.to_uppercase()] {
@@ -44,7 +44,7 @@ fn a_compressed_body_counts_as_what_it_holds() {
 }
 
 #[test]
-fn several_members_are_one_body() {
+fn concatenated_members_are_one_body() {
     let (first, second) = (likely("48"), likely("49"));
     for (encoding, compress) in BOTH {
         let server = Server::start();
@@ -54,7 +54,7 @@ fn several_members_are_one_body() {
 }
 
 #[test]
-fn a_broken_body_is_refused_whole() {
+fn corrupt_body_is_refused_as_a_whole() {
     let server = Server::start();
     let plays = likely("48");
     for (encoding, compress) in BOTH {
@@ -75,7 +75,7 @@ fn a_broken_body_is_refused_whole() {
 }
 
 #[test]
-fn a_bomb_is_refused_before_it_goes_off() {
+fn decompression_bomb_is_refused_at_the_limit() {
     let server = Server::start();
     for (encoding, compress) in BOTH {
         let bomb = compress(&vec![0; 10 << 20]);
@@ -90,7 +90,7 @@ fn a_bomb_is_refused_before_it_goes_off() {
 }
 
 #[test]
-fn other_encodings_are_refused_and_ours_are_named() {
+fn unsupported_encodings_are_refused_with_the_supported_ones() {
     let server = Server::start();
     for encoding in ["br", "deflate", "gzip, gzip", "nonsense"] {
         let answer = post(&server, "/events", NDJSON, encoding, b"");

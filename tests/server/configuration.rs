@@ -1,4 +1,4 @@
-//! Configuration: where a setting comes from, and how a bad one is told.
+//! Configuration: the precedence of its sources, and the messages about bad settings.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -31,17 +31,17 @@ fn check(flags: &[&str], environment: &[(&str, &str)]) -> Output {
 }
 
 #[track_caller]
-fn assert_refused(output: &Output, said: &[&str]) {
+fn assert_refused(output: &Output, expected: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    for said in said {
-        assert!(stderr.contains(said), "{said} in {stderr}");
+    for text in expected {
+        assert!(stderr.contains(text), "{text} in {stderr}");
     }
     assert!(output.stdout.is_empty());
 }
 
 #[test]
-fn a_good_configuration_is_called_good() {
+fn valid_configuration_is_reported_as_good() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/upbeat.toml");
     for (flags, environment) in [
         (&[][..], &[][..]),
@@ -56,7 +56,7 @@ fn a_good_configuration_is_called_good() {
 }
 
 #[test]
-fn a_bad_file_is_told_with_its_name_and_key() {
+fn bad_file_is_reported_with_its_path_and_key() {
     for (text, said) in [
         ("windw = 3", "windw"),
         ("[limits]\nconnection = 3", "connection"),
@@ -74,7 +74,7 @@ fn a_bad_file_is_told_with_its_name_and_key() {
 }
 
 #[test]
-fn a_bad_variable_is_told_by_its_name() {
+fn bad_variable_is_reported_by_name() {
     for (name, value) in [
         ("UPBEAT_WINDOWS", "3"),
         ("UPBEAT_WINDOW_PLAYS", "many"),
@@ -83,14 +83,14 @@ fn a_bad_variable_is_told_by_its_name() {
         ("UPBEAT_SHUTDOWN_DRAIN", "-1s"),
     ] {
         assert_refused(&check(&[], &[(name, value)]), &[name]);
-        // The server refuses it too, and does not start without the setting.
+        // The server refuses it too: it does not start and ignore the setting.
         let serve = upbeat().arg("serve").env(name, value).output().expect("it runs");
         assert_refused(&serve, &[name]);
     }
 }
 
 #[test]
-fn a_model_for_another_window_is_refused_with_both_windows() {
+fn model_for_another_window_is_refused_with_both_windows() {
     let output = check(&[], &[("UPBEAT_WINDOW_PLAYS", "100")]);
     assert_refused(&output, &["100", "256"]);
     let serve = upbeat()
@@ -103,14 +103,14 @@ fn a_model_for_another_window_is_refused_with_both_windows() {
 }
 
 #[test]
-fn a_model_that_is_none_is_refused_by_name() {
+fn file_that_is_no_model_is_refused_by_path() {
     let garbage = File::holding("garbage");
     assert_refused(&check(&["--model", &garbage.text()], &[]), &[&garbage.text()]);
     assert_refused(&check(&["--model", "/no/such/model.json"], &[]), &["/no/such/model.json"]);
 }
 
 #[test]
-fn the_nearest_word_counts() {
+fn flags_override_variables_and_variables_override_the_file() {
     let file = File::holding(
         "model = \"/no/such/model\"\nclock = \"wall\"\n[campaign]\nid = \"from-file\"\nmin_plays = 3\n[campaign.cap]\nhours = 1\n",
     );
@@ -125,5 +125,5 @@ fn the_nearest_word_counts() {
     let campaign = server.admin_get("/campaigns").ok()["campaigns"][0].clone();
     assert_eq!(campaign["id"], "from-file");
     assert_eq!((&campaign["min_plays"], &campaign["cap"]["hours"]), (&4.into(), &2.into()));
-    assert_eq!(campaign["threshold"], 0.0, "what nobody sets is as it ships");
+    assert_eq!(campaign["threshold"], 0.0, "a key that is not set keeps its default");
 }

@@ -1,4 +1,4 @@
-//! The question before playback: every reason, and what counts.
+//! Decisions: every reason, and what counts an impression.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,13 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn somebody_who_clicks_is_shown_the_ad() {
+fn likely_clicker_is_shown_the_ad() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     let answer = server.get("/should-show-ad/48");
     let decision = answer.ok();
     let text = answer.text();
-    // The order is part of what people see in a terminal, so it is held too.
+    // The order of the fields is part of what people see in a terminal, so it is tested too.
     let order = ["customer", "show", "reason", "campaign", "score", "probability", "model", "decision_id"];
     let places: Vec<_> = order.iter().map(|key| text.find(&format!("\"{key}\":"))).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
@@ -35,7 +35,7 @@ fn somebody_who_clicks_is_shown_the_ad() {
 }
 
 #[test]
-fn somebody_who_does_not_click_is_spared() {
+fn unlikely_clicker_is_not_shown_the_ad() {
     let server = Server::start();
     server.load("/events", NDJSON, unlikely("532"));
     let decision = server.decide("532");
@@ -44,7 +44,7 @@ fn somebody_who_does_not_click_is_spared() {
 }
 
 #[test]
-fn nobody_ever_heard_of_is_an_answer_and_not_an_error() {
+fn unknown_customer_is_an_answer_and_not_an_error() {
     let server = Server::start();
     let decision = server.decide("nobody");
     assert_eq!((&decision["show"], &decision["reason"]), (&json!(false), &json!("unknown_customer")));
@@ -54,30 +54,30 @@ fn nobody_ever_heard_of_is_an_answer_and_not_an_error() {
 }
 
 #[test]
-fn gold_has_what_the_offer_sells() {
+fn gold_members_are_not_shown_the_offer() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     server.load("/events", JSON, membership("48", 1, "gold", 60));
     let decision = server.decide("48");
     assert_eq!((&decision["show"], &decision["reason"]), (&json!(false), &json!("already_gold")));
-    // Who leaves Gold may hear of it again.
+    // A customer who leaves Gold may be shown the offer again.
     server.load("/events", JSON, membership("48", 2, "free", 30));
     assert_eq!(server.decide("48")["reason"], "likely_to_click");
 }
 
 #[test]
-fn a_campaign_is_for_its_audience() {
+fn campaign_is_shown_to_its_audience_only() {
     let server = Server::with(&[], &[("UPBEAT_CAMPAIGN_AUDIENCE", "[\"silver\"]")]);
     server.load("/events", NDJSON, likely("1") + &likely("2") + &likely("3"));
     server.load("/events", JSON, membership("2", 1, "silver", 60));
     server.load("/events", JSON, membership("3", 1, "gold", 60));
-    assert_eq!(server.reason("1"), "not_in_audience", "nobody told of a membership, so it is free");
+    assert_eq!(server.reason("1"), "not_in_audience", "without a membership event the membership is Free");
     assert_eq!(server.reason("2"), "likely_to_click");
     assert_eq!(server.reason("3"), "already_gold");
 }
 
 #[test]
-fn ten_plays_are_the_least_that_says_anything() {
+fn fewer_than_ten_plays_are_too_little_history() {
     let server = Server::start();
     for event_id in 1..=9 {
         server.load("/events", JSON, play("48", event_id, 60 * event_id as i64));
@@ -88,7 +88,7 @@ fn ten_plays_are_the_least_that_says_anything() {
 }
 
 #[test]
-fn plays_older_than_the_window_say_nothing_of_today() {
+fn plays_older_than_the_window_do_not_count() {
     let server = Server::start();
     let day_s = 24 * 3600;
     let old: String = (0..40).map(|id| play("48", id, 28 * day_s + 60 + id as i64) + "\n").collect();
@@ -100,7 +100,7 @@ fn plays_older_than_the_window_say_nothing_of_today() {
 }
 
 #[test]
-fn without_a_model_the_answer_is_no_ad() {
+fn server_without_a_model_answers_no_ad() {
     let server = Server::with(&["--model", "none"], &[]);
     server.load("/events", NDJSON, likely("48"));
     let decision = server.decide("48");
@@ -111,7 +111,7 @@ fn without_a_model_the_answer_is_no_ad() {
 }
 
 #[test]
-fn the_ad_is_heard_once_a_day() {
+fn default_cap_is_one_impression_a_day() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48") + &likely("49"));
     assert_eq!(server.decide("48")["reason"], "likely_to_click");
@@ -125,7 +125,7 @@ fn the_ad_is_heard_once_a_day() {
 }
 
 #[test]
-fn the_cap_is_what_the_campaign_says() {
+fn cap_is_configurable() {
     let server = Server::with(&[], &[("UPBEAT_CAMPAIGN_CAP_IMPRESSIONS", "3")]);
     server.load("/events", NDJSON, likely("48"));
     let shown: Vec<_> = (0..5).map(|_| server.decide("48")["show"].clone()).collect();
@@ -133,14 +133,14 @@ fn the_cap_is_what_the_campaign_says() {
 }
 
 #[test]
-fn the_threshold_is_what_the_campaign_says() {
+fn threshold_is_configurable() {
     let server = Server::with(&[], &[("UPBEAT_CAMPAIGN_THRESHOLD", "1e9")]);
     server.load("/events", NDJSON, likely("48"));
     assert_eq!(server.reason("48"), "unlikely_to_click");
 }
 
 #[test]
-fn a_dry_run_counts_nothing() {
+fn dry_run_counts_nothing() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     for _ in 0..3 {
@@ -169,7 +169,7 @@ fn head_has_the_headers_of_get_and_counts_nothing() {
 }
 
 #[test]
-fn an_acknowledged_event_is_visible_to_the_very_next_question() {
+fn acknowledged_event_is_visible_to_the_next_decision() {
     let server = Server::start();
     for customer in 0..50 {
         let customer = format!("c{customer}");
@@ -182,7 +182,7 @@ fn an_acknowledged_event_is_visible_to_the_very_next_question() {
 }
 
 #[test]
-fn an_explanation_names_the_step_that_settled_it() {
+fn explanation_names_the_deciding_step() {
     let server = Server::start();
     server.load("/events", NDJSON, plays("48", 6));
     let explained = server.admin_get("/customers/48/explain").ok();
@@ -190,32 +190,36 @@ fn an_explanation_names_the_step_that_settled_it() {
     let steps = explained["steps"].as_array().expect("a list");
     assert!(steps.len() == 5 && steps.iter().all(|step| step["passed"] == true), "{explained}");
     assert_eq!(explained["features"]["mobile"], 1.0);
-    let parts = explained["contributions"].as_object().expect("the shipped model tells its average row");
+    let parts = explained["contributions"].as_object().expect("the shipped model holds its average row");
     let sum: f64 = parts.values().map(|part| part.as_f64().expect("a number")).sum();
     let score = explained["decision"]["score"].as_f64().expect("a score");
     assert!(parts.len() == 7 && (sum - score).abs() < 1e-9, "{explained}");
     server.load("/events", JSON, membership("48", 99, "gold", 30));
     let explained = server.admin_get("/customers/48/explain").ok();
-    assert_eq!(explained["contributions"], json!(null), "the model was not asked");
+    assert_eq!(explained["contributions"], json!(null), "the model was not consulted");
     let steps = explained["steps"].as_array().expect("a list");
     assert_eq!((steps.len(), &steps[0]["passed"]), (1, &json!(false)));
-    assert_eq!(server.held("48")["impressions"], json!([]), "to explain is not to show");
+    assert_eq!(server.held("48")["impressions"], json!([]), "an explanation counts no impression");
 }
 
 #[test]
-fn a_forgotten_customer_is_unknown() {
+fn deleted_customer_is_unknown() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48") + &likely("49"));
-    let forget =
+    let delete =
         |customer: &str| server.ask("DELETE", &server.admin, &format!("/customers/{customer}"), &[], b"");
     let retried = "/should-show-ad/48?request_id=r";
     assert_eq!(server.get(retried).ok()["show"], true);
-    assert_eq!(forget("48").status, 204);
-    forget("48").problem(404, "customer-not-found");
+    assert_eq!(delete("48").status, 204);
+    delete("48").problem(404, "customer-not-found");
     server.admin_get("/customers/48").problem(404, "customer-not-found");
     server.admin_get("/customers/48/explain").problem(404, "customer-not-found");
     assert_eq!(server.reason("48"), "unknown_customer");
-    assert_eq!(server.get(retried).ok()["reason"], "unknown_customer", "the answer remembered for a retry");
+    assert_eq!(
+        server.get(retried).ok()["reason"],
+        "unknown_customer",
+        "the answer kept for a retry is deleted too"
+    );
     assert_eq!(server.reason("49"), "likely_to_click");
     assert_eq!((server.profiles(), server.metric("upbeat_plays")), (1, 24.0));
 }

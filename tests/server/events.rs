@@ -1,4 +1,4 @@
-//! What events mean: repeats, late ones, early ones, all or none, memberships, impressions.
+//! Events: repeats, late and future ones, atomic bodies, memberships, impressions.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn impression(customer: &str, event_id: u64, what: &str) -> String {
 }
 
 #[test]
-fn an_event_is_the_same_when_customer_id_and_time_agree() {
+fn events_with_equal_customer_id_and_time_are_duplicates() {
     let server = Server::start();
     let first = play("48", 1, 60);
     assert_eq!(server.load("/events", JSON, &first), (1, 0));
@@ -24,7 +24,7 @@ fn an_event_is_the_same_when_customer_id_and_time_agree() {
 }
 
 #[test]
-fn late_events_land_where_they_belong() {
+fn late_events_are_placed_by_their_time() {
     let server = Server::start();
     for (event_id, seconds_ago) in [(3, 100), (1, 300), (4, 50), (2, 200)] {
         server.load("/events", JSON, play("48", event_id, seconds_ago));
@@ -36,12 +36,12 @@ fn late_events_land_where_they_belong() {
 }
 
 #[test]
-fn the_window_keeps_the_most_recent_plays_whatever_their_order() {
+fn window_keeps_the_most_recent_plays_in_any_order_of_arrival() {
     let server = Server::with(&["--model", "none"], &[("UPBEAT_WINDOW_PLAYS", "3")]);
     for (event_id, seconds_ago) in [(5, 10), (1, 500), (4, 20), (2, 400), (3, 30)] {
         server.load("/events", JSON, play("48", event_id, seconds_ago));
     }
-    // Those that have passed out of the window are still known as repeats.
+    // Plays that left the window are still recognised as repeats.
     assert_eq!(server.load("/events", JSON, play("48", 1, 500)), (0, 1));
     assert_eq!(server.load("/events", JSON, play("48", 9, 9)), (1, 0));
     let held = server.held("48");
@@ -52,7 +52,7 @@ fn the_window_keeps_the_most_recent_plays_whatever_their_order() {
 }
 
 #[test]
-fn events_from_the_future_are_refused_by_either_clock() {
+fn future_events_are_refused_in_both_clock_modes() {
     for clock in ["wall", "event"] {
         let server = Server::with(&["--clock", clock], &[]);
         server.load("/events", JSON, play("48", 1, -200));
@@ -68,14 +68,14 @@ fn events_from_the_future_are_refused_by_either_clock() {
 }
 
 #[test]
-fn how_far_ahead_is_too_far_can_be_set() {
+fn max_future_is_configurable() {
     let server = Server::with(&[], &[("UPBEAT_MAX_FUTURE", "1h")]);
     server.load("/events", JSON, play("48", 1, -900));
     server.post("/events", JSON, play("48", 2, -4000)).problem(409, "event-conflict");
 }
 
 #[test]
-fn offsets_order_events_but_hours_stay_as_written() {
+fn offsets_order_events_and_hours_stay_as_written() {
     let server = Server::by_event_clock();
     let body = [
         play_at("48", 1, "2014-10-23T23:30:00+02:00"),
@@ -99,7 +99,7 @@ fn offsets_order_events_but_hours_stay_as_written() {
 }
 
 #[test]
-fn times_without_offset_are_ordered_as_in_the_servers_zone() {
+fn times_without_offset_are_ordered_in_the_servers_zone() {
     let server = Server::with(&["--clock", "event"], &[("UPBEAT_TIME_ZONE", "Europe/Berlin")]);
     let rows = "1,48,1,2014-07-01 12:00:00,0,1\n";
     server.load("/events", CSV, rows);
@@ -108,7 +108,7 @@ fn times_without_offset_are_ordered_as_in_the_servers_zone() {
 }
 
 #[test]
-fn atomic_applies_all_when_all_are_good() {
+fn atomic_body_of_good_rows_is_applied() {
     let server = Server::start();
     let body = format!("[{},{},{}]", play("48", 1, 60), play("49", 1, 60), play("48", 1, 60));
     assert_eq!(server.load("/events?atomic=true", JSON, &body), (2, 1));
@@ -116,7 +116,7 @@ fn atomic_applies_all_when_all_are_good() {
 }
 
 #[test]
-fn atomic_applies_nothing_when_one_is_bad() {
+fn atomic_body_with_one_bad_row_changes_nothing() {
     let server = Server::start();
     let conflict = [membership("7", 1, "free", 60), membership("7", 1, "gold", 60)].join("\n");
     let impression_of_nothing = impression("48", 9, "\"decision_id\":\"0123456789abcdef\"");
@@ -141,7 +141,7 @@ fn atomic_applies_nothing_when_one_is_bad() {
 }
 
 #[test]
-fn another_level_under_the_same_id_and_time_is_told_with_a_way_out() {
+fn changed_level_under_an_unchanged_date_is_refused_with_the_fix() {
     let server = Server::start();
     let file = |level: u8| format!("CustID,SignDate,Level\n48,06/04/2013,{level}\n");
     server.load("/events?kind=customers", CSV, file(1));
@@ -150,7 +150,7 @@ fn another_level_under_the_same_id_and_time_is_told_with_a_way_out() {
     assert!(detail.contains("silver") && detail.contains("as_of"), "{detail}");
     assert_eq!(server.held("48")["membership"]["level"], "silver");
 
-    // The way out: when the later file was exported.
+    // The fix that the message names: the time at which the later file was exported.
     let export = "/events?kind=customers&as_of=2014-01-01T00:00:00";
     assert_eq!(server.load(export, CSV, file(2)), (1, 0));
     assert_eq!(server.load(export, CSV, file(2)), (0, 1));
@@ -160,7 +160,7 @@ fn another_level_under_the_same_id_and_time_is_told_with_a_way_out() {
 }
 
 #[test]
-fn an_impression_event_confirms_the_decision_and_does_not_count_twice() {
+fn impression_event_confirms_its_decision_and_does_not_count_again() {
     let server = Server::with(&[], &[("UPBEAT_CAMPAIGN_CAP_IMPRESSIONS", "2")]);
     server.load("/events", NDJSON, likely("48"));
     let decision = server.decide("48");
@@ -171,9 +171,9 @@ fn an_impression_event_confirms_the_decision_and_does_not_count_twice() {
         (&json!(id), &json!(false))
     );
 
-    let told = impression("48", 1, &format!("\"decision_id\":\"{id}\""));
-    assert_eq!(server.load("/events", JSON, &told), (1, 0));
-    assert_eq!(server.load("/events", JSON, &told), (0, 1));
+    let confirmation = impression("48", 1, &format!("\"decision_id\":\"{id}\""));
+    assert_eq!(server.load("/events", JSON, &confirmation), (1, 0));
+    assert_eq!(server.load("/events", JSON, &confirmation), (0, 1));
     assert_eq!(impressions().as_array().map(Vec::len), Some(1));
     assert_eq!(impressions()[0]["confirmed"], true);
     assert_eq!(server.decide("48")["show"], true, "one of two was used");
@@ -181,7 +181,7 @@ fn an_impression_event_confirms_the_decision_and_does_not_count_twice() {
 }
 
 #[test]
-fn an_impression_by_campaign_counts_towards_its_cap() {
+fn impression_by_campaign_counts_towards_its_cap() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     server.load("/events", JSON, impression("48", 1, "\"campaign\":\"another\""));
@@ -195,7 +195,7 @@ fn an_impression_by_campaign_counts_towards_its_cap() {
 }
 
 #[test]
-fn an_impression_of_no_known_decision_is_refused() {
+fn impression_of_an_unknown_decision_is_refused() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     let decision = server.decide("48");

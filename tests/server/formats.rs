@@ -1,4 +1,4 @@
-//! One event, an array, lines, rows: what is read, and how a bad row is told.
+//! The formats of `POST /events`: one event, an array, lines, rows; and the report on bad rows.
 
 use serde_json::{Value, json};
 
@@ -11,12 +11,12 @@ fn play(event_id: u64) -> String {
     PLAY.replace("\"event_id\":0", &format!("\"event_id\":{event_id}"))
 }
 
-/// All that a server by the event clock holds of customer 48's plays.
+/// The plays of customer 48 held by a server on the event clock.
 fn plays(server: &Server) -> Value {
     server.held("48")["plays"].clone()
 }
 
-/// Rows refused, as (index, detail), of a body that is taken row by row.
+/// The rejected rows, as (index, detail), of a body that is applied row by row.
 fn rejected(server: &Server, path: &str, content_type: &str, body: &str) -> Vec<(u64, String)> {
     let report = server.post(path, content_type, body).ok();
     let rows = report["rejected"].as_array().expect("a list").iter();
@@ -27,7 +27,7 @@ fn rejected(server: &Server, path: &str, content_type: &str, body: &str) -> Vec<
 }
 
 #[test]
-fn the_contracts_event_is_held_as_it_was_told() {
+fn example_event_of_the_contract_is_kept_as_sent() {
     let server = Server::by_event_clock();
     let answer = server.post("/events", JSON, PLAY);
     assert_eq!(answer.text(), r#"{"accepted":1,"duplicates":0,"rejected":[]}"#);
@@ -38,7 +38,7 @@ fn the_contracts_event_is_held_as_it_was_told() {
 }
 
 #[test]
-fn ids_are_the_same_as_numbers_and_as_text() {
+fn numeric_and_text_ids_are_equal() {
     let server = Server::by_event_clock();
     server.load("/events", JSON, PLAY);
     let text = PLAY.replace(":48", ":\"48\"").replace(":453", ":\"453\"").replace(":0", ":\"0\"");
@@ -53,7 +53,7 @@ fn ids_are_the_same_as_numbers_and_as_text() {
 }
 
 #[test]
-fn an_array_counts_its_good_rows_and_tells_the_bad_ones() {
+fn array_applies_good_rows_and_reports_bad_ones() {
     let server = Server::by_event_clock();
     let body = format!("[{},\n {{\"type\":\"play\"}}, {}, 7, {}, null, []]", play(1), play(1), play(2));
     let report = server.post("/events", JSON, body).ok();
@@ -66,7 +66,7 @@ fn an_array_counts_its_good_rows_and_tells_the_bad_ones() {
 }
 
 #[test]
-fn an_event_is_an_object_and_not_a_list_of_its_values() {
+fn list_of_values_is_not_an_event() {
     let server = Server::by_event_clock();
     let values = r#"["play",1,48,"2014-10-23T03:26:20",453,false]"#;
     assert_eq!(rejected(&server, "/events", JSON, &format!("[{values}]")).len(), 1);
@@ -76,7 +76,7 @@ fn an_event_is_an_object_and_not_a_list_of_its_values() {
 }
 
 #[test]
-fn an_empty_list_is_nothing_to_do() {
+fn empty_bodies_are_accepted_and_change_nothing() {
     let server = Server::start();
     for (path, content_type, body) in [
         ("/events", JSON, "[]"),
@@ -89,7 +89,7 @@ fn an_empty_list_is_nothing_to_do() {
 }
 
 #[test]
-fn lines_may_end_and_begin_as_files_do() {
+fn lines_may_have_any_line_ending_blank_lines_and_a_byte_order_mark() {
     let good = [
         format!("{}\n{}\n{}\n", play(1), play(2), play(3)),
         format!("{}\n{}\n{}", play(1), play(2), play(3)),
@@ -104,7 +104,7 @@ fn lines_may_end_and_begin_as_files_do() {
 }
 
 #[test]
-fn a_bad_line_is_told_by_index_and_by_line() {
+fn bad_line_is_reported_by_index_and_by_line() {
     let server = Server::by_event_clock();
     let body = format!("{}\n\nnot json\n{}\n{{\"type\":\"play\"\n", play(1), play(2));
     let rows = rejected(&server, "/events", NDJSON, &body);
@@ -115,7 +115,7 @@ fn a_bad_line_is_told_by_index_and_by_line() {
 }
 
 #[test]
-fn a_line_that_is_not_utf8_spoils_only_itself() {
+fn line_that_is_not_utf8_is_rejected_alone() {
     let server = Server::by_event_clock();
     let mut body = play(1).into_bytes();
     body.extend(b"\n{\"type\":\"pl\xe4y\"}\n");
@@ -129,7 +129,7 @@ fn a_line_that_is_not_utf8_spoils_only_itself() {
 }
 
 #[test]
-fn rows_of_plays_are_read_however_they_are_quoted() {
+fn rows_of_plays_are_read_with_any_quoting() {
     let rows = "1,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n2,48,19,\"2014-10-23 04:26:20\",1,\"17307\"\n";
     for body in [
         rows.to_owned(),
@@ -154,14 +154,14 @@ fn rows_of_plays_are_read_however_they_are_quoted() {
 }
 
 #[test]
-fn a_bad_row_is_told_by_index_and_by_line_of_the_file() {
+fn bad_row_is_reported_by_index_and_by_line_of_the_file() {
     let server = Server::by_event_clock();
     let good = "1,48,453,\"2014-10-23 03:26:20\",0,\"72132\"";
     for end in ["\n", "\r\n"] {
         let body = [good, "", "2,48,453,tomorrow,0,1", "", "", "3,48", good].join(end);
         let rows = rejected(&server, "/events", CSV, &body);
-        let told: Vec<_> = rows.iter().map(|(index, detail)| (*index, &detail[..8])).collect();
-        assert_eq!(told, [(1, "line 3: "), (2, "line 6: ")], "{rows:?}");
+        let reported: Vec<_> = rows.iter().map(|(index, detail)| (*index, &detail[..8])).collect();
+        assert_eq!(reported, [(1, "line 3: "), (2, "line 6: ")], "{rows:?}");
     }
     // A quoted line break is part of its row, and counts as a line.
     let rows = rejected(&server, "/events", CSV, "\"1\n\",48\nx\n");
@@ -169,7 +169,7 @@ fn a_bad_row_is_told_by_index_and_by_line_of_the_file() {
 }
 
 #[test]
-fn rows_say_which_column_is_wrong_and_what_it_should_be() {
+fn bad_row_is_reported_with_its_column_and_the_expected_form() {
     let server = Server::by_event_clock();
     for (path, row, said) in [
         ("/events", "1,48,453,2014-10-23 03:26:20,2,1", "mobile (column 5)"),
@@ -222,7 +222,7 @@ fn customer_columns_may_come_in_any_order_and_hold_commas() {
 }
 
 #[test]
-fn tracks_are_read_quoted_and_unquoted() {
+fn tracks_are_read_with_and_without_quotes() {
     let server = Server::start();
     let body =
         "TrackId,Title,Artist,Length\r\n1,\"One, Two\",\"A \"\"B\"\" C\",10\r\n2,Twelve\" Mix,\"X,20\r\n";
@@ -237,7 +237,7 @@ fn tracks_are_read_quoted_and_unquoted() {
 }
 
 #[test]
-fn clicks_are_history() {
+fn clicks_are_kept_in_the_profile() {
     let server = Server::by_event_clock();
     let rows =
         "7,48,ADV_REDUCED_1DAY,\"2014-10-23 03:26:20\"\n8,48,ADV_LIKE_FACEBOOK,\"2014-10-22 03:26:20\"\n";
@@ -252,7 +252,7 @@ fn clicks_are_history() {
 }
 
 #[test]
-fn kind_and_as_of_are_checked_wherever_they_stand() {
+fn kind_and_as_of_are_checked_for_every_content_type() {
     let server = Server::start();
     for (path, content_type, body, said) in [
         ("/events?kind=songs", CSV, "", "songs"),
@@ -263,10 +263,10 @@ fn kind_and_as_of_are_checked_wherever_they_stand() {
         let detail = server.post(path, content_type, body).problem(400, "invalid-query");
         assert!(detail.contains(said), "{path}: {detail}");
     }
-    let beside_json = "/events?kind=customers&as_of=2014-01-01T00:00:00";
+    let with_json = "/events?kind=customers&as_of=2014-01-01T00:00:00";
     assert_eq!(
-        server.load(beside_json, JSON, crate::listeners::play("48", 1, 60)),
+        server.load(with_json, JSON, crate::listeners::play("48", 1, 60)),
         (1, 0),
-        "there they mean nothing"
+        "kind and as_of have no effect on JSON"
     );
 }

@@ -1,4 +1,4 @@
-//! How often a decision calls the kernel: waiting, reading, writing. Passed over where `strace` is not to be had.
+//! System calls of a decision: wait, read, write. Skipped where `strace` is missing or may not trace.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,17 +10,18 @@ use super::wire::Wire;
 /// Waiting for sockets, reading a request, writing its answer.
 const CALLS_PER_DECISION: u64 = 3;
 
-/// Calls that one run may make and another not: signals, memory, threads that wake up.
+/// The calls by which two runs may differ: signals, memory, threads that wake up.
 const NOISE: u64 = 100;
 
-/// Calls of a server's whole life with so many decisions on one connection; `None` where nobody may be traced.
+/// System calls of a server from start to exit, with `decisions` requests on one connection; `None` where tracing is not
+/// possible.
 fn calls(decisions: usize, table: &Path) -> Option<u64> {
     let server = upbeat();
     let mut command = Command::new("strace");
-    // How often the heap's thread sleeps depends on how long the run takes, and so would looking for silent customers.
+    // The number of sleeps of the heap's thread depends on the length of the run, and so would sweeps for idle customers.
     command.args(["-f", "-c", "-e", "trace=!clock_nanosleep", "-o"]).arg(table).arg(server.get_program());
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "1"]);
-    command.envs([("UPBEAT_SHUTDOWN_DRAIN", "0s"), ("UPBEAT_LIMITS_FORGET_EVERY", "24h")]);
+    command.envs([("UPBEAT_SHUTDOWN_DRAIN", "0s"), ("UPBEAT_LIMITS_EVICT_EVERY", "24h")]);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut strace = command.spawn().ok()?;
     let mut lines = BufReader::new(strace.stdout.take().expect("stdout")).lines();
@@ -50,7 +51,7 @@ fn end(strace: &Child) {
 }
 
 #[test]
-fn a_decision_is_a_wait_a_read_and_a_write() {
+fn decision_takes_three_system_calls() {
     let folder = tempfile::tempdir().expect("a folder");
     let of = |decisions| calls(decisions, &folder.path().join("table"));
     let (Some(few), Some(many)) = (of(100), of(1100)) else {

@@ -1,14 +1,14 @@
-//! Everything is bounded, and what is refused is told.
+//! Limits: everything is bounded, and a refusal is reported to the client.
 
 use std::time::Instant;
 
 use serde_json::json;
 
 use super::listeners::play;
-use super::support::{CLOUD_EVENT, CSV, JSON, NDJSON, PATIENCE, Server};
+use super::support::{CLOUD_EVENT, CSV, JSON, NDJSON, Server, TIMEOUT};
 use super::wire::Wire;
 
-/// One event of so many bytes: blanks count.
+/// One event of exactly `bytes` bytes, padded with blanks.
 fn event_of(bytes: usize) -> String {
     let play = play("48", 1, 60);
     let blanks = " ".repeat(bytes - play.len());
@@ -37,9 +37,9 @@ fn one_event_has_at_most_64_kib() {
 }
 
 #[test]
-fn a_bulk_body_has_at_most_8_mib() {
+fn bulk_body_has_at_most_8_mib() {
     let server = Server::start();
-    // Blank lines are no rows, so this is a large body that says nothing.
+    // Blank lines are no rows, so this large body holds no event.
     assert_eq!(server.load("/events", NDJSON, vec![b'\n'; 8 << 20]), (0, 0));
 
     let mut announced = server.wire();
@@ -55,7 +55,7 @@ fn a_bulk_body_has_at_most_8_mib() {
 }
 
 #[test]
-fn a_client_that_sends_all_before_it_listens_still_hears_the_answer() {
+fn client_that_sends_everything_before_reading_gets_its_answer() {
     let server = Server::start();
     let body = vec![b'\n'; 20 << 20];
     for _ in 0..3 {
@@ -87,7 +87,7 @@ fn headers_have_at_most_16_kib() {
 }
 
 #[test]
-fn headers_that_come_too_slowly_end_the_connection() {
+fn slow_headers_close_the_connection() {
     let server = Server::with(&[], &[("UPBEAT_LIMITS_HEADER_TIMEOUT", "300ms")]);
     let mut slow = server.wire();
     slow.send("GET /healthz HTT");
@@ -100,7 +100,7 @@ fn headers_that_come_too_slowly_end_the_connection() {
 }
 
 #[test]
-fn a_body_that_comes_too_slowly_is_told() {
+fn slow_body_is_answered_with_a_timeout() {
     let server = Server::with(&[], &[("UPBEAT_LIMITS_BODY_TIMEOUT", "300ms")]);
     for path in ["/events", "/decisions"] {
         let mut slow = server.wire();
@@ -114,7 +114,7 @@ fn a_body_that_comes_too_slowly_is_told() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_not_applied() {
+fn incomplete_body_is_not_applied() {
     let server = Server::start();
     let line = play("48", 1, 60) + "\n";
     for framing in [format!("content-length: {}", line.len() + 10), "transfer-encoding: chunked".to_owned()] {
@@ -129,7 +129,7 @@ fn a_body_that_breaks_off_is_not_applied() {
 }
 
 #[test]
-fn one_connection_too_many_is_told_to_share() {
+fn connection_beyond_the_limit_is_refused_with_a_problem() {
     let server = Server::with(&[], &[("UPBEAT_LIMITS_CONNECTIONS", "2")]);
     let open = |wire: &mut Wire| wire.send("GET /healthz HTTP/1.1\r\nhost: upbeat\r\n\r\n").answer().status;
     let (mut first, mut second) = (server.wire(), server.wire());
@@ -138,14 +138,14 @@ fn one_connection_too_many_is_told_to_share() {
     let answer = third.answer();
     assert!(answer.problem(503, "overloaded").contains("limits.connections"));
     assert_eq!((answer.header("retry-after"), answer.header("connection")), ("1", "close"));
-    assert_eq!(third.rest(), "", "the answer is as long as it says");
+    assert_eq!(third.rest(), "", "no bytes follow the announced length");
     assert_eq!(server.metric("upbeat_http_connections_refused_total{listener=\"data\"}"), 1.0);
     assert_eq!((open(&mut first), open(&mut second)), (200, 200));
 
-    // The control plane has connections of its own; and a closed one makes room.
+    // The admin listener counts its own connections; and a closed one frees its slot.
     assert_eq!(server.metric("upbeat_http_connections{listener=\"data\"}"), 2.0);
     drop(first);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while server.metric("upbeat_http_connections{listener=\"data\"}") > 1.0 && Instant::now() < deadline {
         std::thread::yield_now();
     }
@@ -153,17 +153,17 @@ fn one_connection_too_many_is_told_to_share() {
 }
 
 #[test]
-fn bodies_share_bounded_memory_and_the_rest_is_shed() {
+fn bodies_share_bounded_memory_and_excess_requests_are_shed() {
     let limits = [
         ("UPBEAT_LIMITS_EVENT_BYTES", "1024"),
         ("UPBEAT_LIMITS_BULK_BYTES", "2048"),
         ("UPBEAT_LIMITS_BODY_MEMORY_BYTES", "2048"),
     ];
     let server = Server::with(&[], &limits);
-    // Once the first half has arrived, a body of more than the other half is too much. Should that body be the first
-    // to arrive, it is the holder that is shed, and both try again.
+    // Once the first half has arrived, a body larger than the other half exceeds the budget. Should that body arrive
+    // first, the holder is shed instead, and both are sent again.
     let (half, body) = ("\n".repeat(1024), "\n".repeat(1500));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let (mut holder, answer) = loop {
         assert!(Instant::now() < deadline, "nothing was shed");
         let mut holder = server.wire();
@@ -183,7 +183,7 @@ fn bodies_share_bounded_memory_and_the_rest_is_shed() {
 }
 
 #[test]
-fn a_full_store_takes_no_new_customers_and_serves_the_old_ones() {
+fn full_store_refuses_new_customers_and_serves_known_ones() {
     let limits = [("UPBEAT_LIMITS_CUSTOMERS", "1"), ("UPBEAT_LIMITS_EXPECTED_CUSTOMERS", "1")];
     let server = Server::with(&[], &limits);
     server.load("/events", JSON, play("48", 1, 60));
@@ -207,7 +207,7 @@ fn a_full_store_takes_no_new_customers_and_serves_the_old_ones() {
 }
 
 #[test]
-fn a_full_catalogue_takes_no_new_tracks() {
+fn full_catalogue_refuses_new_tracks() {
     let server = Server::with(&[], &[("UPBEAT_LIMITS_TRACKS", "1")]);
     let body = "TrackId,Title,Artist,Length\n1,a,b,10\n2,c,d,20\n";
     server.post("/events?kind=tracks&atomic=true", CSV, body).problem(503, "store-full");
@@ -217,7 +217,7 @@ fn a_full_catalogue_takes_no_new_tracks() {
 }
 
 #[test]
-fn a_batch_of_decisions_has_its_limit() {
+fn batch_of_decisions_has_a_configurable_limit() {
     let server = Server::with(&[], &[("UPBEAT_LIMITS_DECISIONS", "2")]);
     assert_eq!(server.post("/decisions", JSON, r#"{"customers":[1,2]}"#).status, 200);
     server.post("/decisions", JSON, r#"{"customers":[1,2,3]}"#).problem(422, "invalid-body");
@@ -226,7 +226,7 @@ fn a_batch_of_decisions_has_its_limit() {
 }
 
 #[test]
-fn so_many_refused_rows_are_told_and_the_rest_are_counted() {
+fn first_ten_thousand_refused_rows_are_listed_and_the_rest_counted() {
     let server = Server::start();
     let report = server.post("/events", NDJSON, "7\n".repeat(10_003)).ok();
     assert_eq!(report["rejected"].as_array().map(Vec::len), Some(10_000));
@@ -249,9 +249,9 @@ fn threads(server: &Server) -> Vec<(String, i32)> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn bulk_bodies_give_way_to_decisions() {
+fn bulk_bodies_run_at_lower_priority_than_decisions() {
     let server = Server::start();
-    // 0, unless somebody runs this suite nicely.
+    // 0, unless this suite itself runs at a lower priority.
     let usual = threads(&server)[0].1;
     let plays: String = (0..1000).map(|number| play("48", number, 60) + "\n").collect();
     server.load("/events", NDJSON, plays);

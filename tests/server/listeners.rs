@@ -1,4 +1,4 @@
-//! Customers made up for the tests, so plain in their habits that any sensible model agrees about them.
+//! Made-up customers whose habits are so clear that any sensible model agrees about them.
 
 use std::sync::LazyLock;
 
@@ -36,12 +36,12 @@ pub fn plays(customer: &str, mobile: usize) -> String {
     plays.collect()
 }
 
-/// Plays of somebody who hears everything on a phone and hardly anything twice: likely to click.
+/// Plays of a customer who plays everything on a phone and hardly any track twice: likely to click.
 pub fn likely(customer: &str) -> String {
     plays(customer, 6)
 }
 
-/// Plays of somebody who hears half on a phone: unlikely to click.
+/// Plays of a customer who plays half of the tracks on a phone: unlikely to click.
 pub fn unlikely(customer: &str) -> String {
     plays(customer, 3)
 }

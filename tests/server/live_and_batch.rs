@@ -1,4 +1,4 @@
-//! One feature code: what the server holds of a customer is what `upbeat features` writes of them.
+//! One feature code: the server's features of a customer equal those that `upbeat features` writes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -56,7 +56,7 @@ fn assert_agreement(tracks: &[u8], customers: &[String]) {
 }
 
 #[test]
-fn on_customers_whose_plays_fill_and_pass_out_of_the_window() {
+fn live_features_equal_batch_features_of_windows_that_overflow() {
     let (mut tracks, mut customers) = (String::new(), Vec::new());
     // Plays a few hours apart: many of them, and some customers who stopped long ago.
     for customer in 0..40u32 {
@@ -79,7 +79,7 @@ fn on_customers_whose_plays_fill_and_pass_out_of_the_window() {
 }
 
 #[test]
-fn on_the_real_history() {
+fn live_features_equal_batch_features_of_the_real_history() {
     let Some(tracks) = real_history("tracks_live.csv") else { return };
     let text = std::str::from_utf8(&tracks).expect("text");
     let mut customers: Vec<_> =

@@ -1,11 +1,10 @@
-//! The server as its users meet it: the real binary, real HTTP, on ports of its own.
+//! Black-box tests of the server: the real binary, real HTTP, on ports of its own.
 
 mod listeners;
 mod support;
 mod wire;
 
 mod bad_input;
-mod both_ways;
 mod cloudevents;
 mod compression;
 mod configuration;
@@ -20,6 +19,7 @@ mod live_and_batch;
 mod logs;
 mod memory;
 mod metrics;
+mod parity;
 mod problems;
 mod profiles;
 mod real_history;

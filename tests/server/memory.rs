@@ -1,4 +1,4 @@
-//! How memory stays bounded: silent customers are forgotten, and a limit on bytes refuses what needs more.
+//! Memory stays bounded: idle customers are evicted, and events beyond the limit on bytes are refused.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ fn membership(customer: &str, level: &str) -> String {
 }
 
 #[test]
-fn customers_silent_for_longer_than_the_window_are_forgotten_but_not_that_they_pay() {
-    let server = Server::with(&["--clock", "event"], &[("UPBEAT_LIMITS_FORGET_EVERY", "100ms")]);
-    for customer in ["silent", "gold", "active"] {
+fn customers_idle_for_longer_than_the_window_are_evicted_and_paid_memberships_kept() {
+    let server = Server::with(&["--clock", "event"], &[("UPBEAT_LIMITS_EVICT_EVERY", "100ms")]);
+    for customer in ["idle", "gold", "active"] {
         server.load("/events", JSON, play_at(customer, 1, "2014-01-01T12:00:00"));
     }
-    server.load("/events", JSON, membership("silent", "free"));
+    server.load("/events", JSON, membership("idle", "free"));
     server.load("/events", JSON, membership("gold", "gold"));
     server.load("/events", JSON, play_at("active", 2, "2014-01-29T12:00:00"));
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(server.profiles(), 3, "28 days to the second are not longer than the window");
 
     server.load("/events", JSON, play_at("active", 3, "2014-01-29T12:00:01"));
-    // Each part of the store is looked through at its own time, and counted after it.
-    until("both are forgotten", || server.metric("upbeat_customers_forgotten_total") == 2.0);
+    // Shards of the store are swept one after another, and counted after each.
+    until("both are evicted", || server.metric("upbeat_customers_evicted_total") == 2.0);
     assert_eq!(server.profiles(), 2);
     assert_eq!(server.held("gold")["plays"], serde_json::json!([]));
     assert_eq!(server.held("gold")["older_plays"], serde_json::json!([]));
-    assert_eq!(server.reason("silent"), "unknown_customer");
+    assert_eq!(server.reason("idle"), "unknown_customer");
     assert_eq!(server.reason("gold"), "already_gold");
     assert_eq!(server.reason("active"), "too_little_history");
     assert_eq!(server.metric("upbeat_plays"), 3.0);
-    // Who comes back begins anew.
-    server.load("/events", JSON, play_at("silent", 1, "2014-01-01T12:00:00"));
-    assert_eq!(server.held("silent")["customer"], "silent");
+    // A customer who comes back starts with an empty profile: an event of before is accepted again.
+    server.load("/events", JSON, play_at("idle", 1, "2014-01-01T12:00:00"));
+    assert_eq!(server.held("idle")["customer"], "idle");
 }
 
 #[test]
-fn at_the_limit_on_bytes_new_customers_are_refused_and_known_ones_are_answered_on() {
+fn byte_limit_refuses_new_customers_and_known_ones_are_still_answered() {
     let server = Server::with(&[], &[("UPBEAT_LIMITS_PROFILE_BYTES", "2000")]);
     server.load("/events", NDJSON, likely("48"));
     let mut customer = 100;
@@ -60,12 +60,12 @@ fn at_the_limit_on_bytes_new_customers_are_refused_and_known_ones_are_answered_o
     assert_eq!(server.reason("48"), "likely_to_click");
     assert_eq!(server.load("/events", NDJSON, likely("48")), (0, 24), "repeats need no room");
 
-    let forgotten = server.ask("DELETE", &server.admin, "/customers/48", &[], b"");
-    assert_eq!(forgotten.status, 204);
+    let deleted = server.ask("DELETE", &server.admin, "/customers/48", &[], b"");
+    assert_eq!(deleted.status, 204);
     server.load("/events", JSON, play(&customer.to_string(), 1, 60));
 }
 
-/// Whether the kernel gives huge pages to who asks; it may be told not to.
+/// Whether the kernel gives huge pages on request; an administrator may have turned them off.
 #[cfg(target_os = "linux")]
 fn kernel_has_huge_pages() -> bool {
     let modes = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
@@ -74,13 +74,13 @@ fn kernel_has_huge_pages() -> bool {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
-fn the_heap_of_a_server_asks_for_huge_pages() {
+fn heap_of_a_server_asks_for_huge_pages() {
     if !kernel_has_huge_pages() {
         eprintln!("skipped: this kernel gives no huge pages");
         return;
     }
     let server = Server::start();
-    // `hg` among a mapping's flags says that huge pages were asked for.
+    // The flag `hg` of a mapping marks a request for huge pages.
     let flags_of_heaps = || -> Vec<String> {
         let mappings =
             std::fs::read_to_string(format!("/proc/{}/smaps", server.id())).expect("our own child");
@@ -89,5 +89,7 @@ fn the_heap_of_a_server_asks_for_huge_pages() {
             .filter_map(|rest| Some(rest.split_once("VmFlags:")?.1.lines().next()?.to_owned()))
             .collect()
     };
-    until("some of the heap is to be huge", || flags_of_heaps().iter().any(|flags| flags.contains(" hg")));
+    until("part of the heap is marked for huge pages", || {
+        flags_of_heaps().iter().any(|flags| flags.contains(" hg"))
+    });
 }

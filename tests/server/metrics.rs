@@ -1,4 +1,4 @@
-//! What is counted, after a history that is known.
+//! Metrics after a known history.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn scrape(server: &Server) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn a_known_history_is_counted() {
+fn metrics_count_a_known_history() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48") + &unlikely("49"));
     server.load("/events", NDJSON, likely("48"));
@@ -104,7 +104,7 @@ fn a_known_history_is_counted() {
 }
 
 #[test]
-fn the_model_and_the_build_are_named() {
+fn metrics_name_the_model_and_the_build() {
     let server = Server::start();
     let id = server.admin_get("/models").ok()["models"][0]["id"].as_str().expect("an id").to_owned();
     let samples = scrape(&server);
@@ -122,7 +122,7 @@ fn the_model_and_the_build_are_named() {
 }
 
 #[test]
-fn latency_buckets_add_up() {
+fn latency_buckets_are_cumulative() {
     let server = Server::start();
     for _ in 0..25 {
         server.decide("48");
@@ -141,7 +141,7 @@ fn latency_buckets_add_up() {
 }
 
 #[test]
-fn ids_of_customers_are_no_labels() {
+fn metrics_have_no_customer_ids_in_labels() {
     let server = Server::start();
     server.decide("whosecret");
     server.get("/secret/path").problem(404, "not-found");

@@ -1,11 +1,11 @@
-//! What is wrong is told in one form, whoever finds it out.
+//! Errors have one form, a problem document, whichever part of the server finds them.
 
 use serde_json::json;
 
 use super::support::{CSV, JSON, NDJSON, Server};
 
 #[test]
-fn there_is_nothing_at_other_paths() {
+fn unknown_paths_are_not_found() {
     let server = Server::start();
     for path in ["/", "/nowhere", "/events/1", "/metrics", "/customers/48", "/EVENTS", "/healthz/"] {
         server.get(path).problem(404, "not-found");
@@ -16,7 +16,7 @@ fn there_is_nothing_at_other_paths() {
 }
 
 #[test]
-fn a_method_that_is_not_allowed_is_told_which_are() {
+fn wrong_method_is_answered_with_the_allowed_ones() {
     let server = Server::start();
     let (data, admin) = (&server.data, &server.admin);
     for (method, address, path, allowed) in [
@@ -33,16 +33,16 @@ fn a_method_that_is_not_allowed_is_told_which_are() {
         let detail = answer.problem(405, "method-not-allowed");
         assert!(detail.contains(method), "{detail}");
         let allow = answer.header("allow").replace(' ', "");
-        let (mut told, mut expected): (Vec<_>, Vec<_>) =
+        let (mut methods, mut expected): (Vec<_>, Vec<_>) =
             (allow.split(',').collect(), allowed.split(',').collect());
-        told.sort_unstable();
+        methods.sort_unstable();
         expected.sort_unstable();
-        assert_eq!(told, expected, "{method} {path}");
+        assert_eq!(methods, expected, "{method} {path}");
     }
 }
 
 #[test]
-fn a_content_type_that_is_not_read_is_told_which_are() {
+fn unknown_content_type_is_answered_with_the_supported_ones() {
     let server = Server::start();
     for content_type in [
         "text/plain",
@@ -73,7 +73,7 @@ fn a_content_type_that_is_not_read_is_told_which_are() {
 }
 
 #[test]
-fn every_answer_carries_the_id_of_its_request() {
+fn answers_carry_the_id_of_their_request() {
     let server = Server::start();
     let with_id = |path: &str, id: &str| {
         let answer = server.ask("GET", &server.data, path, &[("x-request-id", id)], b"");
@@ -83,7 +83,7 @@ fn every_answer_carries_the_id_of_its_request() {
     assert_eq!(with_id("/nowhere", "player-7:43"), "player-7:43");
     assert_eq!(with_id("/should-show-ad/a%20b", "x"), "x");
 
-    // What is not an id is not repeated into logs and headers.
+    // A text that is not an id is not copied into logs and headers.
     let long = "x".repeat(65);
     let new: Vec<String> = ["a b", "<script>", &long, ""].iter().map(|id| with_id("/healthz", id)).collect();
     for (index, id) in new.iter().enumerate() {
@@ -101,7 +101,7 @@ fn problems_are_not_cached() {
 }
 
 #[test]
-fn a_single_event_that_is_refused_says_why_at_once() {
+fn single_bad_event_is_a_problem_with_its_reason() {
     let server = Server::start();
     let play = json!({"type": "play", "event_id": 0, "customer_id": 48, "track_id": 453,
         "time": "2014-10-23T03:26:20", "mobile": false, "zip": "72132"});
@@ -134,7 +134,7 @@ fn a_single_event_that_is_refused_says_why_at_once() {
 }
 
 #[test]
-fn bytes_that_are_not_http_are_answered_and_closed() {
+fn malformed_http_is_refused_and_the_connection_closed() {
     let server = Server::start();
     for bytes in [
         "nonsense\r\n\r\n",

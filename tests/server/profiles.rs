@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 
 use super::support::{CLOUD_EVENT, CLOUD_EVENTS, CSV, JSON, NDJSON, Server};
 
-/// One event, whose content follows from its identity, as that of real ones does.
+/// One event; its content is a function of its identity, as in real histories.
 #[derive(Debug, Clone)]
-struct Told {
+struct Event {
     kind: u8,
     number: u64,
     customer: u64,
     minute: u64,
 }
 
-impl Told {
+impl Event {
     fn customer(&self, case: usize) -> String {
         format!("case-{case}-{}", self.customer)
     }
@@ -70,8 +70,8 @@ impl Told {
     }
 }
 
-fn told() -> impl Strategy<Value = Told> {
-    (0u8..12, 0u64..25, 0u64..3, 0u64..60).prop_map(|(kind, number, customer, minute)| Told {
+fn event() -> impl Strategy<Value = Event> {
+    (0u8..12, 0u64..25, 0u64..3, 0u64..60).prop_map(|(kind, number, customer, minute)| Event {
         kind,
         number,
         customer,
@@ -86,7 +86,7 @@ fn gzip(text: &str) -> Vec<u8> {
 }
 
 /// Sends a few events in the format that a number picks.
-fn send(server: &Server, events: &[Told], case: usize, format: u8) {
+fn send(server: &Server, events: &[Event], case: usize, format: u8) {
     let objects: Vec<Value> = events.iter().map(|event| event.json(case)).collect();
     let lines: String = objects.iter().map(|event| format!("{event}\n")).collect();
     match format {
@@ -125,13 +125,13 @@ fn send(server: &Server, events: &[Told], case: usize, format: u8) {
 }
 
 #[test]
-fn order_repeats_batches_and_formats_do_not_matter() {
+fn profile_is_independent_of_order_repeats_batches_and_formats() {
     // A small window, so that plays pass out of it; and by the event clock, so that both servers agree on now.
     let start = || Server::with(&["--clock", "event", "--model", "none"], &[("UPBEAT_WINDOW_PLAYS", "8")]);
     let (in_order, shuffled) = (start(), start());
     let case = std::cell::Cell::new(0);
     let cases = (
-        prop::collection::vec(told(), 1..60).prop_shuffle(),
+        prop::collection::vec(event(), 1..60).prop_shuffle(),
         prop::collection::vec((any::<prop::sample::Index>(), 0u8..7, 1usize..9), 1..24),
         any::<u64>(),
     );

@@ -1,4 +1,4 @@
-//! The real files: what they hold is what is answered.
+//! The real files: answers and profiles hold what the files hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ fn expected_plays(rows: &[[String; 5]], customer: &str) -> Value {
 }
 
 #[test]
-fn a_file_that_a_shipper_sent_twice_counts_once() {
+fn file_sent_twice_counts_once() {
     let Some(tracks) = real_history("tracks_live.csv") else { return };
     let server = Server::start();
     assert_eq!(server.load("/events", CSV, &tracks), (2_682, 792));
@@ -42,7 +42,7 @@ fn a_file_that_a_shipper_sent_twice_counts_once() {
 }
 
 #[test]
-fn a_profile_lists_the_plays_of_the_file() {
+fn profile_lists_the_plays_of_the_file() {
     let Some(tracks) = real_history("tracks_live.csv") else { return };
     let rows = plays_of(&tracks);
     let server = Server::with(&["--clock", "event"], &[("UPBEAT_WINDOW_DAYS", "28")]);
@@ -66,7 +66,7 @@ fn gold_customers_are_never_shown_the_offer() {
     assert_eq!(server.load("/events?kind=customers", CSV, &customers), (5_000, 0));
     assert_eq!(server.load("/events?kind=customers", CSV, &customers), (0, 5_000));
 
-    // Everybody now listens as those do who click.
+    // All customers now listen as likely clickers do.
     let everybody: Vec<String> = (0..5_000).map(|id| id.to_string()).collect();
     for part in everybody.chunks(1_000) {
         let body: String = part.iter().map(|customer| listeners::likely(customer)).collect();
@@ -84,7 +84,7 @@ fn gold_customers_are_never_shown_the_offer() {
 }
 
 #[test]
-fn a_customer_file_leaves_no_name_or_address() {
+fn names_and_addresses_of_a_customer_file_are_not_kept() {
     let Some(customers) = real_history("cust.csv") else { return };
     let server = Server::start();
     server.load("/events?kind=customers", CSV, &customers);
@@ -95,7 +95,7 @@ fn a_customer_file_leaves_no_name_or_address() {
 }
 
 #[test]
-fn the_catalogue_is_read_whole_although_its_texts_are_unquoted() {
+fn catalogue_with_unquoted_texts_is_read_whole() {
     let Some(music) = real_history("music.csv") else { return };
     let server = Server::start();
     assert_eq!(server.load("/events?kind=tracks", CSV, &music), (1_750, 0));

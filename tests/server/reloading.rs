@@ -1,4 +1,4 @@
-//! SIGHUP reads the model file again, while requests are answered.
+//! SIGHUP reads the model file again while requests are answered.
 
 use super::listeners::likely;
 use super::support::{NDJSON, Server, until};
@@ -12,7 +12,7 @@ fn averse_model() -> String {
 }
 
 #[test]
-fn a_hangup_swaps_the_model_and_a_bad_file_leaves_the_one_in_place() {
+fn sighup_swaps_the_model_and_a_bad_file_keeps_the_old_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("model.json");
     std::fs::write(&path, include_str!("../../model/default.json")).expect("a file");
@@ -25,12 +25,12 @@ fn a_hangup_swaps_the_model_and_a_bad_file_leaves_the_one_in_place() {
 
     std::fs::write(&path, "no model").expect("a file");
     server.signal("HUP");
-    until("the bad file is told of", || server.said().contains("model not read again"));
+    until("the bad file is reported", || server.stderr_text().contains("model not read again"));
     assert_eq!(model(), first);
 
     std::fs::write(&path, averse_model()).expect("a file");
     server.signal("HUP");
     until("the new model answers", || model() != first);
-    assert_eq!(decide()["reason"], "unlikely_to_click", "the score is made anew");
+    assert_eq!(decide()["reason"], "unlikely_to_click", "the score is recomputed");
     assert_eq!(server.admin_get("/models").ok()["models"][0]["id"].as_str(), Some(&*model()));
 }

@@ -1,4 +1,4 @@
-//! How the question is asked: retries, kept-alive and pipelined connections, odd ids, many customers at once.
+//! Requests for decisions: retries, kept-alive and pipelined connections, unusual ids, batches.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::listeners::{likely, unlikely};
 use super::support::{JSON, NDJSON, Server, agent, ask};
 
 #[test]
-fn a_retry_gets_the_same_bytes_and_counts_once() {
+fn retry_gets_the_same_bytes_and_counts_once() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     let path = "/should-show-ad/48?request_id=a-1.b_2:c";
@@ -18,16 +18,16 @@ fn a_retry_gets_the_same_bytes_and_counts_once() {
     assert_eq!(server.held("48")["impressions"].as_array().map(Vec::len), Some(1));
     assert_eq!(server.metric("upbeat_decisions_total{reason=\"likely_to_click\"}"), 1.0);
     assert_eq!(server.metric("upbeat_repeated_requests_total"), 3.0);
-    // Any short text will do for an id.
+    // Any short text is a valid request id.
     let odd = "/should-show-ad/50?request_id=%F0%9F%8E%B5%20a/b";
     assert_eq!(server.get(odd).text(), server.get(odd).text());
-    // Another request, and another customer under the same id, are questions of their own.
+    // Another request id, and another customer under the same id, get decisions of their own.
     assert_eq!(server.get("/should-show-ad/48?request_id=other").ok()["reason"], "capped");
     assert_eq!(server.get("/should-show-ad/49?request_id=a-1.b_2:c").ok()["reason"], "unknown_customer");
 }
 
 #[test]
-fn retries_at_once_count_once() {
+fn concurrent_retries_count_once() {
     let server = Server::start();
     for round in 0..8 {
         let customer = format!("c{round}");
@@ -45,14 +45,14 @@ fn retries_at_once_count_once() {
 }
 
 #[test]
-fn questions_at_once_never_show_more_often_than_the_cap() {
+fn concurrent_requests_never_exceed_the_cap() {
     let server = Server::with(&[], &[("UPBEAT_CAMPAIGN_CAP_IMPRESSIONS", "5")]);
     server.load("/events", NDJSON, likely("48"));
     let shown: usize = std::thread::scope(|scope| {
         let client = || {
             let agent = agent();
-            let question = || ask(&agent, "GET", &server.data, "/should-show-ad/48", &[], b"").ok();
-            (0..10).filter(|_| question()["show"] == true).count()
+            let request = || ask(&agent, "GET", &server.data, "/should-show-ad/48", &[], b"").ok();
+            (0..10).filter(|_| request()["show"] == true).count()
         };
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
         clients.into_iter().map(|client| client.join().expect("answers")).sum()
@@ -61,7 +61,7 @@ fn questions_at_once_never_show_more_often_than_the_cap() {
 }
 
 #[test]
-fn a_dry_run_does_not_use_up_a_request_id() {
+fn dry_run_does_not_use_up_a_request_id() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     assert_eq!(server.get("/should-show-ad/48?request_id=r&dry_run=true").ok()["show"], true);
@@ -72,25 +72,25 @@ fn a_dry_run_does_not_use_up_a_request_id() {
 }
 
 #[test]
-fn pipelined_questions_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let server = Server::start();
     let mut wire = server.wire();
-    let question =
+    let request =
         |customer: usize| format!("GET /should-show-ad/{customer} HTTP/1.1\r\nhost: upbeat\r\n\r\n");
-    wire.send((0..100).map(question).collect::<String>());
+    wire.send((0..100).map(request).collect::<String>());
     for customer in 0..100 {
         assert_eq!(wire.answer().ok()["customer"], customer.to_string());
     }
     // The connection is still good, also for other methods and for errors in between.
     wire.send("HEAD /should-show-ad/7 HTTP/1.1\r\nhost: upbeat\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: upbeat\r\n\r\n");
-    wire.send(question(8));
+    wire.send(request(8));
     assert_eq!(wire.answer_to_head().status, 200);
     wire.answer().problem(404, "not-found");
     assert_eq!(wire.answer().ok()["customer"], "8");
 }
 
 #[test]
-fn a_connection_is_kept_until_its_caller_says_otherwise() {
+fn connection_stays_open_until_its_client_asks_for_close() {
     let server = Server::start();
     let mut wire = server.wire();
     for _ in 0..3 {
@@ -106,7 +106,7 @@ fn a_connection_is_kept_until_its_caller_says_otherwise() {
 }
 
 #[test]
-fn every_character_of_an_id_is_taken_and_others_are_told() {
+fn allowed_characters_of_an_id_are_accepted_and_others_named() {
     let server = Server::start();
     for id in ["48", "a.b_c:d-E", "0048", "18446744073709551616", &"x".repeat(64), "%34%38"] {
         let decision = server.decide(id);
@@ -142,7 +142,7 @@ fn every_character_of_an_id_is_taken_and_others_are_told() {
 }
 
 #[test]
-fn a_query_says_only_what_it_may() {
+fn unknown_and_malformed_query_parameters_are_refused() {
     let server = Server::start();
     for (query, said) in [
         ("dry_run=yes", "dry_run"),
@@ -166,11 +166,11 @@ fn many(server: &Server, customers: &Value) -> Value {
 }
 
 #[test]
-fn many_customers_are_answered_in_their_order() {
+fn batch_is_answered_in_the_order_of_its_customers() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48") + &unlikely("532"));
     let decisions = many(&server, &json!(["532", 48, "nobody", "48", "0048"]));
-    let told: Vec<_> =
+    let answered: Vec<_> =
         decisions.as_array().expect("a list").iter().map(|d| (&d["customer"], &d["reason"])).collect();
     let expected = json!([
         ["532", "unlikely_to_click"],
@@ -179,12 +179,12 @@ fn many_customers_are_answered_in_their_order() {
         ["48", "capped"],
         ["0048", "unknown_customer"],
     ]);
-    assert_eq!(json!(told), expected);
+    assert_eq!(json!(answered), expected);
     assert_eq!(many(&server, &json!([])), json!([]));
 }
 
 #[test]
-fn many_dry_runs_count_nothing() {
+fn batch_dry_run_counts_nothing() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("48"));
     let body = json!({"customers": ["48", "48"]}).to_string();
@@ -194,7 +194,7 @@ fn many_dry_runs_count_nothing() {
 }
 
 #[test]
-fn ten_thousand_customers_are_taken_and_one_more_is_not() {
+fn batch_has_at_most_ten_thousand_customers() {
     let server = Server::start();
     let ids: Vec<String> = (0..10_001).map(|number| format!("{number:064}")).collect();
     let decisions = many(&server, &json!(ids[..10_000]));
@@ -205,7 +205,7 @@ fn ten_thousand_customers_are_taken_and_one_more_is_not() {
 }
 
 #[test]
-fn a_bad_id_among_many_is_named_by_its_place() {
+fn bad_id_in_a_batch_is_named_by_its_index() {
     let server = Server::start();
     for (bad, said) in [
         (json!("a b"), "' '"),
@@ -222,5 +222,5 @@ fn a_bad_id_among_many_is_named_by_its_place() {
         assert!(detail.contains("customers[2]") && detail.contains(said), "{bad}: {detail}");
     }
     let reasons = server.metric("upbeat_decisions_total{reason=\"unknown_customer\"}");
-    assert_eq!(reasons, 0.0, "nobody of a refused batch was decided for");
+    assert_eq!(reasons, 0.0, "a refused batch makes no decisions");
 }

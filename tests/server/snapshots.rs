@@ -1,12 +1,13 @@
-//! The contract as it looks on the wire: a change of any answer shows as a diff of `snapshots/`.
+//! The contract on the wire: a change of any answer shows as a diff of `snapshots/`.
 //!
-//! After a change that is meant: `INSTA_UPDATE=always cargo test --test server snapshots`, and read the diff.
+//! After an intended change: `INSTA_UPDATE=always cargo test --test server snapshots`, and read the diff.
 
 use crate::support::{Answer, CSV, JSON, NDJSON, Server};
 
-/// Status, the headers that are part of the contract, and the body; what differs from run to run is named instead.
-fn rendered(question: &str, answer: &Answer) -> String {
-    let mut text = format!("{question}\n\n{}\n", answer.status);
+/// Status, the headers that are part of the contract, and the body; values that differ between runs are replaced by
+/// names.
+fn rendered(request: &str, answer: &Answer) -> String {
+    let mut text = format!("{request}\n\n{}\n", answer.status);
     for name in ["content-type", "cache-control", "retry-after", "allow", "accept-encoding"] {
         if !answer.header(name).is_empty() {
             text.push_str(&format!("{name}: {}\n", answer.header(name)));
@@ -38,7 +39,7 @@ fn history() -> String {
 }
 
 #[test]
-fn answers_look_as_they_did() {
+fn answers_match_their_snapshots() {
     let server = Server::by_event_clock();
     server.load("/events", NDJSON, history());
     let catalogue = "TrackId,Title,Artist,Length\n0,Caught Up In You,.38 Special,200\n";
@@ -72,7 +73,7 @@ fn answers_look_as_they_did() {
 }
 
 #[test]
-fn reports_and_refusals_look_as_they_did() {
+fn reports_and_problems_match_their_snapshots() {
     let server = Server::by_event_clock();
     let good = "0,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n";
     let bad = "1,48,453,\"2014-10-23 24:26:20\",0,\"72132\"\n";

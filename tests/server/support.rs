@@ -1,4 +1,4 @@
-//! A real server on free ports, and two ways to talk to it: an HTTP client, and bare sockets.
+//! A real server on free ports, and two ways to send requests to it: an HTTP client, and plain sockets.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use ureq::http;
 
 pub use super::wire::Wire;
 
-/// Nothing here waits longer than this; it is far more than anything takes, so that no test depends on speed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of every wait in these tests: far more than any step takes, so that no test depends on speed.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until `done`, for as long as it takes within reason.
+/// Polls `done` until it holds; panics with `what` after [`TIMEOUT`].
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !done() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -31,7 +31,7 @@ pub const CLOUD_EVENT: &str = "application/cloudevents+json";
 pub const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 pub const PROBLEM: &str = "application/problem+json";
 
-/// The binary under test, with none of our environment variables.
+/// The binary under test, with every `UPBEAT_` variable removed from its environment.
 pub fn upbeat() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
     for (name, _) in std::env::vars_os() {
@@ -42,7 +42,7 @@ pub fn upbeat() -> Command {
     command
 }
 
-/// One of the files of real history beside the project; `None` (and a word on stderr) where they are not.
+/// One of the files of real history next to the project; `None`, with a line on stderr, where they are missing.
 pub fn real_history(name: &str) -> Option<Vec<u8>> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
     let bytes = std::fs::read(&path);
@@ -56,18 +56,18 @@ pub struct Server {
     pub data: String,
     /// `host:port` of the control plane.
     pub admin: String,
-    stderr: Said,
+    stderr: Output,
     agent: ureq::Agent,
 }
 
-/// What a process writes, read on a thread of its own so that it never waits for us.
-struct Said {
+/// The text that a process writes, read on a thread of its own so that the process never blocks on it.
+struct Output {
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// A server with everything as it ships.
+    /// A server with the default configuration.
     pub fn start() -> Self {
         Self::with(&[], &[])
     }
@@ -89,7 +89,7 @@ impl Server {
         let mut child = command.spawn().expect("the binary starts");
         let stderr = collect(child.stderr.take().expect("stderr"));
         let lines = lines(child.stdout.take().expect("stdout"));
-        let mut address = |name: &str| match lines.recv_timeout(PATIENCE) {
+        let mut address = |name: &str| match lines.recv_timeout(TIMEOUT) {
             Ok(line) => {
                 let url = line.strip_prefix(name).expect("the name of the listener").trim();
                 url.strip_prefix("http://").expect("a URL").to_owned()
@@ -115,7 +115,7 @@ impl Server {
         self.ask("POST", &self.data, path, &[("content-type", content_type)], body.as_ref())
     }
 
-    /// Posts a body that must be taken as a whole, and gives back (accepted, duplicates).
+    /// Posts a body of which every row must be accepted, and returns (accepted, duplicates).
     pub fn load(&self, path: &str, content_type: &str, body: impl AsRef<[u8]>) -> (u64, u64) {
         let report = self.post(path, content_type, body).ok();
         assert_eq!(report["rejected"], serde_json::json!([]), "{report}");
@@ -134,28 +134,28 @@ impl Server {
         ask(&self.agent, method, address, path, headers, body)
     }
 
-    /// The answer to the question before playback.
+    /// The decision for a customer; it counts an impression when it is shown.
     pub fn decide(&self, customer: &str) -> Value {
         self.get(&format!("/should-show-ad/{customer}")).ok()
     }
 
-    /// The reason, without counting anything.
+    /// The reason of a dry-run decision, which counts nothing.
     pub fn reason(&self, customer: &str) -> String {
         let answer = self.get(&format!("/should-show-ad/{customer}?dry_run=true")).ok();
         answer["reason"].as_str().expect("a reason").to_owned()
     }
 
-    /// All that is held of a customer.
+    /// The whole profile of a customer, from the admin listener.
     pub fn held(&self, customer: &str) -> Value {
         self.admin_get(&format!("/customers/{customer}")).ok()
     }
 
-    /// How many customers are held, by the metrics.
+    /// The number of profiles held, read from the metrics.
     pub fn profiles(&self) -> u64 {
         self.metric("upbeat_profiles") as u64
     }
 
-    /// One value of the metrics, named with its labels as written there.
+    /// The value of one metric; `name` includes the labels as `/metrics` writes them.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.admin_get("/metrics").text();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -178,49 +178,49 @@ impl Server {
         assert!(status.success());
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits until the process has exited by itself.
     pub fn ended(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("the server did not end; it said: {}", self.said());
+        panic!("the server did not exit; its stderr: {}", self.stderr_text());
     }
 
-    /// What it has written to stderr so far.
-    pub fn said(&self) -> String {
+    /// The text written to stderr so far.
+    pub fn stderr_text(&self) -> String {
         self.stderr.text.lock().expect("stderr").clone()
     }
 
-    /// All that it wrote to stderr, once it has ended.
-    pub fn all_said(&mut self) -> String {
+    /// The whole text of stderr, once the process has exited.
+    pub fn whole_stderr(&mut self) -> String {
         if let Some(reader) = self.stderr.reader.take() {
             reader.join().expect("stderr");
         }
-        self.said()
+        self.stderr_text()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the server said: {}", self.said());
+            eprintln!("stderr of the server: {}", self.stderr_text());
         }
     }
 }
 
-/// An HTTP client that takes every status for an answer.
+/// An HTTP client that returns an answer of any status instead of an error.
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
-        .timeout_global(Some(PATIENCE))
+        .timeout_global(Some(TIMEOUT))
         .build()
         .into()
 }
@@ -248,7 +248,7 @@ pub fn ask(
     Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
 }
 
-/// What a server answered.
+/// One answer: status, headers and the whole body.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -278,7 +278,7 @@ impl Answer {
         self.json()
     }
 
-    /// Asserts a problem document of this status and type, and gives back its detail.
+    /// Asserts a problem document of this status and type, and returns its detail.
     #[track_caller]
     pub fn problem(&self, status: u16, slug: &str) -> String {
         let problem = self.json();
@@ -292,7 +292,7 @@ impl Answer {
     }
 }
 
-fn collect(mut stream: impl Read + Send + 'static) -> Said {
+fn collect(mut stream: impl Read + Send + 'static) -> Output {
     let text = Arc::new(Mutex::new(String::new()));
     let sink = Arc::clone(&text);
     let reader = std::thread::spawn(move || {
@@ -301,7 +301,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> Said {
             sink.lock().expect("stderr").push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
     });
-    Said { text, reader: Some(reader) }
+    Output { text, reader: Some(reader) }
 }
 
 fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {

@@ -1,4 +1,4 @@
-//! Models to and from other tools' files. `tests/peers` holds them against the tools themselves.
+//! Import and export of models; `tests/peers` compares them with the other tools themselves.
 
 use crate::place::Place;
 
@@ -19,7 +19,7 @@ fn scores(predicted: &str) -> (Vec<&str>, Vec<f64>) {
 }
 
 #[test]
-fn an_export_comes_back_with_its_labels_and_scores() {
+fn exported_model_keeps_its_labels_and_scores_when_imported() {
     let place = Place::new();
     for kernel in ["linear", "rbf --gamma 20", "poly --degree 2 --coef0 1", "sigmoid --gamma 0.05"] {
         place.done(&format!("train features.txt -o ours.json --scale none --kernel {kernel}"));
@@ -33,8 +33,8 @@ fn an_export_comes_back_with_its_labels_and_scores() {
                 continue;
             }
             place.done(&export);
-            let told = place.done("model import theirs.model -o back.json").stderr;
-            assert_eq!(told.contains("no calibration"), format == "liblinear", "{told}");
+            let stderr = place.done("model import theirs.model -o back.json").stderr;
+            assert_eq!(stderr.contains("no calibration"), format == "liblinear", "{stderr}");
             place.done("model check back.json");
             let after = place.done("predict other.txt --model back.json").stdout;
             let (before, after) = (scores(&before), scores(&after));
@@ -47,11 +47,11 @@ fn an_export_comes_back_with_its_labels_and_scores() {
 }
 
 #[test]
-fn a_scaled_kernel_model_has_its_scaling_written_beside_it() {
+fn scaled_kernel_model_is_exported_with_a_range_file() {
     let place = Place::new();
     place.done("train features.txt -o ours.json --kernel rbf");
-    let told = place.done("model export --format libsvm ours.json -o theirs.model").stderr;
-    assert!(told.contains("svm-scale -r theirs.model.range"), "{told}");
+    let stderr = place.done("model export --format libsvm ours.json -o theirs.model").stderr;
+    assert!(stderr.contains("svm-scale -r theirs.model.range"), "{stderr}");
     let range = place.text("theirs.model.range");
     assert!(range.starts_with("x\n-1 1\n1 ") && range.lines().count() == 8, "{range}");
     let ran = place.run("model export --format libsvm ours.json -o -");
@@ -60,7 +60,7 @@ fn a_scaled_kernel_model_has_its_scaling_written_beside_it() {
 }
 
 #[test]
-fn onnx_holds_the_model_and_its_id() {
+fn onnx_export_holds_the_model_id() {
     let place = Place::new();
     for kernel in ["linear", "rbf"] {
         place.done(&format!("train features.txt -o ours.json --kernel {kernel}"));
@@ -73,12 +73,15 @@ fn onnx_holds_the_model_and_its_id() {
 }
 
 #[test]
-fn the_file_tells_its_format_and_the_flag_need_not_agree() {
+fn import_detects_the_format_whatever_the_flag_says() {
     let place = Place::new();
     place.put("theirs.model", LIBLINEAR);
     for flag in ["", "--format liblinear ", "--format libsvm "] {
-        let told = place.done(&format!("model import {flag}theirs.model -o ours.json --name odds")).stderr;
-        assert!(told.contains("of 6 features from LIBLINEAR") && !told.contains("no calibration"), "{told}");
+        let stderr = place.done(&format!("model import {flag}theirs.model -o ours.json --name odds")).stderr;
+        assert!(
+            stderr.contains("of 6 features from LIBLINEAR") && !stderr.contains("no calibration"),
+            "{stderr}"
+        );
     }
     let piped = place.run_with("model import - -o -", LIBLINEAR.as_bytes()).json();
     assert_eq!(piped["calibration"]["a"], -1.0);
@@ -86,7 +89,7 @@ fn the_file_tells_its_format_and_the_flag_need_not_agree() {
 }
 
 #[test]
-fn a_file_of_another_kind_is_status_1_names_its_line_and_leaves_no_file() {
+fn import_of_an_unreadable_file_ends_with_status_1_and_the_line_and_writes_nothing() {
     let place = Place::new();
     let before = place.names();
     place.put("cut.model", &LIBLINEAR[..LIBLINEAR.len() - 6]);

@@ -15,7 +15,7 @@ fn explanations_sum_to_the_decision_value() {
         let explained = place.done("predict other.txt --model model.json --explain").stdout;
         assert_eq!(explained.lines().count(), 60);
         for (plain, line) in plain.lines().zip(explained.lines()) {
-            let explanation = line.strip_prefix(plain).expect("the line goes on where it would end");
+            let explanation = line.strip_prefix(plain).expect("the explanation follows the plain line");
             let parts: Vec<_> =
                 explanation.trim().split(' ').map(|part| part.split_once(':').unwrap()).collect();
             let names: Vec<_> = parts.iter().map(|part| part.0).collect();
@@ -27,9 +27,9 @@ fn explanations_sum_to_the_decision_value() {
     }
 }
 
-/// A plain file is predicted in pieces side by side, a pipe from its start to its end.
+/// A regular file is predicted in parallel blocks, a pipe sequentially.
 #[test]
-fn a_file_and_a_pipe_are_predicted_alike() {
+fn predict_gives_the_same_output_for_files_and_pipes() {
     let place = Place::new();
     place.done("train features.txt -o model.json");
     let rows = blobs(9_000, 0.05, 3);
@@ -58,7 +58,7 @@ fn a_file_and_a_pipe_are_predicted_alike() {
 }
 
 #[test]
-fn train_predict_evaluate_is_one_story() {
+fn train_predict_and_evaluate_agree() {
     let place = Place::new();
     let trained = place.done("train features.txt -o gold.json --name gold --seed 7");
     assert_eq!(trained.stdout, "");
@@ -93,7 +93,7 @@ fn train_predict_evaluate_is_one_story() {
 }
 
 #[test]
-fn labels_come_back_as_the_training_file_had_them() {
+fn labels_are_written_as_in_the_training_file() {
     let place = Place::new();
     let renamed = |text: String| {
         let line = |line: &str| match line.split_once(' ') {
@@ -117,7 +117,7 @@ fn labels_come_back_as_the_training_file_had_them() {
 }
 
 #[test]
-fn the_same_call_gives_the_same_bytes_through_files_and_pipes() {
+fn training_gives_the_same_bytes_through_files_and_pipes() {
     let place = Place::new();
     place.done("train features.txt -o first.json --seed 3");
     let piped = place.run_with("train - -o - --seed 3", place.text("features.txt").as_bytes());
@@ -157,7 +157,7 @@ fn every_kernel_plan_and_scale_trains_and_reports() {
 }
 
 #[test]
-fn auto_says_what_it_tried_and_chose() {
+fn auto_reports_candidates_and_choice() {
     let place = Place::new();
     place.put("few.txt", blobs(60, 0.05, 3));
     let report = place.done("train few.txt -o auto.json --auto --json").json();
@@ -172,7 +172,7 @@ fn auto_says_what_it_tried_and_chose() {
 }
 
 #[test]
-fn a_wrong_call_is_status_2_and_names_the_flag() {
+fn wrong_flag_ends_with_status_2_and_is_named() {
     let place = Place::new();
     let before = place.names();
     for (flags, message) in [
@@ -216,7 +216,7 @@ fn a_wrong_call_is_status_2_and_names_the_flag() {
 }
 
 #[test]
-fn bad_rows_are_status_1_name_their_line_and_leave_no_file() {
+fn bad_rows_end_with_status_1_and_the_line_and_write_nothing() {
     let place = Place::new();
     place.done("train features.txt -o good.json");
     let good = place.text("good.json");
@@ -266,7 +266,7 @@ fn bad_rows_are_status_1_name_their_line_and_leave_no_file() {
 }
 
 #[test]
-fn rows_of_any_origin_train_alike() {
+fn line_endings_comments_and_byte_order_marks_do_not_change_training() {
     let place = Place::new();
     place.done("train features.txt -o plain.json");
     let plain = place.done("predict other.txt --model plain.json").stdout;
@@ -278,7 +278,7 @@ fn rows_of_any_origin_train_alike() {
 }
 
 #[test]
-fn a_model_that_cannot_serve_is_told_so() {
+fn model_check_reports_models_that_cannot_serve() {
     let place = Place::new();
     place.done("train features.txt -o week.json --window-days 7");
     let ran = place.run("model check week.json");

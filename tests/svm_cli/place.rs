@@ -1,4 +1,4 @@
-//! Where the binary runs, and what it runs on.
+//! A directory to run the binary in, with training files.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// With `features.txt`, 120 rows that a line tells apart, and `other.txt`, 60 more like them.
+    /// With `features.txt`, 120 rows that are linearly separable, and `other.txt`, 60 more of the same distribution.
     pub fn new() -> Self {
         let place = Self { dir: tempfile::tempdir().unwrap() };
         place.put("features.txt", blobs(120, 0.05, 1));

@@ -1,9 +1,9 @@
-//! What `upbeat train` can be asked for, beyond the one story.
+//! The options of `upbeat train`.
 
 use crate::place::{Place, blobs};
 
 #[test]
-fn every_solver_and_loss_trains_and_the_model_says_which() {
+fn every_solver_and_loss_trains_and_is_recorded_in_the_model() {
     let place = Place::new();
     for (flags, solver, loss, bias) in [
         ("", "native", "hinge", "free"),
@@ -31,7 +31,7 @@ fn every_solver_and_loss_trains_and_the_model_says_which() {
 }
 
 #[test]
-fn smo_and_coordinate_descent_find_the_same_line() {
+fn smo_and_native_solver_find_the_same_objective() {
     let place = Place::new();
     let train =
         |flags: &str| place.done(&format!("train features.txt -o model.json --json -e 1e-6 {flags}")).json();
@@ -40,7 +40,7 @@ fn smo_and_coordinate_descent_find_the_same_line() {
 }
 
 #[test]
-fn a_grid_finds_c_and_gamma_by_either_criterion() {
+fn grid_finds_c_and_gamma_by_both_criteria() {
     let place = Place::new();
     for (flags, kernel) in
         [("--kernel rbf --criterion error --cv 4", "rbf"), ("--loss logistic --criterion log-loss", "linear")]
@@ -63,20 +63,20 @@ fn a_grid_finds_c_and_gamma_by_either_criterion() {
 }
 
 #[test]
-fn a_holdout_is_not_seen_by_the_search() {
+fn holdout_rows_are_not_used_by_the_search() {
     let place = Place::new();
     let report = place.done("train features.txt -o model.json --auto --holdout 0.25 --json").json();
     assert_eq!((report["rows"].as_u64(), report["search"]["rows"].as_u64()), (Some(90), Some(90)));
 }
 
 #[test]
-fn weights_of_labels_and_rows_move_the_line() {
+fn weights_of_labels_and_rows_raise_recall_alike() {
     let place = Place::new();
     place.put("noisy.txt", blobs(200, 0.15, 5));
     let recall = |flags: &str| {
         place.done(&format!("train noisy.txt -o model.json {flags}"));
-        let told = place.done("evaluate noisy.txt --model model.json --json").json();
-        told["metrics"]["recall"].as_f64().unwrap()
+        let report = place.done("evaluate noisy.txt --model model.json --json").json();
+        report["metrics"]["recall"].as_f64().unwrap()
     };
     let weights: String =
         place.text("noisy.txt").lines().map(|row| if row.starts_with('1') { "4\n" } else { "1\n" }).collect();
@@ -93,7 +93,7 @@ fn weights_of_labels_and_rows_move_the_line() {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_told_with_their_line() {
+fn bad_row_weights_are_reported_with_their_line() {
     let place = Place::new();
     let before = place.names();
     for (weights, message) in [
@@ -128,7 +128,7 @@ fn weights_that_do_not_fit_are_told_with_their_line() {
 }
 
 #[test]
-fn odd_problems_train_or_say_why_not() {
+fn degenerate_problems_train_or_are_refused_with_a_reason() {
     let place = Place::new();
     for (rows, outcome) in [
         // A constant feature, rows that are the same in both classes, huge and tiny values.
@@ -160,7 +160,7 @@ fn odd_problems_train_or_say_why_not() {
 }
 
 #[test]
-fn the_model_and_the_page_do_not_overwrite_each_other() {
+fn model_and_report_may_not_share_a_file() {
     let place = Place::new();
     let before = place.names();
     for (flags, status, message) in [
@@ -180,7 +180,7 @@ fn the_model_and_the_page_do_not_overwrite_each_other() {
 }
 
 #[test]
-fn small_costs_find_the_bias_of_the_shares() {
+fn logistic_bias_at_small_c_is_the_log_odds() {
     // With hardly any weight on errors the weights are 0, and a logistic bias is the log of the odds.
     let place = Place::new();
     let odds = (24.0f64 / 96.0).ln();
@@ -195,7 +195,7 @@ fn small_costs_find_the_bias_of_the_shares() {
 }
 
 #[test]
-fn a_grid_of_any_kernel_ends() {
+fn grid_of_every_kernel_ends() {
     let place = Place::new();
     place.put("few.txt", blobs(60, 0.1, 3));
     for kernel in ["poly", "sigmoid"] {
@@ -204,7 +204,7 @@ fn a_grid_of_any_kernel_ends() {
 }
 
 #[test]
-fn an_early_end_is_told_and_the_model_written() {
+fn early_stop_is_reported_and_the_model_written() {
     let place = Place::new();
     place.put("noisy.txt", blobs(200, 0.3, 5));
     for kernel in ["--kernel rbf", "--bias regularised"] {
@@ -217,7 +217,7 @@ fn an_early_end_is_told_and_the_model_written() {
 }
 
 #[test]
-fn calibrations_are_chosen_and_kept() {
+fn calibration_method_is_kept_in_the_model() {
     let place = Place::new();
     place.put("noisy.txt", blobs(400, 0.12, 5));
     for (method, field, said) in [
@@ -230,11 +230,11 @@ fn calibrations_are_chosen_and_kept() {
         let error = report["measured"]["metrics"]["calibration_error"].as_f64().unwrap();
         assert!((0.0..0.1).contains(&error), "{error}");
         assert!(place.done("model show model.json").stdout.contains(said));
-        let told = place.done("evaluate other.txt --model model.json --json").json();
-        assert!(told["metrics"]["log_loss"].as_f64().unwrap() < 0.5);
+        let evaluated = place.done("evaluate other.txt --model model.json --json").json();
+        assert!(evaluated["metrics"]["log_loss"].as_f64().unwrap() < 0.5);
         for format in ["libsvm", "onnx"] {
-            let told = place.done(&format!("model export --format {format} model.json -o out.bin")).stderr;
-            assert_eq!(told.contains("no place for this calibration"), method == "isotonic", "{told}");
+            let stderr = place.done(&format!("model export --format {format} model.json -o out.bin")).stderr;
+            assert_eq!(stderr.contains("no place for this calibration"), method == "isotonic", "{stderr}");
         }
     }
     let report = place.done("train noisy.txt -o model.json --json --calibration none").json();
@@ -244,7 +244,7 @@ fn calibrations_are_chosen_and_kept() {
 }
 
 #[test]
-fn measures_have_intervals_that_hold_them() {
+fn metrics_lie_within_their_intervals() {
     let place = Place::new();
     let metrics = &place.done("train features.txt -o model.json --json --cv 4").json()["measured"]["metrics"];
     for name in ["error", "precision", "recall", "auc"] {
@@ -264,7 +264,7 @@ fn measures_have_intervals_that_hold_them() {
 }
 
 #[test]
-fn impossible_measures_are_no_sound_model() {
+fn model_with_impossible_metrics_is_refused() {
     let place = Place::new();
     place.done("train features.txt -o model.json");
     let good: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
@@ -307,10 +307,9 @@ fn models_of_version_1_are_still_read() {
     assert_eq!(place.done("predict other.txt --model old.json").stdout.lines().count(), 60);
 }
 
-/// Ctrl-C in the middle of writing: neither a half file nor a part beside it is left, and the status is what a shell
-/// expects.
+/// Ctrl-C during a write: no incomplete file and no temporary file remains, and the status is what a shell expects.
 #[test]
-fn a_signal_while_writing_leaves_no_half_file() {
+fn interrupted_write_leaves_no_partial_file() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
@@ -319,7 +318,7 @@ fn a_signal_while_writing_leaves_no_half_file() {
     place.done("train features.txt -o model.json");
     let before = place.names();
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
-        // predict writes while it reads, and standard input stays open: it is in the middle for as long as we like.
+        // predict writes while it reads, and standard input stays open, so the write is not finished.
         let mut child = Command::new(env!("CARGO_BIN_EXE_upbeat"))
             .args(["predict", "-", "--model", "model.json", "-o", "predictions.txt"])
             .current_dir(place.dir.path())
@@ -329,14 +328,14 @@ fn a_signal_while_writing_leaves_no_half_file() {
             .unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(b"1 1:0.5\n").unwrap();
-        let patience = Instant::now();
+        let start = Instant::now();
         while place.names() == before {
-            assert!(patience.elapsed() < Duration::from_secs(60), "no part file appeared");
+            assert!(start.elapsed() < Duration::from_secs(60), "no temporary file appeared");
             std::thread::sleep(Duration::from_millis(5));
         }
-        let told =
+        let sent =
             Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        assert!(sent.success());
         assert_eq!(child.wait().unwrap().code(), Some(status));
         assert_eq!(place.names(), before, "after SIG{signal}");
         drop(input);

@@ -1,4 +1,4 @@
-//! The engine without HTTP: decisions with fresh and with new scores, single events, bodies.
+//! The engine without HTTP: decisions with cached and with recomputed scores, single events, bodies.
 //!
 //! ```text
 //! cargo bench --manifest-path benches/engine/Cargo.toml --target-dir target/benches --bench engine
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use upbeat::engine::Engine;
-use upbeat::event::Event;
+use upbeat_core::event::Event;
+use upbeat_engine::Engine;
 use upbeat_engine_benches::{
     Form, NOW_MS, Order, Population, apply, decide, decide_dry, default_model, ingest, mix, promote,
     round_ns, shuffled,
@@ -46,20 +46,20 @@ fn benches(criterion: &mut Criterion) {
     let customers = number("BENCH_CUSTOMERS", 1_000_000);
     let population = Population { customers, plays: number("BENCH_PLAYS", 40), order: Order::Even };
     let mut bench = Bench { population, engine: population.engine(2), events: 0 };
-    bench.fresh(criterion);
-    bench.anew(criterion);
+    bench.cached(criterion);
+    bench.recomputed(criterion);
     bench.batch(criterion);
     bench.events(criterion);
     bench.bodies(criterion);
 }
 
 impl Bench {
-    /// A decision whose score is still good: lookup and policy.
-    fn fresh(&self, criterion: &mut Criterion) {
+    /// A decision whose score is cached: lookup and policy.
+    fn cached(&self, criterion: &mut Criterion) {
         let customers = self.population.customers;
         round_ns(&self.engine, customers, NOW_MS);
         let mut number = 0;
-        criterion.bench_function("decide/fresh", |bencher| {
+        criterion.bench_function("decide/cached", |bencher| {
             bencher.iter(|| {
                 number += 1;
                 decide(&self.engine, mix(number) % customers, NOW_MS)
@@ -67,8 +67,8 @@ impl Bench {
         });
     }
 
-    /// A decision whose score has to be made: window, vector and scorer too.
-    fn anew(&self, criterion: &mut Criterion) {
+    /// A decision whose score is recomputed: window, vector and scorer too.
+    fn recomputed(&self, criterion: &mut Criterion) {
         let order = shuffled(self.population.customers, ORDER_SEED);
         let mut walk = Walk { order: &order, next: 0, round: 0 };
         criterion.bench_function("decide/new model", |bencher| {
@@ -154,8 +154,8 @@ impl Bench {
     }
 }
 
-/// Rounds past all customers that go on from one sample to the next. A sample of its own round would have to begin by
-/// making every score anew, and there would be time for one decision in it.
+/// Rounds over all customers that continue from one sample to the next. A sample with a round of its own would have to
+/// begin with recomputing every score, and there would be time for one decision in it.
 struct Walk<'a> {
     order: &'a [u32],
     next: usize,

@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use upbeat::config::Config;
-use upbeat::engine::{Ask, Engine};
-use upbeat::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
-use upbeat::http::App;
-use upbeat::ingest::{self, Format};
-use upbeat::profile::Window;
-use upbeat::svm::{Features, Kernel, Labels, Machine, Matrix, Model, Parts};
+use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
+use upbeat_core::model;
+use upbeat_core::profile::Window;
+use upbeat_engine::{Ask, Engine};
+use upbeat_ingest::decode::{self, Format};
+use upbeat_server::config::Config;
+use upbeat_server::runtime::App;
+use upbeat_svm::{Kernel, Labels, Machine, Matrix, Model, Parts};
 
 /// When the histories end and decisions are made: 2026-01-01T00:00:00Z, in Unix milliseconds.
 pub const NOW_MS: i64 = 1_767_225_600_000;
@@ -114,7 +115,7 @@ impl Population {
 
     fn fill_share(&self, engine: &Engine, thread: u64, threads: u64) {
         for number in 0..self.events() {
-            // The order is cheap to tell, the rest of an event is not.
+            // The customer is cheap to compute, the rest of an event is not.
             if self.customer(number) % threads == thread {
                 apply(engine, self.play(number).event());
             }
@@ -214,7 +215,7 @@ impl Form {
 
     fn format(self) -> Format {
         match self {
-            Self::Csv => Format::Csv(ingest::csv::Kind::Plays),
+            Self::Csv => Format::Csv(decode::csv::Kind::Plays),
             Self::Ndjson => Format::Ndjson,
         }
     }
@@ -233,7 +234,7 @@ pub fn engine(customers: u64) -> Arc<Engine> {
 
 /// As `upbeat serve` does, before there are other threads.
 pub fn keep_on_huge_pages() {
-    upbeat::heap::keep_on_huge_pages();
+    upbeat_server::runtime::heap::keep_on_huge_pages();
 }
 
 /// The model that ships in the binary.
@@ -255,8 +256,8 @@ pub fn rbf_model(vectors: u64) -> Model {
     let coefficients = (0..vectors).map(coefficient).collect();
     Model::new(Parts {
         name: None,
-        features: Features::of_count(6),
-        window: Window::default(),
+        features: model::features(6),
+        window: model::metadata(Window::default()),
         labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() },
         scaling: None,
         machine: Machine::from_expansion(Kernel::Rbf { gamma: 0.5 }, rows, coefficients, 0.01),
@@ -266,7 +267,7 @@ pub fn rbf_model(vectors: u64) -> Model {
     .expect("the model is sound")
 }
 
-/// Serves `model` from now on: no score that was made before is fresh.
+/// Serves `model` from now on: every cached score is out of date.
 ///
 /// # Panics
 /// It is not of this engine's window.
@@ -282,10 +283,10 @@ pub fn apply(engine: &Engine, event: Event) {
     engine.apply(event, NOW_MS).expect("the event is sound");
 }
 
-/// Forgets everybody, two months on: all but the memberships that are paid for. How many were forgotten.
-pub fn forget_silent(engine: &Engine) -> usize {
+/// Evicts everybody, two months later, all but paid memberships; returns the number of evicted customers.
+pub fn evict_idle(engine: &Engine) -> usize {
     let later_ms = NOW_MS + 60 * DAY_MS;
-    (0..engine.parts()).map(|part| engine.forget_silent(part, later_ms)).sum()
+    (0..engine.shards()).map(|shard| engine.evict_idle(shard, later_ms)).sum()
 }
 
 /// Decides about one customer at an instant, in Unix milliseconds, as `GET /should-show-ad/{id}` does.
@@ -304,9 +305,9 @@ pub fn decide_dry(engine: &Engine, customer: u64, now_ms: i64) -> bool {
 /// # Panics
 /// A row is refused.
 pub fn ingest(engine: &Engine, form: Form, body: &[u8]) {
-    let context = ingest::Context { zone: Zone::utc(), as_of: None, max_event_bytes: 1 << 16 };
-    let rows = ingest::rows(form.format(), body, &context).expect("the body is sound");
-    let report = ingest::apply_each(engine, rows, NOW_MS);
+    let context = decode::Context { zone: Zone::utc(), as_of: None, max_event_bytes: 1 << 16 };
+    let rows = decode::rows(form.format(), body, &context).expect("the body is sound");
+    let report = engine.apply_each(rows.rows, NOW_MS);
     assert!(report.rejected.is_empty(), "{:?}", report.rejected[0]);
 }
 

@@ -25,10 +25,10 @@ REQUESTS = 500, 2_500
 
 
 def run(stage):
-    """What there is a tool for."""
+    """Counts with each tool that is installed."""
     data = {"left_out": []}
     if shutil.which("valgrind"):
-        data["instructions"] = {what: instructions(stage, what) for what in ("fresh", "anew", "apply")}
+        data["instructions"] = {what: instructions(stage, what) for what in ("cached", "recomputed", "apply")}
         say(f"instructions: {data['instructions']}")
     else:
         data["left_out"].append("instructions: valgrind is not installed")
@@ -101,17 +101,17 @@ def play(number):
 def page(data):
     lines = [*(f"Left out: {reason}." for reason in data["left_out"])]
     if "instructions" in data:
-        what = {"fresh": "decision, score fresh", "anew": "decision, score made anew (40 plays, linear model)",
+        what = {"cached": "decision, score cached", "recomputed": "decision, score recomputed (40 plays, linear model)",
                 "apply": "apply a play (to about 40 others)"}
-        rows = [[told, f"{data['instructions'][name]:,.0f}"] for name, told in what.items()]
+        rows = [[label, f"{data['instructions'][name]:,.0f}"] for name, label in what.items()]
         lines += ["Instructions without HTTP, by callgrind, the difference of two runs.", "",
                   *text.table(["what", "instructions"], rows), ""]
     if "system_calls" in data:
         rows = []
         for what, calls in data["system_calls"].items():
-            told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items(), key=lambda item: -item[1]))
+            listed = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items(), key=lambda item: -item[1]))
             rows.append([f"`{'GET /should-show-ad/{id}' if what == 'decision' else 'POST /events'}`",
-                         f"{sum(calls.values()):.2f}", told])
+                         f"{sum(calls.values()):.2f}", listed])
         lines += ["System calls of the whole server for each request of one keep-alive connection that waits for each "
                   "answer, by strace, the difference of two runs. Allocations are counted by tests.", "",
                   *text.table(["request", "calls", "which"], rows)]

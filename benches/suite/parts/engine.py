@@ -11,11 +11,11 @@ TITLE = "The engine without HTTP"
 LIMITS_S = 300, 90
 ENGINE = True
 
-# Nanoseconds of each: what the issue asks for, where it does.
+# Nanoseconds of each that has a budget.
 BUDGETS = {
-    "decide/fresh": ("decision without HTTP, score fresh", 300),
-    "decide/new model": ("decision without HTTP, score made anew: new model", 1000),
-    "decide/window moved": ("decision without HTTP, score made anew: window moved on", 1000),
+    "decide/cached": ("decision without HTTP, score cached", 300),
+    "decide/new model": ("decision without HTTP, score recomputed: new model", 1000),
+    "decide/window moved": ("decision without HTTP, score recomputed: window moved on", 1000),
 }
 # Things in one iteration.
 EACH = {"decide/batch of 1000": 1000, "ingest/csv": 10_000, "ingest/ndjson": 10_000}
@@ -27,17 +27,17 @@ def bench(name, folder, arguments=(), quick=False, environment=None, timeout_s=2
     command = ["cargo", "bench", "--locked", "--manifest-path", tools.BENCHES / folder / "Cargo.toml", "--target-dir",
                tools.TARGET / "benches", "--bench", name]
     home = tools.WORK / "criterion" / f"{folder}-{name}"
-    # What another version has left there is not this one's.
+    # Results of other versions must not be mixed in.
     shutil.rmtree(home, ignore_errors=True)
     variables = {**os.environ, "CRITERION_HOME": str(home), **(environment or {})}
     tools.command([*command, "--no-run"], BUILD_S, env=variables)
     tools.command([*command, "--", "--noplot", *arguments, *(["--quick"] if quick else [])], timeout_s, env=variables)
     results = {}
     for file in sorted(home.glob("**/new/sample.json")):
-        told = json.loads((file.parent / "benchmark.json").read_text())
+        about = json.loads((file.parent / "benchmark.json").read_text())
         sample = json.loads(file.read_text())
         each = [time / count for time, count in zip(sample["times"], sample["iters"])]
-        results[told["full_id"]] = {"ns": each}
+        results[about["full_id"]] = {"ns": each}
     return results
 
 
@@ -57,15 +57,15 @@ def run(stage):
 
 
 def ns(data, name):
-    """Nanoseconds of each of what is counted, a number a sample."""
+    """Nanoseconds of one decision or event, a number a sample."""
     return [time / EACH.get(name, 1) for time in data["results"][name]["ns"]]
 
 
 def page(data):
     what = {
-        "decide/fresh": "decision, score fresh in the profile: lookup and policy",
-        "decide/new model": "decision, score made anew by a new model",
-        "decide/window moved": "decision, score made anew because a play left the window, or came back",
+        "decide/cached": "decision, score cached in the profile: lookup and policy",
+        "decide/new model": "decision, score recomputed for a new model",
+        "decide/window moved": "decision, score recomputed because a play left the window, or came back",
         "decide/batch of 1000": "decision, one of 1,000 in a row",
         "apply/in order": "apply a play, newer than all of the customer's",
         "apply/out of order": "apply a play in the midst of the customer's",
@@ -73,7 +73,7 @@ def page(data):
         "ingest/csv": "a play from CSV to profile",
         "ingest/ndjson": "a play from NDJSON to profile",
     }
-    rows = [[told, text.spread(ns(data, name))] for name, told in what.items() if name in data["results"]]
+    rows = [[label, text.spread(ns(data, name))] for name, label in what.items() if name in data["results"]]
     return [
         f"criterion, one thread, {data['customers']:,} customers of {data['plays']} plays each, random ids; median "
         "(least–most) of the samples.",

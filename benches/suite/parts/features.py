@@ -1,4 +1,4 @@
-"""Files: features beside polars and DuckDB, simulate, predict; whole processes from the command to its end."""
+"""Files: features compared with polars and DuckDB, simulate, predict; whole processes from the command to its end."""
 
 import shutil
 from statistics import median
@@ -82,11 +82,11 @@ def page(data):
         "upbeat predict": f"predict {data['plays']:,} rows, linear",
     }
     rows = []
-    for name, told in what.items():
+    for name, label in what.items():
         field = lambda of: [result[of] for result in results[name]]
         by = median(field("wall_s")) / ours
         peak = text.spread(text.times(field("peak_bytes"), 2**-20))
-        rows.append([told, text.spread(field("wall_s")), f"{by:.2f}" if "features" in told or "same" in told else "–",
+        rows.append([label, text.spread(field("wall_s")), f"{by:.2f}" if "features" in label or "same" in label else "–",
                      text.spread(field("cpu_s")), peak])
     differing = ", ".join(f"{share:.2%} by {name}" for name, share in data["differing"].items())
     return [

@@ -1,4 +1,4 @@
-"""Clients that a server has to bear: what they do to good clients, and to its memory."""
+"""Hostile clients: their effect on good clients, and on the memory of the server."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ LIMITS_S = 240, 90
 KINDS = {
     "slow": "slow: a byte of a head a second",
     "half": "half-open: half a head, then nothing",
-    "deaf": "deaf: requests without end, no answer read",
+    "nonreading": "non-reading: requests without end, no answer read",
 }
 # Good clients come first and stay: a server that is full of others refuses the next.
 GOOD = 16
@@ -27,7 +27,7 @@ UNHARMED = 1.5
 
 
 def run(stage):
-    """Good clients alone, then beside each kind."""
+    """Good clients alone, then together with each kind of hostile ones."""
     wanted, seconds = stage.pick(10_000, 500), stage.pick(6, 1)
     allowed = files_allowed(wanted + 2000)
     count = min(wanted, allowed - 1000)
@@ -41,18 +41,18 @@ def run(stage):
     data = {"rate": rate, "seconds": seconds, "wanted": wanted, "count": count, "alone": [good(server)],
             "floor_alone": [good(floor)], "kinds": {}, "floor": {}}
     for kind in KINDS:
-        data["floor"][kind] = beside(stage, floor, kind, count, seconds, good)
-        data["kinds"][kind] = beside(stage, server, kind, count, seconds, good)
+        data["floor"][kind] = with_hostile(stage, floor, kind, count, seconds, good)
+        data["kinds"][kind] = with_hostile(stage, server, kind, count, seconds, good)
         data["alone"].append(good(server))
         data["floor_alone"].append(good(floor))
     servers.metrics(server)
     return data
 
 
-def beside(stage, server, kind, count, seconds, good):
-    """What good clients see beside so many of a kind."""
-    # Each deaf client keeps the server busy until the sockets between them are full; fewer say as much.
-    count = min(count, 1000) if kind == "deaf" else count
+def with_hostile(stage, server, kind, count, seconds, good):
+    """Latencies of good clients together with `count` hostile ones of a kind."""
+    # Each non-reading client keeps the server busy until the sockets between them are full; 1,000 are enough.
+    count = min(count, 1000) if kind == "nonreading" else count
     before = resident_bytes(server.pid)
     with CpuMeter(server.pid, stage.cores.server) as cpu:
         command = [tools.PROGRAMS / "hostile", server.port, kind, count, seconds + 2]
@@ -63,12 +63,12 @@ def beside(stage, server, kind, count, seconds, good):
         time.sleep(1)
         result = good(server)
         during = resident_bytes(server.pid)
-        told = json.loads(stage.processes.finish(process, seconds + 30))
+        counts = json.loads(stage.processes.finish(process, seconds + 30))
     time.sleep(1)
     say(f"{server.name}, {count:,} {kind}: p99 {result['p99_us']:,.0f} µs")
     if server.process.poll() is not None:
-        raise Failure(f"{server.name} has ended beside {kind} clients")
-    return {"good": result, "count": count, "told": told, "busy": cpu.busy,
+        raise Failure(f"{server.name} has ended under {kind} clients")
+    return {"good": result, "count": count, "counts": counts, "busy": cpu.busy,
             "resident": [before, during, resident_bytes(server.pid)]}
 
 
@@ -85,13 +85,13 @@ def page(data):
             mib = [f"{size / 2**20:,.0f}" for size in of_kind["resident"]]
             rows.append([f"{of_kind['count']:,} {what}", name,
                          *(text.figure(of_kind["good"][field]) for field in fields),
-                         f"{of_kind['told']['closed']:,}", f"{100 * of_kind['busy']:.0f} %", " → ".join(mib)])
+                         f"{of_kind['counts']['closed']:,}", f"{100 * of_kind['busy']:.0f} %", " → ".join(mib)])
     fewer = "" if data["count"] == data["wanted"] else (
         f" Only {data['count']:,}, since a process may open no more files here.")
     return [
         f"{GOOD} good clients ask for {data['rate']:,.0f} decisions a second in all (open loop, a quarter of saturation) "
-        f"for {data['seconds']} s, beside clients of one kind at a time (`benches/http/hostile.c`).{fewer} *floor* is the "
-        "bare epoll loop beside the same clients: what they cost the generator, with which they share a core, and the "
+        f"for {data['seconds']} s, together with hostile clients of one kind at a time (`benches/http/hostile.c`).{fewer} *floor* is the "
+        "bare epoll loop under the same clients: what they cost the generator, with which they share a core, and the "
         "kernel. Core busy counts the good ones too; resident is before, meanwhile, and after.",
         "",
         *text.table(columns, rows),
@@ -102,5 +102,5 @@ def budgets(data):
     alone = median(result["p99_us"] for result in data["alone"])
     worst = max(of_kind["good"]["p99_us"] for of_kind in data["kinds"].values())
     bound = max(UNHARMED * alone, 1000)
-    return [("p99 of good clients beside hostile ones", f"≤ max(1 ms, {UNHARMED} × without) = {bound / 1000:.2f} ms",
+    return [("p99 of good clients under hostile ones", f"≤ max(1 ms, {UNHARMED} × without) = {bound / 1000:.2f} ms",
              f"{worst / 1000:.2f} ms", worst <= bound)]

@@ -17,6 +17,8 @@ LIMITS_S = 420, 60
 SAMPLED_CUSTOMERS = 200
 # Customers in one request of batch.lua.
 BATCH = 1000
+# Decisions on connections that have carried other requests before.
+POOLED = ("pooled", "upgrade")
 
 
 def run(stage):
@@ -67,7 +69,7 @@ class Bench:
     def closed_loops(self):
         """Everybody in turn, so that a slow minute of the machine hits all alike."""
         scripts = [("decisions", "decisions.lua", [self.floor, *self.upbeats])]
-        scripts += [(name, f"{name}.lua", self.upbeats) for name in ("events", "mixed", "batch")]
+        scripts += [(name, f"{name}.lua", self.upbeats) for name in (*POOLED, "events", "mixed", "batch")]
         for server in (self.floor, *self.upbeats):
             self.wrk(server, "decisions.lua", 1)
         redis_rate = self.redis_benchmark(1, 20_000).per_s
@@ -154,8 +156,8 @@ def loop_table(data, loads):
         for name, samples in data["closed"][load].items():
             field = lambda field: [sample[field] for sample in samples]
             busy = text.spread([100 * sample["busy"] for sample in samples], 2) + " %"
-            told = [text.spread(field(of)) for of in ("p50_us", "p99_us", "p999_us", "max_us")]
-            rows.append([f"{load}, {name}", text.spread(field("per_s"), 5), text.spread(field("cpu_us")), busy, *told])
+            times_of_load = [text.spread(field(of)) for of in ("p50_us", "p99_us", "p999_us", "max_us")]
+            rows.append([f"{load}, {name}", text.spread(field("per_s"), 5), text.spread(field("cpu_us")), busy, *times_of_load])
     return text.table(columns, rows)
 
 
@@ -168,6 +170,8 @@ def page(data):
     pairs = [
         ("CPU per decision by the floor's", by("floor")),
         ("CPU per decision by Redis's `GET`", by("redis")),
+        *((f"CPU per decision, {name}, by that on fresh connections", ratios(data, name, "upbeat", "decisions", "upbeat"))
+          for name in POOLED),
         ("rate of single events by that of decisions", ratios(data, "events", "upbeat", "decisions", "upbeat", "per_s")),
     ]
     if "before" in data["closed"]["decisions"]:
@@ -178,7 +182,9 @@ def page(data):
         f"{loads.CONNECTIONS} connections on the other; rounds of {data['seconds']} s: {data['rounds']}, servers and "
         "loads in turn within each. *decisions* asks `GET /should-show-ad/{id}` of random customers. *floor* is a bare "
         f"epoll loop in C that answers the same {data['reply_bytes']} bytes; *redis* answers `redis-benchmark` `GET`s "
-        "of as many. *events* posts one play a request as JSON, *mixed* nine decisions to one play, *batch* asks "
+        "of as many. *pooled* asks the same on "
+        "connections that have each carried a bulk body, a body in chunks and a health check, as behind a proxy; with "
+        "*upgrade* every request offers h2c besides, as those of Java's client do. *events* posts one play a request as JSON, *mixed* nine decisions to one play, *batch* asks "
         f"`POST /decisions` about {BATCH:,} customers. Every request was answered 200, every event accepted.",
         "",
         *noise,
@@ -205,9 +211,11 @@ def budgets(data):
     events = of_medians(data, "events", "upbeat", "decisions", "upbeat", "per_s")
     batch = median(of(data, "batch", "upbeat", "cpu_us")) / BATCH
     bulk = min(median(s["per_s"] for s in samples) for samples in data["bulk"].values())
+    pooled = max(of_medians(data, name, "upbeat", "decisions", "upbeat") for name in POOLED)
     return [
         ("CPU per decision over HTTP, by a bare epoll loop's", "≤ 1.15", f"{floor:.2f}", floor <= 1.15),
         ("the same, by Redis's `GET`", "≤ 1", f"{redis:.2f}", redis <= 1),
+        ("the same behind a pool, by that on fresh connections", "≤ 1.05", f"{pooled:.2f}", pooled <= 1.05),
         ("rate of single JSON events, by that of decisions", "≥ 60 %", f"{events:.0%}", events >= 0.6),
         ("CPU per id of a batch of 1,000", "≤ 0.5 µs", f"{batch:.2f} µs", batch <= 0.5),
         ("bulk ingest over HTTP, the slower of CSV and NDJSON", "≥ 500,000/s", f"{bulk:,.0f}/s", bulk >= 500_000),

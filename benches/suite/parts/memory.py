@@ -38,7 +38,7 @@ def run(stage):
 
 def page(data):
     columns = ["customers", "resident, GiB", "bytes/customer", "bytes/play beyond 128/customer",
-               "counted by the engine, GiB", "filled in, s", "resident once all are silent and forgotten, GiB"]
+               "counted by the engine, GiB", "filled in, s", "resident once all are idle and evicted, GiB"]
     rows = []
     for result in data["results"]:
         gib = [f"{result[name] / 2**30:.2f}" for name in ("resident", "counted", "left")]
@@ -47,7 +47,7 @@ def page(data):
     return [
         f"{data['plays']} plays a customer on the average, each of a random customer, in the order of time, and one "
         "membership a customer, every other one paid for; two threads, no HTTP. Resident memory of the whole process. "
-        "What is forgotten leaves the membership where it is paid for.",
+        "Evicted customers keep a paid membership.",
         "",
         *text.table(columns, rows),
         *(f"\nLeft out: {reason}." for reason in data["left_out"]),
@@ -56,10 +56,10 @@ def page(data):
 
 def budgets(data):
     last = data["results"][-1]
-    bytes_told = f"{last['per_play']:.1f} B"
+    per_play = f"{last['per_play']:.1f} B"
     rows = [(f"memory per play kept beyond 128 B per customer, {last['customers']:,} customers × {data['plays']}",
-             "≤ 16 B", bytes_told, last["per_play"] <= 16)]
+             "≤ 16 B", per_play, last["per_play"] <= 16)]
     whole = [result for result in data["results"] if result["customers"] == 10_000_000]
-    told = f"{whole[0]['resident'] / 2**30:.2f} GiB" if whole else "did not fit"
-    rows.append(("10 M customers × 40 plays", "≤ 8 GiB", told, bool(whole) and whole[0]["resident"] <= 8 * 2**30))
+    resident = f"{whole[0]['resident'] / 2**30:.2f} GiB" if whole else "did not fit"
+    rows.append(("10 M customers × 40 plays", "≤ 8 GiB", resident, bool(whole) and whole[0]["resident"] <= 8 * 2**30))
     return rows

@@ -37,7 +37,7 @@ def run(stage):
                 continue
             command = [stage.engine_benches / "scaling", what, size, repeats]
             data[what].append(json.loads(stage.run(command, 300)))
-            say(f"scaling, {size:,} {what}: {median(data[what][-1]['fresh_ns']):.0f} ns fresh")
+            say(f"scaling, {size:,} {what}: {median(data[what][-1]['cached_ns']):.0f} ns cached")
     data["customers_http"] = [over_http(stage, size) for size in stage.pick([10**3, 10**4, 10**5, 10**6], [10**3])]
     data["connections"] = over_connections(stage, data)
     return data
@@ -99,21 +99,22 @@ def http_medians(rows):
 def explained(expected, curve, unit, holds):
     """The sentence that explains a curve, or that the measurement does not bear it out."""
     growth, exponent = shape(curve)
-    told = (f"From {curve[0][0]:,} to {curve[-1][0]:,}: × {growth:.1f} ({text.figure(curve[0][1])} to "
+    measured = (f"From {curve[0][0]:,} to {curve[-1][0]:,}: × {growth:.1f} ({text.figure(curve[0][1])} to "
             f"{text.figure(curve[-1][1])} {unit}), exponent {exponent:.2f} at the end.")
     if holds(growth, exponent):
-        return f"{expected} {told}"
-    return f"**Not as expected** ({expected[0].lower()}{expected[1:-1]}). {told}"
+        return f"{expected} {measured}"
+    return f"**Not as expected** ({expected[0].lower()}{expected[1:-1]}). {measured}"
 
 
 def page(data):
-    fresh = medians(data["customers"], "fresh_ns")
+    cached = medians(data["customers"], "cached_ns")
     over_http = http_medians(data["customers_http"])
-    plays_fresh, plays_anew = medians(data["plays"], "fresh_ns"), medians(data["plays"], "anew_ns")
-    vectors = medians(data["vectors"], "anew_ns")
+    plays_cached = medians(data["plays"], "cached_ns")
+    plays_recomputed = medians(data["plays"], "recomputed_ns")
+    vectors = medians(data["vectors"], "recomputed_ns")
     connections = http_medians(data["connections"])
-    engine_table = lambda rows, what: text.table([what, "score fresh, ns", "score made anew, ns"], [
-        [f"{row['size']:,}", text.spread(row["fresh_ns"]), text.spread(row["anew_ns"])] for row in rows
+    engine_table = lambda rows, what: text.table([what, "score cached, ns", "score recomputed, ns"], [
+        [f"{row['size']:,}", text.spread(row["cached_ns"]), text.spread(row["recomputed_ns"])] for row in rows
     ])
     http_table = lambda rows, what: text.table([what, "CPU/request, µs", "requests/s", "p99, µs"], [
         [f"{row['size']:,}", *(text.spread([sample[field] for sample in row["samples"]])
@@ -130,8 +131,8 @@ def page(data):
         *http_table(data["customers_http"], "customers, over HTTP"),
         "",
         explained("One lookup in a hash table whatever its size: what grows is the time that memory takes once the "
-                  "profiles no longer fit the caches.", fresh, "ns, fresh", lambda growth, exponent: exponent < 0.5),
-        explained("Over HTTP these cache misses are small beside what the kernel takes for the bytes.", over_http,
+                  "profiles no longer fit the caches.", cached, "ns, cached", lambda growth, exponent: exponent < 0.5),
+        explained("Over HTTP these cache misses are small against the time that the kernel takes for the bytes.", over_http,
                   "µs", lambda growth, exponent: growth < FLAT) if len(over_http) > 1 else "",
         "",
         "![CPU per decision against customers](benchmarks/scaling-customers.svg)",
@@ -140,10 +141,10 @@ def page(data):
         "",
         *engine_table(data["plays"], "plays per customer"),
         "",
-        explained("A fresh score does not look at the plays.", plays_fresh, "ns, fresh",
+        explained("A cached score does not read the plays.", plays_cached, "ns, cached",
                   lambda growth, exponent: growth < 2),
-        explained("A score made anew counts each play in the window once, so it grows in proportion at most.", plays_anew,
-                  "ns, anew", lambda growth, exponent: exponent < 1.3),
+        explained("A recomputed score counts each play in the window once, so it grows in proportion at most.",
+                  plays_recomputed, "ns, recomputed", lambda growth, exponent: exponent < 1.3),
         "",
         "![Time per decision against plays](benchmarks/scaling-plays.svg)",
         "",
@@ -152,7 +153,7 @@ def page(data):
         *engine_table(data["vectors"], "support vectors, RBF"),
         "",
         explained("A score sums up a kernel value for each support vector, so it grows in proportion once they outweigh "
-                  "the rest; a fresh one is only read.", vectors, "ns, anew",
+                  "the rest; a cached one is only read.", vectors, "ns, recomputed",
                   lambda growth, exponent: 0.6 < exponent < 1.3),
         "",
         "![Time per decision against support vectors](benchmarks/scaling-vectors.svg)",
@@ -186,7 +187,7 @@ def plots(data):
 
     drawn = []
     for what, label in (("customers", "customers"), ("plays", "plays per customer"), ("vectors", "support vectors")):
-        series = [lines("score fresh", data[what], "fresh_ns"), lines("score made anew", data[what], "anew_ns")]
+        series = [lines("score cached", data[what], "cached_ns"), lines("score recomputed", data[what], "recomputed_ns")]
         if what == "customers":
             series.append(of_http("CPU over HTTP", data["customers_http"], 1000))
         drawn.append({"file": f"scaling-{what}", "title": f"Time per decision against {label}", "x": label, "y": "ns",

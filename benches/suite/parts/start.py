@@ -1,4 +1,4 @@
-"""How long until the first answer: the demo with its listeners, and a server with nothing in it."""
+"""Time until the first answer: the demo with its listeners, and a server with an empty store."""
 
 import http.client
 import time
@@ -14,7 +14,7 @@ TITLE = "Start"
 LIMITS_S = 60, 30
 
 # A start that takes longer has failed.
-PATIENCE_S = 20
+TIMEOUT_S = 20
 
 
 def run(stage):
@@ -35,7 +35,7 @@ def first_answer(stage, role, path):
     start = time.monotonic()
     process = stage.processes.serve([stage.upbeat, *role, *flags], core=None, log=log)
     while status(data, path) != 200:
-        if process.poll() is not None or time.monotonic() - start > PATIENCE_S:
+        if process.poll() is not None or time.monotonic() - start > TIMEOUT_S:
             raise Failure(f"upbeat {role[0]} does not answer {path}:\n{log.read_text()[-2000:]}")
         time.sleep(0.001)
     taken = time.monotonic() - start
@@ -45,7 +45,7 @@ def first_answer(stage, role, path):
 
 def status(port, path):
     """The status of an answer; None without one."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -60,7 +60,7 @@ def page(data):
         "demo_s": "`upbeat demo`: 5,000 listeners with 1,000,000 plays simulated, loaded, first decision answered",
         "serve_s": "`upbeat serve` with an empty store: `/readyz` says yes",
     }
-    rows = [[told, text.spread(text.times(data[name], 1000))] for name, told in what.items()]
+    rows = [[label, text.spread(text.times(data[name], 1000))] for name, label in what.items()]
     return [f"From the command to the answer, {len(data['demo_s'])} starts each.", "", *text.table(["what", "ms"], rows)]
 
 

@@ -1,4 +1,4 @@
-"""Training and scoring beside libSVM, LIBLINEAR and ffsvm: benches/svm, briefly."""
+"""Training and scoring compared with libSVM, LIBLINEAR and ffsvm: benches/svm, briefly."""
 
 from statistics import median
 

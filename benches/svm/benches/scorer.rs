@@ -14,10 +14,10 @@ use std::hint::black_box;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use ffsvm::{DenseSVM, FeatureVector, Label, Predict};
-use upbeat::svm::{Kernel, Matrix, Scorer, Simd, libsvm::export};
+use upbeat_svm::{Kernel, Matrix, Scorer, Simd, libsvm::export};
 use upbeat_svm_benches::{libsvm, model, rows};
 
-/// Rows that go round, so that no branch predictor learns one by heart.
+/// Rows in a cycle, so that no branch predictor learns a single one.
 const ROWS: usize = 1024;
 
 const RBF: Kernel = Kernel::Rbf { gamma: 0.5 };

@@ -1,9 +1,8 @@
-//! What the benches of the SVM have in common: models, rows, and libSVM as a shared library.
+//! Shared by the benches of the SVM: models, rows, and libSVM as a shared library.
 
 pub mod libsvm;
 
-use upbeat::profile::Window;
-use upbeat::svm::{Features, Kernel, Labels, Machine, Matrix, Model, Parts};
+use upbeat_svm::{Features, Kernel, Labels, Machine, Matrix, Metadata, Model, Parts};
 
 /// Features of every model and row, as in the product.
 pub const FEATURES: usize = 6;
@@ -42,7 +41,7 @@ pub fn model(kernel: Kernel, vectors: usize) -> Model {
     Model::new(Parts {
         name: None,
         features: Features::of_count(FEATURES),
-        window: Window::default(),
+        window: Metadata::default(),
         labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() },
         scaling: None,
         machine,

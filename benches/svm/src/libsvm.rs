@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::path::Path;
 
 use libloading::Library;
-use upbeat::svm::Matrix;
+use upbeat_svm::Matrix;
 
 /// Where the library is looked for: by its name, as the linker would.
 const NAMES: [&str; 2] = ["libsvm.so.3", "libsvm.so"];
@@ -42,11 +42,11 @@ impl Model {
                 .iter()
                 .find_map(|name| Library::new(*name).ok())
                 .ok_or("libSVM's shared library is not installed: apt install libsvm3")?;
-            let told = |error: libloading::Error| error.to_string();
-            let load = *library.get::<Load>(b"svm_load_model").map_err(told)?;
-            let free = *library.get::<Free>(b"svm_free_and_destroy_model").map_err(told)?;
-            let predict = *library.get::<Predict>(b"svm_predict").map_err(told)?;
-            let predict_values = *library.get::<PredictValues>(b"svm_predict_values").map_err(told)?;
+            let text = |error: libloading::Error| error.to_string();
+            let load = *library.get::<Load>(b"svm_load_model").map_err(text)?;
+            let free = *library.get::<Free>(b"svm_free_and_destroy_model").map_err(text)?;
+            let predict = *library.get::<Predict>(b"svm_predict").map_err(text)?;
+            let predict_values = *library.get::<PredictValues>(b"svm_predict_values").map_err(text)?;
             let model = load(path.as_ptr());
             if model.is_null() {
                 return Err(format!("libSVM cannot load {}", file.display()));

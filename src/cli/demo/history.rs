@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::{MEMBERSHIP_LEAD_MS, id};
-use crate::cli::in_order::in_order;
-use crate::engine::{Ask, Engine};
-use crate::event::{Event, EventKind, Id, Membership, Time};
-use crate::http::App;
-use crate::simulate::{self, Click, Level, Play, Simulation};
+use upbeat_batch::in_order;
+use upbeat_core::event::{Event, EventKind, Id, Membership, Time};
+use upbeat_engine::{Ask, Engine};
+use upbeat_server::runtime::App;
+use upbeat_simulate::{Click, Level, Play, Simulation};
 
 /// How much was loaded.
 pub(super) struct Loaded {
@@ -42,29 +42,29 @@ pub(super) fn load(engine: &Engine, simulation: &Simulation) -> Loaded {
         || (),
         |()| groups.next(),
         |(), group| {
-            let mut part = Loaded { plays: 0, clicks: 0 };
+            let mut of_group = Loaded { plays: 0, clicks: 0 };
             for piece in &pieces {
                 for event in &piece.groups[group] {
-                    part.plays += u64::from(apply(play(&event.play)));
+                    of_group.plays += u64::from(apply(play(&event.play)));
                     if let Some(click) = event.click {
                         let event_id = piece.first_click + click.event_id;
-                        part.clicks += u64::from(apply(self::click(&Click { event_id, ..click })));
+                        of_group.clicks += u64::from(apply(self::click(&Click { event_id, ..click })));
                     }
                 }
             }
-            part
+            of_group
         },
-        |part| {
-            loaded.plays += part.plays;
-            loaded.clicks += part.clicks;
+        |of_group| {
+            loaded.plays += of_group.plays;
+            loaded.clicks += of_group.clicks;
             ControlFlow::Continue(())
         },
     );
     loaded
 }
 
-/// Customers are loaded group by group: each customer's events in their order, on one thread, and what is known of a
-/// group fits a core's own cache.
+/// Customers are loaded group by group: each customer's events in their order, on one thread, and the profiles of a
+/// group fit a core's own cache.
 const GROUPS: usize = 64;
 
 /// Plays simulated at a time.
@@ -72,7 +72,7 @@ const PIECE_PLAYS: usize = 1 << 15;
 
 /// Some of the history, in time order within each group of customers.
 struct Piece {
-    groups: Vec<Vec<simulate::Event>>,
+    groups: Vec<Vec<upbeat_simulate::Event>>,
     clicks: u64,
     /// The number of the first click.
     first_click: u64,
@@ -125,7 +125,7 @@ fn click(click: &Click) -> Event {
     }
 }
 
-/// The first listener who would be shown the ad: one to try the curl line on.
+/// The first listener to whom the ad would be shown, for the request that the demo prints.
 pub(super) fn likely_listener(app: &App, simulation: &Simulation) -> Option<u32> {
     let ask = Ask { dry_run: true, request_id: None };
     let wall_ms = app.wall_ms();

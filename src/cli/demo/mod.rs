@@ -14,12 +14,11 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use super::{logging, serve};
-use crate::client::Client;
-use crate::config::{Config, Duration};
-use crate::event::{DAY_MS, Id};
-use crate::http::app::machine_clock;
-use crate::http::{App, Stopped};
-use crate::simulate::{Settings, Simulation};
+use upbeat_client::Client;
+use upbeat_core::event::{DAY_MS, Id};
+use upbeat_server::config::{Config, Duration};
+use upbeat_server::runtime::{self, App, Stopped, machine_clock};
+use upbeat_simulate::{Settings, Simulation};
 
 use tally::Tally;
 use traffic::Traffic;
@@ -65,7 +64,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    serve::runtime()?.block_on(demo(args))
+    serve::async_runtime()?.block_on(demo(args))
 }
 
 async fn demo(args: Args) -> anyhow::Result<ExitCode> {
@@ -79,9 +78,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
     let zone = config.zone()?;
     let app = Arc::new(App::new(config, zone, machine_clock));
-    if let Some(model) = serve::read_model("")? {
-        app.engine.promote(model)?;
-    }
+    app.serve_configured_model()?;
 
     let settings = Settings {
         customers: args.customers,
@@ -94,10 +91,10 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let loaded = history::load(&app.engine, &simulation);
 
     let (stop_server, mut server_stops) = watch::channel(());
-    let server = tokio::spawn(crate::http::run(listeners, Arc::clone(&app), async move {
+    let server = tokio::spawn(runtime::run(listeners, Arc::clone(&app), async move {
         let _ = server_stops.changed().await;
     }));
-    say(format_args!(
+    print(format_args!(
         "Upbeat demo: {} listeners, {} plays and {} clicks of the last {} weeks; up after {:.1} s\n",
         args.customers,
         loaded.plays,
@@ -114,7 +111,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
         simulation,
         client,
         tally: Arc::clone(&tally),
-        left_alone: sample,
+        excluded: sample,
         next_play: loaded.plays.into(),
         next_click: loaded.clicks.into(),
         seed: args.seed,
@@ -133,31 +130,31 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     drop(stop_server);
     let stopped = server.await.context("the server failed")??;
     printed?;
-    say(format_args!("\n{}", tally.summary()))?;
+    print(format_args!("\n{}", tally.summary()))?;
     let good = stopped == Stopped::Clean && tally.failures() == 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says where to look, and asks the question once as the reader would.
+/// Prints the addresses, and one decision with the request that gives it.
 async fn introduce(
     client: &Client,
     data: SocketAddr,
     admin: SocketAddr,
     sample: Option<u32>,
 ) -> anyhow::Result<()> {
-    say(format_args!("  decisions, events   http://{data}"))?;
-    say(format_args!("  metrics, profiles   http://{admin}\n"))?;
+    print(format_args!("  decisions, events   http://{data}"))?;
+    print(format_args!("  metrics, profiles   http://{admin}\n"))?;
     let customer = sample.unwrap_or(0);
     let path = format!("/should-show-ad/{customer}?dry_run=true");
     let answer = client.get(&path).await?;
-    say(format_args!("  curl 'http://{data}{path}'"))?;
-    say(format_args!("  {}\n", String::from_utf8_lossy(&answer.body)))?;
-    say(format_args!("{}", Tally::HEADER))?;
+    print(format_args!("  curl 'http://{data}{path}'"))?;
+    print(format_args!("  {}\n", String::from_utf8_lossy(&answer.body)))?;
+    print(format_args!("{}", Tally::HEADER))?;
     Ok(())
 }
 
-/// A line on stdout; fails when nobody reads it any more, as after `head`.
-fn say(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+/// Prints a line; fails when stdout is closed, as by `head`.
+fn print(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{line}")
 }
 
@@ -166,7 +163,7 @@ async fn print_lines(tally: &Tally) -> std::io::Result<()> {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        say(format_args!("{}", tally.line()))?;
+        print(format_args!("{}", tally.line()))?;
     }
 }
 
@@ -177,7 +174,7 @@ async fn after(duration: Option<Duration>) {
     }
 }
 
-/// Customer ids of the simulation as the engine knows them.
+/// A customer id of the simulation as the engine's.
 fn id(customer: u32) -> Id {
     Id::Number(customer.into())
 }

@@ -1,12 +1,12 @@
-//! What the demo's players saw: decisions, clicks, money, latency.
+//! The demo's figures: decisions, clicks, money, latency.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::campaign::Campaign;
+use upbeat_core::campaign::Campaign;
 
-/// Latencies are told of so many last decisions.
+/// How many of the latest latencies the quantiles are of.
 const LATENCIES_KEPT: usize = 1_000_000;
 
 /// Counts of all players together.
@@ -22,7 +22,7 @@ struct Counts {
     decisions: u64,
     shown: u64,
     clicks: u64,
-    /// Clicks to expect had the ad been played at every decision, by the simulation's own truth.
+    /// Expected clicks had the ad been played at every decision, by the simulation's probabilities.
     clicks_if_always_shown: f64,
     failures: u64,
     last_failure: Option<String>,
@@ -97,7 +97,7 @@ impl Tally {
         (counts.shown as f64 * self.impression_cost, not_shown as f64 * self.impression_cost)
     }
 
-    /// What it came to, for the end.
+    /// The summary for the end.
     pub(super) fn summary(&self) -> String {
         let counts = self.counts();
         let (spent, saved) = self.money(&counts);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_what_was_bought_and_what_was_not() {
+    fn money_is_spent_on_shown_and_saved_on_other_decisions() {
         let tally = Tally::new(&Campaign { impression_cost: 0.5, click_value: 2.0, ..Campaign::default() });
         for shown in [true, false, false] {
             tally.count_decision(shown, 0.25, Duration::from_micros(80));

@@ -1,4 +1,5 @@
-//! The demo's present: players that ask before each track, play the ad if told to, and report what was heard.
+//! The demo's live traffic: players that ask before each track, play the ad if the answer says so, and report plays,
+//! impressions and clicks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +12,12 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::tally::Tally;
-use crate::client::{Answer, Client};
-use crate::event::Time;
-use crate::http::app::machine_clock;
-use crate::simulate::{Ad, Dice, Listener, Simulation};
+use upbeat_client::{Answer, Client};
+use upbeat_core::event::Time;
+use upbeat_server::runtime::machine_clock;
+use upbeat_simulate::{Ad, Listener, Rng, Simulation};
 
-/// Tracks start on so many players at most at the same time.
+/// Players, each of which starts one track at a time; fewer at a low rate.
 const PLAYERS: u32 = 16;
 
 /// Everything the players share.
@@ -24,14 +25,14 @@ pub(super) struct Traffic {
     pub(super) simulation: Arc<Simulation>,
     pub(super) client: Client,
     pub(super) tally: Arc<Tally>,
-    /// The listener of the curl line: nobody plays for them, so that their answer stays.
-    pub(super) left_alone: Option<u32>,
+    /// The listener of the printed request, who plays nothing, so that the answer stays the same.
+    pub(super) excluded: Option<u32>,
     pub(super) next_play: AtomicU64,
     pub(super) next_click: AtomicU64,
     pub(super) seed: u64,
 }
 
-/// What the player reads of a decision.
+/// The fields of a decision that a player reads.
 #[derive(Deserialize)]
 struct Decision {
     show: bool,
@@ -57,9 +58,9 @@ impl Traffic {
     }
 
     async fn play(self: Arc<Self>, player: u32, period: Duration, mut stop: watch::Receiver<()>) {
-        let mut dice = Dice::new(self.seed.wrapping_mul(1_000_003).wrapping_add(player.into()));
+        let mut rng = Rng::new(self.seed.wrapping_mul(1_000_003).wrapping_add(player.into()));
         let mut ticks =
-            tokio::time::interval_at(tokio::time::Instant::now() + period.mul_f64(dice.unit()), period);
+            tokio::time::interval_at(tokio::time::Instant::now() + period.mul_f64(rng.unit()), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -67,22 +68,22 @@ impl Traffic {
                 _ = stop.changed() => return,
             }
             let now_ms = machine_clock();
-            let listener = *self.simulation.someone(now_ms / 1000, &mut dice);
-            if self.left_alone == Some(listener.customer) {
+            let listener = *self.simulation.draw_listener(now_ms / 1000, &mut rng);
+            if self.excluded == Some(listener.customer) {
                 continue;
             }
-            if let Err(reason) = self.one_track(&listener, now_ms, &mut dice).await {
+            if let Err(reason) = self.one_track(&listener, now_ms, &mut rng).await {
                 self.tally.count_failure(reason);
             }
         }
     }
 
-    /// The player's story: ask, perhaps play the ad and see it clicked, then play the track.
-    async fn one_track(&self, listener: &Listener, now_ms: i64, dice: &mut Dice) -> Result<(), String> {
+    /// One track: ask, play the ad if the answer says so, click it with the listener's probability, play the track.
+    async fn one_track(&self, listener: &Listener, now_ms: i64, rng: &mut Rng) -> Result<(), String> {
         let now_s = now_ms / 1000;
         let asked = Instant::now();
         let answer = self.client.get(&format!("/should-show-ad/{}", listener.customer)).await;
-        let answer = good(answer)?;
+        let answer = success(answer)?;
         let likelihood = self.simulation.click_probability(listener.customer, Ad::Offer, now_s);
         let decision: Decision = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
         self.tally.count_decision(decision.show, likelihood, asked.elapsed());
@@ -94,7 +95,7 @@ impl Traffic {
                 "decision_id": decision.decision_id,
             }))
             .await?;
-            if dice.chance(likelihood) {
+            if rng.chance(likelihood) {
                 let click_id = self.next_click.fetch_add(1, Ordering::Relaxed);
                 self.report(json!({
                     "type": "click", "event_id": click_id, "customer_id": listener.customer, "time": time,
@@ -104,7 +105,7 @@ impl Traffic {
                 self.tally.count_click();
             }
         }
-        let play = self.simulation.play_of(listener, event_id, now_s, dice);
+        let play = self.simulation.draw_play(listener, event_id, now_s, rng);
         self.report(json!({
             "type": "play", "event_id": event_id, "customer_id": listener.customer, "time": time,
             "track_id": play.track, "mobile": play.mobile, "zip": format!("{:05}", play.zip),
@@ -114,11 +115,11 @@ impl Traffic {
 
     async fn report(&self, event: serde_json::Value) -> Result<(), String> {
         let sent = self.client.post("/events", "application/json", event.to_string()).await;
-        good(sent).map(|_| ())
+        success(sent).map(|_| ())
     }
 }
 
-fn good(answer: Result<Answer, crate::client::ClientError>) -> Result<Answer, String> {
+fn success(answer: Result<Answer, upbeat_client::ClientError>) -> Result<Answer, String> {
     let answer = answer.map_err(|error| error.to_string())?;
     match answer.status {
         200 => Ok(answer),

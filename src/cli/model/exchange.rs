@@ -1,4 +1,4 @@
-//! Between our model file and those of other tools.
+//! `upbeat model import` and `upbeat model export`: Upbeat's model files and those of other tools.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,31 @@ use anyhow::Context;
 
 use super::{ExportArgs, Format, ImportArgs};
 use crate::cli::files;
-use crate::svm::{Calibration, Import, Model, TextFormat, liblinear, libsvm, onnx};
+use upbeat_core::feature::FEATURE_COUNT;
+use upbeat_core::model;
+use upbeat_svm::{Calibration, Import, Model, TextFormat, liblinear, libsvm, onnx};
 
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let wanted = Import {
-        window: args.window.window(),
+        window: model::metadata(args.window.window()),
         features: args.features.map(|count| count as usize),
+        least_features: FEATURE_COUNT,
         name: args.name.clone(),
     };
-    let (format, model) =
-        wanted.read(files::open(&args.input)?).with_context(|| files::shown(&args.input))?;
+    let at = || files::shown(&args.input);
+    let (format, imported) = wanted.read(files::open(&args.input)?).with_context(at)?;
+    let features = model::features(imported.parts().features.count);
+    let model = imported.with_features(features).with_context(at)?;
     let bytes = model.to_bytes();
-    Model::read(&bytes).with_context(|| format!("{}: cannot be imported", files::shown(&args.input)))?;
+    model::read(&bytes).with_context(|| format!("{}: cannot be imported", files::shown(&args.input)))?;
     files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
-    let (tool, mending) = match format {
+    let (tool, remedy) = match format {
         TextFormat::Libsvm => ("libSVM", "svm-train -b 1 makes one"),
         TextFormat::Liblinear => ("LIBLINEAR", "a logistic regression, -s 0, 6 or 7, needs none"),
     };
     eprintln!("imported model {} of {} features from {tool}", model.id(), model.parts().features.count);
     if model.parts().calibration.is_none() {
-        eprintln!("it has no calibration ({mending}): scores, but no probabilities");
+        eprintln!("it has no calibration ({remedy}): scores, but no probabilities");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -39,18 +44,18 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         Format::Libsvm => return export_libsvm(args, &model),
         Format::Liblinear => {
             files::write_to(&args.output, |output| liblinear::export(&model, output).with_context(at))?;
-            tell_of_lost_calibration(&model, liblinear::keeps_calibration(&model));
+            report_lost_calibration(&model, liblinear::keeps_calibration(&model));
         }
         Format::Onnx => {
             files::write_to(&args.output, |output| onnx::export(&model, output).with_context(at))?;
-            tell_of_lost_calibration(&model, has_sigmoid(&model));
+            report_lost_calibration(&model, has_sigmoid(&model));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn export_libsvm(args: &ExportArgs, model: &Model) -> anyhow::Result<ExitCode> {
-    let scaling = libsvm::scaling_beside(model);
+    let scaling = libsvm::row_scaling(model);
     if scaling.is_some() && files::is_dash(&args.output) {
         return Ok(crate::cli::train::usage(
             "this model scales its rows and its scaling is written beside it as OUT.range; \
@@ -60,9 +65,9 @@ fn export_libsvm(args: &ExportArgs, model: &Model) -> anyhow::Result<ExitCode> {
     files::write_to(&args.output, |output| {
         libsvm::export(model, output).with_context(|| files::shown(&args.input))
     })?;
-    tell_of_lost_calibration(model, has_sigmoid(model));
+    report_lost_calibration(model, has_sigmoid(model));
     if let Some(scaling) = scaling {
-        let range = beside(&args.output);
+        let range = range_file(&args.output);
         files::write_to(&range, |output| Ok(libsvm::write_range(scaling, output)?))?;
         eprintln!(
             "the model takes scaled rows: svm-scale -r {} FEATURES > SCALED, then svm-predict SCALED {} OUT",
@@ -77,14 +82,14 @@ fn has_sigmoid(model: &Model) -> bool {
     model.parts().calibration.as_ref().and_then(Calibration::platt).is_some()
 }
 
-fn tell_of_lost_calibration(model: &Model, kept: bool) {
+fn report_lost_calibration(model: &Model, kept: bool) {
     if model.parts().calibration.is_some() && !kept {
         eprintln!("the format has no place for this calibration: labels and scores, but no probabilities");
     }
 }
 
-/// `OUT.range`
-fn beside(output: &Path) -> PathBuf {
+/// `OUT.range`.
+fn range_file(output: &Path) -> PathBuf {
     let mut name = OsString::from(output);
     name.push(".range");
     name.into()

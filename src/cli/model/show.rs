@@ -1,15 +1,16 @@
-//! What a model is, and whether it is fit to serve.
+//! `upbeat model show` and `upbeat model check`.
 
 use std::process::ExitCode;
 
 use super::{CheckArgs, ShowArgs};
 use crate::cli::evaluate;
 use crate::cli::files;
-use crate::svm::{Calibration, Machine, Model, Platt, Training};
+use upbeat_core::model::{check_serving, window};
+use upbeat_svm::{Calibration, Machine, Model, Platt, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let model = files::read_model(&args.model)?;
-    print!("{}", describe(&model));
+    print!("{}", describe(&model)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -19,7 +20,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if model.parts().calibration.is_none() {
         println!("note: it has no calibration, so answers carry a score and no probability");
     }
-    match model.check_serving(args.window.window()) {
+    match check_serving(&model, args.window.window()) {
         Ok(()) => {
             println!("a server with this window takes it");
             Ok(ExitCode::SUCCESS)
@@ -31,8 +32,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn describe(model: &Model) -> String {
+fn describe(model: &Model) -> anyhow::Result<String> {
     let parts = model.parts();
+    let window = window(model)?;
     let names = parts.features.names.as_deref();
     let name_of = |i: usize| names.map_or_else(|| format!("feature {}", i + 1), |names| names[i].clone());
     let mut lines = vec![
@@ -43,7 +45,7 @@ fn describe(model: &Model) -> String {
             parts.features.count,
             parts.features.definition.as_deref().unwrap_or("of no known definition")
         ),
-        format!("window     {} plays, {} days", parts.window.plays, parts.window.days),
+        format!("window     {} plays, {} days", window.plays, window.days),
         format!("labels     {} positive, {} negative", parts.labels.positive, parts.labels.negative),
         format!("kernel     {}", parts.machine.kernel()),
         format!("bias       {}", parts.machine.bias()),
@@ -61,7 +63,7 @@ fn describe(model: &Model) -> String {
     match &parts.machine {
         Machine::Linear { weights, .. } => {
             lines.push("weights    (of scaled features)".to_owned());
-            // A model of thousands of features is not read by eye; its file has them all.
+            // Thousands of weights are of no use on a terminal; the file has all of them.
             for (i, weight) in weights.iter().enumerate().take(20) {
                 lines.push(format!("  {:<16} {weight:>10.4}", name_of(i)));
             }
@@ -85,7 +87,7 @@ fn describe(model: &Model) -> String {
             evaluate::table(&measured.metrics, &parts.labels)
         )
     });
-    format!("{}\n{}", lines.join("\n"), table.unwrap_or_default())
+    Ok(format!("{}\n{}", lines.join("\n"), table.unwrap_or_default()))
 }
 
 fn describe_training(training: &Training) -> Vec<String> {

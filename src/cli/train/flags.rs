@@ -6,9 +6,9 @@ use clap::ValueEnum;
 
 use super::values::{above_zero, class_weight, name, number, share};
 use crate::cli::files;
-use crate::profile::Window;
-use crate::svm::{
-    Bias, Choice, ClassWeights, Criterion, Grid, Kernel, Labels, Loss, Method, Plan, Settings, Solver,
+use upbeat_core::profile::Window;
+use upbeat_svm::{
+    Bias, Choice, ClassWeights, Criterion, Grid, Kernel, Labels, Loss, Method, Parameters, Plan, Solver,
 };
 
 /// Folds in which a grid is compared, unless --cv says another number.
@@ -182,8 +182,8 @@ pub(super) struct Job {
     pub(super) calibrate: Option<Method>,
     pub(super) name: Option<String>,
     pub(super) window: Window,
-    /// All but what the rows decide: gamma's default, and which label is the positive one.
-    settings: Settings,
+    /// All parameters but those that depend on the rows: gamma's default, and which label is the positive one.
+    parameters: Parameters,
     search: Option<Comparison>,
     gamma: Option<f64>,
     class_weights: Vec<(String, f64)>,
@@ -231,7 +231,7 @@ impl Args {
             },
             name: self.name.clone(),
             window: Window { plays: self.window_plays, days: self.window_days },
-            settings: Settings {
+            parameters: Parameters {
                 solver: match self.solver {
                     SolverName::Native => Solver::Native,
                     SolverName::Smo => Solver::Smo,
@@ -307,7 +307,7 @@ impl Args {
 }
 
 impl Job {
-    /// The settings, or the grid to find them on, for rows with these labels and so many features; gamma
+    /// The parameters, or the grid to search for them, for rows with these labels and so many features; gamma
     /// is 1/features unless it was given, as in libSVM.
     ///
     /// # Errors
@@ -315,14 +315,14 @@ impl Job {
     pub(super) fn choice(&self, labels: &Labels, features: usize) -> Result<Choice, String> {
         let gamma = self.gamma.unwrap_or(1.0 / features as f64);
         let class_weights = self.class_weights(labels)?;
-        let settings =
-            Settings { kernel: self.settings.kernel.with_gamma(gamma), class_weights, ..self.settings };
+        let parameters =
+            Parameters { kernel: self.parameters.kernel.with_gamma(gamma), class_weights, ..self.parameters };
         Ok(match &self.search {
-            None => Choice::Settings(settings),
+            None => Choice::Parameters(parameters),
             Some(Comparison { families, criterion, folds }) => Choice::Grid(Grid {
                 families: families
                     .iter()
-                    .map(|&(kernel, standardise)| Settings { kernel, standardise, ..settings })
+                    .map(|&(kernel, standardise)| Parameters { kernel, standardise, ..parameters })
                     .collect(),
                 folds: *folds,
                 criterion: *criterion,

@@ -1,8 +1,8 @@
-//! What the page of `--report` is made of.
+//! The contents of the page of `--report`.
 
 use super::Outcome;
-use crate::cli::report::{Grid, Judged, Report, Spread, Tried, render};
-use crate::svm::{Matrix, Search};
+use upbeat_batch::report::{Candidate, Evaluation, Grid, Report, Spread, render};
+use upbeat_svm::{Matrix, Search};
 
 /// The page; `x` are the rows of the training file.
 pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
@@ -16,7 +16,7 @@ pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
     let why = trained.search.as_ref().map(why);
     render(&Report {
         model,
-        judged: method.as_deref().zip(trained.scored.as_ref()).map(|(method, scored)| Judged {
+        evaluation: method.as_deref().zip(trained.scored.as_ref()).map(|(method, scored)| Evaluation {
             method,
             scores: &scored.scores,
             positive: &scored.positive,
@@ -37,11 +37,11 @@ fn compared(search: &Search) -> String {
     format!("{} folds of {} rows", search.folds, search.rows)
 }
 
-fn tried(search: &Search) -> Vec<Tried> {
-    let tried = search.tried.iter().enumerate().map(|(i, candidate)| Tried {
-        kernel: candidate.settings.kernel,
-        scaled: candidate.settings.standardise,
-        c: candidate.settings.c,
+fn tried(search: &Search) -> Vec<Candidate> {
+    let tried = search.tried.iter().enumerate().map(|(i, candidate)| Candidate {
+        kernel: candidate.parameters.kernel,
+        scaled: candidate.parameters.standardise,
+        c: candidate.parameters.c,
         log_loss: candidate.metrics.log_loss,
         error: candidate.metrics.error,
         chosen: i == search.chosen,
@@ -54,17 +54,17 @@ fn why(search: &Search) -> String {
 }
 
 fn facts(outcome: &Outcome) -> Vec<(String, String)> {
-    let (settings, solve) = (&outcome.trained.settings, &outcome.trained.fitted.solve);
+    let (parameters, solve) = (&outcome.trained.parameters, &outcome.trained.fitted.solve);
     let mut facts = vec![
-        ("Loss".to_owned(), format!("{}, bias {}", settings.loss, settings.bias)),
+        ("Loss".to_owned(), format!("{}, bias {}", parameters.loss, parameters.bias)),
         (
             "Support vectors".to_owned(),
             format!("{}, {} of them at their bound", solve.support_vectors, solve.bounded),
         ),
-        ("Tolerance".to_owned(), settings.epsilon.to_string()),
+        ("Tolerance".to_owned(), parameters.epsilon.to_string()),
         (
             "Class weights".to_owned(),
-            format!("{} and {}", settings.class_weights.positive, settings.class_weights.negative),
+            format!("{} and {}", parameters.class_weights.positive, parameters.class_weights.negative),
         ),
     ];
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {

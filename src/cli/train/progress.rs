@@ -4,36 +4,36 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::svm::Watch;
+use upbeat_svm::Progress;
 
-/// Shows what is being done, how far it is and for how long. Uses no colour, so `NO_COLOR` is honoured.
-pub(super) struct Progress {
+/// Shows the stage, its progress and the time since the start. Uses no colour, so `NO_COLOR` is honoured.
+pub(super) struct Bar {
     bar: ProgressBar,
 }
 
-impl Progress {
-    /// Starts to spin, when standard error is a terminal.
+impl Bar {
+    /// Starts the spinner, when standard error is a terminal.
     pub(super) fn start() -> Self {
         let bar = ProgressBar::new_spinner();
-        // The tick is a thread, which a short training would wait for.
+        // The tick is a thread, whose end a short training would have to wait for.
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
         Self { bar }
     }
 
-    /// A line on standard error that stays, whether that is a terminal or not.
-    pub(super) fn say(&self, line: &str) {
+    /// Writes a line to standard error above the bar, whether that is a terminal or not.
+    pub(super) fn print(&self, line: &str) {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-impl Watch for Progress {
+impl Progress for Bar {
     fn stage(&self, what: &str, total: Option<u64>) {
         let template = match total {
             Some(_) => "{spinner} {elapsed:>4} {prefix} {wide_bar} {human_pos}/{human_len}, {eta} left",

@@ -1,4 +1,4 @@
-//! What `upbeat train` says when it is done.
+//! The report of `upbeat train`, for people and for programs.
 
 use std::path::Path;
 
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
-use crate::svm::{Candidate, Criterion, Kernel, Loss, Measured, Search, Settings};
+use upbeat_svm::{Candidate, Criterion, Kernel, Loss, Measured, Parameters, Search};
 
 /// The report for programs: one object.
 pub(super) fn json(outcome: &Outcome) -> Value {
     let Outcome { model, trained } = outcome;
-    let (settings, solve) = (&trained.settings, &trained.fitted.solve);
+    let (parameters, solve) = (&trained.parameters, &trained.fitted.solve);
     json!({
         "model": { "id": model.id(), "name": model.name() },
         "rows": trained.rows,
         "positives": trained.positives,
         "features": model.parts().features.count,
         "labels": model.parts().labels,
-        "kernel": kernel_json(&settings.kernel),
-        "c": settings.c,
-        "scale": if settings.standardise { "standard" } else { "none" },
-        "seed": settings.seed,
-        "solver": settings.solver.name(),
+        "kernel": kernel_json(&parameters.kernel),
+        "c": parameters.c,
+        "scale": if parameters.standardise { "standard" } else { "none" },
+        "seed": parameters.seed,
+        "solver": parameters.solver.name(),
         "parameters": model.parts().training.as_ref().and_then(|training| training.parameters.as_ref()),
         "objective": solve.objective,
         "iterations": solve.iterations,
@@ -48,13 +48,13 @@ fn kernel_json(kernel: &Kernel) -> Value {
 fn search_json(search: &Search) -> Value {
     let candidate = |candidate: &Candidate| {
         json!({
-            "kernel": kernel_json(&candidate.settings.kernel),
-            "c": candidate.settings.c,
+            "kernel": kernel_json(&candidate.parameters.kernel),
+            "c": candidate.parameters.c,
             "log_loss": candidate.metrics.log_loss,
             "auc": candidate.metrics.auc,
             "error": candidate.metrics.error,
-            "loss": candidate.settings.loss.to_string(),
-            "scale": if candidate.settings.standardise { "standard" } else { "none" },
+            "loss": candidate.parameters.loss.to_string(),
+            "scale": if candidate.parameters.standardise { "standard" } else { "none" },
         })
     };
     json!({
@@ -70,12 +70,12 @@ fn search_json(search: &Search) -> Value {
 pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     let Outcome { model, trained } = outcome;
     let mut text = trained.search.as_ref().map(search_text).unwrap_or_default();
-    let (settings, solve) = (&trained.settings, &trained.fitted.solve);
+    let (parameters, solve) = (&trained.parameters, &trained.fitted.solve);
     let labels = &model.parts().labels;
     text += &format!(
         "trained    {} C={}, {} support vectors\non         {} rows, {} of them labelled {}\n",
-        machine_name(settings),
-        settings.c,
+        machine_name(parameters),
+        parameters.c,
         solve.support_vectors,
         trained.rows,
         trained.positives,
@@ -102,14 +102,14 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
 }
 
 /// The kernel, and the loss where it is not the usual one.
-fn machine_name(settings: &Settings) -> String {
-    let kernel = match settings.kernel {
+fn machine_name(parameters: &Parameters) -> String {
+    let kernel = match parameters.kernel {
         Kernel::Rbf { gamma } if gamma < 1e-3 => format!("rbf gamma={gamma:.2e}"),
         Kernel::Rbf { gamma } => format!("rbf gamma={gamma:.5}"),
         other => other.to_string(),
     };
-    let loss = if settings.loss == Loss::Hinge { String::new() } else { format!(" {}", settings.loss) };
-    let scale = if settings.standardise { "" } else { " unscaled" };
+    let loss = if parameters.loss == Loss::Hinge { String::new() } else { format!(" {}", parameters.loss) };
+    let scale = if parameters.standardise { "" } else { " unscaled" };
     format!("{kernel}{loss}{scale}")
 }
 
@@ -131,11 +131,11 @@ fn search_text(search: &Search) -> String {
     );
     text += &format!("  {:<28} {:>10} {:>8} {:>9} {:>8}\n", "kernel", "C", "error", "log loss", "AUC");
     for &i in best(search).iter().take(SHOWN) {
-        let Candidate { settings, metrics } = &search.tried[i];
+        let Candidate { parameters, metrics } = &search.tried[i];
         let mark = if i == search.chosen { "*" } else { " " };
         let (error, loss) = (100.0 * metrics.error, number(metrics.log_loss));
-        let (name, auc) = (machine_name(settings), number(metrics.auc));
-        text += &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", settings.c);
+        let (name, auc) = (machine_name(parameters), number(metrics.auc));
+        text += &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", parameters.c);
     }
     text + &format!("chosen     * {}\n", search.criterion.rule())
 }

@@ -1,4 +1,4 @@
-//! Reading what a training needs: rows, and weights of rows.
+//! Reads the input of a training: rows, and weights of rows.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::values::above_zero;
 use crate::cli::files;
-use crate::svm::Problem;
+use upbeat_svm::Problem;
 
 /// Longest line of a file of weights.
 const MAX_WEIGHT_BYTES: u64 = 64;

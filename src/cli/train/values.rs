@@ -1,6 +1,6 @@
-//! What the values of flags may be.
+//! Parsers of the values of flags.
 
-use crate::svm::check_name;
+use upbeat_svm::check_name;
 
 pub(super) fn number(text: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value: &f64| value.is_finite());

@@ -1,7 +1,7 @@
 //! Work to be counted under `valgrind --tool=callgrind`: run it with two counts, and subtract.
 //!
 //! ```text
-//! instructions fresh|anew|apply COUNT
+//! instructions cached|recomputed|apply COUNT
 //! ```
 
 use upbeat_engine_benches::{NOW_MS, Order, Population, apply, decide, nth_customer, round_ns};
@@ -13,7 +13,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let (what, count) = (arguments.next(), arguments.next().and_then(|text| text.parse::<u64>().ok()));
     let (Some(what), Some(count)) = (what, count) else {
-        eprintln!("usage: instructions fresh|anew|apply COUNT");
+        eprintln!("usage: instructions cached|recomputed|apply COUNT");
         std::process::exit(2);
     };
     let population = Population { customers: CUSTOMERS, plays: 40, order: Order::Even };
@@ -22,11 +22,11 @@ fn main() {
     for number in 0..count {
         let customer = nth_customer(number, CUSTOMERS);
         match what.as_str() {
-            "fresh" => {
+            "cached" => {
                 std::hint::black_box(decide(&engine, customer, NOW_MS));
             }
             // Each round one play less, or more, is in the window.
-            "anew" => {
+            "recomputed" => {
                 let moved = 1 + number / CUSTOMERS % 2;
                 std::hint::black_box(decide(&engine, customer, NOW_MS + moved as i64 * population.gap_ms()));
             }

@@ -8,7 +8,7 @@
 //! - `plays`: customers of SIZE plays each, as many as make two million plays, at most 50,000.
 //! - `vectors`: 10,000 customers of 40 plays, under an RBF model with SIZE support vectors.
 //!
-//! Prints one JSON object: nanoseconds with the score fresh and with the score made anew, a number a repeat.
+//! Prints one JSON object: nanoseconds with the score cached and with the score recomputed, a number a repeat.
 
 use upbeat_engine_benches::{
     NOW_MS, Order, Population, decision_ns, default_model, promote, rbf_model, resident_bytes, round_ns,
@@ -36,7 +36,7 @@ fn main() {
     }
     let model = || if what == "vectors" { rbf_model(size) } else { default_model() };
     let engine = Population { customers, plays, order: Order::Even }.engine(2);
-    let (mut fresh, mut anew) = (Vec::new(), Vec::new());
+    let (mut cached, mut recomputed) = (Vec::new(), Vec::new());
     for repeat in 0..repeats {
         // The work is the same however few there are: rounds are repeated until they can be timed.
         let rounds = (100_000 / customers).max(1);
@@ -44,11 +44,11 @@ fn main() {
             promote(&engine, model());
             round_ns(&engine, customers, NOW_MS)
         };
-        anew.push((0..rounds).map(|_| round()).sum::<f64>() / rounds as f64);
-        fresh.push(decision_ns(&engine, customers, DECISIONS, repeat << 32, NOW_MS));
+        recomputed.push((0..rounds).map(|_| round()).sum::<f64>() / rounds as f64);
+        cached.push(decision_ns(&engine, customers, DECISIONS, repeat << 32, NOW_MS));
     }
     println!(
-        r#"{{"size":{size},"customers":{customers},"plays":{plays},"resident":{},"fresh_ns":{fresh:?},"anew_ns":{anew:?}}}"#,
+        r#"{{"size":{size},"customers":{customers},"plays":{plays},"resident":{},"cached_ns":{cached:?},"recomputed_ns":{recomputed:?}}}"#,
         resident_bytes()
     );
 }

@@ -25,9 +25,9 @@ fn main() {
     let start = Instant::now();
     let model = parameters.fit(&train).expect("linfa trains");
     let seconds = start.elapsed().as_secs_f64();
-    let told = model.predict(test.records());
-    let wrong = told.iter().zip(test.targets()).filter(|(told, truth)| told != truth).count();
-    // "Exited after N iterations with obj = X and V support vectors": the only place that tells the objective.
+    let predicted = model.predict(test.records());
+    let wrong = predicted.iter().zip(test.targets()).filter(|(predicted, truth)| predicted != truth).count();
+    // "Exited after N iterations with obj = X and V support vectors": the only place that reports the objective.
     let text = model.to_string();
     let objective = text.split("obj = ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("null");
     println!(

@@ -1,0 +1,113 @@
+//! Plays partitioned by customer: in memory up to a bound, beyond it in a spill file.
+
+use std::path::PathBuf;
+
+use super::record::{PARTITIONS, Partitioned, Record, Run};
+use super::rows::ReadRows;
+use super::spill::Spill;
+use anyhow::Context;
+use upbeat_core::event::Zone;
+use upbeat_ingest::decode::csv::RowReader;
+
+/// Collects the plays of a block.
+pub(super) struct PlayRows {
+    records: Vec<Record>,
+    text: String,
+}
+
+impl PlayRows {
+    pub(super) fn new() -> Self {
+        Self { records: Vec::new(), text: String::new() }
+    }
+
+    /// The plays taken since the last call.
+    pub(super) fn partition(&mut self) -> Partitioned {
+        let partitioned = Partitioned::new(&self.records, std::mem::take(&mut self.text));
+        self.records.clear();
+        partitioned
+    }
+}
+
+impl ReadRows for PlayRows {
+    #[inline]
+    fn read_row(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<(), String>)> {
+        let (start, row) = reader.play_row(zone)?;
+        Some((start, row.map(|play| self.records.push(Record::new(&play, &mut self.text)))))
+    }
+}
+
+/// All plays, in the order of the file.
+pub(super) struct Plays {
+    blocks: Vec<Partitioned>,
+    /// Bytes of memory that `blocks` take.
+    bytes: usize,
+    /// Bytes that they may take.
+    budget: usize,
+    directory: PathBuf,
+    spill: Option<Spill>,
+    count: u64,
+    newest: u64,
+}
+
+impl Plays {
+    /// No plays. Beyond `budget` bytes plays are spilled to a file in `directory`.
+    pub(super) fn new(budget: usize, directory: PathBuf) -> Self {
+        Self { blocks: Vec::new(), bytes: 0, budget, directory, spill: None, count: 0, newest: 0 }
+    }
+
+    /// Adds the plays of the next block.
+    ///
+    /// # Errors
+    /// Plays cannot be spilled.
+    pub(super) fn add(&mut self, plays: Partitioned) -> anyhow::Result<()> {
+        self.count += plays.len() as u64;
+        self.newest = self.newest.max(plays.newest());
+        self.bytes += plays.bytes();
+        self.blocks.push(plays);
+        if self.bytes > self.budget {
+            let at =
+                || format!("{}: plays that do not fit in memory cannot be written", self.directory.display());
+            let spill = match &mut self.spill {
+                Some(spill) => spill,
+                none => none.insert(Spill::new(&self.directory).with_context(at)?),
+            };
+            spill.write(&self.blocks).with_context(at)?;
+            self.blocks.clear();
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The latest instant of all.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// How many partitions there are, for [`Plays::partition`].
+    pub(super) fn partitions(&self) -> usize {
+        PARTITIONS
+    }
+
+    /// Passes the plays of one partition to `work`, in the order of the file.
+    ///
+    /// # Errors
+    /// Spilled plays cannot be read.
+    pub(super) fn partition<T>(
+        &self,
+        partition: usize,
+        work: impl FnOnce(&[Run<'_>]) -> T,
+    ) -> anyhow::Result<T> {
+        let spilled = match &self.spill {
+            Some(spill) => spill.read(partition).context("spilled plays cannot be read back")?,
+            None => Vec::new(),
+        };
+        let spilled = spilled.iter().map(|(records, text)| Run { records, text });
+        let runs: Vec<_> =
+            spilled.chain(self.blocks.iter().map(|block| block.partition(partition))).collect();
+        Ok(work(&runs))
+    }
+}

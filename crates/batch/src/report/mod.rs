@@ -1,0 +1,103 @@
+//! The training report: one HTML page that shows how good a model is, to those who made it and to those
+//! who will use it.
+//!
+//! The page is self-contained and fetches nothing: style and pictures are in it, there is no script.
+//! It holds no time, so the same training gives the same bytes.
+
+mod chart;
+mod curves;
+mod effect;
+mod grid;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use effect::Spread;
+
+use text::escape;
+use upbeat_svm::{Criterion, Kernel, Model};
+
+/// The contents of the page.
+pub struct Report<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Scores of rows that the scoring machine was not trained on; none when none were kept back.
+    pub evaluation: Option<Evaluation<'a>>,
+    /// What was tried before this model was chosen; none when the parameters were given.
+    pub grid: Option<Grid<'a>>,
+    /// Where each feature lies, in the model's order; none takes mean ± 3 scales from the model's scaling.
+    pub spreads: Option<Vec<Spread>>,
+    /// Why these parameters, in a sentence; none says nothing.
+    pub why: Option<&'a str>,
+    /// Further facts as name and value, in the order to show them.
+    pub facts: Vec<(String, String)>,
+}
+
+/// Rows that the model was evaluated on.
+pub struct Evaluation<'a> {
+    /// Which rows these are, as in "30 % of the rows, kept back from training".
+    pub method: &'a str,
+    /// A finite score per row.
+    pub scores: &'a [f64],
+    /// Whether the row at the same place has the positive label.
+    pub positive: &'a [bool],
+}
+
+/// The candidates of a search for parameters.
+pub struct Grid<'a> {
+    /// How they were compared, as in "5 folds of 3,500 rows".
+    pub method: &'a str,
+    /// The measure that was minimised.
+    pub criterion: Criterion,
+    /// The candidates in any order.
+    pub tried: &'a [Candidate],
+}
+
+/// One candidate of a search. Measures that are not finite are shown as failed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The kernel and its parameters.
+    pub kernel: Kernel,
+    /// Whether features were standardised for it.
+    pub scaled: bool,
+    /// Cost of an error, above 0.
+    pub c: f64,
+    /// Log loss of the candidate's calibrated scores.
+    pub log_loss: Option<f64>,
+    /// Share of wrong labels.
+    pub error: f64,
+    /// Whether it was chosen.
+    pub chosen: bool,
+}
+
+/// The page as HTML, UTF-8.
+///
+/// # Errors
+/// A picture that cannot be drawn; no input is known to lead there.
+///
+/// # Panics
+/// When there is not one label per score or not one spread per feature.
+pub fn render(report: &Report<'_>) -> anyhow::Result<String> {
+    let name = report.model.name().unwrap_or_else(|| report.model.id());
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{} – training report</title>\n\
+         <style>\n{}</style>\n</head>\n<body>\n<main>\n",
+        escape(name),
+        include_str!("style.css")
+    );
+    page += &sections::heading(report);
+    match &report.evaluation {
+        Some(evaluation) => page += &sections::evaluation(report.model, evaluation)?,
+        None => page += sections::NOT_EVALUATED,
+    }
+    if let Some(grid) = &report.grid {
+        page += &grid::section(grid)?;
+    }
+    page += &effect::section(report.model, report.spreads.as_deref())?;
+    page += &sections::facts(report);
+    page += "</main>\n</body>\n</html>\n";
+    Ok(page)
+}

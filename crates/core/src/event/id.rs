@@ -1,0 +1,302 @@
+//! Opaque ids of customers, events, tracks, ads and campaigns.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest id, in characters.
+pub const MAX_ID_LENGTH: usize = 64;
+
+/// An opaque id: 1–64 of `A-Z a-z 0-9 . _ : -`.
+///
+/// Decimal ids without leading zeros that fit 64 bits (the common case) are stored as numbers. Numbers sort before
+/// other ids, which sort as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    /// A decimal id.
+    Number(u64),
+    /// Any other id; reference-counted, so that a copy takes no memory.
+    Text(Arc<str>),
+}
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text is empty.
+    #[error("an id is empty; send 1 to 64 of A-Z a-z 0-9 . _ : -")]
+    Empty,
+    /// The text has more than [`MAX_ID_LENGTH`] characters: how many.
+    #[error("an id has {0} characters; at most 64 are allowed")]
+    TooLong(usize),
+    /// A character is outside the alphabet: which one, and its position, counted from 1.
+    #[error("an id has {0:?} at character {1}; only A-Z a-z 0-9 . _ : - are allowed")]
+    BadCharacter(char, usize),
+}
+
+impl Id {
+    /// Reads an id from text.
+    ///
+    /// # Errors
+    /// The text is empty, longer than 64 characters, or has a character outside `A-Z a-z 0-9 . _ : -`.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        IdRef::parse(text).map(IdRef::to_id)
+    }
+
+    /// Bytes on the heap, without the value itself; shared text is counted for each copy.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Number(_) => 0,
+            Self::Text(text) => text.len() + SHARED_COUNTS_BYTES,
+        }
+    }
+
+    /// The id, borrowed.
+    #[must_use]
+    pub fn as_ref(&self) -> IdRef<'_> {
+        match self {
+            Self::Number(number) => IdRef::Number(*number),
+            Self::Text(text) => IdRef::Text(text),
+        }
+    }
+}
+
+/// The two reference counts of an `Arc<str>`, next to its text.
+const SHARED_COUNTS_BYTES: usize = 16;
+
+/// A borrowed id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IdRef<'a> {
+    /// A decimal id.
+    Number(u64),
+    /// Any other id.
+    Text(&'a str),
+}
+
+impl<'a> IdRef<'a> {
+    /// Reads an id from text; an id that is not a number borrows from it.
+    ///
+    /// # Errors
+    /// As for [`Id::parse`].
+    pub fn parse(text: &'a str) -> Result<Self, IdError> {
+        if let Some((number, length)) = leading_decimal(text.as_bytes())
+            && length == text.len()
+        {
+            return Ok(Self::Number(number));
+        }
+        if text.is_empty() {
+            return Err(IdError::Empty);
+        }
+        if !text.bytes().all(|byte| is_id_char(byte.into()))
+            && let Some((index, bad)) = text.chars().enumerate().find(|(_, c)| !is_id_char(*c))
+        {
+            return Err(IdError::BadCharacter(bad, index + 1));
+        }
+        if text.len() > MAX_ID_LENGTH {
+            return Err(IdError::TooLong(text.len()));
+        }
+        Ok(Self::Text(text))
+    }
+
+    /// The id, owned.
+    #[must_use]
+    pub fn to_id(self) -> Id {
+        match self {
+            Self::Number(number) => Id::Number(number),
+            Self::Text(text) => Id::Text(text.into()),
+        }
+    }
+}
+
+fn is_id_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-')
+}
+
+/// The decimal number at the beginning of `text`, and its number of digits. `None` if there is no digit, a leading
+/// zero, or more than a `u64` holds: only numbers that print back as written are read.
+#[inline]
+#[must_use]
+pub fn leading_decimal(text: &[u8]) -> Option<(u64, usize)> {
+    let (mut number, mut length) = text.first_chunk().map_or((0, 0), |eight| digits_of_word(*eight));
+    if length == 8 || text.len() < 8 {
+        while let Some(digit) =
+            text.get(length).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit <= 9)
+        {
+            number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+            length += 1;
+        }
+    }
+    let canonical = length == 1 || (length > 1 && text[0] != b'0');
+    canonical.then_some((number, length))
+}
+
+/// The number at the beginning of eight bytes, and its number of digits, `0..=8`. All bytes are processed in one word:
+/// digits are combined into pairs, and the weighted pairs are added by two multiplications.
+#[inline]
+fn digits_of_word(eight: [u8; 8]) -> (u64, usize) {
+    let digits = u64::from_le_bytes(eight) ^ 0x3030_3030_3030_3030;
+    let others = (digits.wrapping_add(0x0606_0606_0606_0606) | digits) & 0xf0f0_f0f0_f0f0_f0f0;
+    let length = others.trailing_zeros() / 8;
+    let Some(padded) = digits.checked_shl(64 - 8 * length) else { return (0, 0) };
+    let pairs = padded.wrapping_mul(10).wrapping_add(padded >> 8);
+    let lower = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
+    let upper = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
+    (lower.wrapping_add(upper) >> 32, length as usize)
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl std::str::FromStr for Id {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Number ids as JSON numbers, others as strings.
+impl serde::Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+/// From a non-negative JSON integer or a string.
+impl<'de> serde::Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Id;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an id: a string, or an integer from 0 to 18446744073709551615")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
+                Ok(Id::Number(number))
+            }
+
+            /// TOML's integers are all signed.
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Id, E> {
+                u64::try_from(number)
+                    .map(Id::Number)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
+            }
+
+            /// Some tools write whole numbers as `48.0`; up to 2^53 they are exact.
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Id, E> {
+                let whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+                if whole {
+                    Ok(Id::Number(number as u64))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Float(number), &self))
+                }
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
+                Id::parse(text).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_ids_are_numbers_and_print_back_as_written() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("48", Some(48)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("007", None),
+            ("-1", None),
+            ("4.8", None),
+            ("a:b_c-d.e", None),
+        ] {
+            let id = Id::parse(text).expect(text);
+            assert_eq!(id.to_string(), text);
+            match number {
+                Some(number) => assert_eq!(id, Id::Number(number)),
+                None => assert_eq!(id, Id::Text(text.into())),
+            }
+        }
+    }
+
+    /// A slow reference: reads a decimal digit by digit.
+    fn digit_by_digit(text: &[u8]) -> Option<(u64, usize)> {
+        let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let number = std::str::from_utf8(&text[..length]).expect("digits").parse::<u64>().ok()?;
+        (number.to_string().len() == length).then_some((number, length))
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn decimals_are_read_as_by_the_reference(text in "[0-9]{0,22}[^0-9]{0,2}[0-9]{0,8}") {
+            proptest::prop_assert_eq!(leading_decimal(text.as_bytes()), digit_by_digit(text.as_bytes()));
+        }
+
+        #[test]
+        fn decimals_in_any_bytes_are_read_as_by_the_reference(
+            text in proptest::collection::vec(proptest::sample::select(&b"0189/:,\x00\xff"[..]), 0..12)
+        ) {
+            proptest::prop_assert_eq!(leading_decimal(&text), digit_by_digit(&text));
+        }
+    }
+
+    #[test]
+    fn invalid_id_is_refused_with_the_reason() {
+        assert_eq!(Id::parse(""), Err(IdError::Empty));
+        assert_eq!(Id::parse(&"x".repeat(65)), Err(IdError::TooLong(65)));
+        assert!(Id::parse(&"9".repeat(64)).is_ok());
+        assert_eq!(Id::parse("a b"), Err(IdError::BadCharacter(' ', 2)));
+        assert_eq!(Id::parse("né"), Err(IdError::BadCharacter('é', 2)));
+        assert_eq!(Id::parse("a/b"), Err(IdError::BadCharacter('/', 2)));
+    }
+
+    #[test]
+    fn whole_json_numbers_are_ids() {
+        let read = |json: &str| serde_json::from_str::<Id>(json).ok();
+        for json in ["48", "48.0", "4.8e1", "\"48\""] {
+            assert_eq!(read(json), Some(Id::Number(48)), "{json}");
+        }
+        assert_eq!(read("18446744073709551615"), Some(Id::Number(u64::MAX)));
+        for json in ["48.5", "-1", "-1.0", "1e300", "18446744073709551616", "null", "true", "[48]"] {
+            assert_eq!(read(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_sort_before_text() {
+        let mut ids: Vec<Id> =
+            ["b", "10", "9", "a", "007"].iter().map(|text| Id::parse(text).expect("an id")).collect();
+        ids.sort();
+        let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["9", "10", "007", "a", "b"]);
+    }
+
+    #[test]
+    fn id_takes_two_words() {
+        assert_eq!(size_of::<Id>(), 16);
+    }
+}

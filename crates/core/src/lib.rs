@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod campaign;
+pub mod catalogue;
+pub mod decision;
+pub mod event;
+pub mod feature;
+pub mod model;
+pub mod profile;

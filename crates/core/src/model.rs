@@ -1,0 +1,147 @@
+//! Which models this service can serve. The learner's model file carries window and feature definition as opaque
+//! metadata; only this module interprets them.
+
+use upbeat_svm::{Features, Metadata, Model, ModelError};
+
+use crate::feature::{FEATURE_COUNT, FEATURE_DEFINITION, FEATURE_NAMES};
+use crate::profile::Window;
+
+/// The description of a model's input for its file. Six features are taken to be Upbeat's own shares; of any other
+/// count neither names nor definition are known.
+#[must_use]
+pub fn features(count: usize) -> Features {
+    let own = count == FEATURE_COUNT;
+    Features {
+        definition: own.then(|| FEATURE_DEFINITION.to_owned()),
+        names: own.then(|| FEATURE_NAMES.map(str::to_owned).to_vec()),
+        count,
+    }
+}
+
+/// A window as a model file carries it.
+#[must_use]
+pub fn metadata(window: Window) -> Metadata {
+    Metadata::new(&window)
+}
+
+/// Reads a model file whose window is one of Upbeat's.
+///
+/// # Errors
+/// The errors of [`Model::read`]; or the file's window is not of Upbeat's form, or out of range.
+pub fn read(bytes: &[u8]) -> Result<Model, ModelError> {
+    let model = Model::read(bytes)?;
+    window(&model)?;
+    Ok(model)
+}
+
+/// The window of plays from which a model's training features were made.
+///
+/// # Errors
+/// The model carries no window, or one that is out of range: the field and what it must be.
+pub fn window(model: &Model) -> Result<Window, ModelError> {
+    // Line and column are those of the value alone and would mislead.
+    let reason = |error: String| error.split(" at line ").next().unwrap_or_default().to_owned();
+    let window: Window =
+        model.window().read().map_err(|error| ModelError::field("window", reason(error.to_string())))?;
+    match window.range_error() {
+        Some((key, wanted)) => Err(ModelError::field(format!("window.{key}"), format!("must be {wanted}"))),
+        None => Ok(window),
+    }
+}
+
+/// Why a valid model cannot be served here, and how to fix it.
+#[derive(Debug, thiserror::Error)]
+pub enum ServingError {
+    /// Its window cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// It has another feature definition, number of features or window.
+    #[error("the model cannot serve here: {0}")]
+    Mismatch(String),
+}
+
+/// Checks whether this build, with the window `served`, may serve a model.
+///
+/// # Errors
+/// The model has another feature definition, number of features or window; the message says how to fix it.
+pub fn check_serving(model: &Model, served: Window) -> Result<(), ServingError> {
+    let Features { definition, count, .. } = &model.parts().features;
+    let refuse = |reason: String| Err(ServingError::Mismatch(reason));
+    if *count != FEATURE_COUNT {
+        return refuse(format!(
+            "it takes {count} features, the server makes {FEATURE_COUNT} ({}); \
+             train on the output of `upbeat features`",
+            FEATURE_NAMES.join(", ")
+        ));
+    }
+    if definition.as_deref() != Some(FEATURE_DEFINITION) {
+        return refuse(format!(
+            "its features are {}, the server makes {FEATURE_DEFINITION}; \
+             make the features again with this version's `upbeat features` and train again",
+            definition.as_deref().unwrap_or("of no known definition")
+        ));
+    }
+    let trained = window(model)?;
+    if trained != served {
+        let Window { plays, days } = trained;
+        return refuse(format!(
+            "it was trained on a window of {plays} plays and {days} days, the server's is {} plays and \
+             {} days; set window.plays = {plays} and window.days = {days} in upbeat.toml, or train with \
+             --window-plays {} --window-days {} on features of that window",
+            served.plays, served.days, served.plays, served.days
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> String {
+        let names = FEATURE_NAMES.join("\",\"");
+        format!(
+            r#"{{"format":"upbeat-model","version":1,"name":null,
+            "features":{{"definition":"{FEATURE_DEFINITION}","names":["{names}"],"count":6}},
+            "window":{{"plays":256,"days":28}},"labels":{{"positive":"1","negative":"0"}},"scaling":null,
+            "kernel":{{"type":"linear"}},"weights":[1,0,0,0,0,0],"bias":0,"calibration":null,"training":null}}"#
+        )
+    }
+
+    #[test]
+    fn serving_requires_the_same_features_and_window() {
+        let served = Window { plays: 256, days: 28 };
+        let model = read(sample().as_bytes()).expect("a model");
+        check_serving(&model, served).expect("it fits");
+        let detail =
+            check_serving(&model, Window { plays: 100, days: 7 }).expect_err("another window").to_string();
+        for part in ["256 plays and 28 days", "window.plays = 256", "--window-plays 100 --window-days 7"] {
+            assert!(detail.contains(part), "{detail}");
+        }
+        let other = sample().replace("upbeat.shares/1", "upbeat.shares/9");
+        let model = read(other.as_bytes()).expect("a model");
+        let detail = check_serving(&model, served).expect_err("another definition").to_string();
+        assert!(detail.contains("upbeat.shares/9, the server makes upbeat.shares/1"), "{detail}");
+    }
+
+    #[test]
+    fn window_out_of_range_names_its_field() {
+        for (from, to, message) in [
+            ("\"plays\":256", "\"plays\":0", "field window.plays: must be from 1 to 65536"),
+            ("\"days\":28", "\"days\":99999", "field window.days: must be from 1 to 36500"),
+            ("\"days\":28", "\"weeks\":4", "field window: unknown field `weeks`"),
+            ("{\"plays\":256,\"days\":28}", "null", "field window: invalid type: null"),
+        ] {
+            let file = sample();
+            assert!(file.contains(from), "{from}");
+            let detail = read(file.replace(from, to).as_bytes()).expect_err(to).to_string();
+            assert!(detail.contains(message), "{message:?} not in {detail:?}");
+        }
+    }
+
+    #[test]
+    fn six_features_get_upbeats_definition_and_names() {
+        assert_eq!(features(6).definition.as_deref(), Some(FEATURE_DEFINITION));
+        assert_eq!((features(5).definition, features(7).names), (None, None));
+    }
+}

@@ -1,0 +1,74 @@
+//! Entries that a full list has dropped, as fingerprints.
+
+use std::hash::BuildHasher;
+
+use crate::event::{IdRef, Time};
+
+/// How many dropped entries are still recognised when they are sent again: as many as the default window keeps. It adds
+/// a third to the 12 bytes that each of those plays takes.
+const DROPPED_LIMIT: usize = 256;
+
+/// The last entries that a list dropped, as 32-bit fingerprints, only so that a repeat is counted as a duplicate.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Dropped {
+    /// A ring buffer once it is full; boxed, since few lists ever drop an entry.
+    ring: Option<Box<Ring>>,
+}
+
+#[derive(Debug, Clone)]
+struct Ring {
+    fingerprints: Vec<u32>,
+    oldest: usize,
+}
+
+impl Dropped {
+    /// Whether an entry with this entry's fingerprint was dropped.
+    pub(super) fn contains(&self, time: Time, event_id: IdRef<'_>) -> bool {
+        let fingerprint = fingerprint(time, event_id);
+        self.ring.as_ref().is_some_and(|ring| ring.fingerprints.contains(&fingerprint))
+    }
+
+    /// Records an entry that its list has just dropped, in place of the oldest fingerprint when there are
+    /// [`DROPPED_LIMIT`].
+    pub(super) fn record(&mut self, time: Time, event_id: IdRef<'_>) {
+        let fingerprint = fingerprint(time, event_id);
+        let ring = self.ring.get_or_insert_with(Ring::with_full_capacity);
+        if ring.fingerprints.len() < DROPPED_LIMIT {
+            ring.fingerprints.push(fingerprint);
+            return;
+        }
+        ring.fingerprints[ring.oldest] = fingerprint;
+        ring.oldest = (ring.oldest + 1) % DROPPED_LIMIT;
+    }
+
+    /// Records an entry that was older than all of a full list, if there is room. If it replaced the oldest
+    /// fingerprint, a history that is sent again from its beginning would overwrite the ring before it is compared with
+    /// it.
+    pub(super) fn record_late(&mut self, time: Time, event_id: IdRef<'_>) {
+        if self.ring.as_ref().is_none_or(|ring| ring.fingerprints.len() < DROPPED_LIMIT) {
+            self.record(time, event_id);
+        }
+    }
+
+    /// Whether recording one more entry takes memory.
+    pub(super) fn grows(&self) -> bool {
+        self.ring.is_none()
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        if self.ring.is_some() { size_of::<Ring>() + DROPPED_LIMIT * size_of::<u32>() } else { 0 }
+    }
+}
+
+impl Ring {
+    /// Allocated once in full, so that [`Dropped::heap_bytes`] is exact.
+    fn with_full_capacity() -> Box<Self> {
+        Box::new(Self { fingerprints: Vec::with_capacity(DROPPED_LIMIT), oldest: 0 })
+    }
+}
+
+fn fingerprint(time: Time, event_id: IdRef<'_>) -> u32 {
+    let hash = foldhash::quality::FixedState::default().hash_one((time.unix_ms, event_id));
+    (hash >> 32) as u32
+}

@@ -1,0 +1,350 @@
+//! Plays of the usual form in columns of 32-bit words: 12 bytes a play.
+//!
+//! A play has the usual form when its event id is decimal, its track id is decimal and below 2^31, and its time is
+//! from 1970 to 2106 with an offset of whole minutes. Only a profile that needs them has two more columns:
+//! the upper halves of event ids from 2^32 on, and milliseconds and offsets of times that have either.
+
+use crate::event::{Id, IdRef, PackedTime, Time};
+
+use super::PlayRef;
+use super::words::Words;
+
+const TIMES: usize = 0;
+const TRACKS: usize = 1;
+const EVENTS: usize = 2;
+/// Columns that every profile has.
+const USUAL_COLUMNS: usize = 3;
+
+/// Capacity grows by at least this many plays; from 64 plays on by a sixteenth.
+const SMALLEST_GROWTH: usize = 4;
+
+/// 32-bit words in a cache line.
+const WORDS_PER_LINE: usize = 16;
+
+/// One play in the usual form.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PackedPlay {
+    time: PackedTime,
+    event_id: u64,
+    /// The track's number shifted left by one; the lowest bit says whether it was heard on a phone.
+    track_and_mobile: u32,
+}
+
+impl PackedPlay {
+    /// `None` when the play does not have the usual form.
+    pub(super) fn new(time: Time, event_id: &Id, track: &Id, mobile: bool) -> Option<Self> {
+        let (Id::Number(event_id), Id::Number(track)) = (event_id, track) else {
+            return None;
+        };
+        let track = u32::try_from(*track).ok().filter(|track| *track < 1 << 31)?;
+        let time = time.pack()?;
+        Some(Self { time, event_id: *event_id, track_and_mobile: track << 1 | u32::from(mobile) })
+    }
+
+    fn key(&self) -> (i64, u64) {
+        (self.time.unix_ms(), self.event_id)
+    }
+
+    pub(super) fn view(&self) -> PlayRef<'static> {
+        PlayRef {
+            time: self.time.into(),
+            event_id: IdRef::Number(self.event_id),
+            track: IdRef::Number(u64::from(self.track_and_mobile >> 1)),
+            mobile: self.track_and_mobile & 1 == 1,
+        }
+    }
+}
+
+/// The result of inserting a play.
+#[derive(Debug)]
+pub(super) enum Insertion {
+    /// The play was kept already.
+    Duplicate,
+    /// The list is full and all its plays are newer; nothing changed.
+    TooOld,
+    /// The play was new and is kept now.
+    New {
+        /// The play that a full list dropped for it.
+        dropped: Option<PackedPlay>,
+    },
+}
+
+/// Plays, ascending by (time, event id), in consecutive columns of `capacity` words each. The struct takes 16 bytes,
+/// the words are on the heap.
+#[derive(Debug)]
+pub(super) struct PackedPlays {
+    words: Words,
+    len: u32,
+    layout: PackedLayout,
+}
+
+/// How many plays the columns have room for, and which columns there are in addition to the usual ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    capacity: usize,
+    wide_events: bool,
+    fine_times: bool,
+}
+
+impl Layout {
+    const EMPTY: Self = Self { capacity: 0, wide_events: false, fine_times: false };
+
+    fn columns(self) -> usize {
+        USUAL_COLUMNS + usize::from(self.wide_events) + usize::from(self.fine_times)
+    }
+
+    fn words(self) -> usize {
+        self.capacity * self.columns()
+    }
+
+    /// The column of the upper halves of event ids.
+    fn upper_events(self) -> Option<usize> {
+        self.wide_events.then_some(USUAL_COLUMNS)
+    }
+
+    /// The column of what is finer than a second.
+    fn fine_times(self) -> Option<usize> {
+        self.fine_times.then_some(USUAL_COLUMNS + usize::from(self.wide_events))
+    }
+
+    fn pack(self) -> PackedLayout {
+        // A window holds at most 65,536 plays.
+        PackedLayout(
+            (self.capacity as u32) << 2 | u32::from(self.wide_events) << 1 | u32::from(self.fine_times),
+        )
+    }
+}
+
+/// A [`Layout`] in four bytes.
+#[derive(Debug, Clone, Copy)]
+struct PackedLayout(u32);
+
+impl PackedLayout {
+    fn unpack(self) -> Layout {
+        let Self(bits) = self;
+        Layout { capacity: (bits >> 2) as usize, wide_events: bits & 2 != 0, fine_times: bits & 1 != 0 }
+    }
+}
+
+impl Default for PackedPlays {
+    fn default() -> Self {
+        Self { words: Words::none(), len: 0, layout: Layout::EMPTY.pack() }
+    }
+}
+
+impl Clone for PackedPlays {
+    fn clone(&self) -> Self {
+        let mut copy =
+            Self { words: Words::zeroed(self.layout().words()), len: self.len, layout: self.layout };
+        copy.words_mut().copy_from_slice(self.words());
+        copy
+    }
+}
+
+impl Drop for PackedPlays {
+    fn drop(&mut self) {
+        // SAFETY: the words were allocated with this layout, and are not used after this.
+        unsafe { self.words.free(self.layout().words()) }
+    }
+}
+
+impl PackedPlays {
+    /// No plays yet, with room for those of `layout`.
+    fn with_layout(layout: Layout) -> Self {
+        Self { words: Words::zeroed(layout.words()), len: 0, layout: layout.pack() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(self.words())
+    }
+
+    fn layout(&self) -> Layout {
+        self.layout.unpack()
+    }
+
+    fn words(&self) -> &[u32] {
+        // SAFETY: words and layout are set together, in `with_layout` and `clone`.
+        unsafe { self.words.get(self.layout().words()) }
+    }
+
+    fn words_mut(&mut self) -> &mut [u32] {
+        let length = self.layout().words();
+        // SAFETY: as above.
+        unsafe { self.words.get_mut(length) }
+    }
+
+    fn column(&self, column: usize) -> &[u32] {
+        &self.words()[column * self.layout().capacity..][..self.len()]
+    }
+
+    /// When the play at `index` started, in Unix milliseconds.
+    pub(super) fn unix_ms(&self, index: usize) -> i64 {
+        self.time(index).unix_ms()
+    }
+
+    fn time(&self, index: usize) -> PackedTime {
+        let fine = self.layout().fine_times().map_or(0, |column| self.column(column)[index]);
+        PackedTime { seconds: self.column(TIMES)[index], fine }
+    }
+
+    /// The play at `index`.
+    pub(super) fn get(&self, index: usize) -> PackedPlay {
+        let upper = self.layout().upper_events().map_or(0, |column| self.column(column)[index]);
+        PackedPlay {
+            time: self.time(index),
+            event_id: u64::from(upper) << 32 | u64::from(self.column(EVENTS)[index]),
+            track_and_mobile: self.column(TRACKS)[index],
+        }
+    }
+
+    /// The plays from `from` on, if there are only the usual columns; then no column has to be tested for at each play.
+    pub(super) fn usual_from(
+        &self,
+        from: usize,
+    ) -> Option<impl ExactSizeIterator<Item = PackedPlay> + Clone> {
+        let rest = |column: usize| self.column(column)[from..].iter();
+        (self.layout().columns() == USUAL_COLUMNS).then(|| {
+            rest(TIMES).zip(rest(TRACKS)).zip(rest(EVENTS)).map(|((seconds, track_and_mobile), event_id)| {
+                PackedPlay {
+                    time: PackedTime { seconds: *seconds, fine: 0 },
+                    event_id: u64::from(*event_id),
+                    track_and_mobile: *track_and_mobile,
+                }
+            })
+        })
+    }
+
+    /// The plays from `from` on, for any set of columns.
+    pub(super) fn iter_from(&self, from: usize) -> impl ExactSizeIterator<Item = PackedPlay> + Clone {
+        let rest = |column: usize| &self.column(column)[from..];
+        let (times, tracks, events) = (rest(TIMES), rest(TRACKS), rest(EVENTS));
+        let upper = self.layout().upper_events().map(rest);
+        let fine = self.layout().fine_times().map(rest);
+        (0..times.len()).map(move |index| PackedPlay {
+            time: PackedTime { seconds: times[index], fine: fine.map_or(0, |column| column[index]) },
+            event_id: u64::from(upper.map_or(0, |column| column[index])) << 32 | u64::from(events[index]),
+            track_and_mobile: tracks[index],
+        })
+    }
+
+    /// Reads one word of each cache line of the time and track columns, so that all lines are fetched in parallel. A
+    /// binary search followed by a walk would wait for most of them one after another.
+    pub(super) fn fetch(&self) {
+        let words = &self.words()[..(TRACKS + 1) * self.layout().capacity];
+        let read = words.chunks(WORDS_PER_LINE).fold(0, |all, line| all ^ line[0]);
+        std::hint::black_box(read);
+    }
+
+    /// How many plays are older than `start_ms`, in Unix milliseconds.
+    pub(super) fn count_before(&self, start_ms: i64) -> usize {
+        // The usual case: all plays kept are in the window.
+        if self.len == 0 || self.unix_ms(0) >= start_ms {
+            return 0;
+        }
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.unix_ms(middle) < start_ms {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    fn position(&self, key: (i64, u64)) -> Result<usize, usize> {
+        let len = self.len();
+        if len == 0 || self.get(len - 1).key() < key {
+            return Err(len);
+        }
+        let (mut low, mut high) = (0, len);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.get(middle).key().cmp(&key) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Ok(middle),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    /// Whether a play of the same time and event id is kept.
+    pub(super) fn holds(&self, play: &PackedPlay) -> bool {
+        self.position(play.key()).is_ok()
+    }
+
+    /// Whether inserting this play would take more memory: for more capacity, or for a column that no play needed
+    /// before.
+    pub(super) fn would_grow(&self, play: &PackedPlay, limit: usize) -> bool {
+        self.layout_with(play, limit) != self.layout() && !self.holds(play)
+    }
+
+    /// The layout that has room for `play` in addition to those kept.
+    fn layout_with(&self, play: &PackedPlay, limit: usize) -> Layout {
+        let (len, Layout { capacity, wide_events, fine_times }) = (self.len(), self.layout());
+        let more = len == capacity && len < limit;
+        Layout {
+            capacity: if more { (len + (len / 16).max(SMALLEST_GROWTH)).min(limit) } else { capacity },
+            wide_events: wide_events || play.event_id > u64::from(u32::MAX),
+            fine_times: fine_times || play.time.fine != 0,
+        }
+    }
+
+    /// Inserts a play in order, and drops the oldest when there are more than `limit`.
+    pub(super) fn insert(&mut self, play: PackedPlay, limit: usize) -> Insertion {
+        let position = match self.position(play.key()) {
+            Ok(_) => return Insertion::Duplicate,
+            Err(0) if self.len() >= limit => return Insertion::TooOld,
+            Err(position) => position,
+        };
+        let layout = self.layout_with(&play, limit);
+        if layout != self.layout() {
+            self.relayout(layout);
+        }
+        let dropped = (self.len() >= limit).then(|| self.get(0));
+        self.put(position, play, dropped.is_some());
+        Insertion::New { dropped }
+    }
+
+    /// Writes a play before `position`. If the oldest is dropped, the plays before `position` move down by one;
+    /// otherwise those from `position` on move up by one.
+    fn put(&mut self, position: usize, play: PackedPlay, drops_oldest: bool) {
+        let (layout, len) = (self.layout(), self.len());
+        let event_id = play.event_id as u32;
+        let upper = layout.upper_events().map(|column| (column, (play.event_id >> 32) as u32));
+        let fine = layout.fine_times().map(|column| (column, play.time.fine));
+        let usual = [(TIMES, play.time.seconds), (TRACKS, play.track_and_mobile), (EVENTS, event_id)];
+        for (column, word) in usual.into_iter().chain(upper).chain(fine) {
+            let words = &mut self.words_mut()[column * layout.capacity..][..layout.capacity];
+            if drops_oldest {
+                words.copy_within(1..position, 0);
+                words[position - 1] = word;
+            } else {
+                words.copy_within(position..len, position + 1);
+                words[position] = word;
+            }
+        }
+        self.len += u32::from(!drops_oldest);
+    }
+
+    /// Moves all plays into columns of another layout.
+    fn relayout(&mut self, layout: Layout) {
+        let mut moved = Self::with_layout(layout);
+        let old = self.layout();
+        let upper = old.upper_events().zip(layout.upper_events());
+        let fine = old.fine_times().zip(layout.fine_times());
+        let usual = (0..USUAL_COLUMNS).map(|column| (column, column));
+        for (from, to) in usual.chain(upper).chain(fine) {
+            let words = self.column(from);
+            moved.words_mut()[to * layout.capacity..][..words.len()].copy_from_slice(words);
+        }
+        moved.len = self.len;
+        *self = moved;
+    }
+}

@@ -1,0 +1,256 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::DAY_MS;
+
+fn play(event_id: u64, minute: i64, track: u64) -> Event {
+    Event {
+        customer: Id::Number(48),
+        id: Id::Number(event_id),
+        time: Time::from_unix_ms(minute * 60_000),
+        kind: EventKind::Play { track: Id::Number(track), mobile: track.is_multiple_of(2) },
+    }
+}
+
+fn membership(event_id: u64, minute: i64, level: Membership) -> Event {
+    Event { kind: EventKind::Membership(level), ..play(event_id, minute, 0) }
+}
+
+fn profile_of(events: &[Event], max_plays: usize) -> Profile {
+    let mut profile = Profile::default();
+    for event in events {
+        profile.check(event).expect("fits");
+        profile.apply(event.clone(), max_plays);
+    }
+    profile
+}
+
+/// Events whose content is decided by their identity, as real ones are.
+fn any_event() -> impl Strategy<Value = Event> {
+    (0u64..40, 0i64..40, 0u8..4).prop_map(|(event_id, minute, kind)| {
+        let base = play(event_id, minute, event_id * 7 % 11);
+        let kind = match kind {
+            0 => EventKind::Click { ad: Id::Number(event_id % 3) },
+            1 => EventKind::Impression(ImpressionOf::Campaign(Id::Number(event_id % 2))),
+            2 => EventKind::Membership([Membership::Free, Membership::Gold][event_id as usize % 2]),
+            _ => base.kind.clone(),
+        };
+        Event { kind, ..base }
+    })
+}
+
+proptest! {
+    #[test]
+    fn profile_is_a_function_of_the_set_of_its_events(
+        events in prop::collection::vec(any_event(), 0..120),
+        repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        order in any::<u64>(),
+        max_plays in 1usize..30,
+    ) {
+        let mut shuffled = events.clone();
+        if !events.is_empty() {
+            shuffled.extend(repeats.iter().map(|index| index.get(&events).clone()));
+        }
+        shuffled.sort_by_key(|event| {
+            let key = format!("{order}{event:?}");
+            key.bytes().fold(order, |hash, byte| hash.rotate_left(7).wrapping_mul(31) ^ u64::from(byte))
+        });
+        prop_assert_eq!(profile_of(&events, max_plays), profile_of(&shuffled, max_plays));
+    }
+
+    #[test]
+    fn every_distinct_play_is_accepted_once_in_any_order(
+        events in prop::collection::vec((0u64..60, 0i64..60), 0..200),
+        max_plays in 1usize..30,
+    ) {
+        let mut profile = Profile::default();
+        let sent = events.iter().chain(&events);
+        let accepted = sent
+            .filter(|(event_id, minute)| {
+                profile.apply(play(*event_id, *minute, 1), max_plays) == Applied::Accepted
+            })
+            .count();
+        let distinct: std::collections::HashSet<_> = events.iter().collect();
+        prop_assert_eq!(accepted, distinct.len());
+    }
+}
+
+/// Ids and times of every form, so that profiles of each layout occur and change into each other.
+fn any_form_of_play() -> impl Strategy<Value = Event> {
+    let id = || {
+        prop_oneof![
+            8 => (0u64..20).prop_map(Id::Number),
+            1 => prop::sample::select(vec![(1 << 31) - 1, 1 << 31, u64::from(u32::MAX), 1 << 32, u64::MAX])
+                .prop_map(Id::Number),
+            1 => "[a-c]".prop_map(|text| Id::Text(text.into())),
+        ]
+    };
+    let time = prop_oneof![
+        8 => (0i64..40).prop_map(|second| Time::from_unix_ms(second * 1000)),
+        1 => (-1500i64..1500).prop_map(Time::from_unix_ms),
+        1 => prop::sample::select(vec!["1970-01-01T01:00:00+01:00", "1970-01-01T00:00:07.5Z", "2106-02-07T06:28:16"])
+            .prop_map(|text| Time::parse(text, &crate::event::Zone::utc()).expect("a time")),
+    ];
+    (id(), time, id(), any::<bool>()).prop_map(|(event_id, time, track, mobile)| Event {
+        customer: Id::Number(48),
+        id: event_id,
+        time,
+        kind: EventKind::Play { track, mobile },
+    })
+}
+
+proptest! {
+    /// Compared with an ordered map, which states what a profile should hold.
+    #[test]
+    fn most_recent_plays_are_kept_in_any_form(
+        events in prop::collection::vec(any_form_of_play(), 0..80),
+        max_plays in 1usize..40,
+    ) {
+        let mut profile = Profile::default();
+        let mut expected = std::collections::BTreeMap::new();
+        for event in &events {
+            let key = (event.time, event.id.clone());
+            let seen_before = expected.contains_key(&key);
+            let grows = profile.would_grow(event, max_plays);
+            let bytes = profile.heap_bytes();
+            let applied = profile.apply(event.clone(), max_plays);
+            // Where one play replaces another, its ids may be longer by a few bytes.
+            prop_assert!(grows || profile.heap_bytes() <= bytes + 2 * 64);
+            if seen_before {
+                prop_assert_eq!(applied, Applied::Duplicate);
+            }
+            expected.entry(key).or_insert_with(|| event.clone());
+            while expected.len() > max_plays {
+                expected.pop_first();
+            }
+        }
+        let kept: Vec<String> = profile.plays().iter().map(|play| format!("{play:?}")).collect();
+        let expected = expected.values().map(|event| {
+            let EventKind::Play { track, mobile } = &event.kind else { panic!("{event:?}") };
+            let (event_id, track) = (event.id.as_ref(), track.as_ref());
+            format!("{:?}", PlayRef { time: event.time, event_id, track, mobile: *mobile })
+        });
+        prop_assert_eq!(kept, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn window_equals_a_filter_by_age_and_count(
+        events in prop::collection::vec(any_form_of_play(), 0..40),
+        plays in 1u32..30,
+        now_ms in -2000i64..60_000,
+    ) {
+        let profile = profile_of(&events, 30);
+        let window = Window { plays, days: 1 };
+        let now_ms = now_ms + DAY_MS;
+        let young = profile.plays().iter().filter(|play| play.time.unix_ms >= window.start_ms(now_ms)).count();
+        let counted = profile.plays_in(&window, now_ms);
+        prop_assert_eq!(counted.len(), young.min(plays as usize));
+        prop_assert_eq!(counted.older() + counted.len(), profile.plays().len());
+        prop_assert!(counted.iter().eq(profile.plays().iter().skip(counted.older())));
+        prop_assert_eq!(counted.first_ms(), counted.iter().next().map(|play| play.time.unix_ms));
+    }
+}
+
+#[test]
+fn plays_of_the_usual_form_take_twelve_bytes_and_others_four_more_per_column() {
+    let bytes_per_play = |first_event_id: u64, fine_ms: i64| {
+        let mut profile = Profile::default();
+        for n in 0..256 {
+            let event = play(first_event_id + n, n as i64, n);
+            let time = Time::from_unix_ms(event.time.unix_ms + fine_ms);
+            profile.apply(Event { time, ..event }, 256);
+        }
+        profile.heap_bytes() / 256
+    };
+    assert_eq!(bytes_per_play(0, 0), 12);
+    assert_eq!(bytes_per_play(1 << 40, 0), 16);
+    assert_eq!(bytes_per_play(0, 1), 16);
+    assert_eq!(bytes_per_play(1 << 40, 1), 20);
+}
+
+#[test]
+fn memberships_from_a_customer_file_take_no_memory_and_a_second_one_is_listed() {
+    let from_file = Event { id: Id::Text("customer-file".into()), ..membership(0, 5, Membership::Silver) };
+    let mut profile = profile_of(std::slice::from_ref(&from_file), 10);
+    assert_eq!(profile.heap_bytes(), 0);
+    assert_eq!(profile.membership().map(|change| change.event_id), Some(from_file.id.clone()));
+    assert_eq!(profile.apply(from_file, 10), Applied::Duplicate);
+    assert_eq!(profile.apply(membership(1, 9, Membership::Gold), 10), Applied::Accepted);
+    assert_eq!(profile.level(), Some(Membership::Gold));
+    assert_eq!(profile.apply(membership(2, 1, Membership::Free), 10), Applied::Accepted);
+    assert_eq!(profile.level(), Some(Membership::Gold));
+}
+
+#[test]
+fn history_sent_again_finds_the_last_dropped_plays() {
+    let mut profile = Profile::default();
+    let mut is_duplicate =
+        |event_id: u64| profile.apply(play(event_id, event_id as i64, 1), 256) == Applied::Duplicate;
+    assert_eq!((0..1000).filter(|event_id| is_duplicate(*event_id)).count(), 0);
+    // 256 are kept, and the last 256 that were dropped are recognised.
+    assert_eq!((0..1000).filter(|event_id| is_duplicate(*event_id)).count(), 512);
+    assert_eq!((0..1000).filter(|event_id| is_duplicate(*event_id)).count(), 512);
+}
+
+#[test]
+fn first_membership_needs_no_memory_and_a_second_one_does() {
+    let mut profile = Profile::default();
+    assert!(!profile.would_grow(&membership(1, 10, Membership::Gold), 10));
+    profile.apply(membership(1, 10, Membership::Gold), 10);
+    assert!(!profile.would_grow(&membership(1, 10, Membership::Gold), 10));
+    assert!(profile.would_grow(&membership(2, 20, Membership::Free), 10));
+}
+
+#[test]
+fn window_keeps_the_most_recent_by_time_then_event_id() {
+    let events: Vec<Event> = [(5, 10), (3, 10), (9, 1), (1, 30)]
+        .iter()
+        .map(|(event_id, minute)| play(*event_id, *minute, 1))
+        .collect();
+    let kept = |max_plays| -> Vec<String> {
+        let profile = profile_of(&events, max_plays);
+        profile.plays().iter().map(|play| play.event_id.to_id().to_string()).collect()
+    };
+    assert_eq!(kept(10), ["9", "3", "5", "1"]);
+    assert_eq!(kept(2), ["5", "1"]);
+}
+
+#[test]
+fn window_ends_after_exactly_its_days() {
+    let window = Window { plays: 10, days: 1 };
+    let profile = profile_of(&[play(1, 0, 1), play(2, 1, 1)], 10);
+    assert_eq!(profile.plays_in(&window, DAY_MS).len(), 2);
+    assert_eq!(profile.plays_in(&window, DAY_MS + 1).len(), 1);
+    assert_eq!(profile.plays_in(&window, DAY_MS + 60_001).len(), 0);
+    assert_eq!(profile.plays().len(), 2);
+}
+
+#[test]
+fn latest_membership_counts_in_any_order_of_arrival() {
+    let events = [membership(2, 20, Membership::Gold), membership(1, 10, Membership::Free)];
+    let profile = profile_of(&events, 10);
+    assert_eq!(profile.membership().map(|change| change.level), Some(Membership::Gold));
+}
+
+#[test]
+fn other_level_with_the_same_id_and_time_is_a_conflict() {
+    let profile = profile_of(&[membership(1, 10, Membership::Free)], 10);
+    assert!(profile.check(&membership(1, 10, Membership::Free)).is_ok());
+    let conflict = profile.check(&membership(1, 10, Membership::Gold)).expect_err("a conflict");
+    assert!(conflict.to_string().contains("already became free"), "{conflict}");
+}
+
+#[test]
+fn impression_event_confirms_the_impression_of_its_decision() {
+    let mut profile = Profile::default();
+    let (decision, campaign) = (DecisionId(7), Id::Number(1));
+    let confirmation =
+        Event { kind: EventKind::Impression(ImpressionOf::Decision(decision)), ..play(1, 1, 1) };
+    assert!(profile.check(&confirmation).is_err());
+    profile.count_decided_impression(decision, campaign.clone(), Time::from_unix_ms(5));
+    assert!(profile.check(&confirmation).is_ok());
+    assert_eq!(profile.apply(confirmation.clone(), 10), Applied::Accepted);
+    assert_eq!(profile.apply(confirmation, 10), Applied::Duplicate);
+    assert_eq!(profile.impressions_after(&campaign, 4), 1);
+    assert_eq!(profile.impressions_after(&campaign, 5), 0);
+}

@@ -1,0 +1,31 @@
+//! Applying the rows of a body one by one.
+
+use upbeat_core::event::Row;
+use upbeat_core::profile::Applied;
+
+use super::Report;
+use super::report::Refusal;
+use crate::{Engine, Outcome, RowKind};
+
+impl Engine {
+    /// Applies rows one by one; refused rows are reported and change nothing. A row that could not be read is an `Err`
+    /// with its reason. `wall_ms` in Unix milliseconds.
+    pub fn apply_each(&self, rows: impl Iterator<Item = Result<Row, String>>, wall_ms: i64) -> Report {
+        let mut report = Report::default();
+        for (index, row) in rows.enumerate() {
+            let result = row
+                .inspect_err(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected))
+                .map_err(Refusal::from)
+                .and_then(|row| self.apply_row(row, wall_ms));
+            report.count(index, result);
+        }
+        report
+    }
+
+    fn apply_row(&self, row: Row, wall_ms: i64) -> Result<Applied, Refusal> {
+        match row {
+            Row::Event(event) => Ok(self.apply(event, wall_ms)?),
+            Row::Track(id, track) => self.put_track(id, track).map_err(Refusal::catalogue_full),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One customer's record in the store: the profile, the cached score, and the time of the last event.
+
+use upbeat_core::decision::CachedScore;
+use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
+use upbeat_core::profile::{Applied, Profile};
+
+/// Bytes of the table that one customer takes at the lowest load: a shard that has just grown has two of three slots
+/// taken.
+pub const CUSTOMER_BYTES: usize = size_of::<Option<(Id, Customer)>>() * 3 / 2;
+
+/// One customer's record: 80 bytes, and the profile's memory on the heap.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// What is known of the customer.
+    pub profile: Profile,
+    cached: PackedScore,
+    /// When an event was last accepted, in whole seconds since 1970 by the engine's clock.
+    last_event_s: u32,
+}
+
+impl Default for Customer {
+    fn default() -> Self {
+        Self { profile: Profile::default(), cached: PackedScore::NONE, last_event_s: 0 }
+    }
+}
+
+/// The growth of a record by one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Growth {
+    pub(super) plays: usize,
+    /// Negative where a full list dropped an entry with longer ids.
+    pub(super) bytes: isize,
+}
+
+impl Customer {
+    /// Applies an event that [`Profile::check`] has accepted. `last_event_ms` is the engine's clock (Unix
+    /// milliseconds).
+    pub(super) fn apply(&mut self, event: Event, max_plays: usize, last_event_ms: i64) -> (Applied, Growth) {
+        let first = self.last_event_s == 0;
+        let customer_bytes = if first { CUSTOMER_BYTES + event.customer.heap_bytes() } else { 0 };
+        let is_play = matches!(event.kind, EventKind::Play { .. });
+        let bytes = |profile: &Profile| if is_play { profile.play_bytes() } else { profile.heap_bytes() };
+        let (plays_before, bytes_before) = (self.profile.plays().len(), bytes(&self.profile));
+        let applied = self.profile.apply(event, max_plays);
+        if applied == Applied::Accepted {
+            self.cached = PackedScore::NONE;
+            self.last_event_s = self.last_event_s.max(whole_seconds(last_event_ms)).max(1);
+        }
+        let growth = Growth {
+            plays: self.profile.plays().len() - plays_before,
+            bytes: difference(customer_bytes + bytes(&self.profile), bytes_before),
+        };
+        (applied, growth)
+    }
+
+    /// Records that a decision said *show*; returns how many bytes that took. A customer who has just been shown an ad
+    /// is not idle: the cap and the impression event to come need the profile.
+    pub(super) fn count_decided_impression(
+        &mut self,
+        decision: DecisionId,
+        campaign: Id,
+        time: Time,
+    ) -> isize {
+        self.last_event_s = self.last_event_s.max(whole_seconds(time.unix_ms));
+        let before = self.profile.heap_bytes();
+        self.profile.count_decided_impression(decision, campaign, time);
+        difference(self.profile.heap_bytes(), before)
+    }
+
+    /// The score by the model of this generation at `now_ms` (Unix milliseconds): the cached one while it is valid,
+    /// otherwise recomputed by `compute`.
+    pub(super) fn score(
+        &mut self,
+        generation: u32,
+        now_ms: i64,
+        compute: impl FnOnce(&Profile) -> CachedScore,
+    ) -> CachedScore {
+        if self.cached.is_valid(generation, now_ms) {
+            return self.cached.unpack();
+        }
+        let score = compute(&self.profile);
+        self.cached = PackedScore::pack(generation, &score);
+        score
+    }
+
+    /// Whether no event was accepted since `before_ms` (Unix milliseconds).
+    pub(super) fn is_idle(&self, before_ms: i64) -> bool {
+        i64::from(self.last_event_s) * 1000 < before_ms
+    }
+
+    /// Drops everything but a membership above Free; returns whether nothing is left.
+    pub(super) fn drop_behaviour(&mut self) -> bool {
+        self.cached = PackedScore::NONE;
+        self.profile.drop_behaviour()
+    }
+
+    /// Bytes that this record takes under `id`, in the table and on the heap.
+    pub(super) fn bytes(&self, id: &Id) -> usize {
+        CUSTOMER_BYTES + id.heap_bytes() + self.profile.heap_bytes()
+    }
+}
+
+/// A [`CachedScore`] and the generation of its model, in 24 bytes. It is valid for whole seconds only: in the second in
+/// which its validity begins or ends, every decision recomputes the score.
+#[derive(Debug, Clone, Copy)]
+struct PackedScore {
+    value: f64,
+    /// 0 if no score is cached.
+    generation: u32,
+    plays: u32,
+    from_s: u32,
+    until_s: u32,
+}
+
+impl PackedScore {
+    const NONE: Self = Self { value: 0.0, generation: 0, plays: 0, from_s: 0, until_s: 0 };
+
+    fn pack(generation: u32, score: &CachedScore) -> Self {
+        Self {
+            value: score.value.unwrap_or(0.0),
+            generation,
+            plays: u32::try_from(score.plays).unwrap_or(u32::MAX),
+            from_s: whole_seconds(score.from_ms.saturating_add(999)),
+            until_s: whole_seconds(score.until_ms),
+        }
+    }
+
+    fn is_valid(&self, generation: u32, now_ms: i64) -> bool {
+        let seconds = i64::from(self.from_s)..i64::from(self.until_s);
+        self.generation == generation && seconds.contains(&now_ms.div_euclid(1000))
+    }
+
+    fn unpack(&self) -> CachedScore {
+        CachedScore {
+            value: (self.plays > 0).then_some(self.value),
+            plays: self.plays as usize,
+            from_ms: i64::from(self.from_s) * 1000,
+            until_ms: i64::from(self.until_s) * 1000,
+        }
+    }
+}
+
+/// The signed difference; both numbers of bytes are far below half of the address space.
+fn difference(after: usize, before: usize) -> isize {
+    after as isize - before as isize
+}
+
+/// Unix seconds, rounded down and clamped to the range from 1970 to 2106.
+fn whole_seconds(unix_ms: i64) -> u32 {
+    u32::try_from(unix_ms.div_euclid(1000).max(0)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,59 @@
+//! Removing customers: one by id, or all idle ones.
+
+use upbeat_core::event::Id;
+
+use crate::{Engine, Settings, Sweep};
+
+impl Engine {
+    /// Removes one customer and the answers kept for their retries; returns whether anything was known of them.
+    pub fn remove(&self, id: &Id) -> bool {
+        let Some(customer) = self.customers.remove(id) else {
+            return false;
+        };
+        self.counters.remove_plays(customer.profile.plays().len());
+        self.counters.add_bytes(-(customer.bytes(id) as isize));
+        self.requests.remove(id);
+        true
+    }
+
+    /// The number of shards of the profile store, each of which [`Engine::evict_idle`] visits by itself.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.customers.shards()
+    }
+
+    /// Evicts the idle customers of one shard, `0..shards()`; returns how many.
+    ///
+    /// A customer is idle if no event of theirs was accepted, and no ad was shown to them, for longer than the window
+    /// and the campaign's cap. Of a Silver or Gold member everything but the membership is evicted, so that a returning
+    /// member is not offered what they have. `wall_ms` in Unix milliseconds.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    pub fn evict_idle(&self, shard: usize, wall_ms: i64) -> usize {
+        let Settings { window, campaign, .. } = &self.settings;
+        let now_ms = self.now_ms(wall_ms);
+        // A cap with a longer period than the window still needs its impressions.
+        let idle_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
+        let mut evicted = 0;
+        self.customers.sweep(shard, |id, customer| {
+            if !customer.is_idle(idle_before_ms) {
+                return Sweep::Keep;
+            }
+            let (plays, bytes) = (customer.profile.plays().len(), customer.bytes(id));
+            let gone = customer.drop_behaviour();
+            self.counters.remove_plays(plays);
+            if gone {
+                evicted += 1;
+                self.counters.add_bytes(-(bytes as isize));
+                return Sweep::Remove;
+            }
+            let left = customer.bytes(id);
+            evicted += usize::from(left != bytes);
+            self.counters.add_bytes(left as isize - bytes as isize);
+            Sweep::Keep
+        });
+        self.counters.count_evicted(evicted);
+        evicted
+    }
+}

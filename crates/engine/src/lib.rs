@@ -1,0 +1,179 @@
+#![doc = include_str!("../README.md")]
+
+mod apply;
+mod catalogue;
+mod counters;
+mod customer;
+mod decide;
+mod evict;
+mod model_id;
+mod retries;
+mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use upbeat_core::campaign::Campaign;
+use upbeat_core::event::Id;
+use upbeat_core::model::{ServingError, check_serving};
+use upbeat_core::profile::{Profile, Window};
+use upbeat_svm::{Model, Scorer};
+
+pub use apply::{Cause, MAX_REJECTED_REPORTED, RejectedRow, Rejection, Report};
+pub use counters::{Counters, Outcome, RowKind};
+pub use customer::{CUSTOMER_BYTES, Customer};
+pub use decide::{Ask, Decision, Explanation};
+pub use model_id::ModelId;
+pub use retries::{RETRY_PERIOD_MS, RequestId};
+pub use table::{Sweep, Table, UpdateError};
+
+use catalogue::Catalogue;
+use retries::RecentRequests;
+
+/// The meaning of *now* for windows and caps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// The wall clock: production.
+    #[default]
+    Wall,
+    /// The time of the newest event seen: for replaying history.
+    Event,
+}
+
+/// The settings of an engine, which do not change while it runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The window of plays that count.
+    pub window: Window,
+    /// The campaign that runs.
+    pub campaign: Campaign,
+    /// The meaning of *now*.
+    pub clock: Clock,
+    /// Events more than this far ahead of the wall clock are refused, in milliseconds.
+    pub max_future_ms: i64,
+    /// The number of customers for which memory is reserved at the start.
+    pub expected_customers: usize,
+    /// The most customers held.
+    pub max_customers: usize,
+    /// The most bytes of profiles, as [`Engine::profile_bytes`] counts them.
+    pub max_profile_bytes: usize,
+    /// The most tracks in the catalogue.
+    pub max_tracks: usize,
+    /// The first decision's number. It should be derived from the wall clock at start, so that ids never repeat.
+    pub first_decision: u64,
+}
+
+/// A model that is being served.
+pub struct Champion {
+    /// The model as read from its file.
+    pub model: Model,
+    /// Its compiled form, which scores.
+    pub scorer: Scorer,
+    /// Its id, as in answers.
+    pub id: ModelId,
+    /// The number of this promotion, from 1 on; a cached score carries it to name its model.
+    generation: u32,
+}
+
+/// The profile store, campaign, model, catalogue and counters. All methods take `&self` and may be called from any
+/// thread.
+pub struct Engine {
+    settings: Settings,
+    customers: Table<Customer>,
+    tracks: Catalogue,
+    champion: ArcSwapOption<Champion>,
+    newest_event_ms: AtomicI64,
+    next_decision: AtomicU64,
+    generation: AtomicU32,
+    requests: RecentRequests,
+    counters: Counters,
+}
+
+impl Engine {
+    /// An engine with an empty store and no model.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            customers: Table::new(settings.expected_customers, settings.max_customers),
+            tracks: Catalogue::new(settings.max_tracks),
+            champion: ArcSwapOption::empty(),
+            newest_event_ms: AtomicI64::new(i64::MIN),
+            next_decision: AtomicU64::new(settings.first_decision),
+            generation: AtomicU32::new(1),
+            requests: RecentRequests::default(),
+            counters: Counters::default(),
+            settings,
+        }
+    }
+
+    /// Serves `model` from now on; scores cached from the previous model are recomputed.
+    ///
+    /// # Errors
+    /// The model's feature definition or window is not this engine's; the previous model stays.
+    pub fn promote(&self, model: Model) -> Result<(), ServingError> {
+        check_serving(&model, self.settings.window)?;
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
+        let id = ModelId::new(model.id());
+        let champion = Champion { scorer: Scorer::new(&model), id, model, generation };
+        self.champion.store(Some(Arc::new(champion)));
+        Ok(())
+    }
+
+    /// The model that is served; `None` before the first [`Engine::promote`].
+    #[must_use]
+    pub fn champion(&self) -> Option<Arc<Champion>> {
+        self.champion.load_full()
+    }
+
+    /// The engine's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The engine's counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// *Now* for windows and caps when the wall clock says `wall_ms`; both in Unix milliseconds. With [`Clock::Event`],
+    /// the wall clock counts until the first event.
+    #[must_use]
+    pub fn now_ms(&self, wall_ms: i64) -> i64 {
+        match (self.settings.clock, self.newest_event_ms.load(Ordering::Relaxed)) {
+            (Clock::Wall, _) | (Clock::Event, i64::MIN) => wall_ms,
+            (Clock::Event, newest_ms) => newest_ms,
+        }
+    }
+
+    /// A copy of one customer's profile; `None` if nothing is known of them.
+    #[must_use]
+    pub fn profile(&self, id: &Id) -> Option<Profile> {
+        self.customers.with(id, |customer| customer.profile.clone())
+    }
+
+    /// Whether anything is known of this customer.
+    #[must_use]
+    pub fn contains(&self, id: &Id) -> bool {
+        self.customers.with(id, |_| ()).is_some()
+    }
+
+    /// Bytes that profiles take: what they request of the allocator and their share of the table, without the
+    /// allocator's own overhead.
+    #[must_use]
+    pub fn profile_bytes(&self) -> usize {
+        self.counters.profile_bytes()
+    }
+
+    /// How many customers are held.
+    #[must_use]
+    pub fn customer_count(&self) -> usize {
+        self.customers.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! `/customers/{id}` on the admin listener: everything that is held of one customer, an explanation of a decision for
+//! them, and their deletion.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use upbeat_core::decision::Check;
+use upbeat_core::event::{Id, Membership, Time};
+use upbeat_core::feature::{self, FEATURE_NAMES, Heard};
+use upbeat_core::profile::{PlayRef, RecentPlays};
+use upbeat_engine::{Explanation, Settings};
+
+use crate::api::content::json;
+use crate::api::extract::{CheckedQuery, CustomerId, NoQuery};
+use crate::api::{Kind, Problem, answer};
+use crate::runtime::App;
+
+#[derive(Serialize)]
+struct CustomerView {
+    customer: String,
+    membership: Option<MembershipView>,
+    plays: Vec<PlayView>,
+    older_plays: Vec<PlayView>,
+    impressions: Vec<ImpressionView>,
+    clicks: Vec<ClickView>,
+    features: Map<String, Value>,
+    now: Time,
+}
+
+#[derive(Serialize)]
+struct MembershipView {
+    level: Membership,
+    since: Time,
+}
+
+#[derive(Serialize)]
+struct PlayView {
+    event_id: Id,
+    track_id: Id,
+    time: Time,
+    mobile: bool,
+}
+
+#[derive(Serialize)]
+struct ImpressionView {
+    event_id: Id,
+    campaign: String,
+    time: Time,
+    decision_id: Option<String>,
+    confirmed: bool,
+}
+
+#[derive(Serialize)]
+struct ClickView {
+    event_id: Id,
+    ad: String,
+    time: Time,
+}
+
+impl From<PlayRef<'_>> for PlayView {
+    fn from(play: PlayRef<'_>) -> Self {
+        Self {
+            event_id: play.event_id.to_id(),
+            track_id: play.track.to_id(),
+            time: play.time,
+            mobile: play.mobile,
+        }
+    }
+}
+
+fn not_found(id: &Id) -> Problem {
+    Problem::new(
+        Kind::CustomerNotFound,
+        format!("no event of customer {id} is known, or they were evicted or deleted"),
+    )
+}
+
+/// Features by name; each is `null` if there is no play in the window.
+fn features(plays: RecentPlays<'_>) -> Map<String, Value> {
+    let vector = feature::vector(plays.iter().map(Heard::from));
+    let share = |index: usize| vector.map_or(Value::Null, |vector| Value::from(vector[index]));
+    FEATURE_NAMES.iter().enumerate().map(|(index, name)| ((*name).to_owned(), share(index))).collect()
+}
+
+/// `GET /customers/{id}`: everything that is held of a customer.
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    CustomerId(id): CustomerId,
+    CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+) -> Result<Response, Problem> {
+    let profile = app.engine.profile(&id).ok_or_else(|| not_found(&id))?;
+    let now_ms = app.engine.now_ms(app.wall_ms());
+    let plays = profile.plays_in(&app.engine.settings().window, now_ms);
+    let impressions = profile.impressions().iter().map(|impression| ImpressionView {
+        event_id: impression.event_id.clone(),
+        campaign: impression.campaign.to_string(),
+        time: impression.time,
+        decision_id: impression.decision.map(|decision| decision.to_string()),
+        confirmed: impression.confirmed,
+    });
+    let clicks = profile.clicks().iter().map(|click| ClickView {
+        event_id: click.event_id.clone(),
+        ad: click.ad.to_string(),
+        time: click.time,
+    });
+    Ok(json(&CustomerView {
+        customer: id.to_string(),
+        membership: profile
+            .membership()
+            .map(|change| MembershipView { level: change.level, since: change.time }),
+        plays: plays.iter().map(PlayView::from).collect(),
+        older_plays: profile.plays().iter().take(plays.older()).map(PlayView::from).collect(),
+        impressions: impressions.collect(),
+        clicks: clicks.collect(),
+        features: features(plays),
+        now: Time::from_unix_ms(now_ms),
+    }))
+}
+
+/// `DELETE /customers/{id}`: deletes a customer.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    CustomerId(id): CustomerId,
+    CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+) -> Result<Response, Problem> {
+    if app.engine.remove(&id) { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_found(&id)) }
+}
+
+#[derive(Serialize)]
+struct ExplanationView {
+    decision: Box<RawValue>,
+    steps: Vec<Step>,
+    features: Map<String, Value>,
+    contributions: Option<Map<String, Value>>,
+}
+
+/// One check of the policy.
+#[derive(Serialize)]
+struct Step {
+    question: &'static str,
+    passed: bool,
+    detail: String,
+}
+
+/// `GET /customers/{id}/explain`: the decision that the customer would get now, with its checks and features, from one
+/// snapshot taken under one lock.
+pub(super) async fn explain(
+    State(app): State<Arc<App>>,
+    CustomerId(id): CustomerId,
+    CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+) -> Result<Response, Problem> {
+    let explained = app.engine.explain(&id, app.wall_ms()).ok_or_else(|| not_found(&id))?;
+    let settings = app.engine.settings();
+    let plays = explained.profile.plays_in(&settings.window, explained.now_ms);
+    let decision = answer::raw(&id, &settings.campaign.id, &explained.decision)
+        .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(json(&ExplanationView {
+        decision,
+        steps: steps(settings, &explained),
+        features: features(plays),
+        contributions: contributions(&explained, plays),
+    }))
+}
+
+/// The contribution of each feature to the score, by name; with `base`, the score of the average training row, they add
+/// up to the score.
+///
+/// `None` if there is no score, or the model does not carry its average training row.
+fn contributions(explained: &Explanation, plays: RecentPlays<'_>) -> Option<Map<String, Value>> {
+    explained.decision.score?;
+    let champion = explained.champion.as_ref()?;
+    let mean = upbeat_svm::training_mean(champion.model.parts())?;
+    let vector = feature::vector(plays.iter().map(Heard::from))?;
+    let explanation = upbeat_svm::explain(&champion.scorer, mean, &vector)?;
+    let parts = FEATURE_NAMES.iter().zip(explanation.contributions);
+    let parts = [(&"base", explanation.base)].into_iter().chain(parts);
+    Some(parts.map(|(name, part)| ((*name).to_owned(), Value::from(part))).collect())
+}
+
+/// The checks that the policy made; the last of them gave the reason.
+fn steps(settings: &Settings, explained: &Explanation) -> Vec<Step> {
+    let checks: Vec<Check> = explained.trace.checks().collect();
+    let shows = explained.decision.reason.shows();
+    let passed = |index: usize| shows || index + 1 < checks.len();
+    let step = |(index, check): (usize, &Check)| {
+        let (question, detail) = question(*check, settings, explained);
+        Step { question, passed: passed(index), detail }
+    };
+    checks.iter().enumerate().map(step).collect()
+}
+
+/// A check's question, and its findings.
+fn question(check: Check, settings: &Settings, explained: &Explanation) -> (&'static str, String) {
+    let Settings { window, campaign, .. } = settings;
+    let Explanation { decision, trace, .. } = explained;
+    match check {
+        Check::Audience => {
+            let level = trace.level.map_or("free, as none was reported", Membership::name);
+            let audience: Vec<_> = campaign.audience.iter().map(|level| level.name()).collect();
+            let detail = format!("membership {level}; audience {}", audience.join(", "));
+            ("membership is in the audience", detail)
+        }
+        Check::Model => {
+            let model = decision.model.as_ref().map_or("none".to_owned(), |id| format!("model {id}"));
+            ("a model is loaded", model)
+        }
+        Check::History => (
+            "enough plays in the window",
+            format!(
+                "{} plays in the last {} days, counting {} at most; {} needed",
+                trace.plays, window.days, window.plays, campaign.min_plays
+            ),
+        ),
+        Check::Cap => (
+            "heard less often than the cap",
+            format!(
+                "{} impressions in the last {} hours; cap {}",
+                trace.impressions, campaign.cap.hours, campaign.cap.impressions
+            ),
+        ),
+        Check::Score => {
+            let score = trace.value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+            ("score above the threshold", format!("score {score}; threshold {}", campaign.threshold))
+        }
+    }
+}

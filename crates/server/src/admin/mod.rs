@@ -1,0 +1,121 @@
+//! The admin listener's routes: metrics, contract, models, campaigns, tracks, customers, index.
+
+mod customers;
+mod linger;
+
+#[cfg(test)]
+pub(crate) use linger::keep_reading;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use upbeat_core::campaign::Campaign;
+use upbeat_core::catalogue::Track;
+use upbeat_core::feature::FEATURE_NAMES;
+use upbeat_core::model;
+use upbeat_core::profile::Window;
+
+use crate::api::content::json;
+use crate::api::extract::{CheckedQuery, NoQuery, TrackId};
+use crate::api::{Kind, Problem, with_layers};
+use crate::runtime::App;
+
+/// The HTTP contract of both listeners, from the repository.
+pub const OPENAPI_YAML: &str = include_str!("../../../../openapi.yaml");
+
+/// Routes of the admin listener.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(metrics))
+        .route("/openapi.yaml", get(openapi))
+        .route("/models", get(models))
+        .route("/campaigns", get(campaigns))
+        .route("/tracks/{id}", get(track))
+        .route("/customers/{id}", get(customers::get).delete(customers::delete))
+        .route("/customers/{id}/explain", get(customers::explain));
+    with_layers(routes, app).layer(axum::middleware::map_request(linger::keep_reading))
+}
+
+/// `GET /`: the index of the admin listener.
+async fn index(CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Html<&'static str> {
+    Html(include_str!("index.html"))
+}
+
+/// `GET /metrics`: metrics in the OpenMetrics text format.
+async fn metrics(
+    State(app): State<Arc<App>>,
+    CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+) -> Result<Response, Problem> {
+    let text = app.metrics.render().map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
+
+/// `GET /openapi.yaml`: the contract.
+async fn openapi(CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
+    ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI_YAML).into_response()
+}
+
+#[derive(Serialize)]
+struct Models {
+    models: Vec<ModelView>,
+}
+
+#[derive(Serialize)]
+struct ModelView {
+    id: String,
+    role: &'static str,
+    kernel: &'static str,
+    support_vectors: usize,
+    window: Window,
+    features: [&'static str; FEATURE_NAMES.len()],
+    calibrated: bool,
+}
+
+/// `GET /models`: the models that are loaded.
+async fn models(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
+    let view = app.engine.champion().map(|champion| ModelView {
+        id: champion.id.to_string(),
+        role: "champion",
+        kernel: champion.model.parts().machine.kernel().name(),
+        support_vectors: champion.model.parts().machine.support_vectors(),
+        window: model::window(&champion.model).unwrap_or_default(),
+        features: FEATURE_NAMES,
+        calibrated: champion.scorer.probability(0.0).is_some(),
+    });
+    json(&Models { models: view.into_iter().collect() })
+}
+
+#[derive(Serialize)]
+struct Campaigns<'a> {
+    campaigns: [&'a Campaign; 1],
+}
+
+/// `GET /campaigns`: the active campaigns.
+async fn campaigns(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
+    json(&Campaigns { campaigns: [&app.engine.settings().campaign] })
+}
+
+#[derive(Serialize)]
+struct TrackView {
+    track_id: upbeat_core::event::Id,
+    #[serde(flatten)]
+    track: Track,
+}
+
+/// `GET /tracks/{id}`: one track of the catalogue.
+async fn track(
+    State(app): State<Arc<App>>,
+    TrackId(id): TrackId,
+    CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+) -> Result<Response, Problem> {
+    let track = app.engine.track(&id);
+    let track = track.ok_or_else(|| Problem::new(Kind::TrackNotFound, format!("track {id} is not known")))?;
+    Ok(json(&TrackView { track_id: id, track }))
+}

@@ -1,0 +1,47 @@
+//! Bodies of requests. On the data listener the event loop has collected a body before a handler runs.
+
+use axum::body::{Body, Bytes};
+use axum::http::Extensions;
+use http_body_util::BodyExt;
+
+use super::{Kind, Problem};
+use crate::runtime::App;
+use crate::wire::Fault;
+
+/// The body of a request. Its share of `limits.body_memory_bytes` is released when the last handle to the bytes is
+/// dropped.
+///
+/// # Errors
+/// The body did not arrive: it is larger than the route accepts, too slow, cut short or malformed, or all bodies
+/// together would take too much memory.
+pub(super) async fn collect(app: &App, extensions: &Extensions, body: Body) -> Result<Bytes, Problem> {
+    if let Some(fault) = extensions.get::<Fault>() {
+        return Err(problem(app, *fault));
+    }
+    let collected = body.collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| broke_off(0, &error.to_string()))
+}
+
+fn problem(app: &App, fault: Fault) -> Problem {
+    match fault {
+        Fault::TooLarge { limit } => {
+            let detail = format!("the body has more than {limit} bytes; send it in parts");
+            Problem::new(Kind::BodyTooLarge, detail)
+        }
+        Fault::TimedOut => {
+            let timeout = app.config.limits.body_timeout;
+            let detail = format!("the body did not arrive within {timeout}; send it faster or in parts");
+            Problem::new(Kind::RequestTimeout, detail)
+        }
+        Fault::Ended { bytes } => broke_off(bytes, "the connection ended before it was whole"),
+        Fault::Malformed { bytes } => broke_off(bytes, "its chunks are not framed as RFC 9112 says"),
+        Fault::NoMemory => {
+            let detail = "too many bodies are arriving at once; send this one again in a second";
+            Problem::new(Kind::Overloaded, detail)
+        }
+    }
+}
+
+fn broke_off(bytes: usize, reason: &str) -> Problem {
+    Problem::new(Kind::MalformedBody, format!("the body broke off after {bytes} bytes: {reason}"))
+}

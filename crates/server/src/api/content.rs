@@ -1,0 +1,86 @@
+//! Content of bodies: media types and encodings of requests, JSON of answers.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::problem::{Kind, Problem};
+use upbeat_ingest::decode::encoding::Encoding;
+
+/// The initial capacity of an answer, so that its buffer seldom grows while it is written.
+const ANSWER_BYTES: usize = 512;
+
+/// A JSON response that must not be cached.
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => json_bytes(body),
+        Err(error) => Problem::new(Kind::Internal, error.to_string()).into_response(),
+    }
+}
+
+/// The same, for JSON that is already serialised.
+pub(crate) fn json_bytes(body: Vec<u8>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
+}
+
+/// The media type of a request's body without its parameters, in lower case.
+///
+/// # Errors
+/// It is missing, or has a charset other than UTF-8: which.
+pub(crate) fn media_type(headers: &HeaderMap) -> Result<String, String> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Err("the Content-Type header is missing".to_owned());
+    };
+    let text =
+        value.to_str().map_err(|_| "the Content-Type header is not text".to_owned())?.to_ascii_lowercase();
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_owned();
+    for parameter in parts {
+        if let Some(charset) = parameter.strip_prefix("charset=")
+            && !matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii")
+        {
+            return Err(format!("charset {charset} is not read here; send UTF-8"));
+        }
+    }
+    Ok(essence)
+}
+
+/// The problem that says which media types are accepted instead.
+pub(crate) fn unsupported(reason: &str, accepted: &str) -> Problem {
+    Problem::new(Kind::UnsupportedMediaType, format!("{reason}; send one of {accepted}"))
+}
+
+/// Checks the headers of a route that reads uncompressed JSON only.
+///
+/// # Errors
+/// The body has another media type, or is compressed.
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let accepted = "application/json";
+    match media_type(headers) {
+        Ok(essence) if essence == accepted => match content_encoding(headers)? {
+            Encoding::Identity => Ok(()),
+            _ => Err(Problem::new(
+                Kind::UnsupportedEncoding,
+                "compressed bodies are read by POST /events only",
+            )),
+        },
+        Ok(essence) => Err(unsupported(&format!("content type {essence:?} is not read here"), accepted)),
+        Err(reason) => Err(unsupported(&reason, accepted)),
+    }
+}
+
+/// The encoding of a request's body.
+///
+/// # Errors
+/// The encoding is not supported.
+pub(crate) fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let value = headers.get(header::CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str);
+    value.ok().and_then(Encoding::parse).ok_or_else(|| {
+        Problem::new(
+            Kind::UnsupportedEncoding,
+            "Content-Encoding is not read here; send gzip, zstd or identity",
+        )
+    })
+}

@@ -1,0 +1,182 @@
+//! `GET /should-show-ad/{customer}` and `POST /decisions`: the question before playback.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use upbeat_core::event::Id;
+use upbeat_engine::{Ask, RequestId};
+
+use super::content::{json_bytes, require_json};
+use super::extract::{CheckedQuery, CustomerId, query};
+use super::{Kind, Problem, answer, body};
+use crate::runtime::App;
+
+/// A batch of at least this many customers runs on the bulk pool.
+const LARGE_BATCH: usize = 256;
+
+/// The capacity reserved for each answer of a batch, in bytes.
+const USUAL_ANSWER_BYTES: usize = 232;
+
+/// The longest element of a batch's body, in bytes: an id of 64 characters, its quotes, a comma and blanks.
+const BYTES_PER_CUSTOMER: usize = 70;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OneQuery {
+    #[serde(default)]
+    dry_run: bool,
+    request_id: Option<String>,
+}
+
+/// `GET /should-show-ad/{customer}`: one decision. `HEAD` gives the same headers, but counts no impression, because its
+/// answer has no body from which an ad could be played.
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    method: Method,
+    CustomerId(customer): CustomerId,
+    CheckedQuery(query): CheckedQuery<OneQuery>,
+) -> Result<Response, Problem> {
+    let request_id = query.request_id.as_deref().map(RequestId::parse).transpose();
+    let request_id =
+        request_id.map_err(|error| Problem::new(Kind::InvalidQuery, format!("request_id: {error}")))?;
+    let ask = Ask { dry_run: query.dry_run || method == Method::HEAD, request_id };
+    let decision = app.engine.decide(&customer, &ask, app.wall_ms());
+    let mut body = Vec::with_capacity(answer::MAX_BYTES);
+    answer::write(&mut body, &customer, &app.engine.settings().campaign.id, &decision);
+    Ok(json_bytes(body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    customers: Vec<&'a RawValue>,
+}
+
+/// The request for a batch, as far as its head says.
+pub(super) struct BatchPlan {
+    /// The longest body, in bytes.
+    pub(super) body_limit: usize,
+    ask: Ask,
+}
+
+impl BatchPlan {
+    /// Reads the head of a request.
+    ///
+    /// # Errors
+    /// The query or the content type is not accepted.
+    pub(super) fn of(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let BatchQuery { dry_run } = query(uri)?;
+        require_json(headers)?;
+        let body_limit = 1024 + app.config.limits.decisions * BYTES_PER_CUSTOMER;
+        Ok(Self { body_limit, ask: Ask { dry_run, request_id: None } })
+    }
+}
+
+/// `POST /decisions`: decisions for many customers, in their order.
+pub(super) async fn batch(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let BatchPlan { ask, .. } = BatchPlan::of(&app, &parts.uri, &parts.headers)?;
+    let body = body::collect(&app, &parts.extensions, body).await?;
+    let customers = customers(&body, app.config.limits.decisions)?;
+    drop(body);
+    let count = customers.len();
+    let worker = Arc::clone(&app);
+    let answer_all = move || json_bytes(decide_all(&worker, &customers, &ask));
+    if count < LARGE_BATCH {
+        return Ok(answer_all());
+    }
+    app.on_bulk_pool(answer_all).await
+}
+
+/// Records are prefetched this many customers ahead, so that they have arrived from memory when they are used.
+const PREFETCH_DISTANCE: usize = 8;
+
+fn decide_all(app: &App, customers: &[Id], ask: &Ask) -> Vec<u8> {
+    let wall_ms = app.wall_ms();
+    let campaign = &app.engine.settings().campaign.id;
+    let mut body = Vec::with_capacity(32 + customers.len() * USUAL_ANSWER_BYTES);
+    body.extend_from_slice(b"{\"decisions\":[");
+    customers.iter().take(PREFETCH_DISTANCE).for_each(|customer| app.engine.prefetch(customer));
+    for (index, customer) in customers.iter().enumerate() {
+        if let Some(later) = customers.get(index + PREFETCH_DISTANCE) {
+            app.engine.prefetch(later);
+        }
+        if index > 0 {
+            body.push(b',');
+        }
+        answer::write(&mut body, customer, campaign, &app.engine.decide(customer, ask, wall_ms));
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
+/// The customers of a batch.
+///
+/// A valid body is read in one pass; an invalid one is read a second time, element by element, to say what is wrong
+/// with it.
+///
+/// # Errors
+/// The body is not of the form, has too many customers, or an invalid id.
+fn customers(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct ValidBatch {
+        customers: Vec<Id>,
+    }
+    match serde_json::from_slice::<ValidBatch>(body) {
+        Ok(ValidBatch { customers }) if customers.len() <= limit && !is_list(body) => Ok(customers),
+        _ => customers_one_by_one(body, limit),
+    }
+}
+
+/// Whether a JSON body is an array. Serde would also read a struct from an array of its fields' values.
+fn is_list(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"[")
+}
+
+fn customers_one_by_one(body: &[u8], limit: usize) -> Result<Vec<Id>, Problem> {
+    let not_of_the_form = |kind, reason: &dyn fmt::Display| {
+        Problem::new(
+            kind,
+            format!("the body is not of the form {{\"customers\":[\"48\",\"532\"]}}: {reason}"),
+        )
+    };
+    let batch: Batch = serde_json::from_slice(body).map_err(|error| {
+        let kind = if error.is_data() { Kind::InvalidBody } else { Kind::MalformedBody };
+        not_of_the_form(kind, &error)
+    })?;
+    if is_list(body) {
+        return Err(not_of_the_form(Kind::InvalidBody, &"a list where an object is expected"));
+    }
+    if batch.customers.len() > limit {
+        let detail =
+            format!("{} customers; at most {limit} are allowed in one request", batch.customers.len());
+        return Err(Problem::new(Kind::InvalidBody, detail));
+    }
+    let read = |(index, customer): (usize, &RawValue)| {
+        serde_json::from_str(customer.get()).map_err(|error| {
+            let detail = format!("customers[{index}]: {}", without_position(&error.to_string()));
+            Problem::new(Kind::InvalidCustomerId, detail)
+        })
+    };
+    batch.customers.into_iter().enumerate().map(read).collect()
+}
+
+/// A message of serde without its line and column, which count within the element and would mislead.
+fn without_position(message: &str) -> &str {
+    message.split(" at line ").next().unwrap_or(message)
+}

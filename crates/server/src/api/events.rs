@@ -1,0 +1,153 @@
+//! `POST /events`: plays, clicks, impressions and memberships, as JSON, CSV or CloudEvents.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde::Deserialize;
+use upbeat_core::event::Time;
+use upbeat_engine::{Cause, Report};
+use upbeat_ingest::decode::encoding::{self, DecodeError, Encoding};
+use upbeat_ingest::decode::{self, Context, Format, csv};
+
+use super::content::{content_encoding, json, media_type, unsupported};
+use super::extract::query;
+use super::{Kind, Problem, body};
+use crate::runtime::App;
+
+/// Larger bodies, and compressed ones, are processed on the bulk pool; in bytes.
+const LARGE_BODY: usize = 16 << 10;
+
+const ACCEPTED_TYPES: &str = "application/json, application/x-ndjson, text/csv, application/cloudevents+json, \
+                              application/cloudevents-batch+json";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    kind: Option<csv::Kind>,
+    #[serde(default)]
+    atomic: bool,
+    as_of: Option<String>,
+}
+
+/// Applies a small JSON body, for the fast path. `wall_ms` in Unix milliseconds.
+///
+/// # Errors
+/// The body as a whole is refused.
+pub(crate) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report, Problem> {
+    let max_event_bytes = app.config.limits.event_bytes;
+    let context = Context { zone: app.zone.clone(), as_of: None, max_event_bytes };
+    apply_rows(app, body, Format::Json, &context, false, wall_ms)
+}
+
+/// The request, as far as its head says.
+pub(super) struct Plan {
+    format: Format,
+    encoding: Encoding,
+    as_of: Option<Time>,
+    atomic: bool,
+    /// The longest body, in bytes, before and after decompression.
+    pub(super) body_limit: usize,
+}
+
+impl Plan {
+    /// Reads the head of a request.
+    ///
+    /// # Errors
+    /// The query, the content type or the encoding is not accepted.
+    pub(super) fn of(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let query: Query = query(uri)?;
+        let format = format(headers, &query)?;
+        let as_of = as_of(app, format, query.as_of.as_deref())?;
+        let encoding = content_encoding(headers)?;
+        let limits = &app.config.limits;
+        let body_limit = if format == Format::CloudEvent { limits.event_bytes } else { limits.bulk_bytes };
+        Ok(Self { format, encoding, as_of, atomic: query.atomic, body_limit })
+    }
+}
+
+/// `POST /events`: applies the events of a body, and reports on its rows.
+pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let plan = Plan::of(&app, &parts.uri, &parts.headers)?;
+    let bytes = body::collect(&app, &parts.extensions, body).await?;
+    if bytes.len() <= LARGE_BODY && plan.encoding == Encoding::Identity {
+        return apply(&app, &bytes, &plan);
+    }
+    let worker = Arc::clone(&app);
+    // The body's memory is released when the work is done, even if the client has gone.
+    app.on_bulk_pool(move || apply(&worker, &bytes, &plan)).await?
+}
+
+fn apply(app: &App, bytes: &[u8], plan: &Plan) -> Result<Response, Problem> {
+    let decoded = encoding::decode(plan.encoding, bytes, plan.body_limit).map_err(|error| match error {
+        DecodeError::Broken(_) => Problem::new(Kind::MalformedBody, error.to_string()),
+        DecodeError::TooLarge(_) => Problem::new(Kind::BodyTooLarge, error.to_string()),
+    })?;
+    let max_event_bytes = app.config.limits.event_bytes;
+    let context = Context { zone: app.zone.clone(), as_of: plan.as_of, max_event_bytes };
+    apply_rows(app, &decoded, plan.format, &context, plan.atomic, app.wall_ms()).map(|report| json(&report))
+}
+
+fn apply_rows(
+    app: &App,
+    body: &[u8],
+    format: Format,
+    context: &Context,
+    atomic: bool,
+    wall_ms: i64,
+) -> Result<Report, Problem> {
+    let malformed = |error: decode::Malformed| Problem::new(Kind::MalformedBody, error.to_string());
+    let rows = decode::rows(format, body, context).map_err(malformed)?;
+    let single = rows.single;
+    if single && body.len() > context.max_event_bytes {
+        let detail = format!("one event has at most {} bytes", context.max_event_bytes);
+        return Err(Problem::new(Kind::BodyTooLarge, detail));
+    }
+    let report = if atomic {
+        app.engine.apply_all(rows.rows, wall_ms).map_err(|report| refused(report, single))?
+    } else {
+        app.engine.apply_each(rows.rows, wall_ms)
+    };
+    if single && !report.rejected.is_empty() {
+        return Err(refused(report, single));
+    }
+    Ok(report)
+}
+
+/// The problem for a body that was refused as a whole: a single event, or an atomic list.
+fn refused(report: Report, single: bool) -> Problem {
+    let kind = match report.cause {
+        Some(Cause::Room) => Kind::StoreFull,
+        Some(Cause::State) => Kind::EventConflict,
+        _ if single => Kind::InvalidEvent,
+        _ => Kind::AtomicRejected,
+    };
+    let detail = match report.rejected.as_slice() {
+        [row] if single => row.detail.clone(),
+        rows => format!("{} rows are refused; nothing was applied", rows.len() + report.rejected_omitted),
+    };
+    Problem::new(kind, detail).with_report(report)
+}
+
+fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
+    let essence = media_type(headers).map_err(|reason| unsupported(&reason, ACCEPTED_TYPES))?;
+    Ok(match essence.as_str() {
+        "application/json" => Format::Json,
+        "application/x-ndjson" => Format::Ndjson,
+        "text/csv" => Format::Csv(query.kind.unwrap_or_default()),
+        "application/cloudevents+json" => Format::CloudEvent,
+        "application/cloudevents-batch+json" => Format::CloudEventBatch,
+        other => {
+            return Err(unsupported(&format!("content type {other:?} is not read here"), ACCEPTED_TYPES));
+        }
+    })
+}
+
+/// The `as_of` of a customer file; for other formats it must be valid, but is ignored.
+fn as_of(app: &App, format: Format, as_of: Option<&str>) -> Result<Option<Time>, Problem> {
+    let time = as_of.map(|text| Time::parse(text, &app.zone)).transpose();
+    let time = time.map_err(|error| Problem::new(Kind::InvalidQuery, format!("as_of: {error}")))?;
+    Ok(time.filter(|_| format == Format::Csv(csv::Kind::Customers)))
+}

@@ -1,0 +1,79 @@
+//! The data listener's routes: thin handlers around plain calls, and the form of every error.
+
+pub(crate) mod answer;
+mod body;
+pub(crate) mod content;
+mod decisions;
+pub(crate) mod events;
+pub(crate) mod extract;
+mod health;
+pub(crate) mod observe;
+pub(crate) mod problem;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Request};
+use axum::routing::{get, post};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use problem::{Kind, Problem};
+
+use crate::runtime::App;
+
+/// Routes of the data listener.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let routes = Router::new()
+        .route("/should-show-ad/{customer}", get(decisions::one))
+        .route("/events", post(events::post))
+        .route("/decisions", post(decisions::batch))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz));
+    with_layers(routes, app)
+}
+
+/// The longest body that the route of a request accepts, in bytes. `None` if it accepts none, or refuses the request by
+/// its head; then the event loop does not wait for the body.
+///
+/// Handlers call the same functions, so both interpret a head in the same way.
+pub(crate) fn body_limit(app: &App, head: &Request<()>) -> Option<usize> {
+    match (head.method(), head.uri().path()) {
+        (&Method::POST, "/events") => {
+            Some(events::Plan::of(app, head.uri(), head.headers()).ok()?.body_limit)
+        }
+        (&Method::POST, "/decisions") => {
+            decisions::BatchPlan::of(app, head.uri(), head.headers()).ok().map(|plan| plan.body_limit)
+        }
+        _ => None,
+    }
+}
+
+/// Adds the layers that every route has, from the outside in: request id, gate, metrics and log; then catching panics.
+pub(crate) fn with_layers(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(
+            ServiceBuilder::new()
+                .layer(axum::middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+                .layer(CatchPanicLayer::custom(observe::panicked)),
+        )
+        .with_state(Arc::clone(app))
+}
+
+async fn not_found() -> Problem {
+    let detail =
+        "there is nothing at this path on this listener; GET /openapi.yaml on the admin listener lists them";
+    Problem::new(Kind::NotFound, detail)
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{method} is not allowed here; the Allow header says what is"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

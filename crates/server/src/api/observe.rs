@@ -1,0 +1,134 @@
+//! The layer around every routed request: request id, gate, metrics, log line, and an answer when a handler panics.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::{Kind, Problem};
+use crate::gate::{Admission, HeadFacts, Headers, Principal, is_request_id};
+use crate::metrics::{DECISION_ROUTE, EVENTS_ROUTE, ProblemLabels, RequestLabels};
+use crate::runtime::App;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, asks the gate, runs the route, counts and logs the answer.
+pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&app, &request);
+    let method = request.method().clone();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("other", MatchedPath::as_str);
+
+    // An event loop has already asked the gate; hyper, on the admin listener, has not.
+    let admitted = match request.extensions_mut().remove::<Admission>() {
+        Some(Admission(admitted)) => admitted,
+        None => admit(&app, &request),
+    };
+    let mut response = match admitted {
+        Ok(_principal) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+
+    let elapsed = started.elapsed();
+    let status = response.status().as_u16();
+    if route == DECISION_ROUTE {
+        app.metrics.decision_seconds.observe(elapsed);
+    }
+    let problem = response.extensions().get::<Kind>().copied();
+    count(&app, route, status, problem);
+    let id = request_id.as_bytes();
+    log(&app, &Observed { id, method: method.as_str(), route, status, elapsed, problem });
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    response
+}
+
+fn admit(app: &App, request: &Request) -> Result<Principal, Problem> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let headers = Headers::Map(request.headers());
+    app.admit(&HeadFacts { method: request.method().as_str(), target, headers })
+}
+
+/// Counts a request by its route (or `other`), its status and its problem.
+pub(crate) fn count(app: &App, route: &str, status: u16, problem: Option<Kind>) {
+    match (route, status) {
+        (DECISION_ROUTE, 200) => app.metrics.decisions_answered.inc(),
+        (EVENTS_ROUTE, 200) => app.metrics.events_answered.inc(),
+        _ => app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc(),
+    };
+    if let Some(kind) = problem {
+        app.metrics.problems.get_or_create(&ProblemLabels { r#type: kind.slug() }).inc();
+    }
+}
+
+/// An answered request, for its log line.
+pub(crate) struct Observed<'a> {
+    /// The request id.
+    pub(crate) id: &'a [u8],
+    /// The method.
+    pub(crate) method: &'a str,
+    /// The route's pattern, or `other`.
+    pub(crate) route: &'a str,
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// The time from the head of the request to the answer.
+    pub(crate) elapsed: Duration,
+    /// The kind of problem that was answered, if any.
+    pub(crate) problem: Option<Kind>,
+}
+
+/// Logs a request: answers of 500 and above at `warn`, one of every `log.sample` requests at `info`, the others at
+/// `debug`.
+pub(crate) fn log(app: &App, observed: &Observed) {
+    macro_rules! log_at {
+        ($level:ident) => {
+            if tracing::enabled!(tracing::Level::$level) {
+                let Observed { method, route, status, .. } = *observed;
+                let id = std::str::from_utf8(observed.id).unwrap_or_default();
+                let elapsed_us = u64::try_from(observed.elapsed.as_micros()).unwrap_or(u64::MAX);
+                let problem = observed.problem.map(Kind::slug);
+                tracing::event!(
+                    tracing::Level::$level,
+                    id,
+                    method,
+                    route,
+                    status,
+                    elapsed_us,
+                    problem,
+                    "request"
+                );
+            }
+        };
+    }
+    if observed.status >= 500 {
+        log_at!(WARN);
+    } else if app.is_sampled() {
+        log_at!(INFO);
+    } else {
+        log_at!(DEBUG);
+    }
+}
+
+/// The caller's request id if it is valid, otherwise a new one.
+fn request_id(app: &App, request: &Request) -> HeaderValue {
+    let sent = request.headers().get(REQUEST_ID);
+    let valid = sent.filter(|value| is_request_id(value.as_bytes()));
+    valid.cloned().unwrap_or_else(|| {
+        HeaderValue::from_bytes(&app.new_request_id()).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// The answer to a request whose handler panicked; the server continues.
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!(message, "a handler panicked");
+    Problem::new(Kind::Internal, "the server failed at this request and has logged why").into_response()
+}

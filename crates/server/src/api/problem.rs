@@ -1,0 +1,150 @@
+//! Errors as clients see them: problem documents, `application/problem+json` (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use upbeat_engine::Report;
+
+/// The media type of every error.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// One problem document: its kind, what was wrong with this request, and how to fix it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    report: Option<Report>,
+}
+
+macro_rules! kinds {
+    ($($kind:ident, $status:ident, $slug:literal, $title:literal;)*) => {
+        /// Every kind of problem that the server answers with.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $(#[doc = $title] $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind, for the test that compares them with the contract.
+            #[cfg(test)]
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The HTTP status.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$kind => StatusCode::$status,)* }
+            }
+
+            /// The last part of the problem's type URI, and its metric label.
+            #[must_use]
+            pub fn slug(self) -> &'static str {
+                match self { $(Self::$kind => $slug,)* }
+            }
+
+            /// The title, the same for every problem of this kind.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$kind => $title,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    InvalidCustomerId, BAD_REQUEST, "invalid-customer-id", "The customer id is not valid";
+    InvalidQuery, BAD_REQUEST, "invalid-query", "The query string is not valid";
+    MalformedBody, BAD_REQUEST, "malformed-body", "The body cannot be read";
+    InvalidBody, UNPROCESSABLE_ENTITY, "invalid-body", "The body does not say what it should";
+    InvalidEvent, UNPROCESSABLE_ENTITY, "invalid-event", "The event is refused";
+    EventConflict, CONFLICT, "event-conflict", "The event does not fit what the server knows";
+    AtomicRejected, UNPROCESSABLE_ENTITY, "atomic-rejected", "Some rows are refused, so none was applied";
+    NotFound, NOT_FOUND, "not-found", "There is nothing at this path";
+    CustomerNotFound, NOT_FOUND, "customer-not-found", "Nothing is known of this customer";
+    InvalidTrackId, BAD_REQUEST, "invalid-track-id", "The track id is not valid";
+    TrackNotFound, NOT_FOUND, "track-not-found", "The catalogue does not hold this track";
+    MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
+    RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The body did not arrive in time";
+    BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
+    UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not read here";
+    UnsupportedEncoding, UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "The content encoding is not read here";
+    Internal, INTERNAL_SERVER_ERROR, "internal", "The server failed at this request";
+    Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The server is busy";
+    StoreFull, SERVICE_UNAVAILABLE, "store-full", "The server holds as much as it may";
+    NotReady, SERVICE_UNAVAILABLE, "not-ready", "The server does not take requests now";
+}
+
+/// Seconds after which a shed request may be sent again.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(flatten)]
+    report: Option<&'a Report>,
+}
+
+impl Problem {
+    /// A problem; `detail` says what was wrong, where, and how to fix it.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), report: None }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Adds the report on the body's rows.
+    #[must_use]
+    pub fn with_report(self, report: Report) -> Self {
+        Self { report: Some(report), ..self }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status();
+        let body = Body {
+            r#type: format!("/problems/{}", self.kind.slug()),
+            title: self.kind.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            report: self.report.as_ref(),
+        };
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        }
+        if self.kind == Kind::UnsupportedEncoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity"));
+        }
+        // The rest of the body is not read, so the connection cannot be reused.
+        if matches!(self.kind, Kind::RequestTimeout | Kind::BodyTooLarge) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        // For the metrics.
+        response.extensions_mut().insert(self.kind);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contract_names_every_problem() {
+        for kind in Kind::ALL {
+            let uri = format!("/problems/{}", kind.slug());
+            assert!(crate::admin::OPENAPI_YAML.contains(&uri), "openapi.yaml lacks {uri}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Configuration: defaults, overridden by `upbeat.toml`, then by `UPBEAT_…` environment variables, then by flags.
+
+mod duration;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use upbeat_core::campaign::Campaign;
+use upbeat_core::event::Zone;
+use upbeat_core::profile::Window;
+use upbeat_engine::Clock;
+
+pub use duration::Duration;
+
+/// Every setting; `upbeat.toml` in the repository explains each key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of the data listener.
+    pub listen: SocketAddr,
+    /// Address of the admin listener.
+    pub admin_listen: SocketAddr,
+    /// Path of the model file; empty for the built-in model, `none` for no model.
+    pub model: String,
+    /// The meaning of *now* for windows and caps.
+    pub clock: Clock,
+    /// Zone of times without an offset: `UTC` or an IANA name.
+    pub time_zone: String,
+    /// Events further ahead of the wall clock than this are refused.
+    pub max_future: Duration,
+    /// Worker threads; 0 for one per core.
+    pub workers: usize,
+    /// Reserved for the durable log of a later version; this version keeps profiles in memory only.
+    pub data_dir: Option<PathBuf>,
+    /// The window of plays that count.
+    #[serde(deserialize_with = "window_or_defaults")]
+    pub window: Window,
+    /// The active campaign.
+    pub campaign: Campaign,
+    /// Bounds on everything.
+    pub limits: Limits,
+    /// Durations of a graceful shutdown.
+    pub shutdown: Shutdown,
+    /// The log's level, format and sampling.
+    pub log: Log,
+}
+
+/// Reads a window whose keys are optional; in a model file both are required.
+fn window_or_defaults<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Window, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Partial {
+        plays: Option<u32>,
+        days: Option<u32>,
+    }
+    let Partial { plays, days } = Partial::deserialize(deserializer)?;
+    let default = Window::default();
+    Ok(Window { plays: plays.unwrap_or(default.plays), days: days.unwrap_or(default.days) })
+}
+
+/// Bounds on everything.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most customers held, `1..=2^32`.
+    pub customers: usize,
+    /// The most bytes of profiles held.
+    pub profile_bytes: usize,
+    /// The number of customers for which memory is reserved at the start, at most `customers`.
+    pub expected_customers: usize,
+    /// The period in which every shard of the profile store is swept once for idle customers.
+    pub evict_every: Duration,
+    /// The most tracks in the catalogue, `0..=2^32`.
+    pub tracks: usize,
+    /// The most open connections per listener, `1..=1_000_000`.
+    pub connections: usize,
+    /// The longest head of a request in bytes, `8_192..=1_048_576`.
+    pub header_bytes: usize,
+    /// The longest event in bytes, `1_024..=1_048_576`.
+    pub event_bytes: usize,
+    /// The longest bulk body in bytes, before and after decompression, `event_bytes..=2^30`.
+    pub bulk_bytes: usize,
+    /// The most bytes of request bodies held at once, `bulk_bytes..=2^40`; a request that needs more is shed with 503.
+    pub body_memory_bytes: usize,
+    /// The most bulk requests processed at once, `1..=1_024`; others wait.
+    pub bulk_in_flight: usize,
+    /// The most customers in one `POST /decisions`, `1..=1_000_000`.
+    pub decisions: usize,
+    /// The time limit for a request's head to arrive, and for keeping an idle connection.
+    pub header_timeout: Duration,
+    /// The time limit for a request's body to arrive.
+    pub body_timeout: Duration,
+}
+
+/// Durations of a graceful shutdown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// How long `/readyz` answers 503 while requests are still accepted, so that load balancers notice.
+    pub drain: Duration,
+    /// How long accepted requests may take to finish after `drain`; then connections are closed.
+    pub deadline: Duration,
+}
+
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The log's level, format and sampling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The format of lines.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `upbeat=debug,hyper=warn`.
+    pub level: String,
+    /// One of this many requests is logged at `info`; 0 for none.
+    pub sample: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            model: String::new(),
+            clock: Clock::Wall,
+            time_zone: "UTC".into(),
+            max_future: Duration::from_secs(300),
+            workers: 0,
+            data_dir: None,
+            window: Window::default(),
+            campaign: Campaign::default(),
+            limits: Limits::default(),
+            shutdown: Shutdown::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            customers: 10_000_000,
+            profile_bytes: 8 << 30,
+            expected_customers: 100_000,
+            evict_every: Duration::from_secs(600),
+            tracks: 1_000_000,
+            connections: 10_000,
+            header_bytes: 16 << 10,
+            event_bytes: 64 << 10,
+            bulk_bytes: 8 << 20,
+            body_memory_bytes: 256 << 20,
+            bulk_in_flight: 2,
+            decisions: 10_000,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Log {
+    /// The filter of log lines.
+    ///
+    /// # Errors
+    /// `level` is neither a level nor a filter. A bare word is refused, because as a module's name it would log
+    /// nothing.
+    pub fn filter(&self) -> Result<EnvFilter, ConfigError> {
+        let level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let known = self.level.split(',').all(|part| part.contains('=') || level(part.trim()));
+        known.then(|| EnvFilter::try_new(&self.level).ok()).flatten().ok_or_else(|| {
+            let level = &self.level;
+            ConfigError(format!(
+                "log.level is {level:?}; it must be error, warn, info, debug, trace, or a filter such as \
+                 upbeat=debug,hyper=warn"
+            ))
+        })
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain: Duration::from_secs(1), deadline: Duration::from_secs(10) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into(), sample: 0 }
+    }
+}
+
+/// Why a configuration is refused: a sentence with the source, the key, what is wrong, and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Prefix of the environment variables that set keys: `UPBEAT_WINDOW_PLAYS` sets `window.plays`.
+pub const ENV_PREFIX: &str = "UPBEAT_";
+
+/// The environment variable that names the configuration file; it is not a key.
+pub const ENV_CONFIG: &str = "UPBEAT_CONFIG";
+
+impl Config {
+    /// The configuration from the text of a file and from environment variables (those that do not start with `UPBEAT_`
+    /// are ignored), with every range checked.
+    ///
+    /// # Errors
+    /// A key is unknown, of the wrong type or out of range.
+    pub fn load(
+        file: Option<&str>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = match file {
+            Some(text) => {
+                // Parsed by itself first, so that messages have the line numbers of the file.
+                toml::from_str::<Self>(text).map_err(|error| ConfigError(error.to_string()))?;
+                toml::from_str(text).map_err(|error| ConfigError(error.to_string()))?
+            }
+            None => toml::Table::new(),
+        };
+        let keys = environment_keys();
+        for (name, value) in environment {
+            if !name.starts_with(ENV_PREFIX) || name == ENV_CONFIG {
+                continue;
+            }
+            let Some(key) = keys.get(name.as_str()) else {
+                return Err(ConfigError(format!(
+                    "environment variable {name} sets no known key; upbeat.toml lists the keys"
+                )));
+            };
+            set(&mut table, &key.path, key.value(&value));
+            let checked: Result<Self, _> = table.clone().try_into();
+            checked.map_err(|error: toml::de::Error| {
+                ConfigError(format!("{name}={value:?}: {}", error.message()))
+            })?;
+        }
+        let config: Self =
+            table.try_into().map_err(|error: toml::de::Error| ConfigError(error.message().to_owned()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first key that is out of range, with its value and the allowed range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let ranges = [
+            ("window.plays", self.window.plays as usize, 1, 65_536),
+            ("window.days", self.window.days as usize, 1, 36_500),
+            ("workers", self.workers, 0, 1024),
+            ("limits.customers", limits.customers, 1, 1 << 32),
+            ("limits.expected_customers", limits.expected_customers, 0, limits.customers),
+            ("limits.tracks", limits.tracks, 0, 1 << 32),
+            ("limits.connections", limits.connections, 1, 1_000_000),
+            ("limits.header_bytes", limits.header_bytes, 8192, 1 << 20),
+            ("limits.event_bytes", limits.event_bytes, 1024, 1 << 20),
+            ("limits.bulk_bytes", limits.bulk_bytes, limits.event_bytes, 1 << 30),
+            ("limits.body_memory_bytes", limits.body_memory_bytes, limits.bulk_bytes, 1 << 40),
+            ("limits.bulk_in_flight", limits.bulk_in_flight, 1, 1024),
+            ("limits.decisions", limits.decisions, 1, 1_000_000),
+        ];
+        for (key, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError(format!("{key} is {value}; it must be from {least} to {most}")));
+            }
+        }
+        self.campaign.validate().map_err(ConfigError)?;
+        self.log.filter()?;
+        self.zone().map(|_| ())
+    }
+
+    /// The zone of times without an offset.
+    ///
+    /// # Errors
+    /// The machine has no zone of this name.
+    pub fn zone(&self) -> Result<Zone, ConfigError> {
+        Zone::named(&self.time_zone).map_err(ConfigError)
+    }
+}
+
+/// A key that an environment variable can set.
+struct Key {
+    path: Vec<String>,
+    is_text: bool,
+}
+
+impl Key {
+    /// The value of a variable: text for a key of text, otherwise parsed as TOML, so that the type is checked
+    /// afterwards.
+    fn value(&self, text: &str) -> toml::Value {
+        let as_text = || toml::Value::String(text.to_owned());
+        if self.is_text {
+            return as_text();
+        }
+        let read: Result<BTreeMap<String, toml::Value>, _> = toml::from_str(&format!("value = {text}"));
+        read.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(as_text)
+    }
+}
+
+/// Every key, by the environment variable that sets it.
+fn environment_keys() -> BTreeMap<String, Key> {
+    fn walk(table: &toml::Table, path: &mut Vec<String>, keys: &mut BTreeMap<String, Key>) {
+        for (name, value) in table {
+            path.push(name.clone());
+            if let toml::Value::Table(inner) = value {
+                walk(inner, path, keys);
+            } else {
+                let variable = format!("{ENV_PREFIX}{}", path.join("_").to_uppercase());
+                keys.insert(variable, Key { path: path.clone(), is_text: value.is_str() });
+            }
+            path.pop();
+        }
+    }
+    let mut keys = BTreeMap::new();
+    let all = Config { data_dir: Some(PathBuf::new()), ..Config::default() };
+    let table = toml::Table::try_from(all).expect("the defaults can be written as TOML");
+    walk(&table, &mut Vec::new(), &mut keys);
+    keys
+}
+
+fn set(table: &mut toml::Table, path: &[String], value: toml::Value) {
+    match path {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [section, rest @ ..] => {
+            let inner = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! Accepting connections, bounding their number, and handing them to their owners. An event loop owns a connection of
+//! the data listener for life; hyper owns those of the admin listener.
+
+use std::error::Error;
+use std::pin::pin;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::app::App;
+use super::loops::EventLoops;
+use crate::api::problem::PROBLEM_JSON;
+
+/// The delay after a failed accept (for example for want of file descriptors).
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// The reply to a connection over the limit, before it is closed.
+static TOO_MANY_CONNECTIONS: LazyLock<String> = LazyLock::new(|| {
+    let body = "{\"type\":\"/problems/overloaded\",\"title\":\"The server is busy\",\"status\":503,\"detail\":\
+                \"as many connections as limits.connections allows are open; keep connections alive and share them\"}";
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n\
+         retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+});
+
+/// The state that all connections of one listener share.
+pub(super) struct Connections {
+    listener: &'static str,
+    app: Arc<App>,
+    permits: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connections {
+    /// Connections of the listener of this name, at most `limits.connections` at once, until `stop` is set.
+    pub(super) fn new(listener: &'static str, app: &Arc<App>, stop: watch::Receiver<bool>) -> Self {
+        let permits = Arc::new(Semaphore::new(app.config.limits.connections));
+        Self { listener, app: Arc::clone(app), permits, stop }
+    }
+
+    /// Accepts the next connection, with its permit; `None` when the server stops.
+    async fn next(&mut self, listener: &TcpListener) -> Option<(TcpStream, Permit)> {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = self.stop.changed() => return None,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, listener = self.listener, "accept failed");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+                self.refuse(&stream);
+                continue;
+            };
+            match stream.set_nodelay(true) {
+                Ok(()) => return Some((stream, self.open(permit))),
+                Err(error) => self.log_lost(&error),
+            }
+        }
+    }
+
+    fn open(&self, permit: OwnedSemaphorePermit) -> Permit {
+        let count = self.app.metrics.open_connections(self.listener);
+        count.inc();
+        Permit { count, _permit: permit, stop: self.stop.clone() }
+    }
+
+    fn refuse(&self, stream: &TcpStream) {
+        self.app.metrics.count_connection_refused(self.listener);
+        // The buffer of a new socket has room for this; if the write fails, closing is answer enough.
+        let _ = stream.try_write(TOO_MANY_CONNECTIONS.as_bytes());
+    }
+
+    fn log_lost(&self, error: &dyn Error) {
+        tracing::debug!(error = %error, listener = self.listener, "a connection was lost before it began");
+    }
+}
+
+/// Held by a connection while it is open; the connection counts as open until this is dropped.
+pub(super) struct Permit {
+    count: Gauge,
+    _permit: OwnedSemaphorePermit,
+    stop: watch::Receiver<bool>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.count.dec();
+    }
+}
+
+/// Accepts connections until the server stops, and gives them to the event loops in turn.
+pub(super) async fn into_loops(
+    listener: TcpListener,
+    mut connections: Connections,
+    loops: Arc<EventLoops<Permit>>,
+) {
+    while let Some((stream, permit)) = connections.next(&listener).await {
+        // Deregisters the socket from this runtime's poller; the event loop registers it with its own.
+        let admitted = stream.into_std().and_then(|stream| loops.admit(stream, permit));
+        if let Err(error) = admitted {
+            connections.log_lost(&error);
+        }
+    }
+}
+
+/// Accepts connections until the server stops, and spawns a task for each, in which hyper serves it with `router`.
+pub(super) async fn into_hyper(listener: TcpListener, mut connections: Connections, router: Router) {
+    let limits = &connections.app.config.limits;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout.get())
+        .max_header_size(limits.header_bytes)
+        .half_close(true)
+        // One write per answer. Not `pipeline_flush`: with it hyper does not send its own 431 and 400.
+        .writev(false);
+    while let Some((stream, permit)) = connections.next(&listener).await {
+        let (app, name) = (Arc::clone(&connections.app), connections.listener);
+        let served = serve_by_hyper(http.clone(), stream, router.clone(), permit);
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                app.metrics.count_connection_error(name, &*error);
+            }
+        });
+    }
+}
+
+async fn serve_by_hyper(
+    http: http1::Builder,
+    stream: TcpStream,
+    router: Router,
+    mut permit: Permit,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // Polls the connection first, so that a request which has arrived is begun before the graceful shutdown.
+        biased;
+        ended = connection.as_mut() => return Ok(ended?),
+        _ = permit.stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
+}

@@ -1,0 +1,146 @@
+//! The state that all handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+use upbeat_core::event::{Zone, hex_digits};
+use upbeat_engine::{Engine, ModelId, Settings};
+
+use super::bulk::BulkPool;
+use super::model::{LoadError, serve_model};
+use crate::api::Problem;
+use crate::config::Config;
+use crate::gate::{Gate, HeadFacts, Principal, admit_everyone};
+use crate::metrics::Metrics;
+
+/// A function that reads the wall clock, in Unix milliseconds; tests pass their own.
+pub type WallClock = fn() -> i64;
+
+/// The wall clock of the machine, in Unix milliseconds.
+#[must_use]
+pub fn machine_clock() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Engine, configuration and metrics, shared by both listeners.
+pub struct App {
+    /// Decides, and applies events.
+    pub engine: Arc<Engine>,
+    /// The configuration.
+    pub config: Config,
+    /// The zone of times that are written without an offset.
+    pub zone: Zone,
+    /// The server's metrics.
+    pub metrics: Metrics,
+    /// The budget of bytes for request bodies, one permit per byte.
+    body_memory: Arc<Semaphore>,
+    bulk: BulkPool,
+    gate: Gate,
+    clock: WallClock,
+    draining: AtomicBool,
+    next_request: AtomicU64,
+    requests_logged: AtomicU64,
+}
+
+impl App {
+    /// An app with an empty engine.
+    #[must_use]
+    pub fn new(config: Config, zone: Zone, clock: WallClock) -> Self {
+        // Numbers repeat after a restart only if more than 2^20 were used per millisecond of the earlier run.
+        let first_number = (clock() as u64) << 20;
+        let engine = Arc::new(Engine::new(Settings {
+            window: config.window,
+            campaign: config.campaign.clone(),
+            clock: config.clock,
+            max_future_ms: i64::try_from(config.max_future.get().as_millis()).unwrap_or(i64::MAX),
+            expected_customers: config.limits.expected_customers,
+            max_customers: config.limits.customers,
+            max_profile_bytes: config.limits.profile_bytes,
+            max_tracks: config.limits.tracks,
+            first_decision: first_number,
+        }));
+        Self {
+            metrics: Metrics::new(Arc::clone(&engine)),
+            body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
+            bulk: BulkPool::new(config.limits.bulk_in_flight),
+            gate: admit_everyone,
+            clock,
+            draining: AtomicBool::new(false),
+            next_request: AtomicU64::new(first_number),
+            requests_logged: AtomicU64::new(0),
+            engine,
+            config,
+            zone,
+        }
+    }
+
+    /// The wall clock in Unix milliseconds.
+    #[must_use]
+    pub fn wall_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// From now on `/readyz` answers 503.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is draining, that is, about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// A new id for a request without one: 16 hexadecimal digits.
+    #[must_use]
+    pub fn new_request_id(&self) -> [u8; 16] {
+        hex_digits(self.next_request.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Counts a request, and returns whether it is one of those that `log.sample` selects for the log.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let period = self.config.log.sample;
+        period > 0 && self.requests_logged.fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
+    }
+
+    /// Runs long work on the bulk pool, so that no decision waits for it.
+    ///
+    /// # Errors
+    /// The work panicked.
+    pub(crate) async fn on_bulk_pool<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Problem> {
+        self.bulk.run(work).await
+    }
+
+    /// The budget of bytes for request bodies, one permit per byte.
+    pub(crate) fn body_memory(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.body_memory)
+    }
+
+    /// Serves the configured model from now on; returns its id, or `None` if `model` is `none`.
+    ///
+    /// # Errors
+    /// The model cannot be read or served; the previous one stays.
+    pub fn serve_configured_model(&self) -> Result<Option<ModelId>, LoadError> {
+        serve_model(&self.engine, &self.config.model)
+    }
+
+    /// The same app with another gate. The default admits every request.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Asks the gate whether to admit a request.
+    ///
+    /// # Errors
+    /// The gate refuses the request: the problem to answer with.
+    #[inline]
+    pub(crate) fn admit(&self, head: &HeadFacts<'_>) -> Result<Principal, Problem> {
+        (self.gate)(head)
+    }
+}

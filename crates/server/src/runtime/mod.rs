@@ -1,0 +1,123 @@
+//! The composition root of the server: what is started, in which order, and how it is stopped. Handlers do none of
+//! this.
+
+mod accept;
+mod app;
+mod bulk;
+pub mod heap;
+mod jobs;
+mod loops;
+mod model;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use app::{App, WallClock, machine_clock};
+pub use model::{LoadError, load_model};
+
+use accept::{Connections, Permit};
+use jobs::Jobs;
+use loops::EventLoops;
+
+use crate::wire::RouterTasks;
+use crate::{admin, api};
+
+/// The sockets to serve on.
+pub struct Listeners {
+    /// The data listener: decisions, events, health.
+    pub data: TcpListener,
+    /// The admin listener: metrics, profiles, models.
+    pub admin: TcpListener,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every accepted request was answered.
+    Clean,
+    /// The deadline passed with requests still open; their connections were closed.
+    Cut,
+}
+
+/// A running server, which accepts connections.
+///
+/// Every connection of the data listener belongs to one event loop; there are as many as the configuration's `workers`.
+/// Everything else runs on the runtime on which the server was started.
+pub struct Server {
+    app: Arc<App>,
+    loops: Arc<EventLoops<Permit>>,
+    accepting: [JoinHandle<()>; 2],
+    stop: watch::Sender<bool>,
+    jobs: Jobs,
+}
+
+impl Server {
+    /// Starts the event loops, the background jobs and both listeners, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn start(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
+        let router = RouterTasks::new(api::router(&app), Handle::current());
+        let loops = Arc::new(EventLoops::start(&app, &router)?);
+        let (stop, stopping) = watch::channel(false);
+        let data = Connections::new("data", &app, stopping.clone());
+        let admin = Connections::new("admin", &app, stopping);
+        let accepting = [
+            tokio::spawn(accept::into_loops(listeners.data, data, Arc::clone(&loops))),
+            tokio::spawn(accept::into_hyper(listeners.admin, admin, admin::router(&app))),
+        ];
+        let jobs = Jobs::start(&app);
+        Ok(Self { app, loops, accepting, stop, jobs })
+    }
+
+    /// From now on SIGHUP reloads the model file. A file that cannot be served leaves the present model in place.
+    ///
+    /// # Errors
+    /// The signal handler cannot be installed.
+    pub fn reload_model_on_hangup(&mut self) -> io::Result<()> {
+        self.jobs.reload_model_on_hangup(&self.app)
+    }
+
+    /// Serves until `shutdown` resolves, then drains: `/readyz` answers 503, accepted requests finish, and connections
+    /// that are still open after the configured deadline are closed.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Stopped {
+        let Self { app, loops, accepting, stop, jobs } = self;
+        shutdown.await;
+        jobs.stop();
+        app.start_draining();
+        tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");
+        tokio::time::sleep(app.config.shutdown.drain.get()).await;
+        // Every connection holds a receiver, and drops it when the connection ends.
+        stop.send_replace(true);
+        for task in accepting {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "an accept loop failed");
+            }
+        }
+        // The accept loops have ended, so no connection is admitted after this command.
+        loops.stop();
+        // Dropping the loops at the end of this function closes the connections that are still open.
+        match tokio::time::timeout(app.config.shutdown.deadline.get(), stop.closed()).await {
+            Ok(()) => Stopped::Clean,
+            Err(_) => Stopped::Cut,
+        }
+    }
+}
+
+/// Starts a [`Server`] and serves until `shutdown` resolves.
+///
+/// # Errors
+/// The threads cannot be started.
+pub async fn run(
+    listeners: Listeners,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<Stopped> {
+    Ok(Server::start(listeners, app)?.run_until(shutdown).await)
+}

@@ -1,0 +1,87 @@
+//! The model that the configuration names: the built-in model, a file, or none.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use upbeat_core::model::{ServingError, check_serving, read};
+use upbeat_core::profile::Window;
+use upbeat_engine::{Engine, ModelId};
+use upbeat_svm::{Model, ModelError};
+
+/// The model that ships inside the binary.
+const BUILT_IN_MODEL: &[u8] = include_bytes!("../../../../model/default.json");
+
+/// At most this many bytes of a model file are read: one more than [`Model::read`] accepts, so that a longer file is refused.
+const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;
+
+/// Why the configured model is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("{name}: cannot be read: {error}")]
+    Io {
+        /// The model's name in messages.
+        name: String,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// The file is not a valid model.
+    #[error("{name}: {error}")]
+    Model {
+        /// The model's name in messages.
+        name: String,
+        /// What is wrong with it.
+        error: ModelError,
+    },
+    /// The model cannot be served here.
+    #[error("{name}: {error}")]
+    Serving {
+        /// The model's name in messages.
+        name: String,
+        /// The reason, and how to fix it.
+        error: ServingError,
+    },
+    /// No model file is configured.
+    #[error("model = \"none\": there is no file to read again")]
+    NoFile,
+}
+
+/// Reads the model of this name, as in the configuration: `none`, empty for the built-in model, otherwise a file's
+/// path. At most 64 MiB are read.
+///
+/// # Errors
+/// The file cannot be read, is not a valid model, or cannot be served with this window.
+pub fn load_model(name: &str, window: Window) -> Result<Option<Model>, LoadError> {
+    let model = match name {
+        "none" => return Ok(None),
+        "" => read(BUILT_IN_MODEL),
+        path => read(&read_file(path)?),
+    };
+    let model = model.map_err(|error| LoadError::Model { name: display_name(name), error })?;
+    check_serving(&model, window).map_err(|error| LoadError::Serving { name: display_name(name), error })?;
+    Ok(Some(model))
+}
+
+/// Serves the model of this name from now on; returns its id, or `None` for `none`.
+///
+/// # Errors
+/// As for [`load_model`]; the present model stays.
+pub(crate) fn serve_model(engine: &Engine, name: &str) -> Result<Option<ModelId>, LoadError> {
+    let Some(model) = load_model(name, engine.settings().window)? else { return Ok(None) };
+    engine.promote(model).map_err(|error| LoadError::Serving { name: display_name(name), error })?;
+    Ok(engine.champion().map(|champion| champion.id))
+}
+
+fn read_file(path: &str) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_MODEL_BYTES).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(LoadError::Io { name: display_name(path), error }),
+    }
+}
+
+/// The name of a configured model in messages.
+fn display_name(name: &str) -> String {
+    if name.is_empty() { "the built-in model".to_owned() } else { format!("model {name}") }
+}

@@ -1,0 +1,280 @@
+//! One connection: what it holds between its turns, and what it does in one.
+
+mod routed;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use super::body::{Discard, Fault};
+use super::dispatch::Dispatch;
+use super::fast::{Answerer, Pending};
+use super::{HEAD_READ_BYTES, Input};
+use crate::runtime::App;
+
+use routed::{Collecting, Routed};
+pub(super) use transport::Socket;
+use transport::Transport;
+
+/// So often a connection may read and answer before others have their turn.
+const ROUNDS_PER_TURN: u32 = 8;
+
+/// A connection that has waited so long for its socket is looked at again; nothing is due before.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a connection waits for after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// That the socket has bytes, or room; or for the router.
+    Event,
+    /// Only for the others: it can go on at once.
+    Turn,
+}
+
+/// Why a connection is closed.
+#[derive(Debug)]
+pub(super) enum CloseReason {
+    /// As it should be: the client has left, was idle for too long, or has its last answer.
+    Done,
+    /// It failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for CloseReason {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ErrorKind> for CloseReason {
+    fn from(kind: ErrorKind) -> Self {
+        Self::Failed(kind.into())
+    }
+}
+
+/// What a turn needs beside the connection.
+pub(super) struct Turn<'a, D> {
+    pub(super) app: &'a App,
+    pub(super) input: &'a mut Input,
+    pub(super) answerer: &'a mut Answerer,
+    /// Takes requests for the router.
+    pub(super) dispatch: D,
+    /// Whether the server stops.
+    pub(super) stopping: bool,
+}
+
+/// Where a connection is in a request.
+enum State {
+    /// Requests are read; `unread` is this.
+    Reading(Pending),
+    /// The body of a request for the router arrives.
+    Collecting(Box<Collecting>),
+    /// The router has a request.
+    Routed(Box<Routed>),
+    /// The rest of a body that nobody wants is read past; then requests are read again.
+    Discarding(Box<Discard>),
+    /// The last answer is on its way. Where the client may still be sending, a plain close would have it miss the answer.
+    Closing { lingers: bool },
+    /// The last answer is sent, and whatever still comes is read past until the client closes.
+    Lingering(Box<Discard>),
+}
+
+/// One connection. Between its turns it holds only what is unfinished.
+pub(super) struct Connection<S> {
+    pub(super) transport: Transport<S>,
+    state: State,
+    /// What was read and is not answered: the beginning of a request, more requests than one turn answers, or what came
+    /// behind a request that the router has.
+    unread: Vec<u8>,
+    /// When something was last finished.
+    last: Instant,
+    /// When the head was read whose body has not arrived.
+    body_since: Option<Instant>,
+}
+
+impl<S: Socket> Connection<S> {
+    pub(super) fn new(stream: S, now: Instant) -> Self {
+        Self {
+            transport: Transport::new(stream),
+            state: State::Reading(Pending::Incomplete(None)),
+            unread: Vec::new(),
+            last: now,
+            body_since: None,
+        }
+    }
+
+    /// When the time for what is awaited is over.
+    pub(super) fn due(&self, app: &App) -> Instant {
+        let limits = &app.config.limits;
+        let idle = self.last + limits.header_timeout.get();
+        if self.transport.has_unsent() {
+            return idle;
+        }
+        match &self.state {
+            State::Reading(Pending::Incomplete(Some(_))) => {
+                self.body_since.unwrap_or(self.last) + limits.body_timeout.get()
+            }
+            State::Collecting(collecting) => collecting.since + limits.body_timeout.get(),
+            State::Routed(_) => self.last + NEVER,
+            State::Discarding(discard) | State::Lingering(discard) => discard.due(),
+            State::Reading(_) | State::Closing { .. } => idle,
+        }
+    }
+
+    /// What follows when that time has come.
+    ///
+    /// # Errors
+    /// The connection is to be closed: why.
+    pub(super) fn expired<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<Next, CloseReason> {
+        if self.transport.has_unsent() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match &self.state {
+            State::Reading(Pending::Incomplete(Some(_))) => {
+                self.route(turn)?;
+                self.fail_body(Fault::TimedOut, turn);
+                Ok(Next::Turn)
+            }
+            State::Collecting(_) => {
+                self.fail_body(Fault::TimedOut, turn);
+                Ok(Next::Turn)
+            }
+            State::Routed(_) => Ok(Next::Event),
+            State::Lingering(_) => Err(CloseReason::Done),
+            State::Reading(_) if self.unread.is_empty() => Err(CloseReason::Done),
+            State::Reading(_) | State::Discarding(_) | State::Closing { .. } => {
+                Err(ErrorKind::TimedOut.into())
+            }
+        }
+    }
+
+    /// What follows, after a turn, when the server stops; `None` while something is unfinished.
+    pub(super) fn stopped(&self) -> Option<CloseReason> {
+        let idle =
+            matches!(self.state, State::Reading(_)) && self.unread.is_empty() && !self.transport.has_unsent();
+        idle.then_some(CloseReason::Done)
+    }
+
+    /// When something was last finished.
+    pub(super) fn last(&self) -> Instant {
+        self.last
+    }
+
+    /// Reads, answers and writes until there is nothing to do, or others should have their turn.
+    ///
+    /// # Errors
+    /// The connection is to be closed: why.
+    pub(super) fn turn<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<Next, CloseReason> {
+        for _ in 0..ROUNDS_PER_TURN {
+            if self.transport.has_unsent() {
+                if self.transport.send_unsent()? > 0 {
+                    // A client that reads slowly is not idle.
+                    self.last = Instant::now();
+                }
+                if self.transport.has_unsent() {
+                    return Ok(Next::Event);
+                }
+            }
+            if !self.round(turn)? {
+                return Ok(Next::Event);
+            }
+            // A body is large and its sender in no hurry.
+            if matches!(self.state, State::Collecting(_) | State::Discarding(_)) && self.unread.is_empty() {
+                break;
+            }
+        }
+        Ok(Next::Turn)
+    }
+
+    /// One step; whether another can follow at once.
+    fn round<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
+        match &mut self.state {
+            State::Reading(Pending::Requests) => {
+                let unread = std::mem::take(&mut self.unread);
+                self.answer(&unread, turn)?;
+            }
+            State::Reading(Pending::Other) => self.route(turn)?,
+            State::Reading(Pending::Incomplete(needed)) => {
+                let needed = *needed;
+                let Some(length) = self.transport.read(&mut turn.input[..HEAD_READ_BYTES])? else {
+                    return Ok(false);
+                };
+                if length == 0 {
+                    return self.ended_by_client(turn);
+                }
+                // The buffer is lent to the answerer beside the turn.
+                let arrived = &turn.input[..length];
+                if self.unread.is_empty() {
+                    let answered = turn.answerer.answer(turn.app, arrived);
+                    self.unread = arrived[answered.bytes..].to_vec();
+                    self.answered(answered.bytes, answered.pending, answered.at);
+                    self.transport.send(&mut turn.answerer.output)?;
+                } else {
+                    self.unread.extend_from_slice(arrived);
+                    let most = turn.app.config.limits.header_bytes;
+                    if is_worth_parsing(needed, self.unread.len(), arrived, most) {
+                        let unread = std::mem::take(&mut self.unread);
+                        self.answer(&unread, turn)?;
+                    }
+                }
+            }
+            State::Collecting(_) => return self.collect(turn),
+            State::Routed(_) => return Ok(false),
+            State::Discarding(_) | State::Lingering(_) => return self.discard(turn),
+            State::Closing { lingers } => {
+                let transport = &mut self.transport;
+                if transport.finished || !(*lingers || transport.readable || !self.unread.is_empty()) {
+                    return Err(CloseReason::Done);
+                }
+                transport.stream.shutdown_write()?;
+                self.unread = Vec::new();
+                let discard = Discard::new(None, Instant::now());
+                self.state = State::Lingering(Box::new(discard));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Answers what the fast path can answer of `bytes`, sends that, and keeps the rest.
+    fn answer<D>(&mut self, bytes: &[u8], turn: &mut Turn<'_, D>) -> io::Result<()> {
+        let answered = turn.answerer.answer(turn.app, bytes);
+        self.unread = bytes[answered.bytes..].to_vec();
+        self.answered(answered.bytes, answered.pending, answered.at);
+        self.transport.send(&mut turn.answerer.output)
+    }
+
+    /// Notes what became of bytes.
+    fn answered(&mut self, bytes: usize, pending: Pending, at: Instant) {
+        if bytes > 0 {
+            self.last = at;
+        }
+        let awaits_body = matches!(pending, Pending::Incomplete(Some(_)));
+        self.body_since = awaits_body.then(|| self.body_since.filter(|_| bytes == 0).unwrap_or(at));
+        self.state = State::Reading(pending);
+    }
+
+    /// What follows when the client sends no more and no body is read.
+    fn ended_by_client<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
+        if self.unread.is_empty() {
+            return Err(CloseReason::Done);
+        }
+        // A body that is cut short is the router's to refuse, and bytes that are no request are refused even so.
+        self.route(turn)?;
+        match self.state {
+            State::Reading(_) => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(true),
+        }
+    }
+}
+
+/// Whether the bytes that `arrived` may have completed a request, so that a client that sends them one by one does not
+/// have all before them parsed each time.
+fn is_worth_parsing(needed: Option<usize>, unread: usize, arrived: &[u8], most: usize) -> bool {
+    match needed {
+        Some(needed) => unread >= needed,
+        None => memchr::memchr(b'\n', arrived).is_some() || unread > most,
+    }
+}

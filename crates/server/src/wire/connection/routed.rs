@@ -1,0 +1,238 @@
+//! A request for the router: its body collected, its reply written.
+
+use std::io::{self, ErrorKind};
+use std::time::Instant;
+
+use axum::http::StatusCode;
+
+use super::{CloseReason, Connection, Socket, State, Turn};
+use crate::api::{self, Problem};
+use crate::gate::Principal;
+use crate::wire::BODY_READ_BYTES;
+use crate::wire::body::{Collector, Discard, Fault, Framing};
+use crate::wire::dispatch::{self, Arrived, Dispatch, Reply, ReplyForm};
+use crate::wire::fast::Pending;
+use crate::wire::head::{self, AnyHead, RoutedHead};
+use crate::wire::reply;
+
+/// A request whose body arrives.
+pub(super) struct Collecting {
+    head: RoutedHead,
+    principal: Principal,
+    body: Collector,
+    pub(super) since: Instant,
+}
+
+/// A request that the router has.
+pub(super) struct Routed {
+    form: ReplyForm,
+    /// What of its body is left to read past.
+    rest: Option<Framing>,
+}
+
+impl<S: Socket> Connection<S> {
+    /// Begins the request at the front of `unread`, which is not for the fast path.
+    pub(super) fn route<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> io::Result<()> {
+        match head::read_any(&self.unread, turn.app.config.limits.header_bytes) {
+            AnyHead::Incomplete => self.state = State::Reading(Pending::Incomplete(None)),
+            AnyHead::Refused(status) => return self.refuse(status, turn),
+            AnyHead::Request(head) => {
+                self.unread.drain(..head.length);
+                match dispatch::admit(turn.app, &head) {
+                    Ok(principal) => return self.begin(*head, principal, turn),
+                    Err(problem) => self.dispatch_without_body(*head, Err(problem), turn),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes behind an answer to bytes that are no request.
+    fn refuse<D>(&mut self, status: StatusCode, turn: &mut Turn<'_, D>) -> io::Result<()> {
+        turn.app.metrics.count_connection_error("data", &io::Error::from(ErrorKind::InvalidData));
+        let (output, date) = turn.answerer.output_and_date(Instant::now());
+        reply::write_refusal(output, status, date);
+        self.state = State::Closing { lingers: true };
+        self.transport.send(&mut turn.answerer.output)
+    }
+
+    /// Collects the body of an admitted request, or has it answered at once.
+    fn begin<D: Dispatch>(
+        &mut self,
+        head: RoutedHead,
+        principal: Principal,
+        turn: &mut Turn<'_, D>,
+    ) -> io::Result<()> {
+        let limit = api::body_limit(turn.app, &head.request).filter(|_| !head.framing.is_empty());
+        let Some(limit) = limit else {
+            self.dispatch_without_body(head, Ok(principal), turn);
+            return Ok(());
+        };
+        let announced = head.framing.announced();
+        let (expects_continue, framing) = (head.expects_continue, head.framing.clone());
+        let collecting = Collecting {
+            head,
+            principal,
+            body: Collector::new(framing, limit, turn.app.body_memory()),
+            since: self.body_since.take().unwrap_or_else(Instant::now),
+        };
+        self.state = State::Collecting(Box::new(collecting));
+        if announced.is_some_and(|length| length > limit as u64) {
+            self.fail_body(Fault::TooLarge { limit }, turn);
+            return Ok(());
+        }
+        if expects_continue && self.unread.is_empty() {
+            turn.answerer.output.extend_from_slice(reply::CONTINUE);
+            return self.transport.send(&mut turn.answerer.output);
+        }
+        Ok(())
+    }
+
+    /// Reads on in a body.
+    pub(super) fn collect<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
+        let unread = std::mem::take(&mut self.unread);
+        let length = if unread.is_empty() {
+            match self.transport.read(&mut turn.input[..BODY_READ_BYTES])? {
+                Some(length) => length,
+                None => return Ok(false),
+            }
+        } else {
+            unread.len()
+        };
+        let arrived = if unread.is_empty() { &turn.input[..length] } else { &unread[..] };
+        let State::Collecting(collecting) = &mut self.state else { return Ok(true) };
+        if arrived.is_empty() {
+            let bytes = collecting.body.len();
+            self.fail_body(Fault::Ended { bytes }, turn);
+            return Ok(true);
+        }
+        match collecting.body.take(arrived) {
+            Ok((length, is_whole)) => {
+                self.unread = arrived[length..].to_vec();
+                if is_whole {
+                    self.finish_body(turn);
+                }
+            }
+            Err((fault, length)) => {
+                self.unread = arrived[length..].to_vec();
+                self.fail_body(fault, turn);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has a request answered whose body has arrived.
+    fn finish_body<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) {
+        let State::Collecting(collecting) = self.take_state() else { return };
+        let Collecting { head, principal, body, .. } = *collecting;
+        let form = ReplyForm::of(&head);
+        let body = body.into_bytes();
+        turn.app.metrics.body_bytes.inc_by(body.len() as u64);
+        self.dispatch(head, Ok(principal), Arrived::Whole(body), Routed { form, rest: None }, turn);
+    }
+
+    /// Has a request answered whose body will not arrive.
+    pub(super) fn fail_body<D: Dispatch>(&mut self, fault: Fault, turn: &mut Turn<'_, D>) {
+        let State::Collecting(collecting) = self.take_state() else { return };
+        let Collecting { head, principal, body, .. } = *collecting;
+        let mut form = ReplyForm::of(&head);
+        // Where a body ends that is malformed, cut short or late, nobody knows.
+        form.closes |= fault != Fault::NoMemory;
+        let rest = Some(body.into_framing()).filter(|framing| !framing.is_empty());
+        self.dispatch(head, Ok(principal), Arrived::Failed(fault), Routed { form, rest }, turn);
+    }
+
+    /// Has a request answered that has no body, or whose body nobody wants.
+    fn dispatch_without_body<D: Dispatch>(
+        &mut self,
+        head: RoutedHead,
+        admitted: Result<Principal, Problem>,
+        turn: &mut Turn<'_, D>,
+    ) {
+        let mut form = ReplyForm::of(&head);
+        // A client that was not asked for its body may send it or not (RFC 9110, section 10.1.1).
+        form.closes |= head.expects_continue;
+        let rest = Some(head.framing.clone()).filter(|framing| !framing.is_empty());
+        self.dispatch(head, admitted, Arrived::Whole(Default::default()), Routed { form, rest }, turn);
+    }
+
+    fn dispatch<D: Dispatch>(
+        &mut self,
+        head: RoutedHead,
+        admitted: Result<Principal, Problem>,
+        body: Arrived,
+        routed: Routed,
+        turn: &mut Turn<'_, D>,
+    ) {
+        self.body_since = None;
+        self.state = State::Routed(Box::new(routed));
+        turn.dispatch.dispatch(dispatch::request(head, admitted, body));
+    }
+
+    /// Takes the router's reply; `None` where there is none.
+    ///
+    /// # Errors
+    /// The connection is to be closed: why.
+    pub(in crate::wire) fn reply<D>(
+        &mut self,
+        reply: Option<Reply>,
+        turn: &mut Turn<'_, D>,
+    ) -> Result<(), CloseReason> {
+        let State::Routed(routed) = self.take_state() else { return Ok(()) };
+        let Routed { mut form, rest } = *routed;
+        let reply = reply.ok_or(CloseReason::Failed(io::Error::other("the router was cut")))?;
+        form.closes |= reply.wants_close() || (turn.stopping && self.unread.is_empty());
+        self.last = Instant::now();
+        let (output, date) = turn.answerer.output_and_date(self.last);
+        reply::write_reply(output, &reply, form, date);
+        self.state = if form.closes {
+            State::Closing { lingers: rest.is_some() }
+        } else if let Some(rest) = rest {
+            State::Discarding(Box::new(Discard::new(Some(rest), self.last)))
+        } else {
+            self.reading()
+        };
+        Ok(self.transport.send(&mut turn.answerer.output)?)
+    }
+
+    /// What is read next, by what was read already.
+    fn reading(&self) -> State {
+        let nothing = self.unread.is_empty();
+        State::Reading(if nothing { Pending::Incomplete(None) } else { Pending::Requests })
+    }
+
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Reading(Pending::Incomplete(None)))
+    }
+
+    /// Reads past what nobody wants.
+    pub(super) fn discard<D>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
+        let unread = std::mem::take(&mut self.unread);
+        let length = if unread.is_empty() {
+            match self.transport.read(&mut turn.input[..BODY_READ_BYTES])? {
+                Some(length) => length,
+                None => return Ok(false),
+            }
+        } else {
+            unread.len()
+        };
+        let arrived = if unread.is_empty() { &turn.input[..length] } else { &unread[..] };
+        let now = Instant::now();
+        let taken = match &mut self.state {
+            State::Lingering(_) if arrived.is_empty() => return Err(CloseReason::Done),
+            State::Discarding(_) if arrived.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
+            State::Lingering(discard) => discard.take(arrived, now).map_err(|_| CloseReason::Done)?,
+            State::Discarding(discard) => {
+                discard.take(arrived, now).map_err(|_| CloseReason::from(ErrorKind::InvalidData))?
+            }
+            _ => return Ok(true),
+        };
+        let (length, is_whole) = taken;
+        if is_whole {
+            self.unread = arrived[length..].to_vec();
+            self.last = now;
+            self.state = self.reading();
+        }
+        Ok(true)
+    }
+}

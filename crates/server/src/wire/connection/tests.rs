@@ -1,0 +1,339 @@
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use axum::extract::Request;
+
+use super::*;
+use crate::tests::{DECISION, app};
+use crate::wire::BODY_READ_BYTES;
+use crate::wire::dispatch::Reply;
+
+/// A socket that brings what it is given, piece by piece, and takes so many bytes.
+#[derive(Default)]
+struct Script {
+    brings: VecDeque<Vec<u8>>,
+    room: usize,
+    taken: Vec<u8>,
+    shut: bool,
+}
+
+impl Read for Script {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let piece = self.brings.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        buffer[..piece.len()].copy_from_slice(&piece);
+        Ok(piece.len())
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len().min(self.room);
+        if length == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.room -= length;
+        self.taken.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Script {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shut = true;
+        Ok(())
+    }
+}
+
+/// Keeps requests for the router.
+impl Dispatch for &mut Vec<Request> {
+    fn dispatch(&mut self, request: Request) {
+        self.push(request);
+    }
+}
+
+/// A connection, and what a turn of it needs.
+struct Bench {
+    app: Arc<App>,
+    input: Input,
+    answerer: Answerer,
+    connection: Connection<Script>,
+    routed: Vec<Request>,
+    stopping: bool,
+}
+
+impl Bench {
+    fn new(pieces: &[&[u8]], room: usize) -> Self {
+        let brings = pieces.iter().map(|piece| piece.to_vec()).collect();
+        let socket = Script { brings, room, ..Script::default() };
+        Self {
+            app: app(),
+            input: Box::new([0; BODY_READ_BYTES]),
+            answerer: Answerer::new(),
+            connection: Connection::new(socket, Instant::now()),
+            routed: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    fn drive<R>(
+        &mut self,
+        work: impl FnOnce(&mut Connection<Script>, &mut Turn<'_, &mut Vec<Request>>) -> R,
+    ) -> R {
+        let Self { app, input, answerer, connection, routed, stopping } = self;
+        work(connection, &mut Turn { app, input, answerer, dispatch: routed, stopping: *stopping })
+    }
+
+    /// Turns, for as long as the socket has bytes and they are read.
+    fn turn(&mut self) -> Result<Next, CloseReason> {
+        loop {
+            let before = self.connection.transport.stream.brings.len();
+            self.connection.transport.readable |= before > 0;
+            let next = self.drive(|connection, turn| connection.turn(turn))?;
+            if next == Next::Event && self.connection.transport.stream.brings.len() == before {
+                return Ok(next);
+            }
+        }
+    }
+
+    fn brings(&mut self, piece: &[u8]) -> &mut Self {
+        self.connection.transport.stream.brings.push_back(piece.to_vec());
+        self
+    }
+
+    fn reply(&mut self) -> Result<Next, CloseReason> {
+        let reply = Reply::text("routed");
+        self.drive(|connection, turn| connection.reply(Some(reply), turn))?;
+        self.turn()
+    }
+
+    fn sent(&self) -> String {
+        String::from_utf8_lossy(&self.connection.transport.stream.taken).into_owned()
+    }
+
+    fn answers(&self) -> usize {
+        self.sent().matches("HTTP/1.1 200 OK").count()
+    }
+}
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\n\r\n";
+
+fn post(headers: &str, body: &str) -> Vec<u8> {
+    format!("POST /events HTTP/1.1\r\ncontent-type: application/x-ndjson\r\n{headers}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+#[test]
+fn end_is_read_for_only_once_the_poller_has_reported_it() {
+    let mut bench = Bench::new(&[DECISION], usize::MAX);
+    assert!(matches!(bench.turn(), Ok(Next::Event)));
+    assert_eq!(bench.answers(), 1);
+    assert!(!bench.connection.transport.readable, "a short read has emptied the socket");
+
+    bench.brings(DECISION).brings(b"");
+    bench.connection.transport.finished = true;
+    assert!(matches!(bench.turn(), Err(CloseReason::Done)));
+    assert_eq!(bench.answers(), 2);
+}
+
+#[test]
+fn half_a_request_at_the_end_is_an_error() {
+    let mut bench = Bench::new(&[&DECISION[..20], b""], usize::MAX);
+    bench.connection.transport.finished = true;
+    assert!(matches!(bench.turn(), Err(CloseReason::Failed(_))));
+}
+
+#[test]
+fn full_socket_is_waited_for_and_nothing_more_is_read() {
+    let mut bench = Bench::new(&[DECISION, DECISION], 100);
+    assert!(matches!(bench.turn(), Ok(Next::Event)));
+    assert_eq!(bench.connection.transport.stream.brings.len(), 1);
+    assert!(bench.connection.stopped().is_none(), "an answer waits to be sent");
+    bench.connection.transport.stream.room = usize::MAX;
+    assert!(matches!(bench.turn(), Ok(Next::Event)));
+    assert_eq!(bench.answers(), 2);
+    assert!(matches!(bench.connection.stopped(), Some(CloseReason::Done)));
+}
+
+#[test]
+fn busy_client_lets_others_have_their_turn() {
+    let pieces: Vec<&[u8]> = vec![DECISION; 3 * ROUNDS_PER_TURN as usize];
+    let mut bench = Bench::new(&pieces, usize::MAX);
+    bench.connection.transport.finished = true;
+    bench.connection.transport.readable = true;
+    let next = bench.drive(|connection, turn| connection.turn(turn));
+    assert!(matches!(next, Ok(Next::Turn)));
+    assert_eq!(bench.answers(), ROUNDS_PER_TURN as usize);
+}
+
+#[test]
+fn nothing_is_read_or_answered_while_the_router_works() {
+    let mut bench = Bench::new(&[&[DECISION, HEALTH, DECISION].concat(), DECISION], usize::MAX);
+    assert!(matches!(bench.turn(), Ok(Next::Event)));
+    assert_eq!((bench.answers(), bench.routed.len()), (1, 1));
+    assert!(matches!(bench.turn(), Ok(Next::Event)));
+    assert_eq!(bench.connection.transport.stream.brings.len(), 1, "one read at most is held");
+    assert!(bench.connection.stopped().is_none(), "a reply is due");
+
+    assert!(matches!(bench.reply(), Ok(Next::Event)));
+    assert_eq!(bench.answers(), 4, "the reply, and then what came behind its request");
+    let sent = bench.sent();
+    let order: Vec<_> = sent.match_indices("\"customer\"").map(|(at, _)| at).collect();
+    let reply = sent.find("routed").expect("the reply");
+    assert!(order[0] < reply && reply < order[1], "{sent}");
+}
+
+#[test]
+fn body_is_collected_however_it_arrives_and_the_connection_stays_on_the_fast_path() {
+    for request in [
+        post("content-length: 11", "hello\nworld"),
+        post("transfer-encoding: chunked", "6\r\nhello\n\r\n5\r\nworld\r\n0\r\n\r\n"),
+    ] {
+        for size in [1, 7, request.len()] {
+            let pieces: Vec<&[u8]> = request.chunks(size).collect();
+            let mut bench = Bench::new(&pieces, usize::MAX);
+            assert!(matches!(bench.turn(), Ok(Next::Event)));
+            assert_eq!(bench.routed.len(), 1, "pieces of {size}");
+            let body = bench.routed.pop().expect("a request").into_body();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let bytes = runtime.block_on(axum::body::to_bytes(body, 100)).expect("a body");
+            assert_eq!(bytes, "hello\nworld");
+            bench.reply().expect("the connection stays");
+            bench.brings(DECISION).turn().expect("the connection stays");
+            assert_eq!((bench.answers(), bench.routed.len()), (2, 0), "the fast path answers");
+        }
+    }
+}
+
+#[test]
+fn client_that_waits_to_be_asked_for_its_body_is_asked_once() {
+    let mut bench = Bench::new(&[&post("content-length: 2\r\nexpect: 100-continue", "")], usize::MAX);
+    bench.turn().expect("an open connection");
+    assert_eq!(bench.sent(), "HTTP/1.1 100 Continue\r\n\r\n");
+    bench.brings(b"{}").turn().expect("an open connection");
+    assert_eq!(bench.routed.len(), 1);
+    bench.reply().expect("the connection stays");
+    assert_eq!(bench.sent().matches("100 Continue").count(), 1);
+}
+
+#[test]
+fn refused_head_is_answered_without_asking_for_its_body_and_the_close_is_announced() {
+    let request = b"POST /nowhere HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    let mut bench = Bench::new(&[request], usize::MAX);
+    bench.turn().expect("an open connection");
+    assert_eq!(bench.routed.len(), 1);
+    bench.reply().expect("it lingers");
+    assert!(bench.sent().contains("connection: close\r\n") && !bench.sent().contains("100 Continue"));
+    assert!(bench.connection.transport.stream.shut, "nothing more is sent");
+    bench.brings(b"").connection.transport.finished = true;
+    assert!(matches!(bench.turn(), Err(CloseReason::Done)));
+}
+
+#[test]
+fn unwanted_body_is_read_past_and_the_next_request_answered() {
+    let request = [&b"POST /nowhere HTTP/1.1\r\ncontent-length: 70000\r\n\r\n"[..], &[b'x'; 10_000]].concat();
+    let mut bench = Bench::new(&[&request], usize::MAX);
+    bench.turn().expect("an open connection");
+    bench.reply().expect("the connection stays");
+    bench.brings(&[b'x'; 60_000]).brings(DECISION).turn().expect("the connection stays");
+    assert_eq!(bench.answers(), 2);
+}
+
+#[test]
+fn body_that_does_not_arrive_goes_to_the_router_as_a_fault() {
+    let cut = post("content-length: 20", "hello");
+    for (pieces, timeout, expected) in [
+        (vec![&cut[..], b""], false, Fault::Ended { bytes: 5 }),
+        (vec![&cut[..]], true, Fault::TimedOut),
+        (vec![&post("content-length: 99999999", "")[..]], false, Fault::TooLarge { limit: 8 << 20 }),
+        (
+            vec![&post("transfer-encoding: chunked", "2\r\nab\r\nx\r\n")[..]],
+            false,
+            Fault::Malformed { bytes: 2 },
+        ),
+    ] {
+        let mut bench = Bench::new(&pieces, usize::MAX);
+        bench.connection.transport.finished = expected == Fault::Ended { bytes: 5 };
+        bench.turn().expect("an open connection");
+        if timeout {
+            assert!(bench.routed.is_empty());
+            bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
+        }
+        let fault = bench.routed[0].extensions().get::<Fault>().copied();
+        assert_eq!(fault, Some(expected));
+        let _ = bench.reply();
+        assert!(bench.sent().contains("connection: close\r\n"), "{expected:?}: {}", bench.sent());
+    }
+}
+
+#[test]
+fn fast_event_whose_body_does_not_arrive_is_answered_by_the_router() {
+    let head = b"POST /events HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{";
+    let mut bench = Bench::new(&[head], usize::MAX);
+    bench.turn().expect("an open connection");
+    assert!(bench.routed.is_empty());
+    let body_timeout = bench.app.config.limits.body_timeout.get();
+    let due = bench.connection.due(&bench.app);
+    assert!(due <= Instant::now() + body_timeout, "the body has its own time");
+    bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
+    assert_eq!(bench.routed[0].extensions().get::<Fault>(), Some(&Fault::TimedOut));
+}
+
+#[test]
+fn bytes_that_are_no_request_are_refused_and_counted() {
+    let mut bench = Bench::new(&[DECISION, b"HELLO\r\n\r\n"], usize::MAX);
+    bench.turn().expect("it lingers");
+    assert!(bench.sent().contains("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n"));
+    let metrics = bench.app.metrics.render().expect("text");
+    assert!(metrics.contains("upbeat_http_connection_errors_total{listener=\"data\"} 1"), "{metrics}");
+    bench.brings(b"");
+    assert!(matches!(bench.turn(), Err(CloseReason::Done)));
+}
+
+#[test]
+fn reply_while_the_server_stops_announces_the_close() {
+    let mut bench = Bench::new(&[HEALTH], usize::MAX);
+    bench.turn().expect("an open connection");
+    bench.stopping = true;
+    assert!(matches!(bench.reply(), Err(CloseReason::Done)));
+    assert!(bench.sent().contains("connection: close\r\n"));
+}
+
+#[test]
+fn client_that_does_not_read_is_given_up_in_time() {
+    let mut bench = Bench::new(&[DECISION], 0);
+    bench.turn().expect("an open connection");
+    let header_timeout = bench.app.config.limits.header_timeout.get();
+    assert_eq!(bench.connection.due(&bench.app), bench.connection.last() + header_timeout);
+    let expired = bench.drive(|connection, turn| connection.expired(turn));
+    assert!(matches!(expired, Err(CloseReason::Failed(_))));
+}
+
+#[test]
+fn http_10_client_is_answered_in_its_own_version() {
+    for (request, status, connection) in [
+        ("GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n", None),
+        (
+            "GET /healthz HTTP/1.0\r\nconnection: keep-alive\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n",
+            Some("connection: keep-alive"),
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n",
+            Some("connection: close"),
+        ),
+    ] {
+        let mut bench = Bench::new(&[request.as_bytes()], usize::MAX);
+        bench.turn().expect("an open connection");
+        let kept = bench.reply().is_ok();
+        let sent = bench.sent();
+        assert!(sent.starts_with(status), "{sent}");
+        let line = sent.lines().find(|line| line.starts_with("connection:"));
+        assert_eq!((line, kept), (connection, connection == Some("connection: keep-alive")), "{sent}");
+    }
+}

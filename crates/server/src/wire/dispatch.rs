@@ -1,0 +1,157 @@
+//! From the wire to the router and back.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap};
+use axum::http::{Method, StatusCode, Version};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use tokio::runtime::Handle;
+use tower::ServiceExt;
+
+use super::body::Fault;
+use super::head::RoutedHead;
+use crate::api::Problem;
+use crate::gate::{Admission, HeadFacts, Headers, Principal};
+use crate::runtime::App;
+
+/// Where requests for the router go. The reply comes back to [`super::connection::Connection::reply`].
+pub(super) trait Dispatch {
+    /// Has a request answered.
+    fn dispatch(&mut self, request: Request);
+}
+
+/// The body of a request, or why there is none.
+pub(super) enum Arrived {
+    /// All of it; empty where there is none, or the route takes none.
+    Whole(Bytes),
+    /// It did not arrive.
+    Failed(Fault),
+}
+
+/// Asks the gate about the head of a request for the router.
+pub(super) fn admit(app: &App, head: &RoutedHead) -> Result<Principal, Problem> {
+    let target = head.request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let method = head.request.method().as_str();
+    app.admit(&HeadFacts { method, target, headers: Headers::Map(head.request.headers()) })
+}
+
+/// The request as the router has it.
+pub(super) fn request(head: RoutedHead, admitted: Result<Principal, Problem>, body: Arrived) -> Request {
+    let (mut parts, ()) = head.request.into_parts();
+    parts.extensions.insert(Admission(admitted));
+    let body = match body {
+        Arrived::Whole(bytes) if bytes.is_empty() => Body::empty(),
+        Arrived::Whole(bytes) => Body::from(bytes),
+        Arrived::Failed(fault) => {
+            parts.extensions.insert(fault);
+            Body::empty()
+        }
+    };
+    Request::from_parts(parts, body)
+}
+
+/// What of a request matters to how its reply is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReplyForm {
+    /// Whether the request was HTTP/1.0.
+    pub(super) is_http_10: bool,
+    /// Whether the request was a `HEAD`.
+    pub(super) is_head: bool,
+    /// Whether the connection is closed behind the reply.
+    pub(super) closes: bool,
+}
+
+impl ReplyForm {
+    /// The form that a head asks for.
+    pub(super) fn of(head: &RoutedHead) -> Self {
+        Self {
+            is_http_10: head.request.version() == Version::HTTP_10,
+            is_head: head.request.method() == Method::HEAD,
+            closes: head.wants_close,
+        }
+    }
+}
+
+/// A reply with its body.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// The header fields, but for those that the wire writes.
+    pub(super) headers: HeaderMap,
+    /// The body.
+    pub(super) body: Bytes,
+    /// The length that the header fields announce, which a reply to `HEAD` has without a body.
+    pub(super) announced_length: Option<u64>,
+}
+
+impl Reply {
+    /// Collects what the router answered; handlers bound what they answer. `None` where the body fails, which a body in
+    /// memory never does.
+    pub(super) async fn collect(response: Response) -> Option<Self> {
+        let (mut parts, body) = response.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        let announced = parts.headers.remove(header::CONTENT_LENGTH);
+        let announced_length = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        Some(Self { status: parts.status, headers: parts.headers, body, announced_length })
+    }
+
+    /// A good one with a text, for tests.
+    #[cfg(test)]
+    pub(super) fn text(body: &'static str) -> Self {
+        let body = Bytes::from_static(body.as_bytes());
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body, announced_length: None }
+    }
+
+    /// Whether the handler wants the connection closed.
+    pub(super) fn wants_close(&self) -> bool {
+        self.headers.get(header::CONNECTION).is_some_and(|value| value == "close")
+    }
+}
+
+/// Runs requests through the router on a runtime, each a task.
+#[derive(Clone)]
+pub(crate) struct RouterTasks {
+    router: Router,
+    runtime: Handle,
+}
+
+impl RouterTasks {
+    /// Tasks on `runtime`.
+    pub(crate) fn new(router: Router, runtime: Handle) -> Self {
+        Self { router, runtime }
+    }
+
+    /// Has a task answer a request and give the reply to `finish`: `None` where the task was cut or failed.
+    pub(super) fn spawn(&self, request: Request, finish: impl FnOnce(Option<Reply>) + Send + 'static) {
+        let router = self.router.clone();
+        let finish = FinishOnDrop(Some(finish));
+        self.runtime.spawn(async move {
+            // A router does not fail.
+            let Ok(response) = router.oneshot(request).await;
+            finish.finish(Reply::collect(response).await);
+        });
+    }
+}
+
+/// Reports a task that is dropped before its end, too: the connection waits for nothing else.
+struct FinishOnDrop<F: FnOnce(Option<Reply>)>(Option<F>);
+
+impl<F: FnOnce(Option<Reply>)> FinishOnDrop<F> {
+    fn finish(mut self, reply: Option<Reply>) {
+        if let Some(finish) = self.0.take() {
+            finish(reply);
+        }
+    }
+}
+
+impl<F: FnOnce(Option<Reply>)> Drop for FinishOnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(finish) = self.0.take() {
+            finish(None);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! A thread's event loop: waits for sockets, gives each connection its turn, and keeps its timers.
+//!
+//! It does what a runtime would do for these connections, and nothing else, because a decision costs little more than
+//! the kernel's part of it: see docs/decisions/http-server.md for what that saves.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use super::connection::{CloseReason, Connection, Next, Turn};
+use super::dispatch::{Dispatch, Reply, RouterTasks};
+use super::fast::Answerer;
+use super::{BODY_READ_BYTES, Input};
+use crate::runtime::App;
+
+/// One call of the kernel reports so many sockets at most.
+const EVENTS_PER_POLL: usize = 256;
+
+/// Says that there are commands; connections are numbered from 0.
+const COMMANDS: Token = Token(usize::MAX);
+
+/// What a loop is told to do from outside. `G` is what comes with a connection and is dropped at its end.
+pub(crate) enum Command<G> {
+    /// A connection for it, which does not block.
+    Admit(std::net::TcpStream, G),
+    /// The router's reply to a request of a connection; `None` where there will be none.
+    Reply(ConnectionKey, Option<Reply>),
+    /// Answer what was asked, take no more, and end when no connection is left.
+    Stop,
+    /// End now; what is open is cut.
+    Cut,
+}
+
+/// Names a connection of a loop, also when its place was given to another since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionKey {
+    slot: usize,
+    generation: u64,
+}
+
+/// The way to a loop from other threads.
+pub(crate) struct Handle<G> {
+    /// Bounded by `limits.connections`: a connection holds one of its permits, and has one request with the router.
+    commands: Sender<Command<G>>,
+    waker: Arc<Waker>,
+}
+
+impl<G> Clone for Handle<G> {
+    fn clone(&self) -> Self {
+        Self { commands: self.commands.clone(), waker: Arc::clone(&self.waker) }
+    }
+}
+
+impl<G> Handle<G> {
+    /// Gives the loop a command.
+    ///
+    /// # Errors
+    /// The loop has ended, or cannot be woken.
+    pub(crate) fn send(&self, command: Command<G>) -> io::Result<()> {
+        self.commands.send(command).map_err(|_| io::Error::other("its event loop has ended"))?;
+        self.waker.wake()
+    }
+}
+
+/// A loop and its connections.
+pub(crate) struct EventLoop<G> {
+    app: Arc<App>,
+    poll: Poll,
+    commands: Receiver<Command<G>>,
+    /// Its own handle, for replies.
+    handle: Handle<G>,
+    router: RouterTasks,
+    slots: Slab<Slot<G>>,
+    /// Counts the connections that were admitted.
+    generation: u64,
+    /// When each connection is looked at again though nothing has come, and its slot.
+    timers: BTreeSet<(Instant, usize)>,
+    /// Slots of connections that go on without waiting for their socket.
+    queue: Vec<usize>,
+    /// The last instant that is known.
+    now: Instant,
+    stopping: bool,
+    input: Input,
+    answerer: Answerer,
+}
+
+/// A connection in a loop.
+struct Slot<G> {
+    connection: Connection<TcpStream>,
+    generation: u64,
+    /// Its entry among the timers: not later than it is due, and moved only when that has come, not at each request.
+    timer: Instant,
+    is_queued: bool,
+    /// Held for as long as the connection is open.
+    _given: G,
+}
+
+/// Sends requests of one connection to the router.
+struct ToRouter<'a, G> {
+    router: &'a RouterTasks,
+    handle: &'a Handle<G>,
+    key: ConnectionKey,
+}
+
+impl<G: Send + 'static> Dispatch for ToRouter<'_, G> {
+    fn dispatch(&mut self, request: Request) {
+        let (handle, key) = (self.handle.clone(), self.key);
+        self.router.spawn(request, move |reply| {
+            // A loop that has ended has closed the connection.
+            let _ = handle.send(Command::Reply(key, reply));
+        });
+    }
+}
+
+impl<G: Send + 'static> EventLoop<G> {
+    /// A loop without connections, and the way to it.
+    ///
+    /// # Errors
+    /// There are no more file descriptors.
+    pub(crate) fn new(app: Arc<App>, router: RouterTasks) -> io::Result<(Self, Handle<G>)> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
+        let (sender, commands) = mpsc::channel();
+        let handle = Handle { commands: sender, waker };
+        let new = Self {
+            app,
+            poll,
+            commands,
+            handle: handle.clone(),
+            router,
+            slots: Slab::new(),
+            generation: 0,
+            timers: BTreeSet::new(),
+            queue: Vec::new(),
+            now: Instant::now(),
+            stopping: false,
+            input: Box::new([0; BODY_READ_BYTES]),
+            answerer: Answerer::new(),
+        };
+        Ok((new, handle))
+    }
+
+    /// Runs until it is told to end.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        while !self.stopping || !self.slots.is_empty() {
+            match self.poll.poll(&mut events, self.poll_timeout()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            let before = self.now;
+            let queue = std::mem::take(&mut self.queue);
+            let mut has_commands = false;
+            for event in &events {
+                match event.token() {
+                    COMMANDS => has_commands = true,
+                    Token(slot) => self.notice(slot, event),
+                }
+            }
+            for slot in queue {
+                self.turn(slot);
+            }
+            if has_commands && !self.obey() {
+                return Ok(());
+            }
+            // Whoever was answered has asked the clock; at other times nobody is in a hurry.
+            if self.now == before {
+                self.now = Instant::now();
+            }
+            self.expire();
+        }
+        Ok(())
+    }
+
+    /// How long to wait for sockets at most.
+    fn poll_timeout(&self) -> Option<Duration> {
+        if !self.queue.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.first().map(|(due, _)| due.saturating_duration_since(self.now))
+    }
+
+    /// Something happened at a socket.
+    fn notice(&mut self, slot: usize, event: &Event) {
+        let Some(held) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let transport = &mut held.connection.transport;
+        transport.finished |= event.is_read_closed();
+        transport.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        if !held.is_queued {
+            self.turn(slot);
+        }
+    }
+
+    /// Lets a connection read, answer and write.
+    fn turn(&mut self, slot: usize) {
+        self.drive(slot, |connection, turn| connection.turn(turn));
+    }
+
+    /// Has a connection do something, and sees to what follows.
+    fn drive(
+        &mut self,
+        slot: usize,
+        work: impl FnOnce(&mut Connection<TcpStream>, &mut Turn<'_, ToRouter<'_, G>>) -> Result<Next, CloseReason>,
+    ) {
+        let Some(held) = self.slots.get_mut(slot) else {
+            return;
+        };
+        held.is_queued = false;
+        let key = ConnectionKey { slot, generation: held.generation };
+        let mut turn = Turn {
+            app: &self.app,
+            input: &mut self.input,
+            answerer: &mut self.answerer,
+            dispatch: ToRouter { router: &self.router, handle: &self.handle, key },
+            stopping: self.stopping,
+        };
+        let connection = &mut held.connection;
+        let done = catch_unwind(AssertUnwindSafe(|| work(connection, &mut turn)));
+        let next = done.unwrap_or_else(|_| {
+            // What was written till then may be half an answer.
+            self.answerer.output.clear();
+            Err(CloseReason::Failed(io::Error::other("its turn panicked")))
+        });
+        self.now = self.now.max(connection.last());
+        match next {
+            Err(reason) => self.close(slot, &reason),
+            Ok(Next::Turn) => {
+                held.is_queued = true;
+                self.queue.push(slot);
+            }
+            Ok(Next::Event) => self.wait(slot),
+        }
+    }
+
+    /// Leaves a connection to its socket, for as long as is due.
+    fn wait(&mut self, slot: usize) {
+        let held = &mut self.slots[slot];
+        if self.stopping
+            && let Some(reason) = held.connection.stopped()
+        {
+            return self.close(slot, &reason);
+        }
+        let due = held.connection.due(&self.app);
+        if due < held.timer {
+            self.set_timer(slot, due);
+        }
+    }
+
+    /// Moves a connection's timer.
+    fn set_timer(&mut self, slot: usize, due: Instant) {
+        let before = std::mem::replace(&mut self.slots[slot].timer, due);
+        self.timers.remove(&(before, slot));
+        self.timers.insert((due, slot));
+    }
+
+    /// Sees to the connections whose time has come.
+    fn expire(&mut self) {
+        while let Some((_, slot)) = self.timers.first().copied().filter(|(timer, _)| *timer <= self.now) {
+            let due = self.slots[slot].connection.due(&self.app);
+            if due > self.now {
+                self.set_timer(slot, due);
+                continue;
+            }
+            self.drive(slot, |connection, turn| connection.expired(turn));
+            // A connection that goes on has another time limit now; one that is queued will have.
+            if let Some(held) = self.slots.get(slot) {
+                let due = held.connection.due(&self.app);
+                self.set_timer(slot, due.max(self.now + Duration::from_millis(1)));
+            }
+        }
+    }
+
+    /// Does what it is told to; whether to go on.
+    fn obey(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Admit(stream, given)) => self.admit(stream, given),
+                Ok(Command::Reply(key, reply)) => self.reply(key, reply),
+                Ok(Command::Stop) => self.stop(),
+                Ok(Command::Cut) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: std::net::TcpStream, given: G) {
+        let mut stream = TcpStream::from_std(stream);
+        let entry = self.slots.vacant_entry();
+        let slot = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // The poller reports at once what has arrived already.
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
+            return self.app.metrics.count_connection_error("data", &error);
+        }
+        let now = Instant::now();
+        let connection = Connection::new(stream, now);
+        let timer = connection.due(&self.app);
+        self.timers.insert((timer, slot));
+        self.generation += 1;
+        let generation = self.generation;
+        entry.insert(Slot { connection, generation, timer, is_queued: false, _given: given });
+    }
+
+    fn reply(&mut self, key: ConnectionKey, reply: Option<Reply>) {
+        // A connection may have failed while the router was at work.
+        if self.slots.get(key.slot).is_some_and(|held| held.generation == key.generation) {
+            self.drive(key.slot, |connection, turn| {
+                connection.reply(reply, turn)?;
+                connection.turn(turn)
+            });
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        let slots: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            // What was asked until now is answered, whether or not the poller has reported it.
+            self.slots[slot].connection.transport.readable = true;
+            self.turn(slot);
+        }
+    }
+
+    fn close(&mut self, slot: usize, reason: &CloseReason) {
+        let held = self.slots.remove(slot);
+        self.timers.remove(&(held.timer, slot));
+        if let CloseReason::Failed(error) = reason {
+            self.app.metrics.count_connection_error("data", error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

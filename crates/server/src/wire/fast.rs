@@ -1,0 +1,292 @@
+//! The fast path: decisions and single small events, many requests in one go, into one buffer.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use axum::response::{IntoResponse, Response};
+use upbeat_core::event::Id;
+use upbeat_engine::Ask;
+
+use super::head::{self, Action, FastHead, FastRequest};
+use super::reply::{self, Date, Ending};
+use super::{HEAD_READ_BYTES, OUTPUT_BYTES};
+use crate::api::observe::{self, Observed};
+use crate::api::{Kind, answer, events};
+use crate::gate::{HeadFacts, Headers, Principal, is_request_id};
+use crate::metrics;
+use crate::runtime::App;
+
+/// What bytes that were not answered are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pending {
+    /// The beginning of a request, or nothing; with so many bytes it will be whole, if that is known already.
+    Incomplete(Option<usize>),
+    /// Requests for another turn.
+    Requests,
+    /// Something that is not for the fast path.
+    Other,
+}
+
+/// What became of the bytes that arrived.
+pub(super) struct Answered {
+    /// So many of them are answered.
+    pub(super) bytes: usize,
+    /// What the others are.
+    pub(super) pending: Pending,
+    /// When that was.
+    pub(super) at: Instant,
+}
+
+/// The buffers of a thread.
+pub(super) struct Answerer {
+    /// Answers to be sent.
+    pub(super) output: Vec<u8>,
+    body: Vec<u8>,
+    date: Date,
+}
+
+/// A request that goes to the router after all.
+struct NotFast;
+
+impl Answerer {
+    pub(super) fn new() -> Self {
+        Self {
+            output: Vec::with_capacity(2 * OUTPUT_BYTES),
+            body: Vec::with_capacity(answer::MAX_BYTES),
+            date: Date::new(Instant::now()),
+        }
+    }
+
+    /// The `date` header's text at `now`, and the buffer that it is written to.
+    pub(super) fn output_and_date(&mut self, now: Instant) -> (&mut Vec<u8>, &str) {
+        (&mut self.output, self.date.at(now))
+    }
+
+    /// Answers the requests in `bytes` one after the other, until `output` is full or one is not for the fast path.
+    pub(super) fn answer(&mut self, app: &App, bytes: &[u8]) -> Answered {
+        let max_head_bytes = app.config.limits.header_bytes.min(HEAD_READ_BYTES);
+        let wall_ms = app.wall_ms();
+        let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: Instant::now() };
+        while self.output.len() < OUTPUT_BYTES {
+            let rest = &bytes[answered.bytes..];
+            let mut headers = head::fast_headers();
+            let request = match head::read_fast(rest, max_head_bytes, &mut headers) {
+                FastHead::Request(request) => request,
+                FastHead::Incomplete(needed) => {
+                    answered.pending = Pending::Incomplete(needed);
+                    return answered;
+                }
+                FastHead::Other => {
+                    answered.pending = Pending::Other;
+                    return answered;
+                }
+            };
+            let length = request.length;
+            let Ok(at) = self.one(app, &request, wall_ms, answered.at) else {
+                answered.pending = Pending::Other;
+                return answered;
+            };
+            answered.at = at;
+            answered.bytes += length;
+            if answered.bytes == bytes.len() {
+                answered.pending = Pending::Incomplete(None);
+                return answered;
+            }
+        }
+        answered
+    }
+
+    /// Answers one request; when that was done.
+    fn one(
+        &mut self,
+        app: &App,
+        request: &FastRequest,
+        wall_ms: i64,
+        started: Instant,
+    ) -> Result<Instant, NotFast> {
+        if let Action::Decision { customer, .. } = &request.action {
+            // What is held of them is on its way from memory while the head of the answer is written.
+            app.engine.prefetch(customer);
+        }
+        let new_id;
+        let request_id = match request.request_id.filter(|id| is_request_id(id)) {
+            Some(id) => id,
+            None => {
+                new_id = app.new_request_id();
+                &new_id
+            }
+        };
+        let exchange = Exchange { app, request_id, wall_ms, started };
+        let begun = self.output.len();
+        let answered = catch_unwind(AssertUnwindSafe(|| self.admitted(&exchange, request)));
+        answered.unwrap_or_else(|panic| {
+            // What was written till then may be half an answer.
+            self.output.truncate(begun);
+            Ok(self.answer_panic(panic, &exchange, &request.action))
+        })
+    }
+
+    /// Answers one request if the gate lets it pass.
+    fn admitted(&mut self, exchange: &Exchange, request: &FastRequest) -> Result<Instant, NotFast> {
+        let FastRequest { method, target, headers, .. } = *request;
+        let facts = HeadFacts { method, target, headers: Headers::Parsed(headers) };
+        match (exchange.app.admit(&facts), &request.action) {
+            (Ok(principal), Action::Decision { customer, ask, is_head }) => {
+                Ok(self.decide(exchange, principal, customer, ask, *is_head))
+            }
+            (Ok(principal), Action::Event(event)) => self.apply(exchange, principal, event),
+            // The router words refusals of the gate, as it does those of its own.
+            (Err(_), _) => Err(NotFast),
+        }
+    }
+
+    fn decide(
+        &mut self,
+        exchange: &Exchange,
+        _principal: Principal,
+        customer: &Id,
+        ask: &Ask,
+        is_head: bool,
+    ) -> Instant {
+        let Exchange { app, wall_ms, started, .. } = *exchange;
+        reply::begin_json_head(&mut self.output, exchange.request_id);
+        let decision = app.engine.decide(customer, ask, wall_ms);
+        self.body.clear();
+        answer::write(&mut self.body, customer, &app.engine.settings().campaign.id, &decision);
+        self.end_answer(exchange, !is_head);
+        let now = Instant::now();
+        app.metrics.decision_seconds.observe(now - started);
+        app.metrics.decisions_answered.inc();
+        exchange.log(now, method_of_decision(is_head), metrics::DECISION_ROUTE, 200, None);
+        now
+    }
+
+    fn apply(
+        &mut self,
+        exchange: &Exchange,
+        _principal: Principal,
+        event: &[u8],
+    ) -> Result<Instant, NotFast> {
+        let Exchange { app, wall_ms, .. } = *exchange;
+        // The router says so of larger ones.
+        if event.len() > app.config.limits.event_bytes {
+            return Err(NotFast);
+        }
+        app.metrics.body_bytes.inc_by(event.len() as u64);
+        let (status, problem) = match events::apply_json(app, event, wall_ms) {
+            Ok(report) => {
+                self.body.clear();
+                // Writing to memory does not fail.
+                let _ = serde_json::to_writer(&mut self.body, &report);
+                reply::begin_json_head(&mut self.output, exchange.request_id);
+                self.end_answer(exchange, true);
+                app.metrics.events_answered.inc();
+                (200, None)
+            }
+            Err(problem) => self.refuse(exchange, metrics::EVENTS_ROUTE, problem.into_response(), true),
+        };
+        let now = Instant::now();
+        exchange.log(now, "POST", metrics::EVENTS_ROUTE, status, problem);
+        Ok(now)
+    }
+
+    /// Answers a request that panicked as the router would. The router itself must not have it: a decision may be
+    /// counted and an event applied already.
+    fn answer_panic(&mut self, panic: Box<dyn Any + Send>, exchange: &Exchange, action: &Action) -> Instant {
+        let (method, route, with_body) = match action {
+            Action::Decision { is_head, .. } => {
+                (method_of_decision(*is_head), metrics::DECISION_ROUTE, !is_head)
+            }
+            Action::Event(_) => ("POST", metrics::EVENTS_ROUTE, true),
+        };
+        let (status, problem) = self.refuse(exchange, route, observe::panicked(panic), with_body);
+        let now = Instant::now();
+        if route == metrics::DECISION_ROUTE {
+            exchange.app.metrics.decision_seconds.observe(now - exchange.started);
+        }
+        exchange.log(now, method, route, status, problem);
+        now
+    }
+
+    /// Ends a head that has begun, and appends the body.
+    fn end_answer(&mut self, exchange: &Exchange, with_body: bool) {
+        let date = self.date.at(exchange.started);
+        Ending { date, body_length: self.body.len() }.write(&mut self.output);
+        if with_body {
+            self.output.extend_from_slice(&self.body);
+        }
+    }
+
+    /// Writes and counts a problem; its status and kind.
+    fn refuse(
+        &mut self,
+        exchange: &Exchange,
+        route: &str,
+        response: Response,
+        with_body: bool,
+    ) -> (u16, Option<Kind>) {
+        let status = response.status().as_u16();
+        let kind = response.extensions().get::<Kind>().copied();
+        observe::count(exchange.app, route, status, kind);
+        let date = self.date.at(exchange.started);
+        reply::write_response(&mut self.output, response, exchange.request_id, date, with_body);
+        (status, kind)
+    }
+}
+
+/// What is known of a request while it is answered.
+struct Exchange<'a> {
+    app: &'a App,
+    request_id: &'a [u8],
+    wall_ms: i64,
+    started: Instant,
+}
+
+impl Exchange<'_> {
+    fn log(&self, now: Instant, method: &str, route: &str, status: u16, problem: Option<Kind>) {
+        let elapsed = now - self.started;
+        observe::log(self.app, &Observed { id: self.request_id, method, route, status, elapsed, problem });
+    }
+}
+
+fn method_of_decision(is_head: bool) -> &'static str {
+    if is_head { "HEAD" } else { "GET" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::app;
+
+    #[test]
+    fn panic_is_answered_and_counted_once() {
+        let app = app();
+        let exchange = Exchange { app: &app, request_id: b"r", wall_ms: 0, started: Instant::now() };
+        let decision = |is_head| Action::Decision { customer: Id::Number(48), ask: Ask::default(), is_head };
+        for (action, with_body) in
+            [(decision(false), true), (decision(true), false), (Action::Event(b"{}"), true)]
+        {
+            let mut answerer = Answerer::new();
+            answerer.answer_panic(Box::new("a secret"), &exchange, &action);
+            let text = String::from_utf8(answerer.output).expect("text");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{head}");
+            assert!(
+                head.contains("\r\nx-request-id: r\r\n") && !head.contains("content-length: 0"),
+                "{head}"
+            );
+            assert_eq!(body.contains("/problems/internal"), with_body, "{body}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+        let metrics = app.metrics.render().expect("text");
+        for line in [
+            "upbeat_problems_total{type=\"internal\"} 3",
+            "upbeat_http_requests_total{route=\"/should-show-ad/{customer}\",status=\"500\"} 2",
+            "upbeat_http_requests_total{route=\"/events\",status=\"500\"} 1",
+            "upbeat_decision_seconds_count 2",
+        ] {
+            assert!(metrics.contains(line), "{line} in {metrics}");
+        }
+    }
+}

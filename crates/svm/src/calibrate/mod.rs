@@ -1,0 +1,105 @@
+//! From decision values to probabilities.
+
+mod isotonic;
+mod platt;
+
+use serde::{Deserialize, Serialize};
+
+pub use isotonic::Isotonic;
+pub use platt::Platt;
+
+use crate::data::exact::Number;
+
+/// A function from scores to probabilities of the positive label, in `0.0..=1.0`. It never falls as the score rises,
+/// except for a sigmoid with a slope above 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "File", try_from = "File")]
+pub enum Calibration {
+    /// Two numbers: good for few rows, and the calibration of libSVM and ONNX.
+    Platt(Platt),
+    /// A line through as many points as the scores support; better from ten thousand rows on.
+    Isotonic(Isotonic),
+}
+
+/// How a calibration is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// [`Platt::fit`]
+    Platt,
+    /// [`Isotonic::fit`]
+    Isotonic,
+}
+
+impl Calibration {
+    /// Fits to scores that the scoring model was not trained on.
+    ///
+    /// None when a class is missing or a score is not finite.
+    pub fn fit(method: Method, scores: &[f64], positive: &[bool]) -> Option<Self> {
+        match method {
+            Method::Platt => Platt::fit(scores, positive).map(Self::Platt),
+            Method::Isotonic => Isotonic::fit(scores, positive).map(Self::Isotonic),
+        }
+    }
+
+    /// The probability of the positive label, in `0.0..=1.0`; NaN for a NaN score.
+    pub fn probability(&self, score: f64) -> f64 {
+        match self {
+            Self::Platt(platt) => platt.probability(score),
+            Self::Isotonic(isotonic) => isotonic.probability(score),
+        }
+    }
+
+    /// The sigmoid, for formats that know no other calibration.
+    pub fn platt(&self) -> Option<Platt> {
+        match self {
+            Self::Platt(platt) => Some(*platt),
+            Self::Isotonic(_) => None,
+        }
+    }
+}
+
+/// As model files have it: `{"a":…,"b":…}` or `{"scores":[…],"probabilities":[…]}`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    a: Option<Number>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b: Option<Number>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scores: Option<Vec<Number>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probabilities: Option<Vec<Number>>,
+}
+
+impl From<Calibration> for File {
+    fn from(calibration: Calibration) -> Self {
+        let numbers = |values: &[f64]| values.iter().map(|&value| Number(value)).collect();
+        match calibration {
+            Calibration::Platt(Platt { a, b }) => {
+                Self { a: Some(Number(a)), b: Some(Number(b)), scores: None, probabilities: None }
+            }
+            Calibration::Isotonic(isotonic) => Self {
+                a: None,
+                b: None,
+                scores: Some(numbers(isotonic.scores())),
+                probabilities: Some(numbers(isotonic.probabilities())),
+            },
+        }
+    }
+}
+
+impl TryFrom<File> for Calibration {
+    type Error = String;
+
+    fn try_from(file: File) -> Result<Self, String> {
+        let plain = |numbers: Vec<Number>| numbers.into_iter().map(|number| number.0).collect();
+        match (file.a, file.b, file.scores, file.probabilities) {
+            (Some(a), Some(b), None, None) => Ok(Self::Platt(Platt { a: a.0, b: b.0 })),
+            (None, None, Some(scores), Some(probabilities)) => {
+                Isotonic::new(plain(scores), plain(probabilities)).map(Self::Isotonic)
+            }
+            _ => Err("calibration must have a and b, or scores and probabilities".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Rows and what is done to them before training: reading, scaling, partitioning.
+
+pub(crate) mod decimal;
+pub(crate) mod exact;
+pub(crate) mod folds;
+pub(crate) mod g17;
+pub(crate) mod labels;
+pub(crate) mod matrix;
+pub(crate) mod problem;
+pub(crate) mod rows;
+pub(crate) mod scaling;

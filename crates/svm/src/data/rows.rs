@@ -1,0 +1,433 @@
+//! libSVM text, one row at a time: `label index:value … # comment`.
+
+use std::io::BufRead;
+use std::ops::Range;
+
+use crate::data::decimal;
+use crate::data::labels::Labels;
+
+/// The greatest feature index a file may use.
+pub const MAX_FEATURES: usize = 10_000;
+
+/// A line longer than this is refused before it is kept; 10,000 features fit five times over.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Labels are a few characters; a longer one is a file of another kind.
+const MAX_LABEL_BYTES: usize = 32;
+
+/// One row; what it borrows lives until the next row is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row<'a> {
+    /// Line number in the file, from 1.
+    pub line: u64,
+    /// The label as written.
+    pub label: &'a str,
+    /// The label's value; finite.
+    pub value: f64,
+    /// `(index, value)` in ascending order; indices from 1 to [`MAX_FEATURES`], values finite.
+    pub entries: &'a [(usize, f64)],
+}
+
+impl Row<'_> {
+    /// Writes the row into `dense`; indices that the row leaves out are zero.
+    ///
+    /// # Errors
+    /// An index greater than `dense.len()`.
+    pub fn fill(&self, dense: &mut [f64]) -> Result<(), RowError> {
+        dense.fill(0.0);
+        for &(index, value) in self.entries {
+            match dense.get_mut(index - 1) {
+                Some(slot) => *slot = value,
+                None => return Err(self.fault(RowFault::BeyondModel { index, features: dense.len() })),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the row's label is the model's positive one.
+    ///
+    /// # Errors
+    /// A label that is neither of the two.
+    pub fn is_positive(&self, labels: &Labels) -> Result<bool, RowError> {
+        labels.is_positive(self.value).ok_or_else(|| {
+            let Labels { positive, negative } = labels.clone();
+            self.fault(RowFault::UnknownLabel { label: self.label.to_owned(), positive, negative })
+        })
+    }
+
+    /// An error at this row.
+    pub(crate) fn fault(&self, fault: RowFault) -> RowError {
+        RowError::At { line: self.line, fault }
+    }
+}
+
+/// What can be wrong with a file of rows.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// A line does not hold a row.
+    #[error("line {line}: {fault}")]
+    At {
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong and how to fix it.
+        fault: RowFault,
+    },
+    /// The file could not be read.
+    #[error("line {line}: cannot be read: {source}")]
+    Io {
+        /// Line number, from 1.
+        line: u64,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl RowError {
+    /// The error of a part of a file that so many lines go before.
+    #[must_use]
+    pub fn after(self, lines: u64) -> Self {
+        match self {
+            Self::At { line, fault } => Self::At { line: line + lines, fault },
+            Self::Io { line, source } => Self::Io { line: line + lines, source },
+        }
+    }
+}
+
+/// What is wrong with a line, and how to fix it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)] // The messages say what each is.
+pub enum RowFault {
+    #[error("not UTF-8 text; save the file as UTF-8 (libSVM files are plain ASCII)")]
+    NotText,
+    #[error("longer than {MAX_LINE_BYTES} bytes; this is not a libSVM file, or line ends are missing")]
+    LongLine,
+    #[error("`{0}` is not a label; a row starts with a number such as 1, 0 or -1")]
+    Label(String),
+    #[error("`{0}` is not index:value; write for example 5:0.81")]
+    Pair(String),
+    #[error("`{0}` is not a feature index; indices are whole numbers from 1 to {MAX_FEATURES}")]
+    Index(String),
+    #[error("index {index} comes after {previous}; write indices in ascending order")]
+    Descending { index: usize, previous: usize },
+    #[error("index {0} appears twice; give each feature once")]
+    Twice(usize),
+    #[error("index {0} is more than the {MAX_FEATURES} features a problem may have")]
+    TooManyFeatures(usize),
+    #[error("`{text}` at index {index} is not a finite number; leave a missing feature out, or write 0")]
+    Value { index: usize, text: String },
+    #[error(
+        "index {index} is beyond the model's {features} features; \
+         use rows made like those the model was trained on"
+    )]
+    BeyondModel { index: usize, features: usize },
+    #[error("label {label} is a third one beside {first} and {second}; a model tells two classes apart")]
+    ThirdLabel { label: String, first: String, second: String },
+    #[error("label {label} is neither the model's {positive} nor its {negative}")]
+    UnknownLabel { label: String, positive: String, negative: String },
+    #[error("the problem is greater than {0} values (rows × features); take a sample of the rows")]
+    TooBig(usize),
+}
+
+/// Reads rows from a stream, keeping one line in memory.
+#[derive(Debug)]
+pub struct RowReader<R> {
+    input: R,
+    /// Whether the input begins where its file does.
+    first: bool,
+    line: u64,
+    /// Bytes of the input's buffer that the last row borrowed.
+    borrowed: usize,
+    bytes: Vec<u8>,
+    entries: Vec<(usize, f64)>,
+}
+
+impl<R: BufRead> RowReader<R> {
+    /// A reader at the first line of `input`.
+    pub fn new(input: R) -> Self {
+        Self::part(input, true)
+    }
+
+    /// A reader of part of a file, whole lines of it, which it counts from 1; `first` says that the file begins there.
+    pub fn part(input: R, first: bool) -> Self {
+        Self { input, first, line: 0, borrowed: 0, bytes: Vec::new(), entries: Vec::new() }
+    }
+
+    /// The next row, or none at the end. Blank lines and lines with only a comment are skipped.
+    ///
+    /// # Errors
+    /// The line's number, what is wrong with it and how to fix it.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+        self.input.consume(std::mem::take(&mut self.borrowed));
+        if let Some((length, label, value)) = self.plain_row()? {
+            self.line += 1;
+            self.borrowed = length;
+            let line = self.line;
+            let buffer = self.input.fill_buf().map_err(|source| RowError::Io { line, source })?;
+            let label = std::str::from_utf8(&buffer[label])
+                .map_err(|_| RowError::At { line, fault: RowFault::NotText })?;
+            return Ok(Some(Row { line, label, value, entries: &self.entries }));
+        }
+        self.any_row()
+    }
+
+    /// Fast path: the row at the start of the input's buffer when it lies there whole and is plainly written: its
+    /// length with the line's end, where its label is, and the label's value. Any other line is left to
+    /// [`RowReader::any_row`], which also finds the message for what is wrong.
+    fn plain_row(&mut self) -> Result<Option<(usize, Range<usize>, f64)>, RowError> {
+        let line = self.line + 1;
+        let buffer = self.input.fill_buf().map_err(|source| RowError::Io { line, source })?;
+        let reach = buffer.len().min(MAX_LINE_BYTES);
+        let Some(end) = memchr::memchr(b'\n', &buffer[..reach]) else {
+            return Ok(None);
+        };
+        let row = parse_plain(&buffer[..end], &mut self.entries);
+        Ok(row.map(|(label, value)| (end + 1, label, value)))
+    }
+
+    /// Slow path: the next row, across buffers, with comments, byte order mark and faults.
+    fn any_row(&mut self) -> Result<Option<Row<'_>>, RowError> {
+        let range = loop {
+            if !self.fill_line()? {
+                return Ok(None);
+            }
+            let at = |fault| RowError::At { line: self.line, fault };
+            let text = std::str::from_utf8(&self.bytes).map_err(|_| at(RowFault::NotText))?;
+            let start = if self.first && self.line == 1 && text.starts_with('\u{feff}') { 3 } else { 0 };
+            let end = text.find('#').unwrap_or(text.len()).max(start);
+            if !text[start..end].trim_ascii().is_empty() {
+                break start..end;
+            }
+        };
+        let line = self.line;
+        let at = |fault| RowError::At { line, fault };
+        let text = std::str::from_utf8(&self.bytes[range]).map_err(|_| at(RowFault::NotText))?;
+        let (label, value) = parse_line(text, &mut self.entries).map_err(at)?;
+        Ok(Some(Row { line, label, value, entries: &self.entries }))
+    }
+
+    /// Reads one line into `bytes`, never more than [`MAX_LINE_BYTES`]; false at the end of the input.
+    fn fill_line(&mut self) -> Result<bool, RowError> {
+        self.bytes.clear();
+        self.line += 1;
+        let line = self.line;
+        let mut limited = std::io::Read::take(&mut self.input, MAX_LINE_BYTES as u64 + 1);
+        let got =
+            limited.read_until(b'\n', &mut self.bytes).map_err(|source| RowError::Io { line, source })?;
+        if got > MAX_LINE_BYTES {
+            return Err(RowError::At { line, fault: RowFault::LongLine });
+        }
+        Ok(got > 0)
+    }
+}
+
+/// Parses a plainly written line; returns where the label is, and its value. None decides nothing about
+/// the line: [`parse_line`] accepts whatever this accepts, with the same result.
+fn parse_plain(line: &[u8], entries: &mut Vec<(usize, f64)>) -> Option<(Range<usize>, f64)> {
+    let (value, label_end) = decimal::leading(line)?;
+    let mut at = label_end;
+    if label_end > MAX_LABEL_BYTES || !value.is_finite() {
+        return None;
+    }
+    entries.clear();
+    let mut previous = 0;
+    loop {
+        let token = at;
+        while matches!(line.get(at), Some(b' ' | b'\t' | b'\r')) {
+            at += 1;
+        }
+        match line.get(at) {
+            None => return Some((0..label_end, value)),
+            // A comment may hold anything that is text.
+            Some(b'#') if line[at..].is_ascii() => return Some((0..label_end, value)),
+            Some(_) if at > token => {}
+            Some(_) => return None,
+        }
+        let mut index = 0;
+        while let Some(digit) = line.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
+            index = index * 10 + usize::from(digit);
+            at += 1;
+            if index > MAX_FEATURES {
+                return None;
+            }
+        }
+        if index <= previous || line.get(at) != Some(&b':') {
+            return None;
+        }
+        let (value, length) = decimal::leading(&line[at + 1..])?;
+        if !value.is_finite() {
+            return None;
+        }
+        entries.push((index, value));
+        previous = index;
+        at += 1 + length;
+    }
+}
+
+/// Splits a line without its comment into label, label value and entries.
+fn parse_line<'a>(text: &'a str, entries: &mut Vec<(usize, f64)>) -> Result<(&'a str, f64), RowFault> {
+    let mut tokens = text.split_ascii_whitespace();
+    let label = tokens.next().unwrap_or_default();
+    let value = finite(label)
+        .filter(|_| label.len() <= MAX_LABEL_BYTES)
+        .ok_or_else(|| RowFault::Label(shorten(label)))?;
+    entries.clear();
+    let mut previous = 0;
+    for token in tokens {
+        let (index, value) = parse_pair(token)?;
+        match index.cmp(&previous) {
+            std::cmp::Ordering::Less => return Err(RowFault::Descending { index, previous }),
+            std::cmp::Ordering::Equal => return Err(RowFault::Twice(index)),
+            std::cmp::Ordering::Greater => previous = index,
+        }
+        entries.push((index, value));
+    }
+    Ok((label, value))
+}
+
+fn parse_pair(token: &str) -> Result<(usize, f64), RowFault> {
+    let (index, value) = token.split_once(':').ok_or_else(|| RowFault::Pair(shorten(token)))?;
+    let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+    let index: usize = index
+        .parse()
+        .ok()
+        .filter(|&number| digits && number > 0)
+        .ok_or_else(|| RowFault::Index(shorten(index)))?;
+    if index > MAX_FEATURES {
+        return Err(RowFault::TooManyFeatures(index));
+    }
+    let value = finite(value).ok_or_else(|| RowFault::Value { index, text: shorten(value) })?;
+    Ok((index, value))
+}
+
+/// A finite decimal number; not `nan`, `inf`, or one that overflows to infinity.
+pub(crate) fn finite(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// The start of a text, for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Kept = (String, Vec<(usize, f64)>);
+
+    fn read(bytes: &[u8]) -> Result<Vec<Kept>, RowError> {
+        let mut reader = RowReader::new(bytes);
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push((row.label.to_owned(), row.entries.to_vec()));
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn line_ends_comments_and_byte_order_marks_do_not_matter() {
+        let wanted = vec![("+1".to_owned(), vec![(1, 0.5), (3, -2e-3)]), ("0".to_owned(), vec![])];
+        for text in [
+            "+1 1:0.5 3:-2e-3\n0\n",
+            "+1 1:0.5 3:-2e-3\n0",
+            "+1 1:0.5 3:-2e-3\r\n0\r\n",
+            "\u{feff}+1 1:0.5 3:-2e-3\n0\n",
+            "+1\t1:0.5   3:-2e-3  # 48 is the id: 7:1\n\n# nothing\n  0 # 532\n",
+            "\u{feff}# made by hand\n+1 1:.5 3:-0.002\n0",
+        ] {
+            assert_eq!(read(text.as_bytes()).unwrap(), wanted, "{text:?}");
+        }
+        assert_eq!(read(b"").unwrap(), vec![]);
+    }
+
+    #[test]
+    fn faults_name_their_line_and_the_fix() {
+        let long = format!("1 1:1\n1 {}", "1:1 ".repeat(1 << 19));
+        for (bytes, message) in [
+            (&b"1 1:1\nyes 1:1"[..], "line 2: `yes` is not a label; a row starts with a number"),
+            (b"nan 1:1", "line 1: `nan` is not a label"),
+            (b"1:1 2:1", "line 1: `1:1` is not a label"),
+            (b"1 0:1", "line 1: `0` is not a feature index; indices are whole numbers from 1"),
+            (b"1 -1:1", "`-1` is not a feature index"),
+            (b"1 +1:1", "`+1` is not a feature index"),
+            (b"1 99999999999999999999999:1", "is not a feature index"),
+            (b"1 10001:1", "line 1: index 10001 is more than the 10000 features"),
+            (b"1 2:1 1:1", "line 1: index 1 comes after 2; write indices in ascending order"),
+            (b"1 2:1 2:1", "line 1: index 2 appears twice"),
+            (b"1 1:nan", "line 1: `nan` at index 1 is not a finite number"),
+            (b"1 1:inf", "`inf` at index 1"),
+            (b"1 1:1e999", "`1e999` at index 1"),
+            (b"1 1:", "`` at index 1"),
+            (b"1 1 2", "line 1: `1` is not index:value"),
+            (b"0.29,0.21", "is not a label"),
+            (b"\xff\xfe1\0", "line 1: not UTF-8 text"),
+            (long.as_bytes(), "line 2: longer than"),
+        ] {
+            let reported = read(bytes).unwrap_err().to_string();
+            assert!(reported.contains(message), "{message:?} not in {reported:?}");
+        }
+    }
+
+    /// A buffer of one byte never holds a whole line: every row is read by the slow path.
+    fn read_by_the_slow_path(bytes: &[u8]) -> Result<Vec<Kept>, RowError> {
+        let mut reader = RowReader::new(std::io::BufReader::with_capacity(1, bytes));
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push((row.label.to_owned(), row.entries.to_vec()));
+        }
+        Ok(rows)
+    }
+
+    fn as_text(read: Result<Vec<Kept>, RowError>) -> Result<String, String> {
+        // As text, zero and negative zero are not the same.
+        read.map(|rows| format!("{rows:?}")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn row_wider_than_the_model_is_refused() {
+        let mut reader = RowReader::new(&b"1 3:0.5\n1 7:1"[..]);
+        let mut dense = [9.0; 6];
+        reader.next_row().unwrap().unwrap().fill(&mut dense).unwrap();
+        assert_eq!(dense, [0.0, 0.0, 0.5, 0.0, 0.0, 0.0]);
+        let reported = reader.next_row().unwrap().unwrap().fill(&mut dense).unwrap_err().to_string();
+        assert!(reported.starts_with("line 2: index 7 is beyond the model's 6 features"), "{reported}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn malformed_rows_never_panic(text in "[-+0-9:.# einaf\r\n\u{feff}]{0,80}") {
+            let _ = read(text.as_bytes());
+        }
+
+        #[test]
+        fn fast_and_slow_path_read_the_same_rows(
+            text in "([-+ ]{0,2}[0-9.]{0,3}( {1,2}[1-4]:-?[0-9.]{1,9}(e-?[0-9]{1,3})?){0,3}[ \t]{0,1}(#[ -~é]{0,3})?\r?\n){0,4}"
+        ) {
+            proptest::prop_assert_eq!(as_text(read(text.as_bytes())), as_text(read_by_the_slow_path(text.as_bytes())));
+        }
+
+        #[test]
+        fn fast_and_slow_path_agree_on_any_bytes(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60)) {
+            let line = [&b"1 1:0.5"[..], &bytes, b"\n0 2:3\n"].concat();
+            proptest::prop_assert_eq!(as_text(read(&line)), as_text(read_by_the_slow_path(&line)));
+        }
+
+        #[test]
+        fn values_come_back_exactly(values in proptest::collection::vec(-1e300f64..1e300, 1..20)) {
+            let text = values.iter().enumerate().fold("1".to_owned(), |text, (i, v)| format!("{text} {}:{v:e}", i + 1));
+            let rows = read(text.as_bytes()).unwrap();
+            let back: Vec<f64> = rows[0].1.iter().map(|entry| entry.1).collect();
+            proptest::prop_assert_eq!(back, values);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Measures, intervals and curves of scores on labelled rows, and explanations of single scores.
+
+pub(crate) mod curves;
+pub(crate) mod explanation;
+pub(crate) mod intervals;
+pub(crate) mod metrics;

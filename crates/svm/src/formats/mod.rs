@@ -1,0 +1,149 @@
+//! Models in the formats of other tools: libSVM and LIBLINEAR (read and written), ONNX (written).
+
+mod header;
+pub mod liblinear;
+pub mod libsvm;
+pub mod onnx;
+
+use std::io::BufRead;
+
+use crate::data::labels::Labels;
+use crate::data::rows::{RowError, finite};
+use crate::formats::header::HeaderReader;
+use crate::model::metadata::Metadata;
+use crate::model::{Model, ModelError};
+
+/// Why a file is not a model that can be imported, or why a model cannot be exported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeError {
+    /// A line is wrong.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong and what is wanted.
+        problem: String,
+    },
+    /// A header line is missing.
+    #[error("the header has no `{0}` line; this is not a whole model that {1} wrote")]
+    Missing(&'static str, &'static str),
+    /// The file ends early.
+    #[error(
+        "the file ends at line {line}, after {read} {what}, and the header tells of {wanted}; it is not whole"
+    )]
+    Truncated {
+        /// The last line, from 1.
+        line: u64,
+        /// What is counted.
+        what: &'static str,
+        /// How many the header announces.
+        wanted: usize,
+        /// How many there are.
+        read: usize,
+    },
+    /// More numbers than a model may have.
+    #[error("the support vectors are more than {0} numbers (vectors × features)")]
+    TooBig(usize),
+    /// A support vector's line is wrong.
+    #[error(transparent)]
+    Vector(#[from] RowError),
+    /// What was read does not make a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The model has no form in the other format.
+    #[error("{0}")]
+    NotExportable(String),
+}
+
+/// Which tool's text a model was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextFormat {
+    /// `svm-train`'s, which begins with `svm_type`.
+    Libsvm,
+    /// LIBLINEAR's `train`'s, which begins with `solver_type`.
+    Liblinear,
+}
+
+/// What an imported file does not say itself.
+///
+/// ```
+/// use upbeat_svm::{Import, TextFormat};
+///
+/// let text = "svm_type c_svc\nkernel_type linear\nnr_class 2\ntotal_sv 1\nrho 0.5\nlabel 1 -1\nSV\n1 1:2\n";
+/// let (format, model) = Import::default().read(text.as_bytes())?;
+/// assert_eq!(format, TextFormat::Libsvm);
+/// assert_eq!(model.predict(&[0.3]), "1");
+/// # Ok::<(), upbeat_svm::ExchangeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Import {
+    /// How the rows were made; the caller's own.
+    pub window: Metadata,
+    /// How many features a row has, `1..=10_000`; when not given, the greatest index in the file, or
+    /// `least_features` where that is more.
+    pub features: Option<usize>,
+    /// How many features a row has at least when `features` is not given: a file leaves out zeros, and so maybe the
+    /// last features.
+    pub least_features: usize,
+    /// A name for people, see [`check_name`](crate::check_name).
+    pub name: Option<String>,
+}
+
+impl Default for Import {
+    /// No metadata, no name, and as many features as the file has.
+    fn default() -> Self {
+        Self { window: Metadata::default(), features: None, least_features: 1, name: None }
+    }
+}
+
+impl Import {
+    /// Reads a model of two classes as libSVM or LIBLINEAR write it; the first word decides which.
+    ///
+    /// Memory grows with what is read, never with what a header says.
+    ///
+    /// # Errors
+    /// Regression, one class or more than two; a file that is neither, not whole, or joined with another;
+    /// numbers that are not finite; more features than asked for.
+    pub fn read(self, input: impl BufRead) -> Result<(TextFormat, Model), ExchangeError> {
+        let mut header = HeaderReader::new(input);
+        let first = header.next_line("svm_type", "svm-train")?;
+        if first.key == "solver_type" {
+            return Ok((TextFormat::Liblinear, liblinear::import(first, header, self)?));
+        }
+        Ok((TextFormat::Libsvm, libsvm::import(first, header, self)?))
+    }
+
+    /// How many features the model gets when its file uses indices up to `greatest`.
+    pub(crate) fn count(&self, greatest: usize) -> usize {
+        self.features.unwrap_or(greatest.max(self.least_features))
+    }
+}
+
+/// Both tools score for the file's first label, this crate for the greater one: the labels in this crate's order, and
+/// the sign by which scores are multiplied.
+pub(crate) fn order(labels: [String; 2]) -> (f64, Labels) {
+    let [first, second] = labels;
+    if finite(&first) > finite(&second) {
+        (1.0, Labels { positive: first, negative: second })
+    } else {
+        (-1.0, Labels { positive: second, negative: first })
+    }
+}
+
+/// Both labels, the positive first, as C's `%d` reads them.
+pub(crate) fn whole_labels(labels: &Labels) -> Result<[i32; 2], ExchangeError> {
+    let whole = |label: &String| {
+        let value = finite(label).unwrap_or(f64::NAN);
+        Some(value as i32).filter(|&whole| f64::from(whole) == value).ok_or_else(|| {
+            ExchangeError::NotExportable(format!(
+                "label {label} cannot be exported: libSVM and LIBLINEAR read whole numbers only; \
+                 train on labels such as 1 and 0"
+            ))
+        })
+    };
+    Ok([whole(&labels.positive)?, whole(&labels.negative)?])
+}

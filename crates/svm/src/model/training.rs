@@ -1,0 +1,93 @@
+//! What a model file records of its training.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::exact::{self, Number};
+use crate::evaluate::metrics::Metrics;
+use crate::train::fit::Solve;
+use crate::train::parameters::{ClassWeights, Parameters};
+
+/// How the model came to be. Holds no time, so that the same training gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Name and version of the solver.
+    pub solver: String,
+    /// Version of the program that trained.
+    pub tool_version: String,
+    /// Cost of an error, above 0.
+    #[serde(deserialize_with = "exact::number")]
+    pub c: f64,
+    /// Seed of the solver, of splits and of folds.
+    pub seed: u64,
+    /// Rows the final machine was trained on.
+    pub rows: u64,
+    /// Rows with the positive label among them.
+    pub positives: u64,
+    /// SHA-256 of the training file's bytes, 64 hex digits; none when trained from memory.
+    pub data_sha256: Option<String>,
+    /// How good it was, and on which rows; none when there were too few rows to measure.
+    pub measured: Option<Measured>,
+    /// The other parameters and how the solver ended; none in files of version 1.
+    #[serde(default)]
+    pub parameters: Option<SolverRecord>,
+    /// The mean of each feature over the training rows, unscaled; none in files of version 1.
+    #[serde(default, deserialize_with = "exact::optional_numbers")]
+    pub feature_mean: Option<Vec<f64>>,
+}
+
+/// What the solver was asked for, besides C and the kernel, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SolverRecord {
+    /// `hinge`, `squared-hinge` or `logistic`.
+    pub loss: String,
+    /// `free` or `regularised`.
+    pub bias: String,
+    /// The optimality conditions were to be met within this, above 0.
+    #[serde(deserialize_with = "exact::number")]
+    pub epsilon: f64,
+    /// What C was multiplied by for the rows of the positive and of the negative label, above 0.
+    pub class_weights: [Number; 2],
+    /// Whether rows had weights of their own.
+    pub row_weights: bool,
+    /// The dual objective reached; none where the solver does not report it.
+    #[serde(deserialize_with = "exact::optional")]
+    pub objective: Option<f64>,
+    /// Iterations; none where the solver does not report them.
+    pub iterations: Option<u64>,
+    /// Whether the optimality conditions were met.
+    pub converged: bool,
+    /// Rows with a multiplier above 0.
+    pub support_vectors: u64,
+}
+
+impl SolverRecord {
+    /// The record of a training: its parameters, how the solver ended, and whether rows had weights of their own.
+    pub fn of(parameters: &Parameters, solve: &Solve, row_weights: bool) -> Self {
+        let ClassWeights { positive, negative } = parameters.class_weights;
+        Self {
+            loss: parameters.loss.to_string(),
+            bias: parameters.bias.to_string(),
+            epsilon: parameters.epsilon,
+            class_weights: [Number(positive), Number(negative)],
+            row_weights,
+            objective: solve.objective,
+            iterations: solve.iterations,
+            converged: solve.converged,
+            support_vectors: solve.support_vectors as u64,
+        }
+    }
+}
+
+/// Measures and where they come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// `holdout` or `cross-validation`.
+    pub method: String,
+    /// Folds of a cross-validation; none for a holdout.
+    pub folds: Option<u64>,
+    /// The measures.
+    pub metrics: Metrics,
+}

@@ -1,0 +1,205 @@
+//! Coordinate descent for all losses, and the free bias by the method of multipliers.
+
+use super::order::Order;
+use super::packed::{Line, Packed, Weights, add, dot, fetch};
+use super::{Bias, LinearOptions, Loss, logistic, svc};
+use crate::solve::{Examples, Progress, Solution, Stopping};
+
+/// The outcome of a run of coordinate descent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Descent {
+    pub passes: u64,
+    pub converged: bool,
+}
+
+/// The multiplier of a row under a kind of loss.
+pub(super) trait Multipliers: Sized {
+    /// A multiplier that starts at `alpha`, cut to its bounds; `square` is the row's inner product with itself.
+    fn new(loss: Loss, cost: f64, square: f64, alpha: f64) -> Self;
+
+    fn alpha(&self) -> f64;
+
+    /// What the row adds to the dual objective besides its part of `½ |w|²`.
+    fn added(&self) -> f64;
+
+    /// Passes over the rows until the optimality conditions are met. `weights` is `Σ alpha z` and what
+    /// the caller added, before and after.
+    fn descend<W: Weights>(
+        rows: &Packed,
+        multipliers: &mut [Self],
+        weights: &mut W,
+        order: &mut Order,
+        stopping: Stopping,
+        progress: &dyn Progress,
+    ) -> Descent;
+}
+
+/// One pass over the active rows in their order. `visit` takes a row's multiplier, the weights and the row, and
+/// returns whether it stays active; a later row is prefetched meanwhile.
+#[inline(always)]
+pub(super) fn pass<M, W: Weights>(
+    rows: &Packed,
+    multipliers: &mut [M],
+    weights: &mut W,
+    order: &mut Order,
+    mut visit: impl FnMut(&mut M, &mut W, &[Line]) -> bool,
+) {
+    // A copy that nothing else can point to stays in registers.
+    let mut w = weights.clone();
+    let lines = w.as_ref().len();
+    order.pass(|row, later| {
+        rows.fetch(later, lines);
+        fetch(&multipliers[later]);
+        visit(&mut multipliers[row], &mut w, rows.row(row, lines))
+    });
+    *weights = w;
+}
+
+/// Solves by coordinate descent, whatever the width, loss and bias.
+pub(super) fn solve(
+    examples: &Examples,
+    options: &LinearOptions,
+    stopping: Stopping,
+    start: Option<&[f64]>,
+    progress: &dyn Progress,
+) -> Solution {
+    let task = Task { examples, options, stopping, start, progress };
+    match options.loss {
+        Loss::Hinge | Loss::SquaredHinge => task.solve_for_width::<svc::Multiplier>(),
+        Loss::Logistic => task.solve_for_width::<logistic::Multiplier>(),
+    }
+}
+
+struct Task<'a> {
+    examples: &'a Examples<'a>,
+    options: &'a LinearOptions,
+    stopping: Stopping,
+    start: Option<&'a [f64]>,
+    progress: &'a dyn Progress,
+}
+
+impl Task<'_> {
+    /// Up to fifteen features get code of their own, with the weights in registers.
+    fn solve_for_width<M: Multipliers>(&self) -> Solution {
+        match Packed::lines_for(self.examples.x.columns()) {
+            1 => self.solve::<M, _>([Line::ZERO; 1]),
+            2 => self.solve::<M, _>([Line::ZERO; 2]),
+            lines => self.solve::<M, _>(vec![Line::ZERO; lines]),
+        }
+    }
+
+    /// `zero` are the initial weights.
+    fn solve<M: Multipliers, W: Weights>(&self, zero: W) -> Solution {
+        let Examples { costs, .. } = *self.examples;
+        let constant = match self.options.bias {
+            Bias::Regularised => 1.0,
+            Bias::Free => stiffness(self.examples),
+        };
+        let mut order = Order::new(costs.len(), self.options.seed);
+        let rows = Packed::new(self.examples, constant);
+        let mut multipliers: Vec<M> = rows
+            .rows(zero.as_ref().len())
+            .zip(costs)
+            .enumerate()
+            .map(|(row, (z, &cost))| {
+                let alpha = self.start.map_or(0.0, |start| start[row]);
+                M::new(self.options.loss, cost, dot(z, z), alpha)
+            })
+            .collect();
+        let (bias, descent) = match self.options.bias {
+            Bias::Regularised => {
+                let mut weights = expand(&rows, &multipliers, zero.clone());
+                let (stopping, progress) = (self.stopping, self.progress);
+                let descent =
+                    M::descend(&rows, &mut multipliers, &mut weights, &mut order, stopping, progress);
+                (None, descent)
+            }
+            Bias::Free => {
+                let (bias, descent) = self.free_bias(&rows, &mut multipliers, &mut order, constant, &zero);
+                (Some(bias), descent)
+            }
+        };
+        let mut weights = expand(&rows, &multipliers, zero);
+        let summed = rows.constant(weights.as_mut());
+        let bias = match bias {
+            None => *summed,
+            Some(bias) => {
+                *summed = 0.0;
+                bias
+            }
+        };
+        let added: f64 = multipliers.iter().map(M::added).sum();
+        let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) + added;
+        let alpha = multipliers.iter().map(M::alpha).collect();
+        Solution { alpha, bias, objective, iterations: descent.passes, converged: descent.converged }
+    }
+
+    /// The method of multipliers (Bertsekas, "Constrained Optimization and Lagrange Multiplier Methods",
+    /// 1982, section 2.2) for the constraint `Σ ±alpha = 0`, whose multiplier is the bias.
+    ///
+    /// Each round solves a problem in which leaving the last round's bias costs something: the bias is that
+    /// one plus the constant feature's weight. For the primal problem this is the proximal
+    /// point method, which for a piecewise linear function ends after finitely many rounds. The rounds
+    /// end when the bias moves by at most epsilon, so that `Σ ±alpha` is at most epsilon / constant², and
+    /// this is also within epsilon of `Σ alpha`: where costs are small, so are the bias's moves.
+    fn free_bias<M: Multipliers, W: Weights>(
+        &self,
+        rows: &Packed,
+        multipliers: &mut [M],
+        order: &mut Order,
+        constant: f64,
+        zero: &W,
+    ) -> (f64, Descent) {
+        let (mut bias, mut passes) = (0.0, 0);
+        loop {
+            let mut weights = expand(rows, multipliers, zero.clone());
+            *rows.constant(weights.as_mut()) += bias / constant;
+            let max_iterations = self.stopping.max_iterations - passes;
+            let stopping = Stopping { max_iterations, ..self.stopping };
+            let descent = M::descend(rows, multipliers, &mut weights, order, stopping, self.progress);
+            passes += descent.passes;
+            let moved = *rows.constant(weights.as_mut()) * constant;
+            let total: f64 = multipliers.iter().map(M::alpha).sum();
+            let shift = (moved - bias).abs();
+            let epsilon = self.stopping.epsilon;
+            let steady = shift <= epsilon && shift <= epsilon * constant * constant * total;
+            bias = moved;
+            if !descent.converged || steady || passes >= self.stopping.max_iterations {
+                return (bias, Descent { passes, converged: descent.converged && steady });
+            }
+        }
+    }
+}
+
+/// `Σ alpha z`
+fn expand<M: Multipliers, W: Weights>(rows: &Packed, multipliers: &[M], mut zero: W) -> W {
+    for (z, multiplier) in rows.rows(zero.as_ref().len()).zip(multipliers) {
+        if multiplier.alpha() != 0.0 {
+            add(zero.as_mut(), multiplier.alpha(), z);
+        }
+    }
+    zero
+}
+
+/// A round moves the bias by the square of the constant feature times what the classes' multipliers differ
+/// by; a class whose costs sum to less than this, over that square, would take thousands of rounds.
+const LEAST_MOVE: f64 = 30.0;
+
+/// Beyond this the features are lost in the rounding of a row's length.
+const MOST_STIFF: f64 = 1e12;
+
+/// The constant feature's value for a free bias: the root of the mean square of a row's length, or more
+/// where a class's costs are small.
+///
+/// The greater it is, the fewer rounds and the more passes in each, since it is then all that a row's
+/// length consists of.
+fn stiffness(examples: &Examples) -> f64 {
+    let squares: f64 = examples.x.rows().map(|row| row.iter().map(|value| value * value).sum::<f64>()).sum();
+    let mean = squares / examples.costs.len() as f64;
+    let of_class = |class: bool| -> f64 {
+        let costs = examples.costs.iter().zip(examples.positive);
+        costs.filter(|(_, positive)| **positive == class).map(|(cost, _)| cost).sum()
+    };
+    let mean = if mean.is_normal() { mean } else { 1.0 };
+    mean.max(LEAST_MOVE / of_class(true).min(of_class(false))).min(MOST_STIFF).sqrt()
+}

@@ -1,0 +1,381 @@
+//! The hinge loss with a free bias by an interior point method: Ferris and Munson, "Interior-point
+//! methods for massive support vector machines" (SIAM Journal on Optimization 13, 2002), with the
+//! predictor and corrector of Mehrotra (SIAM Journal on Optimization 2, 1992).
+//!
+//! With `z` a signed row and the signed constant 1 behind it, and `v` the weights with the bias behind
+//! them, the conditions are, for each row,
+//!
+//! ```text
+//! z·v − 1 = lower − upper,   alpha · lower = 0,   (cost − alpha) · upper = 0,   all four at least 0
+//! ```
+//!
+//! and `weights = Σ alpha z`, `0 = Σ alpha z` for the bias. Newton's method is applied to them with a
+//! small number in place of the two products' zeros. Rows are eliminated one by one, so that an iteration
+//! costs a few passes over the rows and one system of as many unknowns as there are columns: two dozen
+//! iterations, whatever the cost of an error, where coordinate descent needs ever more passes. Where the
+//! corrected steps cycle, which small problems make them do now and then, the method changes to steps without correction (`gap.rs`).
+
+use super::cholesky::Cholesky;
+use super::gap::GapHistory;
+use super::packed::{Line, Packed, WIDTH, Weights, add, dot};
+use crate::solve::{Examples, Progress, Solution, Stopping};
+
+/// Rows of at most so many columns with the constant feature are solved this way: an iteration costs a
+/// row the square of that.
+pub(super) const MAX_COLUMNS: usize = 64;
+
+/// A step goes so far towards the nearest bound.
+const TOWARDS_BOUND: f64 = 0.995;
+
+/// The gap between the primal and the dual objective, relative to the sum of the multipliers, from which
+/// on these are cut to their bounds and the conditions checked.
+const SMALL_GAP: f64 = 1e-8;
+
+/// Below this gap rounding leaves nothing to gain.
+const LEAST_GAP: f64 = 1e-13;
+
+/// To what share of their mean a careful step takes the products.
+const CAREFUL_SHARE: f64 = 0.1;
+
+/// Added to the diagonal of the system behind [`Interior::redistribute`], relative to its greatest row.
+const RIDGE: f64 = 1e-14;
+
+/// A row's variables and their steps.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    alpha: f64,
+    lower: f64,
+    upper: f64,
+    alpha_step: f64,
+    lower_step: f64,
+    upper_step: f64,
+    cost: f64,
+    /// One over what the row's bounds add to its diagonal.
+    theta: f64,
+    /// The row's violation of its first condition when `lower` and `upper` are left out.
+    gradient: f64,
+}
+
+struct Interior<'a, W> {
+    rows: &'a Packed,
+    points: Vec<Point>,
+    weights: W,
+    /// Columns with the constant feature.
+    size: usize,
+}
+
+/// The sums over the rows for a Newton step.
+struct Normal<W> {
+    /// `Σ theta z zᵀ`, a row after the other.
+    matrix: Vec<Line>,
+    /// `Σ theta gradient z`
+    gradient: W,
+    /// `Σ alpha z`
+    expansion: W,
+    /// `Σ alpha·lower + (cost − alpha)·upper`
+    gap: f64,
+    /// `Σ alpha`
+    total: f64,
+}
+
+pub(super) fn solve(examples: &Examples, stopping: Stopping, progress: &dyn Progress) -> Solution {
+    match Packed::lines_for(examples.x.columns()) {
+        1 => solve_with(examples, stopping, progress, [Line::ZERO; 1]),
+        2 => solve_with(examples, stopping, progress, [Line::ZERO; 2]),
+        lines => solve_with(examples, stopping, progress, vec![Line::ZERO; lines]),
+    }
+}
+
+fn solve_with<W: Weights>(
+    examples: &Examples,
+    stopping: Stopping,
+    progress: &dyn Progress,
+    zero: W,
+) -> Solution {
+    let rows = Packed::new(examples, 1.0);
+    let mut interior = Interior::new(examples, &rows, zero.clone());
+    let (mut step, mut iterations) = (0.0, 0);
+    let mut history = GapHistory::new();
+    loop {
+        let normal = interior.advance(step, &zero);
+        // At the solution the sum of the multipliers is the primal objective and half the weights' square.
+        let residual = squared_without(&rows, &normal.expansion) - squared_without(&rows, &interior.weights);
+        let gap = (normal.gap + 0.5 * residual.abs()) / normal.total;
+        if iterations > 0 {
+            progress.solving(iterations, gap);
+        }
+        history.record(gap);
+        let last = gap <= LEAST_GAP || history.is_stalled() || iterations >= stopping.max_iterations;
+        if gap <= SMALL_GAP || last {
+            let solution = interior.cut(iterations, stopping.epsilon, &zero);
+            if solution.converged || last {
+                return solution;
+            }
+        }
+        let Some(longest) = interior.newton(&normal, history.is_careful(), &zero) else {
+            return interior.cut(iterations, stopping.epsilon, &zero);
+        };
+        step = longest;
+        iterations += 1;
+    }
+}
+
+impl<'a, W: Weights> Interior<'a, W> {
+    /// Starts midway between the bounds, with weights of zero.
+    fn new(examples: &Examples, rows: &'a Packed, zero: W) -> Self {
+        let points = examples
+            .costs
+            .iter()
+            .map(|&cost| Point {
+                alpha: 0.5 * cost,
+                lower: 1.0,
+                upper: 1.0,
+                alpha_step: 0.0,
+                lower_step: 0.0,
+                upper_step: 0.0,
+                cost,
+                theta: 0.0,
+                gradient: 0.0,
+            })
+            .collect();
+        Self { rows, points, weights: zero, size: examples.x.columns() + 1 }
+    }
+
+    /// Takes a step of this length and computes the sums for the next one.
+    fn advance(&mut self, step: f64, zero: &W) -> Normal<W> {
+        let lines = zero.as_ref().len();
+        let mut matrix = vec![Line::ZERO; self.size * lines];
+        let mut gradient_sum = zero.clone();
+        let mut expansion = zero.clone();
+        let (mut gap, mut total) = (0.0, 0.0);
+        for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
+            point.alpha += step * point.alpha_step;
+            point.lower += step * point.lower_step;
+            point.upper += step * point.upper_step;
+            let room = point.cost - point.alpha;
+            point.theta = point.alpha * room / (point.lower * room + point.upper * point.alpha);
+            point.gradient = dot(self.weights.as_ref(), z) - 1.0;
+            gap += point.alpha * point.lower + room * point.upper;
+            total += point.alpha;
+            add(expansion.as_mut(), point.alpha, z);
+            add(gradient_sum.as_mut(), point.theta * point.gradient, z);
+            add_outer(&mut matrix, point.theta, z, lines);
+        }
+        Normal { matrix, gradient: gradient_sum, expansion, gap, total }
+    }
+
+    /// Finds the direction and moves the weights along it. Returns the length of the rows' step, or none when
+    /// rounding has made the system singular. A careful direction leaves the correction out.
+    fn newton(&mut self, normal: &Normal<W>, careful: bool, zero: &W) -> Option<f64> {
+        let lines = zero.as_ref().len();
+        let cholesky = Cholesky::new(self.size, |row, column| {
+            let identity = if row == column && row + 1 < self.size { 1.0 } else { 0.0 };
+            entry(&normal.matrix, row, column, lines) + identity
+        })?;
+        // The residuals of the conditions on the weights and on the bias.
+        let mut residual = normal.expansion.clone();
+        add(residual.as_mut(), -1.0, self.weights.as_ref());
+        *self.rows.constant(residual.as_mut()) += *self.rows.constant(self.weights.as_mut());
+        let mut right = residual.clone();
+        add(right.as_mut(), -1.0, normal.gradient.as_ref());
+        let mut predictor = right.clone();
+        solve_lines(&cholesky, predictor.as_mut());
+
+        // The predictor aims at the bounds themselves; the length of its step decides how close to them to aim next.
+        let mut centring = zero.clone();
+        let mut correction = zero.clone();
+        let (mut towards, mut products) = (0.0, 0.0);
+        for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
+            let room = point.cost - point.alpha;
+            let (inverse, inverse_room) = (1.0 / point.alpha, 1.0 / room);
+            let alpha_step = -point.theta * (point.gradient + dot(predictor.as_ref(), z));
+            let (share, room_share) = (alpha_step * inverse, alpha_step * inverse_room);
+            let lower_step = -point.lower - point.lower * share;
+            let upper_step = -point.upper + point.upper * room_share;
+            towards = f64::max(towards, (-share).max(room_share));
+            towards = f64::max(towards, (1.0 + share).max(1.0 - room_share));
+            products += alpha_step * (lower_step - upper_step);
+            // Newton's method neglects the products of the steps; the corrector adds them.
+            point.lower_step = alpha_step * lower_step;
+            point.upper_step = -alpha_step * upper_step;
+            add(centring.as_mut(), point.theta * (inverse - inverse_room), z);
+            let corrected = point.upper_step * inverse_room - point.lower_step * inverse;
+            add(correction.as_mut(), point.theta * corrected, z);
+        }
+        let reach = if towards > 1.0 { 1.0 / towards } else { 1.0 };
+        let gap_then = (1.0 - reach) * normal.gap + reach * reach * products;
+        let bounds = 2.0 * self.points.len() as f64;
+        let ratio = (gap_then / normal.gap).clamp(0.0, 1.0);
+        let (corrected, share) = if careful { (0.0, CAREFUL_SHARE) } else { (1.0, ratio * ratio * ratio) };
+        let target = share * normal.gap / bounds;
+
+        let mut direction = right;
+        add(direction.as_mut(), target, centring.as_ref());
+        add(direction.as_mut(), corrected, correction.as_ref());
+        solve_lines(&cholesky, direction.as_mut());
+        let mut towards = 0.0;
+        for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
+            let room = point.cost - point.alpha;
+            let lower_aim = (target - corrected * point.lower_step) / point.alpha;
+            let upper_aim = (target - corrected * point.upper_step) / room;
+            let alpha_step =
+                point.theta * (lower_aim - upper_aim - point.gradient - dot(direction.as_ref(), z));
+            point.lower_step = lower_aim - point.lower - point.lower / point.alpha * alpha_step;
+            point.upper_step = upper_aim - point.upper + point.upper / room * alpha_step;
+            point.alpha_step = alpha_step;
+            let nearest = (-alpha_step / point.alpha)
+                .max(alpha_step / room)
+                .max(-point.lower_step / point.lower)
+                .max(-point.upper_step / point.upper);
+            towards = f64::max(towards, nearest);
+        }
+        if !towards.is_finite() {
+            return None;
+        }
+        let step = if towards > TOWARDS_BOUND { TOWARDS_BOUND / towards } else { 1.0 };
+        add(self.weights.as_mut(), step, direction.as_ref());
+        Some(step)
+    }
+
+    /// The solution, with multipliers that approach a bound set to it. They converged when they meet libSVM's
+    /// condition within epsilon: the greatest `sign − w·x` among rows whose signed multiplier may grow, less the least
+    /// among those whose may fall (Fan, Chen and Lin, JMLR 6, 2005, section 2).
+    fn cut(&self, iterations: u64, epsilon: f64, zero: &W) -> Solution {
+        let lines = zero.as_ref().len();
+        let mut alpha: Vec<f64> = self.points.iter().map(Point::cut).collect();
+        self.redistribute(&mut alpha, zero);
+        self.balance(&mut alpha, lines);
+        let mut weights = zero.clone();
+        for (z, &alpha) in self.rows.rows(lines).zip(&alpha) {
+            if alpha > 0.0 {
+                add(weights.as_mut(), alpha, z);
+            }
+        }
+        *self.rows.constant(weights.as_mut()) = 0.0;
+        let (mut may_grow, mut may_fall) = (f64::NEG_INFINITY, f64::INFINITY);
+        let (mut free, mut free_sum) = (0u64, 0.0);
+        for ((z, &alpha), point) in self.rows.rows(lines).zip(&alpha).zip(&self.points) {
+            let sign = self.sign(z);
+            let bias = sign * (1.0 - dot(weights.as_ref(), z));
+            let (positive, can_add, can_take) = (sign > 0.0, alpha < point.cost, alpha > 0.0);
+            if if positive { can_add } else { can_take } {
+                may_grow = may_grow.max(bias);
+            }
+            if if positive { can_take } else { can_add } {
+                may_fall = may_fall.min(bias);
+            }
+            if can_add && can_take {
+                free += 1;
+                free_sum += bias;
+            }
+        }
+        let bias = if free > 0 { free_sum / free as f64 } else { 0.5 * (may_grow + may_fall) };
+        let violation = (may_grow - may_fall).max(0.0);
+        // Without a finite bias there is no solution: the numbers are too great for this arithmetic.
+        let (bias, violation) = if bias.is_finite() { (bias, violation) } else { (0.0, f64::INFINITY) };
+        let total: f64 = alpha.iter().sum();
+        let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) - total;
+        Solution { alpha, bias, objective, iterations, converged: violation <= epsilon }
+    }
+
+    /// Makes `Σ alpha z` equal to the weights again, and zero for the bias: the difference that the cuts made is
+    /// distributed over the rows between their bounds, least to those close to one. Without it, thousands of small
+    /// cuts would move the weights when costs are great.
+    fn redistribute(&self, alpha: &mut [f64], zero: &W) {
+        let lines = zero.as_ref().len();
+        // The second time removes the rounding of the first.
+        for _ in 0..2 {
+            let mut residual = self.weights.clone();
+            *self.rows.constant(residual.as_mut()) = 0.0;
+            let mut matrix = vec![Line::ZERO; self.size * lines];
+            let mut greatest = 0.0;
+            for ((z, &alpha), point) in self.rows.rows(lines).zip(&*alpha).zip(&self.points) {
+                if alpha > 0.0 {
+                    add(residual.as_mut(), -alpha, z);
+                }
+                let room = alpha.min(point.cost - alpha);
+                if room > 0.0 {
+                    add_outer(&mut matrix, room * room, z, lines);
+                    greatest = f64::max(greatest, room * room * dot(z, z));
+                }
+            }
+            // The rows in question may be fewer than the columns; the ridge picks the shortest solution.
+            let ridge = RIDGE * greatest;
+            let Some(cholesky) = Cholesky::new(self.size, |row, column| {
+                entry(&matrix, row, column, lines) + if row == column { ridge } else { 0.0 }
+            }) else {
+                return;
+            };
+            solve_lines(&cholesky, residual.as_mut());
+            for ((z, alpha), point) in self.rows.rows(lines).zip(&mut *alpha).zip(&self.points) {
+                let room = alpha.min(point.cost - *alpha);
+                if room > 0.0 {
+                    *alpha = (*alpha + room * room * dot(residual.as_ref(), z)).max(0.0).min(point.cost);
+                }
+            }
+        }
+    }
+
+    /// Makes `Σ ±alpha` zero to rounding where the rows between their bounds were too few to restore the
+    /// weights and the bias alike. Without any such row the sum stays as it is, at most the size of the cuts.
+    fn balance(&self, alpha: &mut [f64], lines: usize) {
+        let (mut excess, mut rooms) = (0.0, 0.0);
+        for ((z, &alpha), point) in self.rows.rows(lines).zip(&*alpha).zip(&self.points) {
+            excess += self.sign(z) * alpha;
+            rooms += alpha.min(point.cost - alpha);
+        }
+        if excess.abs() < rooms {
+            for ((z, alpha), point) in self.rows.rows(lines).zip(&mut *alpha).zip(&self.points) {
+                *alpha -= self.sign(z) * excess / rooms * alpha.min(point.cost - *alpha);
+            }
+        }
+    }
+
+    /// The sign of a row, which is its constant feature.
+    fn sign(&self, z: &[Line]) -> f64 {
+        z[(self.size - 1) / WIDTH].0[(self.size - 1) % WIDTH]
+    }
+}
+
+impl Point {
+    /// Of a multiplier and its bound's multiplier, one is zero at the optimum: the one that is small already.
+    fn cut(&self) -> f64 {
+        let room = self.cost - self.alpha;
+        if self.alpha < self.lower * self.cost {
+            0.0
+        } else if room < self.upper * self.cost {
+            self.cost
+        } else {
+            self.alpha
+        }
+    }
+}
+
+/// `matrix += factor · z zᵀ`, a row of the matrix after the other, each of `lines` lines.
+#[inline]
+fn add_outer(matrix: &mut [Line], factor: f64, z: &[Line], lines: usize) {
+    for (column, row) in matrix.chunks_exact_mut(lines).enumerate() {
+        add(row, factor * z[column / WIDTH].0[column % WIDTH], z);
+    }
+}
+
+/// One number of such a matrix.
+fn entry(matrix: &[Line], row: usize, column: usize, lines: usize) -> f64 {
+    matrix[row * lines + column / WIDTH].0[column % WIDTH]
+}
+
+/// The square of the weights' length, without the bias.
+fn squared_without<W: Weights>(rows: &Packed, weights: &W) -> f64 {
+    let mut weights = weights.clone();
+    *rows.constant(weights.as_mut()) = 0.0;
+    dot(weights.as_ref(), weights.as_ref())
+}
+
+/// Solves for weights that lie in lines.
+fn solve_lines(cholesky: &Cholesky, lines: &mut [Line]) {
+    let mut flat: Vec<f64> = lines.iter().flat_map(|line| line.0).collect();
+    cholesky.solve(&mut flat);
+    for (line, values) in lines.iter_mut().zip(flat.chunks_exact(WIDTH)) {
+        line.0.copy_from_slice(values);
+    }
+}

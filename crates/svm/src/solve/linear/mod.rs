@@ -1,0 +1,92 @@
+//! Linear machines.
+//!
+//! Dual coordinate descent (`svc.rs`, `logistic.rs`) solves what LIBLINEAR solves, a problem in which the
+//! bias is the weight of a constant feature and kept small with the others. libSVM leaves the bias free,
+//! which is an equality constraint on the multipliers: coordinate descent meets it by the method of
+//! multipliers, and for the hinge loss and rows that are not wide there is an interior point method
+//! (`interior.rs`), whose effort does not grow with the cost.
+
+mod cholesky;
+mod coordinate;
+mod gap;
+mod interior;
+mod logarithm;
+mod logistic;
+mod order;
+mod packed;
+mod svc;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::solve::{Examples, Progress, Solution, Stopping};
+
+/// The loss of a row as a function of its margin `m`, which is its score times its sign (+1 or −1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// `max(0, 1 − m)`: the support vector machine of libSVM, and of LIBLINEAR's `-s 3`.
+    Hinge,
+    /// `max(0, 1 − m)²`: LIBLINEAR's `-s 1`.
+    SquaredHinge,
+    /// `ln(1 + exp(−m))`: logistic regression, LIBLINEAR's `-s 7`.
+    Logistic,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hinge => "hinge",
+            Self::SquaredHinge => "squared-hinge",
+            Self::Logistic => "logistic",
+        })
+    }
+}
+
+/// Whether the bias is regularised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    /// The bias is free, as in libSVM: `Σ ±alpha` is 0.
+    Free,
+    /// The bias is the weight of a feature that is always 1, and so kept small with the others, as with LIBLINEAR's
+    /// `-B 1`.
+    Regularised,
+}
+
+impl fmt::Display for Bias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Free => "free",
+            Self::Regularised => "regularised",
+        })
+    }
+}
+
+/// Options of the linear solvers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LinearOptions {
+    pub loss: Loss,
+    pub bias: Bias,
+    /// Seeds the order in which rows are visited.
+    pub seed: u64,
+}
+
+/// Solves the dual problem; `start` are multipliers to begin with, which may be those of another cost.
+///
+/// An iteration is a pass of coordinate descent over the rows, or a step of the interior point method,
+/// which ignores `start`. With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum by the
+/// latter, and within `epsilon` over the mean square of a row's length by the former.
+/// `Machine::from_expansion` with the signed multipliers gives the decision function for every loss.
+pub(crate) fn solve(
+    examples: &Examples,
+    options: &LinearOptions,
+    stopping: Stopping,
+    start: Option<&[f64]>,
+    progress: &dyn Progress,
+) -> Solution {
+    let few_columns = examples.x.columns() < interior::MAX_COLUMNS;
+    if options.loss == Loss::Hinge && options.bias == Bias::Free && few_columns {
+        return interior::solve(examples, stopping, progress);
+    }
+    coordinate::solve(examples, options, stopping, start, progress)
+}

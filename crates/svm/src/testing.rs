@@ -1,0 +1,27 @@
+//! Problems for tests.
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::data::labels::Labels;
+use crate::data::matrix::Matrix;
+use crate::data::problem::Problem;
+
+/// Two blobs of six shares, three positive rows in ten, that overlap more the greater `spread` is.
+pub(crate) fn blobs(rows: usize, spread: f64, seed: u64) -> Problem {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    // The sum of twelve uniforms is close enough to a normal deviate.
+    let mut normal = || (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+    let mut x = Matrix::new(6);
+    let positive: Vec<bool> = (0..rows).map(|row| row % 10 < 3).collect();
+    for &positive in &positive {
+        let means = if positive {
+            [0.29, 0.21, 0.21, 0.29, 0.81, 0.93]
+        } else {
+            [0.29, 0.21, 0.21, 0.29, 0.57, 0.90]
+        };
+        x.push(&means.map(|mean| mean + spread * normal()));
+    }
+    let labels = Labels { positive: "1".to_owned(), negative: "0".to_owned() };
+    Problem { x, positive, labels, weights: None }
+}

@@ -1,0 +1,96 @@
+//! Scores of rows by machines that were trained without them.
+
+use crate::data::folds::stratified_folds;
+use crate::data::problem::Problem;
+use crate::solve::{NoProgress, Progress};
+use crate::train::fit::fit;
+use crate::train::parallel::{cores, in_parallel};
+use crate::train::parameters::{Parameters, TrainError};
+
+/// Scores every row with a machine trained on the other folds; each fold learns its own scaling. Folds
+/// run in parallel, one a core; the scores do not depend on the number of cores.
+///
+/// # Errors
+/// Fewer than two folds, fewer rows in a class than folds; what [`fit`] refuses.
+pub fn cross_validate(
+    problem: &Problem,
+    parameters: &Parameters,
+    folds: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<f64>, TrainError> {
+    require_folds(problem, folds)?;
+    progress.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
+    let fold_rows = FoldRows::new(problem, folds, parameters.seed);
+    let scored = in_parallel(folds, cores(), |fold| -> Result<Vec<f64>, TrainError> {
+        let scorer = fit(&fold_rows.training(problem, fold), parameters, &NoProgress)?.scorer();
+        progress.advance(1);
+        Ok(fold_rows.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect())
+    });
+    let mut scores = vec![0.0; problem.len()];
+    for (fold, scored) in scored.into_iter().enumerate() {
+        fold_rows.held(fold).iter().zip(scored?).for_each(|(&row, score)| scores[row] = score);
+    }
+    Ok(scores)
+}
+
+/// The rows of each fold.
+pub(crate) struct FoldRows {
+    held: Vec<Vec<usize>>,
+}
+
+impl FoldRows {
+    /// Stratified and seeded; `folds` ≥ 2.
+    pub(crate) fn new(problem: &Problem, folds: usize, seed: u64) -> Self {
+        let mut held = vec![Vec::new(); folds];
+        for (row, fold) in stratified_folds(&problem.positive, folds, seed).into_iter().enumerate() {
+            held[fold].push(row);
+        }
+        Self { held }
+    }
+
+    /// The rows kept back in a fold, ascending.
+    pub(crate) fn held(&self, fold: usize) -> &[usize] {
+        &self.held[fold]
+    }
+
+    /// The rows of all other folds as a problem.
+    pub(crate) fn training(&self, problem: &Problem, fold: usize) -> Problem {
+        let mut held = self.held[fold].iter().copied().peekable();
+        let others: Vec<usize> = (0..problem.len()).filter(|&row| held.next_if_eq(&row).is_none()).collect();
+        problem.select(&others)
+    }
+}
+
+/// Rows of the class that has fewer, and its label.
+pub(crate) fn scarcer(problem: &Problem) -> (usize, &str) {
+    let positives = problem.positives();
+    let negatives = problem.len() - positives;
+    if positives <= negatives {
+        (positives, &problem.labels.positive)
+    } else {
+        (negatives, &problem.labels.negative)
+    }
+}
+
+/// Whether there are folds, and every class has a row for each.
+pub(crate) fn require_folds(problem: &Problem, folds: usize) -> Result<(), TrainError> {
+    if folds < 2 {
+        return Err(TrainError::Parameter { name: "the number of folds", wanted: "2 or more" });
+    }
+    let asked = format!("a cross-validation in {folds} folds");
+    require(problem, folds, &asked, "use fewer folds or more rows")
+}
+
+/// Whether every class has the rows that something `asked` for needs.
+pub(super) fn require(
+    problem: &Problem,
+    needed: usize,
+    asked: &str,
+    fix: &'static str,
+) -> Result<(), TrainError> {
+    let (rows, label) = scarcer(problem);
+    if rows >= needed {
+        return Ok(());
+    }
+    Err(TrainError::TooFew { asked: asked.to_owned(), needed, label: label.to_owned(), rows, fix })
+}

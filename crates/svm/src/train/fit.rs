@@ -1,0 +1,261 @@
+//! One machine of one problem; and several along a path of C, each with a warm start from the last one.
+
+use crate::data::matrix::Matrix;
+use crate::data::problem::Problem;
+use crate::data::scaling::Scaling;
+use crate::kernel::Kernel;
+use crate::model::machine::Machine;
+use crate::score::Scorer;
+use crate::solve::linear::{self, LinearOptions};
+#[cfg(feature = "smartcore")]
+use crate::solve::smartcore;
+use crate::solve::smo::{self, Smo, SmoOptions};
+use crate::solve::{Examples, Progress, Solution, Stopping};
+use crate::train::cross_validation::require;
+use crate::train::parameters::{Parameters, Solver, TrainError};
+
+/// Passes over the rows of coordinate descent; LIBLINEAR's own bound.
+const MAX_PASSES: u64 = 1000;
+
+/// Greater kernel values than this, times C, lose the digits that the tolerance asks for.
+const MAX_MAGNITUDE: f64 = 1e12;
+
+/// A machine with the scaling it was trained behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// Learned on the training rows only; none when rows are taken as they are.
+    pub scaling: Option<Scaling>,
+    /// The decision function over scaled rows.
+    pub machine: Machine,
+    /// The solver's outcome.
+    pub solve: Solve,
+}
+
+/// The outcome of a solver.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Solve {
+    /// The dual objective, with libSVM's sign; none where the solver does not report it.
+    pub objective: Option<f64>,
+    /// Iterations; none where the solver does not report them.
+    pub iterations: Option<u64>,
+    /// Whether the optimality conditions were met within epsilon.
+    pub converged: bool,
+    /// Rows with a multiplier above 0.
+    pub support_vectors: usize,
+    /// Those of them whose multiplier is at its upper bound: rows inside the margin.
+    pub bounded: usize,
+}
+
+impl Fitted {
+    /// The compiled form, without calibration.
+    pub fn scorer(&self) -> Scorer {
+        Scorer::compile(&self.machine, self.scaling.as_ref(), None)
+    }
+}
+
+/// Trains one machine on all rows of a problem.
+///
+/// # Errors
+/// A parameter out of range, rows of one class only, kernel values too great, or the solver's failure.
+pub fn fit(
+    problem: &Problem,
+    parameters: &Parameters,
+    progress: &dyn Progress,
+) -> Result<Fitted, TrainError> {
+    let mut path = fit_path(problem, parameters, &[parameters.c], progress)?;
+    path.pop().ok_or_else(|| failed(parameters, "it was given no C"))
+}
+
+/// Trains a machine for each of `cs`, ascending. Every solver but smartcore begins each from the
+/// multipliers of the one before, scaled to the new bounds (DeCoste and Wagstaff, *Alpha seeding for
+/// support vector machines*, KDD 2000), and keeps the kernel rows it has computed.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_path(
+    problem: &Problem,
+    parameters: &Parameters,
+    cs: &[f64],
+    progress: &dyn Progress,
+) -> Result<Vec<Fitted>, TrainError> {
+    let greatest = cs.iter().copied().fold(0.0, f64::max);
+    Parameters { c: greatest, ..*parameters }.check()?;
+    require(problem, 1, "training", "add rows of it")?;
+    if problem.weights.as_ref().is_some_and(|weights| weights.len() != problem.len()) {
+        let (name, wanted) = ("the number of row weights", "the number of rows");
+        return Err(TrainError::Parameter { name, wanted });
+    }
+    let scaling = parameters.standardise.then(|| Scaling::learn(&problem.x));
+    let scaled = scaling.as_ref().map(|scaling| scaling.applied(&problem.x));
+    let x = scaled.as_ref().unwrap_or(&problem.x);
+    check_magnitude(x, parameters.kernel, &parameters.costs(problem, greatest))?;
+    let fitted = |(machine, solve)| Fitted { scaling: scaling.clone(), machine, solve };
+    match (parameters.solver, parameters.kernel) {
+        #[cfg(not(feature = "smartcore"))]
+        (Solver::Smartcore, _) => unreachable!("refused by Parameters::check"),
+        #[cfg(feature = "smartcore")]
+        (Solver::Smartcore, _) => cs
+            .iter()
+            .map(|&c| {
+                if problem.weights.is_some() {
+                    return Err(failed(parameters, "it has one C for all rows; leave the rows' weights out"));
+                }
+                smartcore::fit(x, &problem.positive, &Parameters { c, ..*parameters }).map(fitted)
+            })
+            .collect(),
+        (Solver::Native, Kernel::Linear) => {
+            let options =
+                LinearOptions { loss: parameters.loss, bias: parameters.bias, seed: parameters.seed };
+            let stopping = parameters.stopping(MAX_PASSES);
+            along(problem, parameters, cs, |costs, start| {
+                let examples = Examples { x, positive: &problem.positive, costs };
+                linear::solve(&examples, &options, stopping, start, progress)
+            })
+            .map(|solution| finish(problem, x, parameters, solution).map(fitted))
+            .collect()
+        }
+        (Solver::Native | Solver::Smo, kernel) => {
+            let mut smo = Smo::new(x, &problem.positive, kernel, SmoOptions::default());
+            // libSVM's own bound.
+            let stopping = parameters.stopping((100 * problem.len() as u64).max(10_000_000));
+            along(problem, parameters, cs, |costs, start| smo.solve(costs, stopping, start, progress))
+                .map(|solution| finish(problem, x, parameters, solution).map(fitted))
+                .collect()
+        }
+    }
+}
+
+impl Parameters {
+    fn stopping(&self, max_iterations: u64) -> Stopping {
+        Stopping { epsilon: self.epsilon, max_iterations: self.max_iterations.unwrap_or(max_iterations) }
+    }
+
+    /// C of every row of a problem.
+    fn costs(&self, problem: &Problem, c: f64) -> Vec<f64> {
+        let weights = self.class_weights;
+        let of_class = |positive| c * if positive { weights.positive } else { weights.negative };
+        match &problem.weights {
+            None => problem.positive.iter().map(|&positive| of_class(positive)).collect(),
+            Some(rows) => problem
+                .positive
+                .iter()
+                .zip(rows)
+                .map(|(&positive, weight)| weight * of_class(positive))
+                .collect(),
+        }
+    }
+}
+
+/// A solved problem with the costs it was solved under.
+struct Solved {
+    solution: Solution,
+    costs: Vec<f64>,
+}
+
+/// Solves for each C in turn.
+fn along<'a>(
+    problem: &'a Problem,
+    parameters: &'a Parameters,
+    cs: &'a [f64],
+    mut solve: impl FnMut(&[f64], Option<&[f64]>) -> Solution + 'a,
+) -> impl Iterator<Item = Solved> + 'a {
+    let mut last: Option<(f64, Vec<f64>)> = None;
+    cs.iter().map(move |&c| {
+        let costs = parameters.costs(problem, c);
+        let start = last.take().map(|(before, alpha)| smo::rescaled(&alpha, &costs, c / before));
+        let solution = solve(&costs, start.as_deref());
+        if cs.len() > 1 {
+            last = Some((c, solution.alpha.clone()));
+        }
+        Solved { solution, costs }
+    })
+}
+
+/// The machine of a solution.
+fn finish(
+    problem: &Problem,
+    x: &Matrix,
+    parameters: &Parameters,
+    solved: Solved,
+) -> Result<(Machine, Solve), TrainError> {
+    let Solution { alpha, bias, objective, iterations, converged } = solved.solution;
+    if !bias.is_finite() || !objective.is_finite() || alpha.iter().any(|multiplier| !multiplier.is_finite()) {
+        return Err(failed(parameters, "it did not come to finite numbers; try a smaller -c"));
+    }
+    let support: Vec<usize> = (0..alpha.len()).filter(|&row| alpha[row] > 0.0).collect();
+    if support.is_empty() {
+        return Err(failed(parameters, "it found no support vector; try a greater -c"));
+    }
+    let bounded = support.iter().filter(|&&row| alpha[row] >= solved.costs[row]).count();
+    let sign = |row: usize| if problem.positive[row] { alpha[row] } else { -alpha[row] };
+    let coefficients = support.iter().map(|&row| sign(row)).collect();
+    let machine = Machine::from_expansion(parameters.kernel, x.select(&support), coefficients, bias);
+    let solve = Solve {
+        objective: Some(objective),
+        iterations: Some(iterations),
+        converged,
+        support_vectors: support.len(),
+        bounded,
+    };
+    Ok((machine, solve))
+}
+
+fn failed(parameters: &Parameters, problem: &str) -> TrainError {
+    TrainError::Solver { solver: parameters.solver.name(), problem: problem.to_owned() }
+}
+
+/// Refuses values whose sums would be NaN or lose the digits of the tolerance: solvers do not converge on them.
+fn check_magnitude(x: &Matrix, kernel: Kernel, costs: &[f64]) -> Result<(), TrainError> {
+    let cost = costs.iter().copied().fold(0.0, f64::max);
+    if !costs.iter().all(|cost| cost.is_normal() && *cost > 0.0) {
+        return Err(TrainError::Parameter {
+            name: "C times the weights",
+            wanted: "a number within 1e-300 and 1e300",
+        });
+    }
+    // |K(u, v)| is greatest for a vector with itself, by Cauchy and Schwarz; RBF and sigmoid stay within 1.
+    let norm = x.rows().map(|row| Kernel::Linear.apply(row, row));
+    // Unlike `f64::max`, this keeps NaN.
+    let norm = norm
+        .fold(0.0, |greatest: f64, norm| if greatest >= norm || greatest.is_nan() { greatest } else { norm });
+    let greatest = match kernel {
+        Kernel::Linear => norm,
+        Kernel::Poly { gamma, coef0, degree } => (gamma * norm + coef0.abs()).powi(degree as i32),
+        Kernel::Rbf { .. } | Kernel::Sigmoid { .. } if norm.is_finite() => 1.0,
+        Kernel::Rbf { .. } | Kernel::Sigmoid { .. } => norm,
+    };
+    // Written so that NaN is refused as well.
+    if greatest * cost.max(1.0) <= MAX_MAGNITUDE {
+        return Ok(());
+    }
+    Err(TrainError::TooGreat { kernel: kernel.name() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solve::NoProgress;
+    use crate::testing::blobs;
+
+    #[test]
+    fn rows_and_weights_that_are_no_costs_or_numbers_are_refused() {
+        let problem = blobs(20, 0.1, 1);
+        let reported = |problem: &Problem, standardise: bool| {
+            let parameters = Parameters { standardise, ..Parameters::default() };
+            fit(problem, &parameters, &NoProgress).unwrap_err().to_string()
+        };
+        let mut nan = problem.clone();
+        nan.x.rows_mut().nth(3).unwrap()[2] = f64::NAN;
+        for standardise in [true, false] {
+            assert!(reported(&nan, standardise).contains("values of the linear kernel"));
+        }
+        for (weights, message) in [
+            (vec![1.0; 19], "the number of row weights must be the number of rows"),
+            (vec![-1.0; 20], "C times the weights must be"),
+            (vec![f64::NAN; 20], "C times the weights must be"),
+        ] {
+            let weighted = Problem { weights: Some(weights), ..problem.clone() };
+            assert!(reported(&weighted, true).contains(message));
+        }
+    }
+}

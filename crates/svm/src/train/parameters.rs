@@ -1,0 +1,201 @@
+//! The parameters of training, and its errors.
+
+use crate::kernel::Kernel;
+use crate::model::ModelError;
+use crate::solve::linear::{Bias, Loss};
+
+/// Which solver trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solver {
+    /// Coordinate descent for the linear kernel, SMO for the others.
+    Native,
+    /// SMO for every kernel, as libSVM does.
+    Smo,
+    /// smartcore's support vector classifier. Needs the crate's feature `smartcore`; without it training says so.
+    Smartcore,
+}
+
+impl Solver {
+    /// Name and version, for model files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Smo => "smo",
+            Self::Smartcore => "smartcore 0.7",
+        }
+    }
+}
+
+/// What C is multiplied by for the rows of a class; finite and above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClassWeights {
+    /// For rows with the positive label.
+    pub positive: f64,
+    /// For rows with the negative label.
+    pub negative: f64,
+}
+
+impl ClassWeights {
+    /// Both classes count as they are.
+    pub const NONE: Self = Self { positive: 1.0, negative: 1.0 };
+}
+
+/// What training is asked for: solver, kernel and costs.
+///
+/// A plain struct; name what differs from the default:
+///
+/// ```
+/// use upbeat_svm::{Kernel, Parameters};
+///
+/// let parameters = Parameters { kernel: Kernel::Rbf { gamma: 0.5 }, c: 10.0, ..Parameters::default() };
+/// parameters.check()?;
+/// # Ok::<(), upbeat_svm::TrainError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameters {
+    /// The solver.
+    pub solver: Solver,
+    /// The kernel and its parameters.
+    pub kernel: Kernel,
+    /// The loss function; other than [`Loss::Hinge`] for the native linear solver only.
+    pub loss: Loss,
+    /// Whether the bias is regularised with the weights; regularised for the native linear solver only.
+    pub bias: Bias,
+    /// Cost of an error, finite and above 0.
+    pub c: f64,
+    /// What C is multiplied by for each class.
+    pub class_weights: ClassWeights,
+    /// The optimality conditions are met within this, finite and above 0.
+    pub epsilon: f64,
+    /// Bound on the solver's iterations; none for libSVM's and LIBLINEAR's own bounds.
+    pub max_iterations: Option<u64>,
+    /// Whether features are standardised; else they are taken as they are.
+    pub standardise: bool,
+    /// Seeds the solver's order of rows, the splits and the folds.
+    pub seed: u64,
+}
+
+impl Default for Parameters {
+    /// The native solver, the linear kernel, C = 1, standardised features, libSVM's tolerance.
+    fn default() -> Self {
+        Self {
+            solver: Solver::Native,
+            kernel: Kernel::Linear,
+            loss: Loss::Hinge,
+            bias: Bias::Free,
+            c: 1.0,
+            class_weights: ClassWeights::NONE,
+            epsilon: 1e-3,
+            max_iterations: None,
+            standardise: true,
+            seed: 1,
+        }
+    }
+}
+
+impl Parameters {
+    /// Whether every parameter is in its range and fits the others.
+    ///
+    /// # Errors
+    /// The first one that is not.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let number = "a finite number above 0";
+        let ClassWeights { positive, negative } = self.class_weights;
+        for (name, value) in
+            [("C", self.c), ("epsilon", self.epsilon), ("class weight", positive.min(negative))]
+        {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(TrainError::Parameter { name, wanted: number });
+            }
+        }
+        if !positive.max(negative).is_finite() {
+            return Err(TrainError::Parameter { name: "class weight", wanted: number });
+        }
+        if let Some((name, wanted)) = self.kernel.fault() {
+            return Err(TrainError::Parameter { name, wanted });
+        }
+        self.check_solver()
+    }
+
+    /// Whether the solver can do what the other parameters ask for.
+    fn check_solver(&self) -> Result<(), TrainError> {
+        if self.solver == Solver::Smartcore && !cfg!(feature = "smartcore") {
+            return Err(TrainError::MissingFeature { solver: self.solver.name(), feature: "smartcore" });
+        }
+        let straight = self.solver == Solver::Native && self.kernel == Kernel::Linear;
+        if !straight && (self.loss != Loss::Hinge || self.bias != Bias::Free) {
+            let wanted = "hinge, and the bias free, but for the linear kernel under the native solver";
+            return Err(TrainError::Parameter { name: "loss", wanted });
+        }
+        if self.solver == Solver::Smartcore && self.class_weights != ClassWeights::NONE {
+            let wanted = "1 for the smartcore solver, which has one C for all rows";
+            return Err(TrainError::Parameter { name: "class weight", wanted });
+        }
+        Ok(())
+    }
+}
+
+/// Why training failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A parameter is out of range.
+    #[error("{name} must be {wanted}")]
+    Parameter {
+        /// The parameter's name.
+        name: &'static str,
+        /// Its range.
+        wanted: &'static str,
+    },
+    /// A class has too few rows for what was asked.
+    #[error("{asked} needs at least {needed} rows of each label, and label {label} has {rows}; {fix}")]
+    TooFew {
+        /// What was asked for.
+        asked: String,
+        /// Rows it needs of each class.
+        needed: usize,
+        /// The scarce label, as written.
+        label: String,
+        /// Its rows.
+        rows: usize,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// Kernel values beyond the precision of the solvers' arithmetic.
+    #[error(
+        "values of the {kernel} kernel, times C and weights, are too great to train with; \
+         use --scale standard, a smaller -c or weight, or smaller --gamma, --coef0 and --degree"
+    )]
+    TooGreat {
+        /// The kernel.
+        kernel: &'static str,
+    },
+    /// The solver reached its bound on iterations before the optimality conditions were met.
+    #[error(
+        "the solver stopped after {iterations} iterations without converging; use a smaller C, a greater epsilon or \
+         max_iterations, or standardised features"
+    )]
+    Unconverged {
+        /// Iterations taken.
+        iterations: u64,
+    },
+    /// The solver is not part of this build.
+    #[error("the {solver} solver is not part of this build; build upbeat-svm with its feature `{feature}`")]
+    MissingFeature {
+        /// Its name.
+        solver: &'static str,
+        /// The Cargo feature that has it.
+        feature: &'static str,
+    },
+    /// What was trained does not make a model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A solver failed.
+    #[error("the {solver} solver failed: {problem}")]
+    Solver {
+        /// Its name.
+        solver: &'static str,
+        /// What happened, and what to do.
+        problem: String,
+    },
+}
