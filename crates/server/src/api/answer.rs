@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use upbeat_core::decision::Score;
 use upbeat_core::event::{Id, hex_digits};
-use upbeat_engine::Decision;
+use upbeat_engine::{Decision, ModelId};
 
 /// The longest answer, in bytes: three ids of 64 characters, two numbers and the field names.
 pub(crate) const MAX_BYTES: usize = 512;
@@ -30,7 +30,7 @@ pub(crate) fn write(out: &mut Vec<u8>, customer: &Id, campaign: &Id, decision: &
     out.extend_from_slice(b",\"probability\":");
     value(out, &decision.score.and_then(|Score { probability, .. }| probability));
     out.extend_from_slice(b",\"model\":");
-    value(out, &decision.model);
+    model(out, decision.model.as_ref());
     out.extend_from_slice(b",\"decision_id\":\"");
     out.extend_from_slice(&hex_digits(decision.id.0));
     out.extend_from_slice(b"\"}");
@@ -56,6 +56,18 @@ fn id(out: &mut Vec<u8>, id: &Id) {
     out.push(b'"');
 }
 
+/// Model ids are hexadecimal digits, which need no escape; finding that out takes a tenth of what serde does.
+fn model(out: &mut Vec<u8>, model: Option<&ModelId>) {
+    match model {
+        Some(id) if id.as_bytes().iter().all(u8::is_ascii_alphanumeric) => {
+            out.push(b'"');
+            out.extend_from_slice(id.as_bytes());
+            out.push(b'"');
+        }
+        other => value(out, &other),
+    }
+}
+
 fn value(out: &mut Vec<u8>, value: &impl Serialize) {
     // Writing these types of values to memory cannot fail.
     let _ = serde_json::to_writer(out, value);
@@ -68,7 +80,6 @@ mod tests {
     use super::*;
     use upbeat_core::decision::Reason;
     use upbeat_core::event::DecisionId;
-    use upbeat_engine::ModelId;
 
     fn written(customer: &Id, decision: &Decision) -> Vec<u8> {
         let mut out = Vec::new();
