@@ -1,6 +1,7 @@
 -- GET /should-show-ad/{id} on connections as a pool has them: each has carried a bulk body, a body in chunks and a health
 -- check before.
 --   wrk ... -s pooled.lua URL -- IDS_FILE CONNECTIONS
+local pool = require "pool"
 local report = require "report"
 
 setup = report.setup
@@ -12,7 +13,7 @@ function init(args)
   math.randomseed(thread_number + 1)
   connections = tonumber(args[2])
   requests = report.decision_requests(report.ids(args[1]))
-  preamble = report.preamble()
+  preamble = pool.preamble()
 end
 
 -- The first requests go to one connection each, and so do the next as many.

@@ -32,19 +32,6 @@ function M.decision_requests(ids)
   return requests
 end
 
--- What a connection of a pool has carried before: blank lines, so that nothing is applied.
-function M.preamble()
-  local ndjson = { ["Content-Type"] = "application/x-ndjson", Host = wrk.headers["Host"] }
-  local blank = ("\n"):rep(20000)
-  local chunked = wrk.format("POST", "/events", { ["Content-Type"] = "application/x-ndjson",
-    ["Transfer-Encoding"] = "chunked", Host = wrk.headers["Host"] })
-  return {
-    wrk.format("POST", "/events", ndjson, blank),
-    chunked .. ("%x\r\n%s\r\n0\r\n\r\n"):format(#blank, blank),
-    wrk.format("GET", "/healthz"),
-  }
-end
-
 -- Makes LuaJIT's table of strings so large that `more` fit in addition to the `held` ones. It doubles when they outnumber its
 -- slots and moves all of them at once, which takes 80 ms for one million and 290 for two; wrk would report that as the
 -- server's latency. Only with the collector stopped, which would make it small again.

@@ -1,6 +1,7 @@
 -- GET /should-show-ad/{id} on connections as a pool has them: each has carried a bulk body, a body in chunks and a health
 -- check before, and every request offers to upgrade, as those of Java's client do.
 --   wrk ... -s upgrade.lua URL -- IDS_FILE CONNECTIONS
+local pool = require "pool"
 local report = require "report"
 
 setup = report.setup
@@ -15,7 +16,7 @@ function init(args)
   wrk.headers["Upgrade"] = "h2c"
   wrk.headers["HTTP2-Settings"] = "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"
   requests = report.decision_requests(report.ids(args[1]))
-  preamble = report.preamble()
+  preamble = pool.preamble()
 end
 
 -- The first requests go to one connection each, and so do the next as many.

@@ -4,6 +4,8 @@
 //! The fast path and the router's dispatch ask for a [`Principal`], which only a gate makes, so neither can be reached
 //! around it.
 
+use std::time::Instant;
+
 use axum::http::HeaderMap;
 
 #[cfg(test)]
@@ -65,7 +67,12 @@ pub fn admit_everyone(_head: &HeadFacts<'_>) -> Result<Principal, Problem> {
 
 /// A request that the gate let pass, or did not, on its way to the router.
 #[derive(Debug, Clone)]
-pub(super) struct Admission(pub(super) Result<Principal, Problem>);
+pub(super) struct Admission {
+    /// What the gate said.
+    pub(super) admitted: Result<Principal, Problem>,
+    /// When its head was read.
+    pub(super) since: Instant,
+}
 
 /// Whether bytes are a request id that is taken over from the caller: 1–64 of `A-Z a-z 0-9 . _ : -`.
 pub(super) fn is_request_id(bytes: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 
 use super::{Kind, Problem};
 use crate::runtime::App;
-use crate::wire::Fault;
+use crate::wire::{Arrived, Fault};
 
 /// The body of a request. Its share of `limits.body_memory_bytes` is released when the last handle to the bytes is
 /// dropped.
@@ -15,11 +15,15 @@ use crate::wire::Fault;
 /// The body did not arrive: it is larger than the route accepts, too slow, cut short or malformed, or all bodies
 /// together would take too much memory.
 pub(super) async fn collect(app: &App, extensions: &Extensions, body: Body) -> Result<Bytes, Problem> {
-    if let Some(fault) = extensions.get::<Fault>() {
-        return Err(problem(app, *fault));
+    match extensions.get::<Arrived>().and_then(Arrived::take) {
+        Some(Ok(collected)) => Ok(collected.join()),
+        Some(Err(fault)) => Err(problem(app, fault)),
+        // No body, or a server that is not ours.
+        None => match body.collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) => Err(broke_off(0, &error.to_string())),
+        },
     }
-    let collected = body.collect().await;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|error| broke_off(0, &error.to_string()))
 }
 
 fn problem(app: &App, fault: Fault) -> Problem {

@@ -18,23 +18,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, asks the gate, runs the route, counts and logs the answer.
 pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    // An event loop has already asked the gate; hyper, on the admin listener, has not.
+    let Admission { admitted, since } = match request.extensions_mut().remove::<Admission>() {
+        Some(admission) => admission,
+        None => Admission { admitted: admit(&app, &request), since: Instant::now() },
+    };
     let request_id = request_id(&app, &request);
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("other", MatchedPath::as_str);
 
-    // An event loop has already asked the gate; hyper, on the admin listener, has not.
-    let admitted = match request.extensions_mut().remove::<Admission>() {
-        Some(Admission(admitted)) => admitted,
-        None => admit(&app, &request),
-    };
     let mut response = match admitted {
         Ok(_principal) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
 
-    let elapsed = started.elapsed();
+    let elapsed = since.elapsed();
     let status = response.status().as_u16();
     if route == DECISION_ROUTE {
         app.metrics.decision_seconds.observe(elapsed);

@@ -1,18 +1,20 @@
 //! The bulk pool: long work on a bounded number of threads of lower priority, so that no decision waits for it.
 
+use std::sync::Arc;
+
 use tokio::sync::Semaphore;
 
 use crate::api::{Kind, Problem};
 
 /// Bounds how many pieces of bulk work run at once; others wait.
 pub(super) struct BulkPool {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl BulkPool {
     /// At most `limit` pieces of work at once.
     pub(super) fn new(limit: usize) -> Self {
-        Self { permits: Semaphore::new(limit) }
+        Self { permits: Arc::new(Semaphore::new(limit)) }
     }
 
     /// Runs `work` on a blocking thread of the runtime, once a permit is free.
@@ -24,10 +26,14 @@ impl BulkPool {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Problem> {
         let failed = |detail: String| Problem::new(Kind::Internal, detail);
-        let _permit = self.permits.acquire().await.map_err(|error| failed(error.to_string()))?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|error| failed(error.to_string()))?;
         let at_lower_priority = move || {
             lower_priority();
-            work()
+            let done = work();
+            // The permit is the work's: a request that nobody waits for any more does not free it earlier.
+            drop(permit);
+            done
         };
         tokio::task::spawn_blocking(at_lower_priority).await.map_err(|error| failed(error.to_string()))
     }

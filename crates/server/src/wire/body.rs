@@ -1,16 +1,19 @@
 //! Bodies of requests for the router: collected as they arrive, bounded in size and in the memory of all of them
 //! together, or read past where nobody wants them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::chunked::{Chunked, Malformed, Piece};
+use super::{BODY_READ_BYTES, HEAD_READ_BYTES};
 
-/// Memory for a body is asked for in steps of so many bytes at least, or of as many as it has yet.
-const SMALLEST_STEP_BYTES: usize = 4 << 10;
+/// A body is collected in blocks, so that nothing is moved while it grows: of so many bytes at least, then of as many as
+/// have arrived, up to the largest.
+const SMALLEST_BLOCK_BYTES: usize = 4 << 10;
+const LARGEST_BLOCK_BYTES: usize = 256 << 10;
 
 /// What nobody wants is read past for so long at most, however busy the sender, so that it hears the answer: closing a
 /// socket with unread bytes resets the connection.
@@ -40,9 +43,12 @@ impl Framing {
         }
     }
 
-    /// Whether there is no body.
+    /// Whether nothing of the body is left.
     pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Length(0))
+        match self {
+            Self::Length(length) => *length == 0,
+            Self::Chunked(chunked) => chunked.is_ended(),
+        }
     }
 
     /// Gives `take` the body's bytes at the front of `input`; how many bytes of input that took, and whether the body
@@ -100,7 +106,8 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(super) struct Collector {
     framing: Framing,
-    bytes: Vec<u8>,
+    blocks: Vec<Vec<u8>>,
+    length: usize,
     limit: usize,
     budget: Arc<Semaphore>,
     memory: Option<OwnedSemaphorePermit>,
@@ -109,7 +116,7 @@ pub(super) struct Collector {
 impl Collector {
     /// For a body of at most `limit` bytes, whose memory comes out of `budget`, a permit a byte.
     pub(super) fn new(framing: Framing, limit: usize, budget: Arc<Semaphore>) -> Self {
-        Self { framing, bytes: Vec::new(), limit, budget, memory: None }
+        Self { framing, blocks: Vec::new(), length: 0, limit, budget, memory: None }
     }
 
     /// Takes what belongs to the body off the front of `input`: how many bytes, and whether the body is whole.
@@ -117,26 +124,52 @@ impl Collector {
     /// # Errors
     /// The body is refused, and likewise how many bytes belonged to it; of malformed ones nobody knows.
     pub(super) fn take(&mut self, input: &[u8]) -> Result<(usize, bool), (Fault, usize)> {
-        let Self { framing, bytes, limit, budget, memory } = self;
-        let expected = framing.announced().and_then(|length| usize::try_from(length).ok());
-        // What a head announces is reserved for only as it comes, so that announcing costs nothing.
-        let most = expected.map_or(*limit, |expected| bytes.len().saturating_add(expected)).min(*limit);
+        let Self { framing, blocks, length, limit, budget, memory } = self;
+        let announced = framing.announced().and_then(|bytes| usize::try_from(bytes).ok());
+        let mut expected = announced.unwrap_or(usize::MAX);
         let mut fault = None;
-        let read = framing.read(input, |data| {
-            if fault.is_none() {
-                fault = push(bytes, data, most, *limit, budget, memory).err();
+        let read = framing.read(input, |mut data| {
+            if *length + data.len() > *limit {
+                fault.get_or_insert(Fault::TooLarge { limit: *limit });
+            }
+            while fault.is_none() && !data.is_empty() {
+                let block = match blocks.last_mut().filter(|block| block.len() < block.capacity()) {
+                    Some(block) => block,
+                    None => match new_block(expected, *length, budget, memory) {
+                        Ok(block) => {
+                            blocks.push(block);
+                            continue;
+                        }
+                        Err(refused) => {
+                            fault = Some(refused);
+                            return;
+                        }
+                    },
+                };
+                let (fits, rest) = data.split_at(data.len().min(block.capacity() - block.len()));
+                block.extend_from_slice(fits);
+                *length += fits.len();
+                expected -= fits.len();
+                data = rest;
             }
         });
         match (read, fault) {
             (Ok(read), None) => Ok(read),
-            (Ok((length, _)), Some(fault)) => Err((fault, length)),
-            (Err(Malformed), _) => Err((Fault::Malformed { bytes: self.bytes.len() }, input.len())),
+            (Ok((taken, _)), Some(fault)) => Err((fault, taken)),
+            (Err(Malformed), _) => Err((Fault::Malformed { bytes: self.length }, input.len())),
         }
     }
 
     /// How many bytes have arrived.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.length
+    }
+
+    /// How many bytes to read at a time: no more of the next request than one read of heads brings.
+    pub(super) fn read_bytes(&self) -> usize {
+        let most =
+            self.framing.announced().map_or(u64::MAX, |left| left.saturating_add(HEAD_READ_BYTES as u64));
+        usize::try_from(most).unwrap_or(usize::MAX).min(BODY_READ_BYTES)
     }
 
     /// What is left to read past when the body is refused.
@@ -144,8 +177,46 @@ impl Collector {
         self.framing
     }
 
-    /// The bytes; their memory is given back when the last handle on them is dropped.
-    pub(super) fn into_bytes(self) -> Bytes {
+    /// The body.
+    pub(super) fn finish(self) -> Collected {
+        Collected { blocks: self.blocks, length: self.length, memory: self.memory }
+    }
+}
+
+/// Memory for what comes next. What a head announces is asked for only as it comes, so that announcing costs nothing.
+fn new_block(
+    expected: usize,
+    length: usize,
+    budget: &Arc<Semaphore>,
+    memory: &mut Option<OwnedSemaphorePermit>,
+) -> Result<Vec<u8>, Fault> {
+    let capacity = length.clamp(SMALLEST_BLOCK_BYTES, LARGEST_BLOCK_BYTES).min(expected);
+    let permits = u32::try_from(capacity).map_err(|_| Fault::NoMemory)?;
+    let more = Arc::clone(budget).try_acquire_many_owned(permits).map_err(|_| Fault::NoMemory)?;
+    match memory {
+        Some(memory) => memory.merge(more),
+        None => *memory = Some(more),
+    }
+    Ok(Vec::with_capacity(capacity))
+}
+
+/// A whole body, and its share of the memory of all bodies.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    blocks: Vec<Vec<u8>>,
+    length: usize,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Collected {
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The bytes in one piece; their memory is given back when the last handle on them is dropped. Larger bodies are
+    /// copied, which is not for the threads that answer decisions.
+    pub(crate) fn join(self) -> Bytes {
         struct Held {
             bytes: Vec<u8>,
             _memory: Option<OwnedSemaphorePermit>,
@@ -155,37 +226,28 @@ impl Collector {
                 &self.bytes
             }
         }
-        Bytes::from_owner(Held { bytes: self.bytes, _memory: self.memory })
+        let mut blocks = self.blocks.into_iter();
+        let mut bytes = blocks.next().unwrap_or_default();
+        bytes.reserve_exact(self.length - bytes.len());
+        // Each block is freed once it is copied.
+        blocks.for_each(|block| bytes.extend_from_slice(&block));
+        Bytes::from_owner(Held { bytes, _memory: self.memory })
     }
 }
 
-/// Adds `data`, of a body that is expected to come to `most` bytes.
-fn push(
-    bytes: &mut Vec<u8>,
-    data: &[u8],
-    most: usize,
-    limit: usize,
-    budget: &Arc<Semaphore>,
-    memory: &mut Option<OwnedSemaphorePermit>,
-) -> Result<(), Fault> {
-    let length = bytes.len() + data.len();
-    if length > limit {
-        return Err(Fault::TooLarge { limit });
+/// The body of a request on its way to a handler, which takes it once.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived(Arc<Mutex<Option<Result<Collected, Fault>>>>);
+
+impl Arrived {
+    pub(super) fn new(body: Result<Collected, Fault>) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
     }
-    if length > bytes.capacity() {
-        let step = bytes.len().max(SMALLEST_STEP_BYTES);
-        let capacity = (bytes.len() + step).min(most).max(length);
-        let held = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = u32::try_from(capacity - held).map_err(|_| Fault::NoMemory)?;
-        let more = Arc::clone(budget).try_acquire_many_owned(more).map_err(|_| Fault::NoMemory)?;
-        match memory {
-            Some(memory) => memory.merge(more),
-            None => *memory = Some(more),
-        }
-        bytes.reserve_exact(capacity - bytes.len());
+
+    /// The body, or why there is none; `None` when it was taken before.
+    pub(crate) fn take(&self) -> Option<Result<Collected, Fault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-    bytes.extend_from_slice(data);
-    Ok(())
 }
 
 /// Reads past what still arrives: the rest of a body, or anything at all before a close.
@@ -248,7 +310,8 @@ mod tests {
             Ok((40_000, true)),
             "the rest belongs to the next request"
         );
-        let bytes = collector.into_bytes();
+        let bytes = collector.finish().join();
+        assert_eq!((bytes.len(), bytes.iter().all(|byte| *byte == b'x')), (100_000, true));
         let part = bytes.slice(10..20);
         drop(bytes);
         assert_eq!((1 << 20) - budget.available_permits(), 100_000);
@@ -267,6 +330,14 @@ mod tests {
         assert_eq!(greedy.into_framing().announced(), Some(40_000), "the rest can be read past");
         drop(large);
         assert_eq!(budget.available_permits(), 50_000);
+    }
+
+    #[test]
+    fn body_in_chunks_that_has_ended_is_empty() {
+        let mut framing = Framing::Chunked(Chunked::new());
+        assert!(!framing.is_empty());
+        assert_eq!(framing.read(b"1\r\nx\r\n0\r\n\r\n", |_| ()), Ok((11, true)));
+        assert!(framing.is_empty());
     }
 
     #[test]

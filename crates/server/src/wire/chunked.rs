@@ -66,6 +66,11 @@ impl Chunked {
         Self { expected: Expected::Size, remaining: 0, ignored: 0 }
     }
 
+    /// Whether the end was read.
+    pub(super) fn is_ended(&self) -> bool {
+        self.expected == Expected::End
+    }
+
     /// Reads up to the next data, the end of the body or of `input`.
     ///
     /// # Errors

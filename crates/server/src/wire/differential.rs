@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use upbeat_core::event::Zone;
 
 use super::connection::{CloseReason, Connection, Next, Socket, Turn};
-use super::dispatch::{Dispatch, Reply};
+use super::dispatch::{Dispatch, Reply, TaskGuard};
 use super::fast::Answerer;
 use super::{BODY_READ_BYTES, Input};
 use crate::admin::keep_reading;
@@ -66,8 +66,9 @@ impl Socket for Script {
 struct Kept(Vec<Request>);
 
 impl Dispatch for &mut Kept {
-    fn dispatch(&mut self, request: Request) {
+    fn dispatch(&mut self, request: Request) -> Option<TaskGuard> {
         self.0.push(request);
+        None
     }
 }
 

@@ -1,5 +1,7 @@
 //! From the wire to the router and back.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,9 +11,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tower::ServiceExt;
 
-use super::body::Fault;
+use super::body::{Arrived, Collected, Fault};
 use super::head::RoutedHead;
 use crate::api::Problem;
 use crate::gate::{Admission, HeadFacts, Headers, Principal};
@@ -19,16 +22,18 @@ use crate::runtime::App;
 
 /// Where requests for the router go. The reply comes back to [`super::connection::Connection::reply`].
 pub(super) trait Dispatch {
-    /// Has a request answered.
-    fn dispatch(&mut self, request: Request);
+    /// Has a request answered; the task is cut when what this gives is dropped.
+    fn dispatch(&mut self, request: Request) -> Option<TaskGuard>;
 }
 
-/// The body of a request, or why there is none.
-pub(super) enum Arrived {
-    /// All of it; empty where there is none, or the route takes none.
-    Whole(Bytes),
-    /// It did not arrive.
-    Failed(Fault),
+/// Cuts the router's task when it is dropped: nobody waits for it any more.
+#[derive(Debug)]
+pub(super) struct TaskGuard(AbortHandle);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Asks the gate about the head of a request for the router.
@@ -38,19 +43,19 @@ pub(super) fn admit(app: &App, head: &RoutedHead) -> Result<Principal, Problem> 
     app.admit(&HeadFacts { method, target, headers: Headers::Map(head.request.headers()) })
 }
 
-/// The request as the router has it.
-pub(super) fn request(head: RoutedHead, admitted: Result<Principal, Problem>, body: Arrived) -> Request {
+/// The request as the router has it; its body, or why there is none, goes beside it.
+pub(super) fn request(
+    head: RoutedHead,
+    admitted: Result<Principal, Problem>,
+    body: Option<Result<Collected, Fault>>,
+    since: Instant,
+) -> Request {
     let (mut parts, ()) = head.request.into_parts();
-    parts.extensions.insert(Admission(admitted));
-    let body = match body {
-        Arrived::Whole(bytes) if bytes.is_empty() => Body::empty(),
-        Arrived::Whole(bytes) => Body::from(bytes),
-        Arrived::Failed(fault) => {
-            parts.extensions.insert(fault);
-            Body::empty()
-        }
-    };
-    Request::from_parts(parts, body)
+    parts.extensions.insert(Admission { admitted, since });
+    if let Some(body) = body {
+        parts.extensions.insert(Arrived::new(body));
+    }
+    Request::from_parts(parts, Body::empty())
 }
 
 /// What of a request matters to how its reply is written.
@@ -126,14 +131,19 @@ impl RouterTasks {
     }
 
     /// Has a task answer a request and give the reply to `finish`: `None` where the task was cut or failed.
-    pub(super) fn spawn(&self, request: Request, finish: impl FnOnce(Option<Reply>) + Send + 'static) {
+    pub(super) fn spawn(
+        &self,
+        request: Request,
+        finish: impl FnOnce(Option<Reply>) + Send + 'static,
+    ) -> TaskGuard {
         let router = self.router.clone();
         let finish = FinishOnDrop(Some(finish));
-        self.runtime.spawn(async move {
+        let task = self.runtime.spawn(async move {
             // A router does not fail.
             let Ok(response) = router.oneshot(request).await;
             finish.finish(Reply::collect(response).await);
         });
+        TaskGuard(task.abort_handle())
     }
 }
 

@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::connection::{CloseReason, Connection, Next, Turn};
-use super::dispatch::{Dispatch, Reply, RouterTasks};
+use super::dispatch::{Dispatch, Reply, RouterTasks, TaskGuard};
 use super::fast::Answerer;
 use super::{BODY_READ_BYTES, Input};
 use crate::runtime::App;
@@ -112,12 +112,12 @@ struct ToRouter<'a, G> {
 }
 
 impl<G: Send + 'static> Dispatch for ToRouter<'_, G> {
-    fn dispatch(&mut self, request: Request) {
+    fn dispatch(&mut self, request: Request) -> Option<TaskGuard> {
         let (handle, key) = (self.handle.clone(), self.key);
-        self.router.spawn(request, move |reply| {
+        Some(self.router.spawn(request, move |reply| {
             // A loop that has ended has closed the connection.
             let _ = handle.send(Command::Reply(key, reply));
-        });
+        }))
     }
 }
 
@@ -200,6 +200,11 @@ impl<G: Send + 'static> EventLoop<G> {
         let transport = &mut held.connection.transport;
         transport.finished |= event.is_read_closed();
         transport.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        // A client that has only sent its last byte still waits for its answers; one that has gone does not, and the
+        // router's work for it is cut.
+        if held.connection.is_routed() && (event.is_error() || event.is_write_closed()) {
+            return self.close(slot, &io::ErrorKind::ConnectionReset.into());
+        }
         if !held.is_queued {
             self.turn(slot);
         }
@@ -307,6 +312,7 @@ impl<G: Send + 'static> EventLoop<G> {
             return self.app.metrics.count_connection_error("data", &error);
         }
         let now = Instant::now();
+        self.now = self.now.max(now);
         let connection = Connection::new(stream, now);
         let timer = connection.due(&self.app);
         self.timers.insert((timer, slot));

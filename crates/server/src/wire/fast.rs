@@ -70,6 +70,15 @@ impl Answerer {
         let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: Instant::now() };
         while self.output.len() < OUTPUT_BYTES {
             let rest = &bytes[answered.bytes..];
+            // Empty lines before a request are ignored (RFC 9112, section 2.2).
+            if let [b'\r', b'\n', ..] = rest {
+                answered.bytes += 2;
+                if answered.bytes == bytes.len() {
+                    answered.pending = Pending::Incomplete(None);
+                    return answered;
+                }
+                continue;
+            }
             let mut headers = head::fast_headers();
             let request = match head::read_fast(rest, max_head_bytes, &mut headers) {
                 FastHead::Request(request) => request,
@@ -130,14 +139,19 @@ impl Answerer {
     /// Answers one request if the gate lets it pass.
     fn admitted(&mut self, exchange: &Exchange, request: &FastRequest) -> Result<Instant, NotFast> {
         let FastRequest { method, target, headers, .. } = *request;
+        // The router says so of larger ones.
+        if let Action::Event(event) = request.action
+            && event.len() > exchange.app.config.limits.event_bytes
+        {
+            return Err(NotFast);
+        }
         let facts = HeadFacts { method, target, headers: Headers::Parsed(headers) };
         match (exchange.app.admit(&facts), &request.action) {
             (Ok(principal), Action::Decision { customer, ask, is_head }) => {
                 Ok(self.decide(exchange, principal, customer, ask, *is_head))
             }
-            (Ok(principal), Action::Event(event)) => self.apply(exchange, principal, event),
-            // The router words refusals of the gate, as it does those of its own.
-            (Err(_), _) => Err(NotFast),
+            (Ok(principal), Action::Event(event)) => Ok(self.apply(exchange, principal, event)),
+            (Err(problem), action) => Ok(self.refuse_action(problem.into_response(), exchange, action)),
         }
     }
 
@@ -162,17 +176,8 @@ impl Answerer {
         now
     }
 
-    fn apply(
-        &mut self,
-        exchange: &Exchange,
-        _principal: Principal,
-        event: &[u8],
-    ) -> Result<Instant, NotFast> {
+    fn apply(&mut self, exchange: &Exchange, _principal: Principal, event: &[u8]) -> Instant {
         let Exchange { app, wall_ms, .. } = *exchange;
-        // The router says so of larger ones.
-        if event.len() > app.config.limits.event_bytes {
-            return Err(NotFast);
-        }
         app.metrics.body_bytes.inc_by(event.len() as u64);
         let (status, problem) = match events::apply_json(app, event, wall_ms) {
             Ok(report) => {
@@ -188,19 +193,24 @@ impl Answerer {
         };
         let now = Instant::now();
         exchange.log(now, "POST", metrics::EVENTS_ROUTE, status, problem);
-        Ok(now)
+        now
     }
 
     /// Answers a request that panicked as the router would. The router itself must not have it: a decision may be
     /// counted and an event applied already.
     fn answer_panic(&mut self, panic: Box<dyn Any + Send>, exchange: &Exchange, action: &Action) -> Instant {
+        self.refuse_action(observe::panicked(panic), exchange, action)
+    }
+
+    /// Answers a request with a problem.
+    fn refuse_action(&mut self, response: Response, exchange: &Exchange, action: &Action) -> Instant {
         let (method, route, with_body) = match action {
             Action::Decision { is_head, .. } => {
                 (method_of_decision(*is_head), metrics::DECISION_ROUTE, !is_head)
             }
             Action::Event(_) => ("POST", metrics::EVENTS_ROUTE, true),
         };
-        let (status, problem) = self.refuse(exchange, route, observe::panicked(panic), with_body);
+        let (status, problem) = self.refuse(exchange, route, response, with_body);
         let now = Instant::now();
         if route == metrics::DECISION_ROUTE {
             exchange.app.metrics.decision_seconds.observe(now - exchange.started);

@@ -20,7 +20,7 @@ mod reply;
 #[cfg(test)]
 mod differential;
 
-pub(crate) use body::Fault;
+pub(crate) use body::{Arrived, Fault};
 pub(crate) use dispatch::RouterTasks;
 pub(crate) use event_loop::{Command, EventLoop, Handle};
 

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use http_body_util::BodyExt;
@@ -67,8 +68,11 @@ pub(super) fn write_response(
     }
 }
 
-/// Appends the router's reply.
-pub(super) fn write_reply(out: &mut Vec<u8>, reply: &Reply, form: ReplyForm, date: &str) {
+/// Bodies up to this size are written with their heads, in bytes.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+
+/// Appends the router's reply; gives back its body where that is to go behind, as it is.
+pub(super) fn write_reply(out: &mut Vec<u8>, reply: Reply, form: ReplyForm, date: &str) -> Bytes {
     write_status(out, reply.status, form.is_http_10);
     write_fields(out, &reply.headers);
     let has_length = !matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -85,9 +89,14 @@ pub(super) fn write_reply(out: &mut Vec<u8>, reply: &Reply, form: ReplyForm, dat
     }
     write_field(out, b"date", date.as_bytes());
     out.extend_from_slice(b"\r\n");
-    if !form.is_head && has_length {
-        out.extend_from_slice(&reply.body);
+    if form.is_head || !has_length {
+        return Bytes::new();
     }
+    if reply.body.len() > SMALL_BODY_BYTES {
+        return reply.body;
+    }
+    out.extend_from_slice(&reply.body);
+    Bytes::new()
 }
 
 /// Appends the answer to bytes that are no request, behind which the connection is closed.

@@ -9,6 +9,8 @@ mod tests;
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
+
 use super::body::{Discard, Fault};
 use super::dispatch::Dispatch;
 use super::fast::{Answerer, Pending};
@@ -17,7 +19,7 @@ use crate::runtime::App;
 
 use routed::{Collecting, Routed};
 pub(super) use transport::Socket;
-use transport::Transport;
+use transport::{Sent, Transport};
 
 /// So often a connection may read and answer before others have their turn.
 const ROUNDS_PER_TURN: u32 = 8;
@@ -134,8 +136,11 @@ impl<S: Socket> Connection<S> {
         }
         match &self.state {
             State::Reading(Pending::Incomplete(Some(_))) => {
+                // The head may be refused, or its body be too large: then the router has it already.
                 self.route(turn)?;
-                self.fail_body(Fault::TimedOut, turn);
+                if matches!(self.state, State::Collecting(_)) {
+                    self.fail_body(Fault::TimedOut, turn);
+                }
                 Ok(Next::Turn)
             }
             State::Collecting(_) => {
@@ -158,6 +163,11 @@ impl<S: Socket> Connection<S> {
         idle.then_some(CloseReason::Done)
     }
 
+    /// Whether it waits for the router alone.
+    pub(super) fn is_routed(&self) -> bool {
+        matches!(self.state, State::Routed(_))
+    }
+
     /// When something was last finished.
     pub(super) fn last(&self) -> Instant {
         self.last
@@ -170,19 +180,21 @@ impl<S: Socket> Connection<S> {
     pub(super) fn turn<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<Next, CloseReason> {
         for _ in 0..ROUNDS_PER_TURN {
             if self.transport.has_unsent() {
-                if self.transport.send_unsent()? > 0 {
+                let sent = self.transport.send_unsent()?;
+                if sent != Sent::Nothing {
                     // A client that reads slowly is not idle.
                     self.last = Instant::now();
                 }
                 if self.transport.has_unsent() {
-                    return Ok(Next::Event);
+                    return Ok(if sent == Sent::All { Next::Turn } else { Next::Event });
                 }
             }
             if !self.round(turn)? {
                 return Ok(Next::Event);
             }
             // A body is large and its sender in no hurry.
-            if matches!(self.state, State::Collecting(_) | State::Discarding(_)) && self.unread.is_empty() {
+            let takes_body = matches!(self.state, State::Collecting(_) | State::Discarding(_));
+            if takes_body && self.unread.is_empty() && self.transport.readable {
                 break;
             }
         }
@@ -211,7 +223,7 @@ impl<S: Socket> Connection<S> {
                     let answered = turn.answerer.answer(turn.app, arrived);
                     self.unread = arrived[answered.bytes..].to_vec();
                     self.answered(answered.bytes, answered.pending, answered.at);
-                    self.transport.send(&mut turn.answerer.output)?;
+                    self.transport.send(&mut turn.answerer.output, Bytes::new())?;
                 } else {
                     self.unread.extend_from_slice(arrived);
                     let most = turn.app.config.limits.header_bytes;
@@ -226,10 +238,12 @@ impl<S: Socket> Connection<S> {
             State::Discarding(_) | State::Lingering(_) => return self.discard(turn),
             State::Closing { lingers } => {
                 let transport = &mut self.transport;
-                if transport.finished || !(*lingers || transport.readable || !self.unread.is_empty()) {
+                if !(*lingers || transport.readable || !self.unread.is_empty()) {
                     return Err(CloseReason::Done);
                 }
-                transport.stream.shutdown_write()?;
+                // A client that has left has nothing to read; what it sent is read past all the same, since closing a
+                // socket with unread bytes has it lose the answer.
+                let _ = transport.stream.shutdown_write();
                 self.unread = Vec::new();
                 let discard = Discard::new(None, Instant::now());
                 self.state = State::Lingering(Box::new(discard));
@@ -243,7 +257,7 @@ impl<S: Socket> Connection<S> {
         let answered = turn.answerer.answer(turn.app, bytes);
         self.unread = bytes[answered.bytes..].to_vec();
         self.answered(answered.bytes, answered.pending, answered.at);
-        self.transport.send(&mut turn.answerer.output)
+        self.transport.send(&mut turn.answerer.output, Bytes::new())
     }
 
     /// Notes what became of bytes.

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::time::Instant;
 
+use axum::body::Bytes;
+use axum::extract::Request;
 use axum::http::StatusCode;
 
 use super::{CloseReason, Connection, Socket, State, Turn};
@@ -10,7 +12,7 @@ use crate::api::{self, Problem};
 use crate::gate::Principal;
 use crate::wire::BODY_READ_BYTES;
 use crate::wire::body::{Collector, Discard, Fault, Framing};
-use crate::wire::dispatch::{self, Arrived, Dispatch, Reply, ReplyForm};
+use crate::wire::dispatch::{self, Dispatch, Reply, ReplyForm, TaskGuard};
 use crate::wire::fast::Pending;
 use crate::wire::head::{self, AnyHead, RoutedHead};
 use crate::wire::reply;
@@ -28,6 +30,7 @@ pub(super) struct Routed {
     form: ReplyForm,
     /// What of its body is left to read past.
     rest: Option<Framing>,
+    _task: Option<TaskGuard>,
 }
 
 impl<S: Socket> Connection<S> {
@@ -53,7 +56,7 @@ impl<S: Socket> Connection<S> {
         let (output, date) = turn.answerer.output_and_date(Instant::now());
         reply::write_refusal(output, status, date);
         self.state = State::Closing { lingers: true };
-        self.transport.send(&mut turn.answerer.output)
+        self.transport.send(&mut turn.answerer.output, Bytes::new())
     }
 
     /// Collects the body of an admitted request, or has it answered at once.
@@ -83,7 +86,7 @@ impl<S: Socket> Connection<S> {
         }
         if expects_continue && self.unread.is_empty() {
             turn.answerer.output.extend_from_slice(reply::CONTINUE);
-            return self.transport.send(&mut turn.answerer.output);
+            return self.transport.send(&mut turn.answerer.output, Bytes::new());
         }
         Ok(())
     }
@@ -92,7 +95,9 @@ impl<S: Socket> Connection<S> {
     pub(super) fn collect<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
         let unread = std::mem::take(&mut self.unread);
         let length = if unread.is_empty() {
-            match self.transport.read(&mut turn.input[..BODY_READ_BYTES])? {
+            let State::Collecting(collecting) = &self.state else { return Ok(true) };
+            let most = collecting.body.read_bytes();
+            match self.transport.read(&mut turn.input[..most])? {
                 Some(length) => length,
                 None => return Ok(false),
             }
@@ -123,23 +128,25 @@ impl<S: Socket> Connection<S> {
 
     /// Has a request answered whose body has arrived.
     fn finish_body<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) {
-        let State::Collecting(collecting) = self.take_state() else { return };
-        let Collecting { head, principal, body, .. } = *collecting;
-        let form = ReplyForm::of(&head);
-        let body = body.into_bytes();
-        turn.app.metrics.body_bytes.inc_by(body.len() as u64);
-        self.dispatch(head, Ok(principal), Arrived::Whole(body), Routed { form, rest: None }, turn);
+        if let Some(Collecting { head, principal, body, since }) = self.take_collecting() {
+            let body = body.finish();
+            turn.app.metrics.body_bytes.inc_by(body.len() as u64);
+            let form = ReplyForm::of(&head);
+            let request = dispatch::request(head, Ok(principal), Some(Ok(body)), since);
+            self.dispatch(request, form, None, turn);
+        }
     }
 
     /// Has a request answered whose body will not arrive.
     pub(super) fn fail_body<D: Dispatch>(&mut self, fault: Fault, turn: &mut Turn<'_, D>) {
-        let State::Collecting(collecting) = self.take_state() else { return };
-        let Collecting { head, principal, body, .. } = *collecting;
-        let mut form = ReplyForm::of(&head);
-        // Where a body ends that is malformed, cut short or late, nobody knows.
-        form.closes |= fault != Fault::NoMemory;
-        let rest = Some(body.into_framing()).filter(|framing| !framing.is_empty());
-        self.dispatch(head, Ok(principal), Arrived::Failed(fault), Routed { form, rest }, turn);
+        if let Some(Collecting { head, principal, body, since }) = self.take_collecting() {
+            let mut form = ReplyForm::of(&head);
+            // Where a body ends that is malformed, cut short or late, nobody knows.
+            form.closes |= fault != Fault::NoMemory;
+            let rest = body.into_framing();
+            let request = dispatch::request(head, Ok(principal), Some(Err(fault)), since);
+            self.dispatch(request, form, Some(rest), turn);
+        }
     }
 
     /// Has a request answered that has no body, or whose body nobody wants.
@@ -152,21 +159,33 @@ impl<S: Socket> Connection<S> {
         let mut form = ReplyForm::of(&head);
         // A client that was not asked for its body may send it or not (RFC 9110, section 10.1.1).
         form.closes |= head.expects_continue;
-        let rest = Some(head.framing.clone()).filter(|framing| !framing.is_empty());
-        self.dispatch(head, admitted, Arrived::Whole(Default::default()), Routed { form, rest }, turn);
+        let rest = head.framing.clone();
+        let request = dispatch::request(head, admitted, None, Instant::now());
+        self.dispatch(request, form, Some(rest), turn);
     }
 
     fn dispatch<D: Dispatch>(
         &mut self,
-        head: RoutedHead,
-        admitted: Result<Principal, Problem>,
-        body: Arrived,
-        routed: Routed,
+        request: Request,
+        form: ReplyForm,
+        rest: Option<Framing>,
         turn: &mut Turn<'_, D>,
     ) {
         self.body_since = None;
-        self.state = State::Routed(Box::new(routed));
-        turn.dispatch.dispatch(dispatch::request(head, admitted, body));
+        let rest = rest.filter(|framing| !framing.is_empty());
+        let task = turn.dispatch.dispatch(request);
+        self.state = State::Routed(Box::new(Routed { form, rest, _task: task }));
+    }
+
+    /// The request whose body arrives, if one does; any other state stays.
+    fn take_collecting(&mut self) -> Option<Collecting> {
+        match std::mem::replace(&mut self.state, State::Reading(Pending::Incomplete(None))) {
+            State::Collecting(collecting) => Some(*collecting),
+            other => {
+                self.state = other;
+                None
+            }
+        }
     }
 
     /// Takes the router's reply; `None` where there is none.
@@ -178,13 +197,13 @@ impl<S: Socket> Connection<S> {
         reply: Option<Reply>,
         turn: &mut Turn<'_, D>,
     ) -> Result<(), CloseReason> {
-        let State::Routed(routed) = self.take_state() else { return Ok(()) };
-        let Routed { mut form, rest } = *routed;
+        let State::Routed(routed) = &mut self.state else { return Ok(()) };
+        let (mut form, rest) = (routed.form, routed.rest.take());
         let reply = reply.ok_or(CloseReason::Failed(io::Error::other("the router was cut")))?;
         form.closes |= reply.wants_close() || (turn.stopping && self.unread.is_empty());
         self.last = Instant::now();
         let (output, date) = turn.answerer.output_and_date(self.last);
-        reply::write_reply(output, &reply, form, date);
+        let body = reply::write_reply(output, reply, form, date);
         self.state = if form.closes {
             State::Closing { lingers: rest.is_some() }
         } else if let Some(rest) = rest {
@@ -192,17 +211,13 @@ impl<S: Socket> Connection<S> {
         } else {
             self.reading()
         };
-        Ok(self.transport.send(&mut turn.answerer.output)?)
+        Ok(self.transport.send(&mut turn.answerer.output, body)?)
     }
 
     /// What is read next, by what was read already.
     fn reading(&self) -> State {
         let nothing = self.unread.is_empty();
         State::Reading(if nothing { Pending::Incomplete(None) } else { Pending::Requests })
-    }
-
-    fn take_state(&mut self) -> State {
-        std::mem::replace(&mut self.state, State::Reading(Pending::Incomplete(None)))
     }
 
     /// Reads past what nobody wants.

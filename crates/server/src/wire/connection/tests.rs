@@ -3,11 +3,16 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use axum::extract::Request;
+use upbeat_core::event::Zone;
 
 use super::*;
+use crate::api::{Kind, Problem};
+use crate::config::Config;
+use crate::gate::{HeadFacts, Principal};
 use crate::tests::{DECISION, app};
 use crate::wire::BODY_READ_BYTES;
-use crate::wire::dispatch::Reply;
+use crate::wire::body::Arrived;
+use crate::wire::dispatch::{Reply, TaskGuard};
 
 /// A socket that brings what it is given, piece by piece, and takes so many bytes.
 #[derive(Default)]
@@ -51,8 +56,9 @@ impl Socket for Script {
 
 /// Keeps requests for the router.
 impl Dispatch for &mut Vec<Request> {
-    fn dispatch(&mut self, request: Request) {
+    fn dispatch(&mut self, request: Request) -> Option<TaskGuard> {
         self.push(request);
+        None
     }
 }
 
@@ -198,10 +204,8 @@ fn body_is_collected_however_it_arrives_and_the_connection_stays_on_the_fast_pat
             let mut bench = Bench::new(&pieces, usize::MAX);
             assert!(matches!(bench.turn(), Ok(Next::Event)));
             assert_eq!(bench.routed.len(), 1, "pieces of {size}");
-            let body = bench.routed.pop().expect("a request").into_body();
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            let bytes = runtime.block_on(axum::body::to_bytes(body, 100)).expect("a body");
-            assert_eq!(bytes, "hello\nworld");
+            let arrived = arrived(&bench.routed.pop().expect("a request"));
+            assert_eq!(arrived.expect("a body"), "hello\nworld");
             bench.reply().expect("the connection stays");
             bench.brings(DECISION).turn().expect("the connection stays");
             assert_eq!((bench.answers(), bench.routed.len()), (2, 0), "the fast path answers");
@@ -263,8 +267,7 @@ fn body_that_does_not_arrive_goes_to_the_router_as_a_fault() {
             assert!(bench.routed.is_empty());
             bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
         }
-        let fault = bench.routed[0].extensions().get::<Fault>().copied();
-        assert_eq!(fault, Some(expected));
+        assert_eq!(arrived(&bench.routed[0]), Err(expected));
         let _ = bench.reply();
         assert!(bench.sent().contains("connection: close\r\n"), "{expected:?}: {}", bench.sent());
     }
@@ -280,7 +283,72 @@ fn fast_event_whose_body_does_not_arrive_is_answered_by_the_router() {
     let due = bench.connection.due(&bench.app);
     assert!(due <= Instant::now() + body_timeout, "the body has its own time");
     bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
-    assert_eq!(bench.routed[0].extensions().get::<Fault>(), Some(&Fault::TimedOut));
+    assert_eq!(arrived(&bench.routed[0]), Err(Fault::TimedOut));
+}
+
+#[test]
+fn refused_event_whose_body_does_not_arrive_keeps_its_reply_and_its_framing() {
+    let head = b"POST /events HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\n{";
+    for refused_by_gate in [true, false] {
+        let mut bench = Bench::new(&[head], usize::MAX);
+        let mut config = Config::default();
+        config.limits.event_bytes = 1024;
+        config.limits.bulk_bytes = 1024;
+        let app = App::new(config, Zone::utc(), || 0);
+        bench.app = Arc::new(if refused_by_gate { app.with_gate(refuse_all) } else { app });
+        bench.turn().expect("an open connection");
+        bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
+        assert_eq!(bench.routed.len(), 1);
+        assert!(bench.connection.is_routed(), "the reply is awaited");
+        let _ = bench.reply();
+        assert_eq!(bench.answers(), 1, "the reply is sent");
+        // What still comes is the body, and no request.
+        let _ = bench.brings(DECISION).turn();
+        assert_eq!(bench.answers(), 1, "{}", bench.sent());
+    }
+}
+
+#[test]
+fn half_closed_client_has_its_bytes_read_past_before_the_close() {
+    let mut bench = Bench::new(&[&post("content-length: 99999999", "hello"), b"more", b""], usize::MAX);
+    bench.connection.transport.finished = true;
+    bench.turn().expect("an open connection");
+    assert!(matches!(bench.reply(), Err(CloseReason::Done)));
+    assert!(
+        bench.connection.transport.stream.brings.is_empty(),
+        "nothing is left to reset the connection for"
+    );
+}
+
+#[test]
+fn large_reply_is_sent_in_turns() {
+    let mut bench = Bench::new(&[HEALTH], usize::MAX);
+    bench.turn().expect("an open connection");
+    let reply = Reply::text(Box::leak("x".repeat(1 << 20).into_boxed_str()));
+    bench.drive(|connection, turn| connection.reply(Some(reply), turn)).expect("an open connection");
+    let next = bench.drive(|connection, turn| connection.turn(turn));
+    assert!(matches!(next, Ok(Next::Turn)), "others have theirs");
+    assert!(bench.sent().len() < 1 << 19, "{}", bench.sent().len());
+    bench.turn().expect("an open connection");
+    assert!(bench.sent().len() > 1 << 20);
+}
+
+#[test]
+fn empty_lines_before_a_request_keep_the_fast_path_and_an_idle_connection_idle() {
+    let mut bench = Bench::new(&[&[b"\r\n\r\n", DECISION, b"\r\n"].concat()], usize::MAX);
+    bench.turn().expect("an open connection");
+    assert_eq!((bench.answers(), bench.routed.len()), (1, 0));
+    assert!(matches!(bench.connection.stopped(), Some(CloseReason::Done)));
+}
+
+/// What a request brought for a body.
+fn arrived(request: &Request) -> Result<axum::body::Bytes, Fault> {
+    let arrived = request.extensions().get::<Arrived>().expect("a body or a fault");
+    arrived.take().expect("it is taken once").map(|collected| collected.join())
+}
+
+fn refuse_all(_: &HeadFacts<'_>) -> Result<Principal, Problem> {
+    Err(Problem::new(Kind::NotReady, "refused"))
 }
 
 #[test]

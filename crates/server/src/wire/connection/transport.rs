@@ -2,6 +2,9 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use axum::body::Bytes;
+use bytes::Buf;
+
 /// A socket that does not block.
 pub(in crate::wire) trait Socket: Read + Write {
     /// Says that nothing more will be sent.
@@ -14,6 +17,24 @@ impl Socket for mio::net::TcpStream {
     }
 }
 
+/// What is sent of an answer before others have their turn, in bytes.
+const MOST_SENT_BYTES: usize = 128 << 10;
+
+/// How much of what was offered the socket took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Nothing,
+    Some,
+    /// All: it may take more.
+    All,
+}
+
+impl Sent {
+    fn of(bytes: usize) -> Self {
+        if bytes == 0 { Self::Nothing } else { Self::Some }
+    }
+}
+
 /// A socket, what is known of it, and the answers that it has not taken.
 pub(in crate::wire) struct Transport<S> {
     pub(in crate::wire) stream: S,
@@ -21,13 +42,14 @@ pub(in crate::wire) struct Transport<S> {
     pub(in crate::wire) readable: bool,
     /// Whether the client has sent its last byte.
     pub(in crate::wire) finished: bool,
-    unsent: Vec<u8>,
-    sent: usize,
+    unsent: Bytes,
+    /// Goes out behind `unsent`.
+    queued: Bytes,
 }
 
 impl<S: Socket> Transport<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, readable: false, finished: false, unsent: Vec::new(), sent: 0 }
+        Self { stream, readable: false, finished: false, unsent: Bytes::new(), queued: Bytes::new() }
     }
 
     /// How many bytes have arrived, 0 at their end; `None` where the socket has to be waited for.
@@ -48,31 +70,30 @@ impl<S: Socket> Transport<S> {
         Ok(None)
     }
 
-    /// Offers `output` to the socket and keeps what it does not take.
-    pub(super) fn send(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
-        if output.is_empty() {
-            return Ok(());
-        }
-        let unsent = write(&mut self.stream, output).map(|taken| output[taken..].to_vec());
+    /// Offers `output` to the socket and keeps what it does not take, and `body` to go behind it.
+    pub(super) fn send(&mut self, output: &mut Vec<u8>, body: Bytes) -> io::Result<()> {
+        let unsent = write(&mut self.stream, output).map(|taken| Bytes::copy_from_slice(&output[taken..]));
         // Whatever happened: the buffer is the next connection's now.
         output.clear();
-        self.unsent = unsent?;
+        (self.unsent, self.queued) = (unsent?, body);
         Ok(())
     }
 
-    /// Offers what waits to be sent to the socket; how many bytes it took.
-    pub(super) fn send_unsent(&mut self) -> io::Result<usize> {
-        let taken = write(&mut self.stream, &self.unsent[self.sent..])?;
-        self.sent += taken;
-        if self.sent == self.unsent.len() {
-            (self.unsent, self.sent) = (Vec::new(), 0);
+    /// Offers some of what waits to be sent to the socket.
+    pub(super) fn send_unsent(&mut self) -> io::Result<Sent> {
+        if self.unsent.is_empty() {
+            self.unsent = std::mem::take(&mut self.queued);
         }
-        Ok(taken)
+        let offered = &self.unsent[..self.unsent.len().min(MOST_SENT_BYTES)];
+        let taken = write(&mut self.stream, offered)?;
+        let sent = if taken == offered.len() { Sent::All } else { Sent::of(taken) };
+        self.unsent.advance(taken);
+        Ok(sent)
     }
 
     /// Whether answers wait to be sent.
     pub(super) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || !self.queued.is_empty()
     }
 }
 
