@@ -5,22 +5,8 @@ local pool = require "pool"
 local report = require "report"
 
 setup = report.setup
-
-local requests, preamble, connections
-local made = 0
-
-function init(args)
-  math.randomseed(thread_number + 1)
-  connections = tonumber(args[2])
-  requests = report.decision_requests(report.ids(args[1]))
-  preamble = pool.preamble()
-end
-
--- The first requests go to one connection each, and so do the next as many.
-function request()
-  made = made + 1
-  return preamble[math.ceil(made / connections)] or requests[math.random(#requests)]
-end
+init = pool.init
+request = pool.request
 
 function done(summary, latency)
   report.done(summary, latency)
