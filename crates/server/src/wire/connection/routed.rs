@@ -93,18 +93,9 @@ impl<S: Socket> Connection<S> {
 
     /// Reads on in a body.
     pub(super) fn collect<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
-        let unread = std::mem::take(&mut self.unread);
-        let length = if unread.is_empty() {
-            let State::Collecting(collecting) = &self.state else { return Ok(true) };
-            let most = collecting.body.read_bytes();
-            match self.transport.read(&mut turn.input[..most])? {
-                Some(length) => length,
-                None => return Ok(false),
-            }
-        } else {
-            unread.len()
-        };
-        let arrived = if unread.is_empty() { &turn.input[..length] } else { &unread[..] };
+        let State::Collecting(collecting) = &self.state else { return Ok(true) };
+        let (most, mut unread) = (collecting.body.read_bytes(), Vec::new());
+        let Some(arrived) = self.next_bytes(&mut turn.input[..most], &mut unread)? else { return Ok(false) };
         let State::Collecting(collecting) = &mut self.state else { return Ok(true) };
         if arrived.is_empty() {
             let bytes = collecting.body.len();
@@ -124,6 +115,20 @@ impl<S: Socket> Connection<S> {
             }
         }
         Ok(true)
+    }
+
+    /// What is to be taken next of a body: what is unread, moved to `unread`, or else what the socket has. `None` when it
+    /// has nothing, empty at its end.
+    fn next_bytes<'a>(
+        &mut self,
+        input: &'a mut [u8],
+        unread: &'a mut Vec<u8>,
+    ) -> io::Result<Option<&'a [u8]>> {
+        *unread = std::mem::take(&mut self.unread);
+        if !unread.is_empty() {
+            return Ok(Some(unread));
+        }
+        Ok(self.transport.read(input)?.map(|length| &input[..length]))
     }
 
     /// Has a request answered whose body has arrived.
@@ -222,16 +227,10 @@ impl<S: Socket> Connection<S> {
 
     /// Reads past what nobody wants.
     pub(super) fn discard<D>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
-        let unread = std::mem::take(&mut self.unread);
-        let length = if unread.is_empty() {
-            match self.transport.read(&mut turn.input[..BODY_READ_BYTES])? {
-                Some(length) => length,
-                None => return Ok(false),
-            }
-        } else {
-            unread.len()
+        let mut unread = Vec::new();
+        let Some(arrived) = self.next_bytes(&mut turn.input[..BODY_READ_BYTES], &mut unread)? else {
+            return Ok(false);
         };
-        let arrived = if unread.is_empty() { &turn.input[..length] } else { &unread[..] };
         let now = Instant::now();
         let taken = match &mut self.state {
             State::Lingering(_) if arrived.is_empty() => return Err(CloseReason::Done),
