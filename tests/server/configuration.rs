@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Output;
 
+use upbeat_server::config::{Config, Quantity, Range};
+
 use super::support::{Server, upbeat};
 
 /// A configuration file that is removed when dropped.
@@ -126,4 +128,24 @@ fn flags_override_variables_and_variables_override_the_file() {
     assert_eq!(campaign["id"], "from-file");
     assert_eq!((&campaign["min_plays"], &campaign["cap"]["hours"]), (&4.into(), &2.into()));
     assert_eq!(campaign["threshold"], 0.0, "a key that is not set keeps its default");
+}
+
+/// The table of ranges is tried whole in the crate; here one beyond each end goes through the real command line.
+#[test]
+fn value_beyond_its_range_is_refused_by_name_from_file_variable_and_flag() {
+    for Range { key, least, most, .. } in Config::default().ranges() {
+        let beyond = |end: Quantity, sign: f64| match end {
+            Quantity::Number(number) => (number + sign).to_string(),
+            Quantity::Time(duration) => format!("{}ns", duration.get().as_nanos() as i128 + sign as i128),
+        };
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let (low, high) = (beyond(least.value, -1.0), beyond(most.value, 1.0));
+        let low = if matches!(least.value, Quantity::Time(_)) { format!("{low:?}") } else { low };
+        let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let file = File::holding(&format!("{header}{name} = {low}"));
+        assert_refused(&check(&["--config", &file.text()], &[]), &[name, &file.text()]);
+        let variable = format!("UPBEAT_{}", key.replace('.', "_").to_uppercase());
+        assert_refused(&check(&[], &[(&variable, &high)]), &[key, &variable]);
+    }
+    assert_refused(&check(&["--workers", "1025"], &[]), &["workers is 1025; it must be from 0 to 1024"]);
 }

@@ -1,5 +1,7 @@
 //! Campaigns: what is offered, to which members, how often, and what an impression costs.
 
+use std::ops::RangeInclusive;
+
 use crate::event::{HOUR_MS, Id, Membership};
 use crate::profile::AD_HISTORY_LIMIT;
 
@@ -15,13 +17,13 @@ pub struct Campaign {
     pub audience: Vec<Membership>,
     /// Fewest plays in the window for which a score is used, `1..=65_536`.
     pub min_plays: u32,
-    /// Customers with a score above this are shown the ad; finite.
+    /// Customers with a score above this are shown the ad, `-1e9..=1e9`.
     pub threshold: f64,
     /// How often one customer may hear the ad.
     pub cap: Cap,
-    /// What one impression costs, in any currency; finite and at least 0.
+    /// What one impression costs, in any currency, `0..=1e9`.
     pub impression_cost: f64,
-    /// What one click is worth, in the same currency; finite and at least 0.
+    /// What one click is worth, in the same currency, `0..=1e9`.
     pub click_value: f64,
 }
 
@@ -65,24 +67,31 @@ impl Default for Campaign {
 }
 
 impl Campaign {
+    /// Every key that is a number, by its path in a configuration, with its value and the values that it may have.
+    #[must_use]
+    pub fn ranges(&self) -> [(&'static str, f64, RangeInclusive<f64>); 6] {
+        [
+            ("campaign.cap.impressions", f64::from(self.cap.impressions), 1.0..=AD_HISTORY_LIMIT as f64),
+            ("campaign.cap.hours", f64::from(self.cap.hours), 1.0..=8_760.0),
+            ("campaign.min_plays", f64::from(self.min_plays), 1.0..=65_536.0),
+            ("campaign.threshold", self.threshold, -1e9..=1e9),
+            ("campaign.impression_cost", self.impression_cost, 0.0..=1e9),
+            ("campaign.click_value", self.click_value, 0.0..=1e9),
+        ]
+    }
+
     /// Checks every range.
     ///
     /// # Errors
     /// The first key that is out of range, and what it must be.
     pub fn validate(&self) -> Result<(), String> {
-        let cap_limit = AD_HISTORY_LIMIT as u32;
-        let finite_cost = |value: f64| value.is_finite() && value >= 0.0;
-        let checks = [
-            (!self.audience.is_empty(), "audience is empty; name at least one of free, silver, gold"),
-            (self.threshold.is_finite(), "threshold is not a finite number"),
-            ((1..=cap_limit).contains(&self.cap.impressions), "cap.impressions must be from 1 to 64"),
-            ((1..=8760).contains(&self.cap.hours), "cap.hours must be from 1 to 8760"),
-            ((1..=65_536).contains(&self.min_plays), "min_plays must be from 1 to 65536"),
-            (finite_cost(self.impression_cost), "impression_cost must be a number of at least 0"),
-            (finite_cost(self.click_value), "click_value must be a number of at least 0"),
-        ];
-        match checks.iter().find(|(good, _)| !good) {
-            Some((_, message)) => Err(format!("campaign.{message}")),
+        if self.audience.is_empty() {
+            return Err("campaign.audience is empty; name at least one of free, silver, gold".to_owned());
+        }
+        match self.ranges().into_iter().find(|(_, value, range)| !range.contains(value)) {
+            Some((key, value, range)) => {
+                Err(format!("{key} is {value}; it must be from {} to {}", range.start(), range.end()))
+            }
             None => Ok(()),
         }
     }

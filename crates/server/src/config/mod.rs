@@ -1,6 +1,7 @@
 //! Configuration: defaults, overridden by `upbeat.toml`, then by `UPBEAT_…` environment variables, then by flags.
 
 mod duration;
+mod ranges;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use upbeat_core::profile::Window;
 use upbeat_engine::Clock;
 
 pub use duration::Duration;
+pub use ranges::{Bound, Quantity, Range};
 
 /// Every setting; `upbeat.toml` in the repository explains each key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,33 +65,33 @@ fn window_or_defaults<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resu
     Ok(Window { plays: plays.unwrap_or(default.plays), days: days.unwrap_or(default.days) })
 }
 
-/// Bounds on everything.
+/// Bounds on everything; [`Config::ranges`] has the range of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The most customers held, `1..=2^32`.
+    /// The most customers held.
     pub customers: usize,
     /// The most bytes of profiles held.
     pub profile_bytes: usize,
-    /// The number of customers for which memory is reserved at the start, at most `customers`.
+    /// The number of customers for which memory is reserved at the start.
     pub expected_customers: usize,
     /// The period in which every shard of the profile store is swept once for idle customers.
     pub evict_every: Duration,
-    /// The most tracks in the catalogue, `0..=2^32`.
+    /// The most tracks in the catalogue.
     pub tracks: usize,
-    /// The most open connections per listener, `1..=1_000_000`.
+    /// The most open connections per listener.
     pub connections: usize,
-    /// The longest head of a request in bytes, `8_192..=1_048_576`.
+    /// The longest head of a request in bytes.
     pub header_bytes: usize,
-    /// The longest event in bytes, `1_024..=1_048_576`.
+    /// The longest event in bytes.
     pub event_bytes: usize,
-    /// The longest bulk body in bytes, before and after decompression, `event_bytes..=2^30`.
+    /// The longest bulk body in bytes, before and after decompression.
     pub bulk_bytes: usize,
-    /// The most bytes of request bodies held at once, `bulk_bytes..=2^40`; a request that needs more is shed with 503.
+    /// The most bytes of request bodies held at once; a request that needs more is shed with 503.
     pub body_memory_bytes: usize,
-    /// The most bulk requests processed at once, `1..=1_024`; others wait.
+    /// The most bulk requests processed at once; others wait.
     pub bulk_in_flight: usize,
-    /// The most customers in one `POST /decisions`, `1..=1_000_000`.
+    /// The most customers in one `POST /decisions`.
     pub decisions: usize,
     /// The time limit for a request's head to arrive, and for keeping an idle connection.
     pub header_timeout: Duration,
@@ -231,6 +233,7 @@ impl Config {
             None => toml::Table::new(),
         };
         let keys = environment_keys();
+        let mut variables = BTreeMap::new();
         for (name, value) in environment {
             if !name.starts_with(ENV_PREFIX) || name == ENV_CONFIG {
                 continue;
@@ -245,10 +248,18 @@ impl Config {
             checked.map_err(|error: toml::de::Error| {
                 ConfigError(format!("{name}={value:?}: {}", error.message()))
             })?;
+            variables.insert(key.path.join("."), format!("{name}={value:?}"));
         }
         let config: Self =
             table.try_into().map_err(|error: toml::de::Error| ConfigError(error.message().to_owned()))?;
-        config.validate()?;
+        // Messages about a value begin with its key. Where a variable set it, the file has nothing to mend.
+        config.validate().map_err(|error| {
+            let key = error.0.split_once(' ').map_or("", |(key, _)| key);
+            match variables.get(key) {
+                Some(variable) => ConfigError(format!("{variable}: {error}")),
+                None => error,
+            }
+        })?;
         Ok(config)
     }
 
@@ -257,27 +268,7 @@ impl Config {
     /// # Errors
     /// The first key that is out of range, with its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let limits = &self.limits;
-        let ranges = [
-            ("window.plays", self.window.plays as usize, 1, 65_536),
-            ("window.days", self.window.days as usize, 1, 36_500),
-            ("workers", self.workers, 0, 1024),
-            ("limits.customers", limits.customers, 1, 1 << 32),
-            ("limits.expected_customers", limits.expected_customers, 0, limits.customers),
-            ("limits.tracks", limits.tracks, 0, 1 << 32),
-            ("limits.connections", limits.connections, 1, 1_000_000),
-            ("limits.header_bytes", limits.header_bytes, 8192, 1 << 20),
-            ("limits.event_bytes", limits.event_bytes, 1024, 1 << 20),
-            ("limits.bulk_bytes", limits.bulk_bytes, limits.event_bytes, 1 << 30),
-            ("limits.body_memory_bytes", limits.body_memory_bytes, limits.bulk_bytes, 1 << 40),
-            ("limits.bulk_in_flight", limits.bulk_in_flight, 1, 1024),
-            ("limits.decisions", limits.decisions, 1, 1_000_000),
-        ];
-        for (key, value, least, most) in ranges {
-            if !(least..=most).contains(&value) {
-                return Err(ConfigError(format!("{key} is {value}; it must be from {least} to {most}")));
-            }
-        }
+        self.ranges().iter().try_for_each(Range::check)?;
         self.campaign.validate().map_err(ConfigError)?;
         self.log.filter()?;
         self.zone().map(|_| ())

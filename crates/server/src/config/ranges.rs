@@ -1,0 +1,178 @@
+//! The range of every key that is a number or a length of time: one table, which `upbeat.toml` states to people.
+
+use std::fmt;
+
+use upbeat_core::profile::Window;
+
+use super::{Config, ConfigError, Duration};
+
+/// The value of a key, or an end of its range.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub enum Quantity {
+    /// A number, whole or not. Whole numbers of every range are exact in a double.
+    Number(f64),
+    /// A length of time.
+    Time(Duration),
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Time(duration) => duration.fmt(f),
+        }
+    }
+}
+
+/// An end of a range: a quantity, or the value of another key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bound {
+    /// The quantity, of the other key where there is one.
+    pub value: Quantity,
+    /// The key whose value this is.
+    pub key: Option<&'static str>,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key {
+            Some(key) => f.write_str(key),
+            None => self.value.fmt(f),
+        }
+    }
+}
+
+/// A key with its value and the values that it may have, ends included.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// The path of the key, as in `limits.header_timeout`.
+    pub key: &'static str,
+    /// The value of the configuration that was asked.
+    pub value: Quantity,
+    /// The least allowed value.
+    pub least: Bound,
+    /// The greatest allowed value.
+    pub most: Bound,
+}
+
+impl Range {
+    /// # Errors
+    /// The value is not in the range, or not a number.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if (self.least.value..=self.most.value).contains(&self.value) {
+            return Ok(());
+        }
+        let end = |bound: &Bound| match bound.key {
+            Some(key) => format!("{} ({key})", bound.value),
+            None => bound.value.to_string(),
+        };
+        let Self { key, value, least, most } = self;
+        Err(ConfigError(format!("{key} is {value}; it must be from {} to {}", end(least), end(most))))
+    }
+}
+
+/// What can stand at an end of a row of the table.
+trait End {
+    fn bound(self) -> Bound;
+}
+
+impl End for u64 {
+    fn bound(self) -> Bound {
+        Bound { value: number(self), key: None }
+    }
+}
+
+impl End for Duration {
+    fn bound(self) -> Bound {
+        Bound { value: Quantity::Time(self), key: None }
+    }
+}
+
+/// The value of another key.
+impl End for (&'static str, usize) {
+    fn bound(self) -> Bound {
+        Bound { value: number(self.1 as u64), key: Some(self.0) }
+    }
+}
+
+fn number(value: u64) -> Quantity {
+    Quantity::Number(value as f64)
+}
+
+fn count(key: &'static str, value: usize, least: impl End, most: impl End) -> Range {
+    Range { key, value: number(value as u64), least: least.bound(), most: most.bound() }
+}
+
+fn time(key: &'static str, value: Duration, least: Duration, most: Duration) -> Range {
+    Range { key, value: Quantity::Time(value), least: least.bound(), most: most.bound() }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The shortest time limit on a client: less would cut off clients that are only busy.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+
+impl Config {
+    /// The range of every key that is a number or a length of time. No length of time can overflow an instant.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<Range> {
+        let Self { window, limits, shutdown, log, .. } = self;
+        let zero = Duration::from_secs(0);
+        let mut ranges = vec![
+            time("max_future", self.max_future, zero, YEAR),
+            count("workers", self.workers, 0, 1024),
+            count(
+                "window.plays",
+                window.plays as usize,
+                u64::from(*Window::PLAYS.start()),
+                u64::from(*Window::PLAYS.end()),
+            ),
+            count(
+                "window.days",
+                window.days as usize,
+                u64::from(*Window::DAYS.start()),
+                u64::from(*Window::DAYS.end()),
+            ),
+            count("limits.customers", limits.customers, 1, 1 << 32),
+            count("limits.profile_bytes", limits.profile_bytes, 1024, 1 << 46),
+            count(
+                "limits.expected_customers",
+                limits.expected_customers,
+                0,
+                ("limits.customers", limits.customers),
+            ),
+            time("limits.evict_every", limits.evict_every, Duration::from_millis(100), DAY),
+            count("limits.tracks", limits.tracks, 0, 1 << 32),
+            count("limits.connections", limits.connections, 1, 1_000_000),
+            count("limits.header_bytes", limits.header_bytes, 8192, 1 << 20),
+            count("limits.event_bytes", limits.event_bytes, 1024, 1 << 20),
+            count(
+                "limits.bulk_bytes",
+                limits.bulk_bytes,
+                ("limits.event_bytes", limits.event_bytes),
+                1 << 30,
+            ),
+            count(
+                "limits.body_memory_bytes",
+                limits.body_memory_bytes,
+                ("limits.bulk_bytes", limits.bulk_bytes),
+                1 << 40,
+            ),
+            count("limits.bulk_in_flight", limits.bulk_in_flight, 1, 1024),
+            count("limits.decisions", limits.decisions, 1, 1_000_000),
+            time("limits.header_timeout", limits.header_timeout, SHORTEST_TIMEOUT, HOUR),
+            time("limits.body_timeout", limits.body_timeout, SHORTEST_TIMEOUT, HOUR),
+            time("shutdown.drain", shutdown.drain, zero, HOUR),
+            time("shutdown.deadline", shutdown.deadline, zero, HOUR),
+            count("log.sample", usize::try_from(log.sample).unwrap_or(usize::MAX), 0, 1_000_000_000),
+        ];
+        ranges.extend(self.campaign.ranges().into_iter().map(|(key, value, range)| {
+            let bound = |value| Bound { value: Quantity::Number(value), key: None };
+            let (least, most) = (bound(*range.start()), bound(*range.end()));
+            Range { key, value: Quantity::Number(value), least, most }
+        }));
+        ranges
+    }
+}
