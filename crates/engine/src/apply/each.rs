@@ -11,8 +11,17 @@ impl Engine {
     /// Applies rows one by one; refused rows are reported and change nothing. A row that could not be read is an `Err`
     /// with its reason. `wall_ms` in Unix milliseconds.
     pub fn apply_each(&self, rows: impl Iterator<Item = Result<Row, String>>, wall_ms: i64) -> Report {
-        let mut report = Report::default();
-        for (index, row) in rows.enumerate() {
+        self.apply_more(Report::default(), rows, wall_ms)
+    }
+
+    /// Applies further rows of a body, as [`Engine::apply_each`] does; `report` is of the rows before them.
+    pub fn apply_more(
+        &self,
+        mut report: Report,
+        rows: impl Iterator<Item = Result<Row, String>>,
+        wall_ms: i64,
+    ) -> Report {
+        for (index, row) in (report.rows()..).zip(rows) {
             let result = row
                 .inspect_err(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected))
                 .map_err(Refusal::from)

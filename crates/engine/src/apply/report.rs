@@ -79,6 +79,12 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Report {
+    /// The number of rows that it is of.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.accepted + self.duplicates + self.rejected.len() + self.rejected_omitted
+    }
+
     /// Counts the result of one row.
     pub(super) fn count(&mut self, index: usize, result: Result<Applied, Refusal>) {
         match result {

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
-use upbeat_core::event::Time;
+use upbeat_core::event::{Row, Time};
 use upbeat_engine::{Cause, Report};
 use upbeat_ingest::decode::encoding::{self, DecodeError, Encoding};
 use upbeat_ingest::decode::{self, Context, Format, csv};
@@ -19,8 +19,14 @@ use crate::runtime::App;
 /// Larger bodies, and compressed ones, are processed on the bulk pool; in bytes.
 const LARGE_BODY: usize = 16 << 10;
 
+/// So many rows of a large body are applied at a time, which takes a loop some 60 µs.
+const ROWS_PER_SLICE: usize = 128;
+
 const ACCEPTED_TYPES: &str = "application/json, application/x-ndjson, text/csv, application/cloudevents+json, \
                               application/cloudevents-batch+json";
+
+/// The rows of a body, as they are decoded.
+type DecodedRows<'a> = Box<dyn Iterator<Item = Result<Row, String>> + 'a>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +44,7 @@ struct Query {
 pub(crate) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report, Problem> {
     let max_event_bytes = app.config.limits.event_bytes;
     let context = Context { zone: app.zone.clone(), as_of: None, max_event_bytes };
-    apply_rows(app, body, Format::Json, &context, false, wall_ms)
+    read_rows(body, Format::Json, &context, |rows, _| Ok(app.engine.apply_each(rows, wall_ms)))
 }
 
 /// The request, as far as its head says.
@@ -73,30 +79,55 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
     let plan = Plan::of(&app, &parts.uri, &parts.headers)?;
     let bytes = body::collect(&app, &parts.extensions, body).await?;
     if bytes.len() <= LARGE_BODY && plan.encoding == Encoding::Identity {
-        return apply(&app, &bytes, &plan);
+        return apply(&app, &bytes, &plan, |rows, wall_ms| Ok(app.engine.apply_each(rows, wall_ms)));
     }
     let worker = Arc::clone(&app);
     // The body's memory is released when the work is done, even if the client has gone.
-    app.on_bulk_pool(move || apply(&worker, &bytes, &plan)).await?
+    app.on_bulk_pool(move || {
+        apply(&worker, &bytes, &plan, |rows, wall_ms| apply_in_slices(&worker, rows, wall_ms))
+    })
+    .await?
 }
 
-fn apply(app: &App, bytes: &[u8], plan: &Plan) -> Result<Response, Problem> {
+/// Applies a body. `each` applies the rows of one that is not atomic.
+fn apply(
+    app: &App,
+    bytes: &[u8],
+    plan: &Plan,
+    each: impl FnOnce(DecodedRows<'_>, i64) -> Result<Report, Problem>,
+) -> Result<Response, Problem> {
     let decoded = encoding::decode(plan.encoding, bytes, plan.body_limit).map_err(|error| match error {
         DecodeError::Broken(_) => Problem::new(Kind::MalformedBody, error.to_string()),
         DecodeError::TooLarge(_) => Problem::new(Kind::BodyTooLarge, error.to_string()),
     })?;
     let max_event_bytes = app.config.limits.event_bytes;
     let context = Context { zone: app.zone.clone(), as_of: plan.as_of, max_event_bytes };
-    apply_rows(app, &decoded, plan.format, &context, plan.atomic, app.wall_ms()).map(|report| json(&report))
+    let wall_ms = app.wall_ms();
+    let report = read_rows(&decoded, plan.format, &context, |rows, single| match plan.atomic {
+        true => app.engine.apply_all(rows, wall_ms).map_err(|report| refused(report, single)),
+        false => each(rows, wall_ms),
+    })?;
+    Ok(json(&report))
 }
 
-fn apply_rows(
-    app: &App,
+/// Applies rows one by one, those that were decoded in slices on the event loops.
+fn apply_in_slices(app: &Arc<App>, mut rows: DecodedRows<'_>, wall_ms: i64) -> Result<Report, Problem> {
+    let mut report = Report::default();
+    loop {
+        let slice: Vec<_> = rows.by_ref().take(ROWS_PER_SLICE).collect();
+        if slice.is_empty() {
+            return Ok(report);
+        }
+        let engine = Arc::clone(&app.engine);
+        report = app.slices().run(move || engine.apply_more(report, slice.into_iter(), wall_ms))?;
+    }
+}
+
+fn read_rows(
     body: &[u8],
     format: Format,
     context: &Context,
-    atomic: bool,
-    wall_ms: i64,
+    apply: impl FnOnce(DecodedRows<'_>, bool) -> Result<Report, Problem>,
 ) -> Result<Report, Problem> {
     let malformed = |error: decode::Malformed| Problem::new(Kind::MalformedBody, error.to_string());
     let rows = decode::rows(format, body, context).map_err(malformed)?;
@@ -105,11 +136,7 @@ fn apply_rows(
         let detail = format!("one event has at most {} bytes", context.max_event_bytes);
         return Err(Problem::new(Kind::BodyTooLarge, detail));
     }
-    let report = if atomic {
-        app.engine.apply_all(rows.rows, wall_ms).map_err(|report| refused(report, single))?
-    } else {
-        app.engine.apply_each(rows.rows, wall_ms)
-    };
+    let report = apply(rows.rows, single)?;
     if single && !report.rejected.is_empty() {
         return Err(refused(report, single));
     }

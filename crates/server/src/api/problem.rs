@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use upbeat_engine::Report;
 
+use crate::wire::LoopsEnded;
+
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -103,6 +105,15 @@ impl Problem {
     #[must_use]
     pub fn with_report(self, report: Report) -> Self {
         Self { report: Some(report), ..self }
+    }
+}
+
+impl From<LoopsEnded> for Problem {
+    fn from(ended: LoopsEnded) -> Self {
+        Self::new(
+            Kind::NotReady,
+            format!("{ended}; send the request again, to another server or after its start"),
+        )
     }
 }
 

@@ -6,6 +6,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::tests::app;
+use crate::wire::Slices;
 
 async fn get_from(router: &Router, path: &str) -> Response {
     let request = Request::get(path).body(Body::empty()).expect("a request");
@@ -62,4 +63,76 @@ fn every_problem_has_its_own_name_and_an_error_status() {
         assert!(kind.status().is_client_error() || kind.status().is_server_error(), "{kind:?}");
         assert!(kind.slug().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{kind:?}");
     }
+}
+
+/// A loop's place among those that run slices, which the test takes by hand.
+fn loop_by_hand(slices: &Slices) -> mio::Poll {
+    let poll = mio::Poll::new().expect("a poller");
+    slices.join(&Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker")));
+    poll
+}
+
+/// Runs slices until `response` is there, and says how much `count` grew with each; without slices it must not grow.
+async fn growth_by_slice(
+    app: &Arc<App>,
+    response: tokio::task::JoinHandle<Response>,
+    count: impl Fn() -> usize,
+) -> (Response, Vec<usize>) {
+    let mut growth = Vec::new();
+    while !response.is_finished() {
+        let before = count();
+        tokio::task::yield_now().await;
+        assert_eq!(count(), before, "only slices change the store");
+        if app.slices().is_waiting() {
+            app.slices().run_next();
+            growth.push(count() - before);
+        }
+    }
+    (response.await.expect("no panic"), growth)
+}
+
+fn post(app: &Arc<App>, path: &str, content_type: &str, body: String) -> tokio::task::JoinHandle<Response> {
+    let request = Request::post(path).header("content-type", content_type).body(Body::from(body));
+    let router = router(app);
+    tokio::spawn(
+        async move { router.oneshot(request.expect("a request")).await.expect("routers do not fail") },
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_large_bodies_are_applied_by_event_loops_in_short_slices() {
+    const ROWS: usize = 1000;
+    let app = app();
+    let _poll = loop_by_hand(app.slices());
+    let row = |customer: usize| {
+        format!(
+            "{{\"type\":\"play\",\"event_id\":1,\"customer_id\":{customer},\"track_id\":7,\
+             \"time\":\"2023-11-14T20:00:00\",\"mobile\":true,\"zip\":\"72132\"}}\n"
+        )
+    };
+    let mut rows: Vec<String> = (0..ROWS).map(row).collect();
+    rows[500] = "not an event\n".to_owned();
+    let response = post(&app, "/events", "application/x-ndjson", rows.concat());
+    let (response, growth) = growth_by_slice(&app, response, || app.engine.customer_count()).await;
+    assert!(growth.len() > 1 && growth.iter().all(|rows| *rows <= 128), "{growth:?}");
+    let report: serde_json::Value = serde_json::from_str(&text(response).await).expect("JSON");
+    assert_eq!(report["accepted"], ROWS - 1);
+    assert_eq!(report["rejected"][0]["index"], 500, "rows are counted over all slices: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_batches_are_decided_by_event_loops_in_short_slices_and_in_order() {
+    const CUSTOMERS: usize = 1000;
+    let app = app();
+    let _poll = loop_by_hand(app.slices());
+    let ids: Vec<String> = (0..CUSTOMERS).map(|customer| format!("\"{customer}\"")).collect();
+    let body = format!("{{\"customers\":[{}]}}", ids.join(","));
+    let decided = || app.engine.counters().decisions().map(|(_, count)| count as usize).sum::<usize>();
+    let (response, growth) =
+        growth_by_slice(&app, post(&app, "/decisions", "application/json", body), decided).await;
+    assert!(growth.len() > 1 && growth.iter().all(|decisions| *decisions <= 128), "{growth:?}");
+    let answer: serde_json::Value = serde_json::from_str(&text(response).await).expect("JSON");
+    let answered = answer["decisions"].as_array().expect("a list").iter();
+    let answered: Vec<_> = answered.map(|decision| decision["customer"].to_string()).collect();
+    assert_eq!(answered, ids);
 }

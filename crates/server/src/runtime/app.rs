@@ -13,6 +13,7 @@ use crate::api::Problem;
 use crate::config::Config;
 use crate::gate::{Gate, HeadFacts, Principal, admit_everyone};
 use crate::metrics::Metrics;
+use crate::wire::Slices;
 
 /// A function that reads the wall clock, in Unix milliseconds; tests pass their own.
 pub type WallClock = fn() -> i64;
@@ -36,6 +37,7 @@ pub struct App {
     /// The budget of bytes for request bodies, one permit per byte.
     body_memory: Arc<Semaphore>,
     bulk: BulkPool,
+    slices: Slices,
     gate: Gate,
     clock: WallClock,
     draining: AtomicBool,
@@ -64,6 +66,7 @@ impl App {
             metrics: Metrics::new(Arc::clone(&engine)),
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
+            slices: Slices::default(),
             gate: admit_everyone,
             clock,
             draining: AtomicBool::new(false),
@@ -105,7 +108,8 @@ impl App {
         period > 0 && self.requests_logged.fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
     }
 
-    /// Runs long work on the bulk pool, so that no decision waits for it.
+    /// Runs long work on the bulk pool, so that no decision waits for it. What locks shards of the profile store, it runs
+    /// in [`App::slices`].
     ///
     /// # Errors
     /// The work panicked.
@@ -114,6 +118,12 @@ impl App {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Problem> {
         self.bulk.run(work).await
+    }
+
+    /// Where the parts of bulk work are run that lock shards of the profile store.
+    #[inline]
+    pub(crate) fn slices(&self) -> &Slices {
+        &self.slices
     }
 
     /// The budget of bytes for request bodies, one permit per byte.

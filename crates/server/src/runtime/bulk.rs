@@ -54,3 +54,40 @@ fn lower_priority() {
 /// On other systems all threads have the same priority.
 #[cfg(not(target_os = "linux"))]
 fn lower_priority() {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn permit_is_held_until_the_work_ends_though_its_request_is_gone() {
+        let pool = Arc::new(BulkPool::new(1));
+        let (started, wait_for_start) = mpsc::channel();
+        let (release, wait_for_release) = mpsc::channel::<()>();
+        let request = {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move {
+                let work = move || {
+                    started.send(()).expect("the test waits");
+                    wait_for_release.recv().expect("the test releases it");
+                };
+                pool.run(work).await
+            })
+        };
+        wait_for_start.recv().expect("the work starts");
+        request.abort();
+        assert!(request.await.is_err_and(|error| error.is_cancelled()));
+        assert_eq!(pool.permits.available_permits(), 0, "the work still runs");
+        release.send(()).expect("the work waits");
+        assert_eq!(pool.run(|| 7).await.ok(), Some(7), "the next piece of work gets the permit");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn permit_of_work_that_panics_is_free_again() {
+        let pool = BulkPool::new(1);
+        assert!(pool.run(|| panic!("a fault in the work")).await.is_err());
+        assert_eq!(pool.permits.available_permits(), 1);
+    }
+}

@@ -129,6 +129,7 @@ impl<G: Send + 'static> EventLoop<G> {
     pub(crate) fn new(app: Arc<App>, router: RouterTasks) -> io::Result<(Self, Handle<G>)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
+        app.slices().join(&waker);
         let (sender, commands) = mpsc::channel();
         let handle = Handle { commands: sender, waker };
         let new = Self {
@@ -180,13 +181,16 @@ impl<G: Send + 'static> EventLoop<G> {
                 self.now = Instant::now();
             }
             self.expire();
+            if self.app.slices().is_waiting() {
+                self.app.slices().run_next();
+            }
         }
         Ok(())
     }
 
     /// How long to wait for sockets at most.
     fn poll_timeout(&self) -> Option<Duration> {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || self.app.slices().is_waiting() {
             return Some(Duration::ZERO);
         }
         self.timers.first().map(|(due, _)| due.saturating_duration_since(self.now))
@@ -347,6 +351,12 @@ impl<G: Send + 'static> EventLoop<G> {
         if let CloseReason::Failed(error) = reason {
             self.app.metrics.count_connection_error("data", error);
         }
+    }
+}
+
+impl<G> Drop for EventLoop<G> {
+    fn drop(&mut self) {
+        self.app.slices().leave(&self.handle.waker);
     }
 }
 

@@ -16,6 +16,7 @@ mod event_loop;
 mod fast;
 mod head;
 mod reply;
+mod slices;
 
 #[cfg(test)]
 mod differential;
@@ -23,6 +24,7 @@ mod differential;
 pub(crate) use body::{Arrived, Fault};
 pub(crate) use dispatch::RouterTasks;
 pub(crate) use event_loop::{Command, EventLoop, Handle};
+pub(crate) use slices::{LoopsEnded, Slices};
 
 /// Bytes of requests read at a time, and held at most while answers wait to be sent.
 const HEAD_READ_BYTES: usize = 16 << 10;
