@@ -25,4 +25,5 @@ mod profiles;
 mod real_history;
 mod reloading;
 mod requests;
+mod scraping;
 mod snapshots;

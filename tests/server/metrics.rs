@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use super::listeners::{likely, membership, play, unlikely};
 use super::support::{CSV, JSON, NDJSON, Server};
 
+/// What Prometheus 2 asks for.
+const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                          text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+
 /// Every sample by its name and labels, as written; asserts the form of the OpenMetrics text format.
 fn scrape(server: &Server) -> BTreeMap<String, f64> {
-    let answer = server.admin_get("/metrics");
+    let answer = server.ask("GET", &server.admin, "/metrics", &[("accept", PROMETHEUS)], b"");
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     let text = answer.text();

@@ -17,7 +17,7 @@ fn plays_of(file: &[u8]) -> Vec<[String; 5]> {
     text.lines().map(row).collect()
 }
 
-/// What `GET /customers/{id}` must list for one customer: distinct plays by time, then event id.
+/// What `GET /customers/{customer}` must list for one customer: distinct plays by time, then event id.
 fn expected_plays(rows: &[[String; 5]], customer: &str) -> Value {
     let number = |text: &str| text.parse::<u64>().expect("a number");
     let own: BTreeSet<_> = rows

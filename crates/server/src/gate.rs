@@ -21,6 +21,29 @@ impl Principal {
     const ANYONE: Self = Self(());
 }
 
+/// A socket that the server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// Decisions, events, health.
+    Data,
+    /// Metrics, profiles, models.
+    Admin,
+}
+
+impl Listener {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Data, Self::Admin];
+
+    /// The metric label, and its name in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// What a gate decides by: the head of a request, without its body.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadFacts<'a> {

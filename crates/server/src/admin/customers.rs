@@ -1,4 +1,4 @@
-//! `/customers/{id}` on the admin listener: everything that is held of one customer, an explanation of a decision for
+//! `/customers/{customer}` on the admin listener: everything that is held of one customer, an explanation of a decision for
 //! them, and their deletion.
 
 use std::sync::Arc;
@@ -87,7 +87,7 @@ fn features(plays: RecentPlays<'_>) -> Map<String, Value> {
     FEATURE_NAMES.iter().enumerate().map(|(index, name)| ((*name).to_owned(), share(index))).collect()
 }
 
-/// `GET /customers/{id}`: everything that is held of a customer.
+/// `GET /customers/{customer}`: everything that is held of a customer.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     CustomerId(id): CustomerId,
@@ -122,7 +122,7 @@ pub(super) async fn get(
     }))
 }
 
-/// `DELETE /customers/{id}`: deletes a customer.
+/// `DELETE /customers/{customer}`: deletes a customer.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     CustomerId(id): CustomerId,
@@ -147,7 +147,7 @@ struct Step {
     detail: String,
 }
 
-/// `GET /customers/{id}/explain`: the decision that the customer would get now, with its checks and features, from one
+/// `GET /customers/{customer}/explain`: the decision that the customer would get now, with its checks and features, from one
 /// snapshot taken under one lock.
 pub(super) async fn explain(
     State(app): State<Arc<App>>,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
@@ -23,6 +23,7 @@ use upbeat_core::profile::Window;
 use crate::api::content::json;
 use crate::api::extract::{CheckedQuery, NoQuery, TrackId};
 use crate::api::{Kind, Problem, with_layers};
+use crate::metrics::Format;
 use crate::runtime::App;
 
 /// The HTTP contract of both listeners, from the repository.
@@ -36,9 +37,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/openapi.yaml", get(openapi))
         .route("/models", get(models))
         .route("/campaigns", get(campaigns))
-        .route("/tracks/{id}", get(track))
-        .route("/customers/{id}", get(customers::get).delete(customers::delete))
-        .route("/customers/{id}/explain", get(customers::explain));
+        .route("/tracks/{track}", get(track))
+        .route("/customers/{customer}", get(customers::get).delete(customers::delete))
+        .route("/customers/{customer}/explain", get(customers::explain));
     with_layers(routes, app).layer(axum::middleware::map_request(linger::keep_reading))
 }
 
@@ -47,14 +48,17 @@ async fn index(CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Html<&'static
     Html(include_str!("index.html"))
 }
 
-/// `GET /metrics`: metrics in the OpenMetrics text format.
+/// `GET /metrics`: metrics in the text format that `Accept` asks for.
 async fn metrics(
     State(app): State<Arc<App>>,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let text = app.metrics.render().map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+    let format = Format::accepted_by(&headers);
+    let text = app.metrics.render(format).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    // Caches of one format must not answer for the other.
+    let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    Ok((headers, text).into_response())
 }
 
 /// `GET /openapi.yaml`: the contract.
@@ -109,7 +113,7 @@ struct TrackView {
     track: Track,
 }
 
-/// `GET /tracks/{id}`: one track of the catalogue.
+/// `GET /tracks/{track}`: one track of the catalogue.
 async fn track(
     State(app): State<Arc<App>>,
     TrackId(id): TrackId,

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::{Kind, Problem};
 use crate::gate::{Admission, HeadFacts, Headers, Principal, is_request_id};
-use crate::metrics::{DECISION_ROUTE, EVENTS_ROUTE, ProblemLabels, RequestLabels};
+use crate::metrics::{DECISION_ROUTE, EVENTS_ROUTE, OTHER_ROUTE, RequestLabels};
 use crate::runtime::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,7 +26,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     let request_id = request_id(&app, &request);
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or("other", MatchedPath::as_str);
+    let route = matched.as_ref().map_or(OTHER_ROUTE, MatchedPath::as_str);
 
     let mut response = match admitted {
         Ok(_principal) => next.run(request).await,
@@ -52,7 +52,7 @@ fn admit(app: &App, request: &Request) -> Result<Principal, Problem> {
     app.admit(&HeadFacts { method: request.method().as_str(), target, headers })
 }
 
-/// Counts a request by its route (or `other`), its status and its problem.
+/// Counts a request by its route (or [`OTHER_ROUTE`]), its status and its problem.
 pub(crate) fn count(app: &App, route: &str, status: u16, problem: Option<Kind>) {
     match (route, status) {
         (DECISION_ROUTE, 200) => app.metrics.decisions_answered.inc(),
@@ -60,7 +60,7 @@ pub(crate) fn count(app: &App, route: &str, status: u16, problem: Option<Kind>) 
         _ => app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc(),
     };
     if let Some(kind) = problem {
-        app.metrics.problems.get_or_create(&ProblemLabels { r#type: kind.slug() }).inc();
+        app.metrics.problems.get_or_create(&kind.into()).inc();
     }
 }
 

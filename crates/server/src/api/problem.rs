@@ -28,8 +28,7 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every kind, for the test that compares them with the contract.
-            #[cfg(test)]
+            /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
             /// The HTTP status.

@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::metrics::Format;
 use crate::tests::app;
 use crate::wire::Slices;
 
@@ -49,7 +50,7 @@ async fn panic_is_answered_and_the_server_continues() {
         assert!(body.contains("/problems/internal") && !body.contains("secret"), "{body}");
         assert_eq!(get_from(&router, "/healthz").await.status(), StatusCode::OK);
     }
-    let metrics = app.metrics.render().expect("text");
+    let metrics = app.metrics.render(Format::Classic).expect("text");
     assert!(metrics.contains("upbeat_problems_total{type=\"internal\"} 3"), "{metrics}");
 }
 

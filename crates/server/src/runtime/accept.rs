@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::app::App;
 use super::loops::EventLoops;
 use crate::api::problem::PROBLEM_JSON;
+use crate::gate::Listener;
 
 /// The delay after a failed accept (for example for want of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -34,15 +35,15 @@ static TOO_MANY_CONNECTIONS: LazyLock<String> = LazyLock::new(|| {
 
 /// The state that all connections of one listener share.
 pub(super) struct Connections {
-    listener: &'static str,
+    listener: Listener,
     app: Arc<App>,
     permits: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
 impl Connections {
-    /// Connections of the listener of this name, at most `limits.connections` at once, until `stop` is set.
-    pub(super) fn new(listener: &'static str, app: &Arc<App>, stop: watch::Receiver<bool>) -> Self {
+    /// Connections of a listener, at most `limits.connections` at once, until `stop` is set.
+    pub(super) fn new(listener: Listener, app: &Arc<App>, stop: watch::Receiver<bool>) -> Self {
         let permits = Arc::new(Semaphore::new(app.config.limits.connections));
         Self { listener, app: Arc::clone(app), permits, stop }
     }
@@ -57,7 +58,7 @@ impl Connections {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, listener = self.listener, "accept failed");
+                    tracing::warn!(%error, listener = self.listener.name(), "accept failed");
                     tokio::time::sleep(ACCEPT_RETRY).await;
                     continue;
                 }
@@ -86,7 +87,7 @@ impl Connections {
     }
 
     fn log_lost(&self, error: &dyn Error) {
-        tracing::debug!(error = %error, listener = self.listener, "a connection was lost before it began");
+        tracing::debug!(error = %error, listener = self.listener.name(), "a connection was lost before it began");
     }
 }
 
@@ -129,11 +130,11 @@ pub(super) async fn into_hyper(listener: TcpListener, mut connections: Connectio
         // One write per answer. Not `pipeline_flush`: with it hyper does not send its own 431 and 400.
         .writev(false);
     while let Some((stream, permit)) = connections.next(&listener).await {
-        let (app, name) = (Arc::clone(&connections.app), connections.listener);
+        let (app, listener) = (Arc::clone(&connections.app), connections.listener);
         let served = serve_by_hyper(http.clone(), stream, router.clone(), permit);
         tokio::spawn(async move {
             if let Err(error) = served.await {
-                app.metrics.count_connection_error(name, &*error);
+                app.metrics.count_connection_error(listener, &*error);
             }
         });
     }

@@ -25,6 +25,7 @@ use accept::{Connections, Permit};
 use jobs::Jobs;
 use loops::EventLoops;
 
+use crate::gate::Listener;
 use crate::wire::RouterTasks;
 use crate::{admin, api};
 
@@ -66,8 +67,8 @@ impl Server {
         let router = RouterTasks::new(api::router(&app), Handle::current());
         let loops = Arc::new(EventLoops::start(&app, &router)?);
         let (stop, stopping) = watch::channel(false);
-        let data = Connections::new("data", &app, stopping.clone());
-        let admin = Connections::new("admin", &app, stopping);
+        let data = Connections::new(Listener::Data, &app, stopping.clone());
+        let admin = Connections::new(Listener::Admin, &app, stopping);
         let accepting = [
             tokio::spawn(accept::into_loops(listeners.data, data, Arc::clone(&loops))),
             tokio::spawn(accept::into_hyper(listeners.admin, admin, admin::router(&app))),

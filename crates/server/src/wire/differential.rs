@@ -24,6 +24,7 @@ use super::fast::Answerer;
 use super::{BODY_READ_BYTES, Input};
 use crate::admin::keep_reading;
 use crate::gate::refuse_marked;
+use crate::metrics::Format;
 use crate::runtime::App;
 use crate::tests::app;
 
@@ -379,7 +380,7 @@ fn gate_cannot_be_passed_around_by_any_request() {
     }
     let counted = |route: &str, status: u16| {
         let name = format!("upbeat_http_requests_total{{route=\"{route}\",status=\"{status}\"}} ");
-        let text = app.metrics.render().expect("text");
+        let text = app.metrics.render(Format::Classic).expect("text");
         text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
     };
     assert_eq!(counted("/should-show-ad/{customer}", 503), 4);

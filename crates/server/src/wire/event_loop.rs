@@ -20,6 +20,7 @@ use super::connection::{CloseReason, Connection, Next, Turn};
 use super::dispatch::{Dispatch, Reply, RouterTasks, TaskGuard};
 use super::fast::Answerer;
 use super::{BODY_READ_BYTES, Input};
+use crate::gate::Listener;
 use crate::runtime::App;
 
 /// One call of the kernel reports so many sockets at most.
@@ -313,7 +314,7 @@ impl<G: Send + 'static> EventLoop<G> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         // The poller reports at once what has arrived already.
         if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
-            return self.app.metrics.count_connection_error("data", &error);
+            return self.app.metrics.count_connection_error(Listener::Data, &error);
         }
         let now = Instant::now();
         self.now = self.now.max(now);
@@ -349,7 +350,7 @@ impl<G: Send + 'static> EventLoop<G> {
         let held = self.slots.remove(slot);
         self.timers.remove(&(held.timer, slot));
         if let CloseReason::Failed(error) = reason {
-            self.app.metrics.count_connection_error("data", error);
+            self.app.metrics.count_connection_error(Listener::Data, error);
         }
     }
 }

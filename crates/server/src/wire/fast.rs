@@ -267,6 +267,7 @@ fn method_of_decision(is_head: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Format;
     use crate::tests::app;
 
     #[test]
@@ -289,7 +290,7 @@ mod tests {
             assert_eq!(body.contains("/problems/internal"), with_body, "{body}");
             assert!(!text.contains("secret"), "{text}");
         }
-        let metrics = app.metrics.render().expect("text");
+        let metrics = app.metrics.render(Format::Classic).expect("text");
         for line in [
             "upbeat_problems_total{type=\"internal\"} 3",
             "upbeat_http_requests_total{route=\"/should-show-ad/{customer}\",status=\"500\"} 2",

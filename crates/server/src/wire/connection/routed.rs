@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 
 use super::{CloseReason, Connection, Socket, State, Turn};
 use crate::api::{self, Problem};
-use crate::gate::Principal;
+use crate::gate::{Listener, Principal};
 use crate::wire::BODY_READ_BYTES;
 use crate::wire::body::{Collector, Discard, Fault, Framing};
 use crate::wire::dispatch::{self, Dispatch, Reply, ReplyForm, TaskGuard};
@@ -52,7 +52,7 @@ impl<S: Socket> Connection<S> {
 
     /// Closes behind an answer to bytes that are no request.
     fn refuse<D>(&mut self, status: StatusCode, turn: &mut Turn<'_, D>) -> io::Result<()> {
-        turn.app.metrics.count_connection_error("data", &io::Error::from(ErrorKind::InvalidData));
+        turn.app.metrics.count_connection_error(Listener::Data, &io::Error::from(ErrorKind::InvalidData));
         let (output, date) = turn.answerer.output_and_date(Instant::now());
         reply::write_refusal(output, status, date);
         self.state = State::Closing { lingers: true };

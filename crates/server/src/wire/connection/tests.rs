@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 
 use super::*;
+use crate::metrics::Format;
 use crate::tests::{DECISION, app};
 use crate::wire::BODY_READ_BYTES;
 use crate::wire::dispatch::{Reply, TaskGuard};
@@ -228,7 +229,7 @@ fn bytes_that_are_no_request_are_refused_and_counted() {
     let mut bench = Bench::new(&[DECISION, b"HELLO\r\n\r\n"], usize::MAX);
     bench.turn().expect("it lingers");
     assert!(bench.sent().contains("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n"));
-    let metrics = bench.app.metrics.render().expect("text");
+    let metrics = bench.app.metrics.render(Format::Classic).expect("text");
     assert!(metrics.contains("upbeat_http_connection_errors_total{listener=\"data\"} 1"), "{metrics}");
     bench.brings(b"");
     assert!(matches!(bench.turn(), Err(CloseReason::Done)));

@@ -1,0 +1,99 @@
+//! The labels of the families that requests and connections count, with every combination that is known beforehand.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+use crate::api::Kind;
+use crate::gate::Listener;
+
+/// Labels whose combinations are known beforehand. A family has each of them at 0 from the start: a series that is born
+/// with its first event makes `increase()` miss that event.
+pub trait KnownLabels: Sized {
+    /// Every known combination, each once.
+    fn known() -> Vec<Self>;
+}
+
+/// The route of single decisions.
+pub const DECISION_ROUTE: &str = "/should-show-ad/{customer}";
+
+/// The route of events.
+pub const EVENTS_ROUTE: &str = "/events";
+
+/// The label of requests that no route has.
+pub const OTHER_ROUTE: &str = "other";
+
+/// Every route with the statuses that the contract lists for it, but for 431: a head that is too large never reaches a
+/// route.
+pub const ROUTES: &[(&str, &[u16])] = &[
+    (DECISION_ROUTE, &[200, 400, 404, 405, 500, 503]),
+    ("/decisions", &[200, 400, 405, 408, 413, 415, 422, 500, 503]),
+    (EVENTS_ROUTE, &[200, 400, 405, 408, 409, 413, 415, 422, 500, 503]),
+    ("/healthz", &[200, 400, 405, 500]),
+    ("/readyz", &[200, 400, 405, 500, 503]),
+    ("/", &[200, 400, 405, 500]),
+    ("/metrics", &[200, 400, 405, 500]),
+    ("/openapi.yaml", &[200, 400, 405, 500]),
+    ("/customers/{customer}", &[200, 204, 400, 404, 405, 500]),
+    ("/customers/{customer}/explain", &[200, 400, 404, 405, 500]),
+    ("/tracks/{track}", &[200, 400, 404, 405, 500]),
+    ("/models", &[200, 400, 405, 500]),
+    ("/campaigns", &[200, 400, 405, 500]),
+];
+
+/// The statuses of requests that no route has.
+const OTHER_STATUSES: &[u16] = &[404, 500];
+
+/// Labels of a request: its route and the status of its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The route's pattern as in the contract, or `other`.
+    pub route: String,
+    /// The HTTP status of the answer.
+    pub status: u16,
+}
+
+impl KnownLabels for RequestLabels {
+    fn known() -> Vec<Self> {
+        let routes = ROUTES.iter().chain(&[(OTHER_ROUTE, OTHER_STATUSES)]);
+        let labels = routes.flat_map(|(route, statuses)| {
+            statuses.iter().map(|status| Self { route: (*route).to_owned(), status: *status })
+        });
+        labels.collect()
+    }
+}
+
+/// Label of a problem: its type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProblemLabels {
+    /// The last part of the problem's type URI.
+    r#type: &'static str,
+}
+
+impl From<Kind> for ProblemLabels {
+    fn from(kind: Kind) -> Self {
+        Self { r#type: kind.slug() }
+    }
+}
+
+impl KnownLabels for ProblemLabels {
+    fn known() -> Vec<Self> {
+        Kind::ALL.iter().map(|kind| Self::from(*kind)).collect()
+    }
+}
+
+/// Label of a listener: `data` or `admin`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ListenerLabels {
+    listener: &'static str,
+}
+
+impl From<Listener> for ListenerLabels {
+    fn from(listener: Listener) -> Self {
+        Self { listener: listener.name() }
+    }
+}
+
+impl KnownLabels for ListenerLabels {
+    fn known() -> Vec<Self> {
+        Listener::ALL.map(Self::from).to_vec()
+    }
+}

@@ -1,0 +1,209 @@
+//! The families whose values are kept elsewhere, most of them by the engine, and read when `/metrics` is asked.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use upbeat_engine::Engine;
+
+use super::LOG_LINES_DROPPED;
+
+/// One family.
+struct Sampled {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    read: Read,
+}
+
+/// Where the values of a family come from.
+enum Read {
+    /// The one value of a family without labels.
+    Single(fn(&Engine) -> Value),
+    /// Gives a value for every combination of labels, also for those that are 0.
+    Labelled(fn(&Engine, Give<'_>)),
+}
+
+/// Takes a value with its labels.
+type Give<'a> = &'a mut dyn FnMut(&[(&str, &str)], Value);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+enum Value {
+    Count(u64),
+    Number(f64),
+}
+
+/// Every family that is read, in the order of `/metrics`.
+const SAMPLED: &[Sampled] = &[
+    Sampled {
+        name: "decisions",
+        help: "Decisions by reason",
+        kind: Kind::Counter,
+        read: Read::Labelled(|engine, give| {
+            for (reason, count) in engine.counters().decisions() {
+                give(&[("reason", reason.name())], Value::Count(count));
+            }
+        }),
+    },
+    Sampled {
+        name: "events",
+        help: "Events by kind and outcome",
+        kind: Kind::Counter,
+        read: Read::Labelled(|engine, give| {
+            for (kind, outcome, count) in engine.counters().events() {
+                give(&[("kind", kind.name()), ("outcome", outcome.name())], Value::Count(count));
+            }
+        }),
+    },
+    Sampled {
+        name: "log_lines_dropped",
+        help: "Lines of the log dropped because their reader was too slow",
+        kind: Kind::Counter,
+        read: Read::Single(|_| Value::Count(LOG_LINES_DROPPED.load(Ordering::Relaxed))),
+    },
+    Sampled {
+        name: "dry_run_decisions",
+        help: "Decisions asked for with dry_run",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.counters().dry_runs())),
+    },
+    Sampled {
+        name: "customers_evicted",
+        help: "Customers evicted because they were idle for longer than the window",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.counters().evicted() as u64)),
+    },
+    Sampled {
+        name: "repeated_requests",
+        help: "Retries that got their earlier answer",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.counters().retries())),
+    },
+    Sampled {
+        name: "impression_cost_spent",
+        help: "Cost of the impressions decided",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Number(cost(engine, true))),
+    },
+    Sampled {
+        name: "impression_cost_saved",
+        help: "Cost of the slots asked about and not bought",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Number(cost(engine, false))),
+    },
+    Sampled {
+        name: "profiles",
+        help: "Customers held",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.customer_count() as u64)),
+    },
+    Sampled {
+        name: "plays",
+        help: "Plays kept in profiles",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.counters().plays_kept() as u64)),
+    },
+    Sampled {
+        name: "tracks",
+        help: "Tracks of the catalogue",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.track_count() as u64)),
+    },
+    Sampled {
+        name: "profile_bytes",
+        help: "Memory that profiles take, without allocator overhead; limits.profile_bytes bounds it",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.profile_bytes() as u64)),
+    },
+    Sampled {
+        name: "resident_bytes",
+        help: "Resident memory of the process",
+        kind: Kind::Gauge,
+        read: Read::Single(|_| Value::Count(resident_bytes().unwrap_or(0))),
+    },
+    Sampled {
+        name: "model",
+        help: "The model that scores; without a model there is no sample",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            if let Some(champion) = engine.champion() {
+                give(&[("id", champion.id.as_str()), ("role", "champion")], Value::Count(1));
+            }
+        }),
+    },
+    Sampled {
+        name: "build",
+        help: "The version that runs",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|_, give| give(&[("version", env!("CARGO_PKG_VERSION"))], Value::Count(1))),
+    },
+];
+
+/// What the decisions that show cost, or what those that do not would have cost.
+fn cost(engine: &Engine, shows: bool) -> f64 {
+    let decisions = engine.counters().decisions().filter(|(reason, _)| reason.shows() == shows);
+    decisions.map(|(_, count)| count).sum::<u64>() as f64 * engine.settings().campaign.impression_cost
+}
+
+/// Resident memory of the process in bytes, as reported by Linux; `None` elsewhere.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
+/// Reads every family of [`SAMPLED`].
+pub(super) struct SampledCollector(pub(super) Arc<Engine>);
+
+impl fmt::Debug for SampledCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SampledCollector")
+    }
+}
+
+impl Collector for SampledCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for Sampled { name, help, kind, read } in SAMPLED {
+            let metric_type = match kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+            };
+            // The registry ends the help of its own families likewise.
+            let help = format!("{help}.");
+            let mut family = encoder.encode_descriptor(name, &help, None, metric_type)?;
+            match read {
+                Read::Single(read) => encode(family, *kind, read(&self.0))?,
+                Read::Labelled(read) => {
+                    let mut encoded = Ok(());
+                    read(&self.0, &mut |labels, value| {
+                        let sample = family.encode_family(&labels);
+                        encoded = encoded.and(sample.and_then(|encoder| encode(encoder, *kind, value)));
+                    });
+                    encoded?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(encoder: MetricEncoder<'_>, kind: Kind, value: Value) -> fmt::Result {
+    match (kind, value) {
+        (Kind::Counter, Value::Count(count)) => ConstCounter::new(count).encode(encoder),
+        (Kind::Counter, Value::Number(number)) => ConstCounter::new(number).encode(encoder),
+        (Kind::Gauge, Value::Count(count)) => {
+            ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(encoder)
+        }
+        (Kind::Gauge, Value::Number(number)) => ConstGauge::new(number).encode(encoder),
+    }
+}
