@@ -229,3 +229,5 @@ def every_row_is_accounted_for(ctx, response, case) -> None:
     indices = [row["index"] for row in report["rejected"]]
     assert indices == sorted(set(indices)), f"indices of rejected rows are not ascending: {indices}"
     assert all(0 <= index < rows for index in indices), f"indices of rejected rows are out of range: {indices}"
+    types = [row["type"] for row in report["rejected"]]
+    assert all(kind.startswith("/problems/") for kind in types), f"types of rejected rows are no problems: {types}"

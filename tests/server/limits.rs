@@ -191,7 +191,9 @@ fn full_store_refuses_new_customers_and_serves_known_ones() {
     assert!(answer.problem(503, "store-full").contains("limits.customers"));
     assert_eq!(answer.header("retry-after"), "1");
     let both = format!("{}\n{}", play("49", 1, 60), play("48", 2, 60));
-    let report = server.post("/events", NDJSON, &both).ok();
+    let answer = server.post("/events", NDJSON, &both);
+    answer.problem(503, "store-full");
+    let report = answer.json();
     assert_eq!((&report["accepted"], &report["rejected"][0]["index"]), (&json!(1), &json!(0)));
     server.post("/events?atomic=true", NDJSON, &both).problem(503, "store-full");
     assert_eq!(
@@ -212,7 +214,9 @@ fn full_catalogue_refuses_new_tracks() {
     let body = "TrackId,Title,Artist,Length\n1,a,b,10\n2,c,d,20\n";
     server.post("/events?kind=tracks&atomic=true", CSV, body).problem(503, "store-full");
     assert_eq!(server.metric("upbeat_tracks"), 0.0);
-    let report = server.post("/events?kind=tracks", CSV, body).ok();
+    let answer = server.post("/events?kind=tracks", CSV, body);
+    answer.problem(503, "store-full");
+    let report = answer.json();
     assert_eq!((&report["accepted"], &report["rejected"][0]["index"]), (&json!(1), &json!(1)));
 }
 

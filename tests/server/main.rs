@@ -23,6 +23,7 @@ mod parity;
 mod problems;
 mod profiles;
 mod real_history;
+mod refused_rows;
 mod reloading;
 mod requests;
 mod scraping;

@@ -120,7 +120,10 @@ fn single_bad_event_is_a_problem_with_its_reason() {
         let answer = server.post("/events", JSON, event.to_string());
         let detail = answer.problem(422, "invalid-event");
         assert!(detail.contains(said), "{change}: {detail}");
-        assert_eq!(answer.json()["rejected"][0], json!({"index": 0, "detail": detail}));
+        assert_eq!(
+            answer.json()["rejected"][0],
+            json!({"index": 0, "type": "/problems/invalid-event", "detail": detail})
+        );
     }
     for missing in ["type", "event_id", "customer_id", "track_id", "time", "mobile"] {
         let mut event = play.clone();

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use upbeat_core::decision::Reason;
 use upbeat_core::event::EventKind;
 
+use crate::RowProblem;
+
 /// The result of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -82,6 +84,7 @@ impl From<&EventKind> for RowKind {
 #[derive(Debug, Default)]
 pub struct Counters {
     events: [[AtomicU64; Outcome::ALL.len()]; RowKind::ALL.len()],
+    refused: [AtomicU64; RowProblem::ALL.len()],
     decisions: [AtomicU64; Reason::ALL.len()],
     dry_runs: AtomicU64,
     retries: AtomicU64,
@@ -104,6 +107,16 @@ impl Counters {
                 .into_iter()
                 .map(move |outcome| (kind, outcome, row[outcome as usize].load(Ordering::Relaxed)))
         })
+    }
+
+    pub(super) fn count_refused(&self, problem: RowProblem) {
+        self.refused[problem as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Refused rows by problem, of bodies of any format.
+    pub fn refused(&self) -> impl Iterator<Item = (RowProblem, u64)> {
+        let counts = self.refused.iter().map(|count| count.load(Ordering::Relaxed));
+        RowProblem::ALL.iter().copied().zip(counts)
     }
 
     pub(super) fn count_decision(&self, reason: Reason, dry_run: bool) {

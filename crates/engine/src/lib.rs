@@ -20,7 +20,7 @@ use upbeat_core::model::{ServingError, check_serving};
 use upbeat_core::profile::{Profile, Window};
 use upbeat_svm::{Model, Scorer};
 
-pub use apply::{Cause, MAX_REJECTED_REPORTED, RejectedRow, Rejection, Report};
+pub use apply::{MAX_REJECTED_REPORTED, RejectedRow, Rejection, Report, RowProblem};
 pub use counters::{Counters, Outcome, RowKind};
 pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};

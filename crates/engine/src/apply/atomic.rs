@@ -29,11 +29,11 @@ impl Engine {
             });
             match checked {
                 Ok(row) => good.push(row),
-                Err(refusal) => report.count(index, Err(refusal)),
+                Err(refusal) => report.count(index, Err(refusal), &self.counters),
             }
         }
         if !report.rejected.is_empty() {
-            for _ in 0..report.rejected.len() + report.rejected_omitted {
+            for _ in 0..report.refused() {
                 self.counters.count_event(RowKind::Unreadable, Outcome::Rejected);
             }
             return Err(report);
@@ -43,7 +43,7 @@ impl Engine {
                 Row::Event(event) => self.apply_checked(event, wall_ms).map_err(Refusal::from),
                 Row::Track(id, track) => self.put_track(id, track).map_err(Refusal::catalogue_full),
             };
-            report.count(index, applied);
+            report.count(index, applied, &self.counters);
         }
         Ok(report)
     }

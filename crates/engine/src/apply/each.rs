@@ -26,7 +26,7 @@ impl Engine {
                 .inspect_err(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected))
                 .map_err(Refusal::from)
                 .and_then(|row| self.apply_row(row, wall_ms));
-            report.count(index, result);
+            report.count(index, result, &self.counters);
         }
         report
     }

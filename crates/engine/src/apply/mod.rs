@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use upbeat_core::event::{Event, Time};
 use upbeat_core::profile::{Applied, EventConflict, Profile};
 
-pub use report::{Cause, MAX_REJECTED_REPORTED, RejectedRow, Report};
+pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
 use crate::table::UpdateError;
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};

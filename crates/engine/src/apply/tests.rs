@@ -60,5 +60,5 @@ fn report_lists_ten_thousand_refusals_and_counts_the_rest() {
     let report = engine().apply_each(rows, WALL_MS);
     assert_eq!((report.rejected.len(), report.rejected_omitted), (MAX_REJECTED_REPORTED, 5));
     assert_eq!((report.rejected[7].index, report.rejected[7].detail.as_str()), (7, "row 7"));
-    assert_eq!(report.cause, Some(Cause::Content));
+    assert_eq!(report.worst, Some(RowProblem::InvalidEvent));
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use upbeat_core::event::{Row, Time};
-use upbeat_engine::{Cause, Report};
+use upbeat_engine::{Report, RowProblem};
 use upbeat_ingest::decode::encoding::{self, DecodeError, Encoding};
 use upbeat_ingest::decode::{self, Context, Format, csv};
 
@@ -24,6 +24,10 @@ const ROWS_PER_SLICE: usize = 128;
 
 const ACCEPTED_TYPES: &str = "application/json, application/x-ndjson, text/csv, application/cloudevents+json, \
                               application/cloudevents-batch+json";
+
+/// What became of the rows of a body: the report where they were applied one by one or all, an `Err` with it where none
+/// was, because some would have been refused.
+type Applied = Result<Report, Report>;
 
 /// The rows of a body, as they are decoded.
 type DecodedRows<'a> = Box<dyn Iterator<Item = Result<Row, String>> + 'a>;
@@ -44,7 +48,7 @@ struct Query {
 pub(crate) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report, Problem> {
     let max_event_bytes = app.config.limits.event_bytes;
     let context = Context { zone: app.zone.clone(), as_of: None, max_event_bytes };
-    read_rows(body, Format::Json, &context, |rows, _| Ok(app.engine.apply_each(rows, wall_ms)))
+    read_rows(app, body, Format::Json, &context, |rows| Ok(Ok(app.engine.apply_each(rows, wall_ms))))
 }
 
 /// The request, as far as its head says.
@@ -103,9 +107,9 @@ fn apply(
     let max_event_bytes = app.config.limits.event_bytes;
     let context = Context { zone: app.zone.clone(), as_of: plan.as_of, max_event_bytes };
     let wall_ms = app.wall_ms();
-    let report = read_rows(&decoded, plan.format, &context, |rows, single| match plan.atomic {
-        true => app.engine.apply_all(rows, wall_ms).map_err(|report| refused(report, single)),
-        false => each(rows, wall_ms),
+    let report = read_rows(app, &decoded, plan.format, &context, |rows| match plan.atomic {
+        true => Ok(app.engine.apply_all(rows, wall_ms)),
+        false => each(rows, wall_ms).map(Ok),
     })?;
     Ok(json(&report))
 }
@@ -123,11 +127,16 @@ fn apply_in_slices(app: &Arc<App>, mut rows: DecodedRows<'_>, wall_ms: i64) -> R
     }
 }
 
+/// Reads the rows of a body, which `apply` applies; the report on them, which is also noted for the operator.
+///
+/// # Errors
+/// The body cannot be read, it was refused as a whole, or a row of it found no room.
 fn read_rows(
+    app: &App,
     body: &[u8],
     format: Format,
     context: &Context,
-    apply: impl FnOnce(DecodedRows<'_>, bool) -> Result<Report, Problem>,
+    apply: impl FnOnce(DecodedRows<'_>) -> Result<Applied, Problem>,
 ) -> Result<Report, Problem> {
     let malformed = |error: decode::Malformed| Problem::new(Kind::MalformedBody, error.to_string());
     let rows = decode::rows(format, body, context).map_err(malformed)?;
@@ -136,24 +145,37 @@ fn read_rows(
         let detail = format!("one event has at most {} bytes", context.max_event_bytes);
         return Err(Problem::new(Kind::BodyTooLarge, detail));
     }
-    let report = apply(rows.rows, single)?;
-    if single && !report.rejected.is_empty() {
-        return Err(refused(report, single));
+    let applied = apply(rows.rows)?;
+    app.refused_rows.note(applied.as_ref().unwrap_or_else(|report| report));
+    match applied {
+        // Rows that found no room would be lost behind a 200, which senders take as "all is stored".
+        Ok(report) if report.without_room > 0 || single && report.refused() > 0 => {
+            let applied = report.accepted + report.duplicates;
+            Err(refused(report, single, &format!("the other {applied} were applied")))
+        }
+        Ok(report) => Ok(report),
+        Err(report) => Err(refused(report, single, "nothing was applied")),
     }
-    Ok(report)
 }
 
-/// The problem for a body that was refused as a whole: a single event, or an atomic list.
-fn refused(report: Report, single: bool) -> Problem {
-    let kind = match report.cause {
-        Some(Cause::Room) => Kind::StoreFull,
-        Some(Cause::State) => Kind::EventConflict,
+/// The problem for a body that was refused as a whole, a single event or an atomic list, and for a list of which rows
+/// found no room. `others` says what became of the rows that were not refused.
+fn refused(report: Report, single: bool, others: &str) -> Problem {
+    let kind = match report.worst {
+        Some(problem) if problem.is_want_of_room() => Kind::StoreFull,
+        Some(RowProblem::TooFarAhead | RowProblem::EventConflict) => Kind::EventConflict,
         _ if single => Kind::InvalidEvent,
         _ => Kind::AtomicRejected,
     };
     let detail = match report.rejected.as_slice() {
         [row] if single => row.detail.clone(),
-        rows => format!("{} rows are refused; nothing was applied", rows.len() + report.rejected_omitted),
+        _ if report.without_room > 0 => format!(
+            "{} rows are refused, {} of them for want of room; {others}; send the body again after Retry-After \
+             seconds: rows that were applied are then counted as duplicates",
+            report.refused(),
+            report.without_room
+        ),
+        _ => format!("{} rows are refused; {others}", report.refused()),
     };
     Problem::new(kind, detail).with_report(report)
 }

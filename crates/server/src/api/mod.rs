@@ -9,6 +9,7 @@ pub(crate) mod extract;
 mod health;
 pub(crate) mod observe;
 pub(crate) mod problem;
+mod refused_rows;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use problem::{Kind, Problem};
+pub(crate) use refused_rows::RefusedRows;
 
 use crate::runtime::App;
 

@@ -157,4 +157,12 @@ mod tests {
             assert!(crate::admin::OPENAPI_YAML.contains(&uri), "openapi.yaml lacks {uri}");
         }
     }
+
+    #[test]
+    fn contract_names_every_problem_of_a_row() {
+        for problem in upbeat_engine::RowProblem::ALL {
+            let row = format!("| `{}` | ", problem.uri());
+            assert!(crate::admin::OPENAPI_YAML.matches(&row).count() >= 1, "openapi.yaml lacks {row}");
+        }
+    }
 }

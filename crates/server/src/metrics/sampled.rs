@@ -66,6 +66,16 @@ const SAMPLED: &[Sampled] = &[
         }),
     },
     Sampled {
+        name: "rows_refused",
+        help: "Refused rows of POST /events by the type of their problem, single events included",
+        kind: Kind::Counter,
+        read: Read::Labelled(|engine, give| {
+            for (problem, count) in engine.counters().refused() {
+                give(&[("type", problem.slug())], Value::Count(count));
+            }
+        }),
+    },
+    Sampled {
         name: "log_lines_dropped",
         help: "Lines of the log dropped because their reader was too slow",
         kind: Kind::Counter,

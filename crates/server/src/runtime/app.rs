@@ -9,7 +9,7 @@ use upbeat_engine::{Engine, ModelId, Settings};
 
 use super::bulk::BulkPool;
 use super::model::{LoadError, serve_model};
-use crate::api::Problem;
+use crate::api::{Problem, RefusedRows};
 use crate::config::Config;
 use crate::gate::{Gate, HeadFacts, Principal, admit_everyone};
 use crate::metrics::Metrics;
@@ -34,6 +34,8 @@ pub struct App {
     pub zone: Zone,
     /// The server's metrics.
     pub metrics: Metrics,
+    /// Warns of refused rows.
+    pub(crate) refused_rows: RefusedRows,
     /// The budget of bytes for request bodies, one permit per byte.
     body_memory: Arc<Semaphore>,
     bulk: BulkPool,
@@ -64,6 +66,7 @@ impl App {
         }));
         Self {
             metrics: Metrics::new(Arc::clone(&engine)),
+            refused_rows: RefusedRows::default(),
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
             slices: Slices::default(),
