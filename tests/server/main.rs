@@ -12,6 +12,7 @@ mod decisions;
 mod events;
 mod formats;
 mod hostile;
+mod ids;
 mod kernel_calls;
 mod lifecycle;
 mod limits;

@@ -30,6 +30,13 @@ pub enum IdError {
     /// A character is outside the alphabet: which one, and its position, counted from 1.
     #[error("an id has {0:?} at character {1}; only A-Z a-z 0-9 . _ : - are allowed")]
     BadCharacter(char, usize),
+    /// A cell of a table has a number in fraction or exponent form: its first characters.
+    #[error(
+        "an id is {0:?}, a number in fraction or exponent form, as spreadsheets and data frames write numbers whose \
+         digits they may have lost; export the column as whole numbers or as text (a text id of this form can be sent \
+         as a JSON string)"
+    )]
+    NumberForm(String),
 }
 
 impl Id {
@@ -97,6 +104,19 @@ impl<'a> IdRef<'a> {
         Ok(Self::Text(text))
     }
 
+    /// Reads an id from a cell of a table, in which numbers and texts look alike. A number in fraction or exponent form
+    /// (`48.0`, `7.2E+15`) is refused: whoever wrote it may have rounded the id to that of another customer.
+    ///
+    /// # Errors
+    /// As for [`Id::parse`], and [`IdError::NumberForm`].
+    pub fn parse_cell(text: &'a str) -> Result<Self, IdError> {
+        match Self::parse(text) {
+            Ok(Self::Number(number)) => Ok(Self::Number(number)),
+            _ if is_fraction_or_exponent(text) => Err(IdError::NumberForm(text.chars().take(40).collect())),
+            other => other,
+        }
+    }
+
     /// The id, owned.
     #[must_use]
     pub fn to_id(self) -> Id {
@@ -105,6 +125,29 @@ impl<'a> IdRef<'a> {
             Self::Text(text) => Id::Text(text.into()),
         }
     }
+}
+
+/// Whether a text is a decimal number with a point, with an exponent, or with both.
+fn is_fraction_or_exponent(text: &str) -> bool {
+    // Nearly every other id fails at its first letter.
+    if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {
+        return false;
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let is_number = all_digits(whole)
+        && all_digits(fraction.unwrap_or_default())
+        && whole.len() + fraction.map_or(0, str::len) > 0
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && all_digits(exponent));
+    is_number && (fraction.is_some() || exponent.is_some())
 }
 
 fn is_id_char(c: char) -> bool {
@@ -199,14 +242,13 @@ impl<'de> serde::Deserialize<'de> for Id {
                     .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
             }
 
-            /// Some tools write whole numbers as `48.0`; up to 2^53 they are exact.
+            /// A number in fraction or exponent form, or one beyond 64 bits. Its digits are lost already, and the
+            /// nearest integer may be the id of somebody else.
             fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Id, E> {
-                let whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
-                if whole {
-                    Ok(Id::Number(number as u64))
-                } else {
-                    Err(E::invalid_value(serde::de::Unexpected::Float(number), &self))
-                }
+                Err(E::custom(format_args!(
+                    "an id is a number in fraction or exponent form, or beyond 18446744073709551615 (about \
+                     {number:?}), and its last digits are lost; send all digits of the integer, or the id as a string"
+                )))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
@@ -275,14 +317,52 @@ mod tests {
     }
 
     #[test]
-    fn whole_json_numbers_are_ids() {
-        let read = |json: &str| serde_json::from_str::<Id>(json).ok();
-        for json in ["48", "48.0", "4.8e1", "\"48\""] {
-            assert_eq!(read(json), Some(Id::Number(48)), "{json}");
+    fn json_number_is_an_id_only_if_written_in_digits() {
+        let read = |json: &str| serde_json::from_str::<Id>(json);
+        for (json, id) in [
+            ("48", Id::Number(48)),
+            ("\"48\"", Id::Number(48)),
+            ("18446744073709551615", Id::Number(u64::MAX)),
+            ("\"48.0\"", Id::Text("48.0".into())),
+            ("\"7.2e15\"", Id::Text("7.2e15".into())),
+        ] {
+            assert_eq!(read(json).expect(json), id, "{json}");
         }
-        assert_eq!(read("18446744073709551615"), Some(Id::Number(u64::MAX)));
-        for json in ["48.5", "-1", "-1.0", "1e300", "18446744073709551616", "null", "true", "[48]"] {
-            assert_eq!(read(json), None, "{json}");
+        for json in [
+            "48.0",
+            "4.8e1",
+            "48e0",
+            "48.5",
+            "-1.0",
+            "-0",
+            "1e-400",
+            "1e300",
+            "7211891077227361.0",
+            "7.211891077227361e15",
+            "18446744073709551616",
+        ] {
+            let error = read(json).expect_err(json).to_string();
+            assert!(error.contains("fraction or exponent form"), "{json}: {error}");
+        }
+        for json in ["-1", "null", "true", "[48]", "1e400"] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn cell_in_fraction_or_exponent_form_is_no_id() {
+        for text in
+            ["48.0", "48.", ".5", "-1.0", "4.8e1", "48E0", "1E+05", "7.2e-3", "7211891077227361.0", "1e-400"]
+        {
+            assert_eq!(IdRef::parse_cell(text), Err(IdError::NumberForm(text.to_owned())), "{text}");
+            // Text and path segments say that they are text.
+            let allowed = !text.contains('+');
+            assert_eq!(IdRef::parse(text).is_ok(), allowed, "{text}");
+        }
+        for text in
+            ["48", "007", "-1", "1.2.3", "e5", "5e", "1e5x", "a.b", ".", "v1.5", "18446744073709551616"]
+        {
+            assert_eq!(IdRef::parse_cell(text), IdRef::parse(text), "{text}");
         }
     }
 

@@ -86,7 +86,7 @@ impl<'a> Row<'a> {
     }
 
     fn other_id(&mut self) -> Option<IdRef<'a>> {
-        IdRef::parse(str::from_utf8(self.field(MAX_ID_LENGTH, Place::Inside)?).ok()?).ok()
+        IdRef::parse_cell(str::from_utf8(self.field(MAX_ID_LENGTH, Place::Inside)?).ok()?).ok()
     }
 
     #[inline(always)]

@@ -69,7 +69,8 @@ fn field(record: &ByteRecord, index: usize) -> Result<&str, String> {
 }
 
 fn id<'r>(record: &'r ByteRecord, index: usize, name: &str) -> Result<IdRef<'r>, String> {
-    IdRef::parse(field(record, index)?).map_err(|error| format!("{name} (column {}): {error}", index + 1))
+    IdRef::parse_cell(field(record, index)?)
+        .map_err(|error| format!("{name} (column {}): {error}", index + 1))
 }
 
 /// Reads one record of a file of plays: 6 columns.

@@ -58,6 +58,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         8 => prop_oneof![
             Just("1,2,3,2014-10-23 03:26:20,0,x\n".to_owned()),
+            Just("1.0,4.8e1,3,2014-10-23 03:26:20,0,x\n".to_owned()),
             Just("1,a-2,\"3\",\"2014-10-23T03:26:20\",1,\"72132\"\n".to_owned()),
             Just("7,48,\"ADV\",\"2014-10-23 03:26:20\"\n".to_owned()),
             Just("7,48,ADV,2014-10-23 03:26:20.5+02:00\r\n".to_owned()),
