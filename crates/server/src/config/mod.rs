@@ -93,10 +93,17 @@ pub struct Limits {
     pub bulk_in_flight: usize,
     /// The most customers in one `POST /decisions`.
     pub decisions: usize,
-    /// The time limit for a request's head to arrive, and for keeping an idle connection.
+    /// The most bytes of answers held at once because their clients have not taken them, on all connections of both
+    /// listeners; work whose answer would need more is shed with 503.
+    pub response_memory_bytes: usize,
+    /// How long a connection without a request under way is kept.
+    pub idle_timeout: Duration,
+    /// The time limit for a request's head to arrive, from its first byte.
     pub header_timeout: Duration,
     /// The time limit for a request's body to arrive.
     pub body_timeout: Duration,
+    /// How long a client may take no byte of an answer; answers of many bytes have a limit in all as well.
+    pub write_timeout: Duration,
 }
 
 /// Durations of a graceful shutdown.
@@ -166,8 +173,11 @@ impl Default for Limits {
             body_memory_bytes: 256 << 20,
             bulk_in_flight: 2,
             decisions: 10_000,
-            header_timeout: Duration::from_secs(30),
+            response_memory_bytes: 256 << 20,
+            idle_timeout: Duration::from_secs(90),
+            header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
         }
     }
 }
