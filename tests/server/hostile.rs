@@ -26,7 +26,8 @@ fn counted(server: &Server, name: &str) -> f64 {
 
 #[test]
 fn slow_and_idle_clients_are_closed_in_time_and_slow_ones_counted() {
-    let server = Server::with(&[], &[("UPBEAT_LIMITS_HEADER_TIMEOUT", "2s")]);
+    let limits = [("UPBEAT_LIMITS_HEADER_TIMEOUT", "2s"), ("UPBEAT_LIMITS_IDLE_TIMEOUT", "2s")];
+    let server = Server::with(&[], &limits);
     let mut slow: Vec<Wire> = (0..200).map(|_| server.wire()).collect();
     let idle: Vec<Wire> = (0..100).map(|_| server.wire()).collect();
     for letter in request(48).bytes().take(5) {

@@ -88,14 +88,15 @@ fn headers_have_at_most_16_kib() {
 
 #[test]
 fn slow_headers_close_the_connection() {
-    let server = Server::with(&[], &[("UPBEAT_LIMITS_HEADER_TIMEOUT", "300ms")]);
+    let limits = [("UPBEAT_LIMITS_HEADER_TIMEOUT", "300ms"), ("UPBEAT_LIMITS_IDLE_TIMEOUT", "300ms")];
+    let server = Server::with(&[], &limits);
     let mut slow = server.wire();
     slow.send("GET /healthz HTT");
     assert_eq!(slow.rest(), "");
     let mut idle = server.wire();
     idle.send("GET /healthz HTTP/1.1\r\nhost: upbeat\r\n\r\n");
     assert_eq!(idle.answer().status, 200);
-    assert_eq!(idle.rest(), "", "an idle connection is closed after the same time");
+    assert_eq!(idle.rest(), "", "an idle connection is closed after a time of its own");
     assert_eq!(server.get("/healthz").status, 200);
 }
 

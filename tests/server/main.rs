@@ -20,6 +20,7 @@ mod live_and_batch;
 mod logs;
 mod memory;
 mod metrics;
+mod non_reading;
 mod parity;
 mod problems;
 mod profiles;

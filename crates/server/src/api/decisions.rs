@@ -94,6 +94,8 @@ pub(super) async fn batch(State(app): State<Arc<App>>, request: Request) -> Resu
     let body = body::collect(&app, &parts.extensions, body).await?;
     let customers = customers(&body, app.config.limits.decisions)?;
     drop(body);
+    // Held until the whole answer is there, and asked for before anything is counted.
+    let _room = app.room_for_answer(customers.len() * answer::MAX_BYTES)?;
     let wall_ms = app.wall_ms();
     let mut batch = BatchAnswer::new(customers.len());
     if customers.len() <= DECISIONS_PER_SLICE {

@@ -22,6 +22,10 @@ const LARGE_BODY: usize = 16 << 10;
 /// So many rows of a large body are applied at a time, which takes a loop some 60 µs.
 const ROWS_PER_SLICE: usize = 128;
 
+/// Most rows that a report lists, and the bytes that one usually takes there.
+const MOST_LISTED_ROWS: usize = 10_000;
+const USUAL_ROW_BYTES: usize = 256;
+
 const ACCEPTED_TYPES: &str = "application/json, application/x-ndjson, text/csv, application/cloudevents+json, \
                               application/cloudevents-batch+json";
 
@@ -104,6 +108,9 @@ fn apply(
         DecodeError::Broken(_) => Problem::new(Kind::MalformedBody, error.to_string()),
         DecodeError::TooLarge(_) => Problem::new(Kind::BodyTooLarge, error.to_string()),
     })?;
+    // A row has two bytes at least, with what ends it.
+    let most_rows = (decoded.len() / 2 + 1).min(MOST_LISTED_ROWS);
+    let _room = app.room_for_answer(most_rows * USUAL_ROW_BYTES)?;
     let max_event_bytes = app.config.limits.event_bytes;
     let context = Context { zone: app.zone.clone(), as_of: plan.as_of, max_event_bytes };
     let wall_ms = app.wall_ms();

@@ -1,6 +1,7 @@
 //! The layer around every routed request: request id, gate, metrics, log line, and an answer when a handler panics.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,12 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     // An event loop has already asked the gate; hyper, on the admin listener, has not.
     let Admission { admitted, since } = match request.extensions_mut().remove::<Admission>() {
         Some(admission) => admission,
-        None => Admission { admitted: admit(&app, &request), since: Instant::now() },
+        None => {
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+            let headers = Headers::Map(request.headers());
+            let facts = HeadFacts { method: request.method().as_str(), target, headers };
+            Admission { admitted: admit(&app, &facts), since: Instant::now() }
+        }
     };
     let request_id = request_id(&app, &request);
     let method = request.method().clone();
@@ -36,7 +42,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     let elapsed = since.elapsed();
     let status = response.status().as_u16();
     if route == DECISION_ROUTE {
-        app.metrics.decision_seconds.observe(elapsed);
+        response.extensions_mut().insert(DecisionSince(since));
     }
     let problem = response.extensions().get::<Kind>().copied();
     count(&app, route, status, problem);
@@ -46,10 +52,17 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     response
 }
 
-fn admit(app: &App, request: &Request) -> Result<Principal, Problem> {
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let headers = Headers::Map(request.headers());
-    app.admit(&HeadFacts { method: request.method().as_str(), target, headers })
+/// On the reply to a decision: since when it is waited for. The event loop observes the time once it has the reply, which
+/// waits for its turn there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DecisionSince(pub(crate) Instant);
+
+/// Asks the gate; a gate that panics has refused the request.
+///
+/// # Errors
+/// The problem to answer with.
+pub(crate) fn admit(app: &App, facts: &HeadFacts<'_>) -> Result<Principal, Problem> {
+    catch_unwind(AssertUnwindSafe(|| app.admit(facts))).unwrap_or_else(|panic| Err(problem_of(&*panic)))
 }
 
 /// Counts a request by its route (or [`OTHER_ROUTE`]), its status and its problem.
@@ -123,11 +136,15 @@ fn request_id(app: &App, request: &Request) -> HeaderValue {
 
 /// The answer to a request whose handler panicked; the server continues.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    problem_of(&*panic).into_response()
+}
+
+fn problem_of(panic: &(dyn Any + Send)) -> Problem {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
     tracing::error!(message, "a handler panicked");
-    Problem::new(Kind::Internal, "the server failed at this request and has logged why").into_response()
+    Problem::new(Kind::Internal, "the server failed at this request and has logged why")
 }

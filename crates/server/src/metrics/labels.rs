@@ -97,3 +97,48 @@ impl KnownLabels for ListenerLabels {
         Listener::ALL.map(Self::from).to_vec()
     }
 }
+
+/// Why a connection was cut whose client did not take its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutCause {
+    /// It took no byte for `limits.write_timeout`.
+    Stalled,
+    /// It took bytes, but so few that an answer was not taken in time.
+    Slow,
+    /// What it did not take did not fit what was left of `limits.response_memory_bytes`.
+    Memory,
+}
+
+impl CutCause {
+    const ALL: [Self; 3] = [Self::Stalled, Self::Slow, Self::Memory];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stalled => "stalled",
+            Self::Slow => "slow",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Labels of connections that were cut: the listener, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CutLabels {
+    listener: &'static str,
+    cause: &'static str,
+}
+
+impl CutLabels {
+    pub(super) fn new(listener: Listener, cause: CutCause) -> Self {
+        Self { listener: listener.name(), cause: cause.name() }
+    }
+}
+
+impl KnownLabels for CutLabels {
+    fn known() -> Vec<Self> {
+        let of = |listener| CutCause::ALL.map(|cause| Self::new(listener, cause));
+        Listener::ALL.into_iter().flat_map(of).collect()
+    }
+}

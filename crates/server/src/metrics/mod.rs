@@ -23,8 +23,8 @@ use upbeat_engine::Engine;
 
 pub use format::Format;
 pub use labels::{
-    DECISION_ROUTE, EVENTS_ROUTE, KnownLabels, ListenerLabels, OTHER_ROUTE, ProblemLabels, ROUTES,
-    RequestLabels,
+    CutCause, CutLabels, DECISION_ROUTE, EVENTS_ROUTE, KnownLabels, ListenerLabels, OTHER_ROUTE,
+    ProblemLabels, ROUTES, RequestLabels,
 };
 
 use self::declare::Declare;
@@ -56,9 +56,13 @@ pub struct Metrics {
     pub connections_refused: Family<ListenerLabels, Counter>,
     /// Connections that ended because their bytes were not HTTP, or arrived too slowly.
     pub connection_errors: Family<ListenerLabels, Counter>,
+    /// Connections cut because their clients did not take their answers.
+    pub connections_cut: Family<CutLabels, Counter>,
+    /// Bytes of answers that are held because their clients have not taken them.
+    pub response_bytes: Gauge,
     /// Bytes of request bodies, as sent.
     pub body_bytes: Counter,
-    /// Seconds from a decision's request head to its answer.
+    /// Seconds from when a decision's request could be read to its answer.
     pub decision_seconds: Latency,
 }
 
@@ -87,9 +91,19 @@ impl Metrics {
                 "http_connection_errors",
                 "Connections ended because their bytes were not HTTP or came too slowly",
             ),
+            connections_cut: declare.family(
+                "http_connections_cut",
+                "Connections cut because their clients did not take their answers, by cause",
+            ),
+            response_bytes: declare.single(
+                "response_bytes",
+                "Bytes of answers held until their clients take them; limits.response_memory_bytes bounds them",
+            ),
             body_bytes: declare.single("request_body_bytes", "Bytes of request bodies, as sent"),
-            decision_seconds: declare
-                .single("decision_seconds", "Seconds from the head of GET /should-show-ad to its answer"),
+            decision_seconds: declare.single(
+                "decision_seconds",
+                "Seconds from when GET /should-show-ad could be read to its answer",
+            ),
             registry: Registry::default(),
         };
         registry.register_collector(Box::new(SampledCollector(engine)));
@@ -110,6 +124,16 @@ impl Metrics {
     pub(crate) fn count_connection_error(&self, listener: Listener, error: &(dyn Error + 'static)) {
         tracing::debug!(error, listener = listener.name(), "connection failed");
         self.connection_errors.get_or_create(&listener.into()).inc();
+    }
+
+    /// Counts a connection that was cut because its client did not take its answers.
+    pub(crate) fn count_connection_cut(&self, listener: Listener, cause: CutCause) {
+        tracing::debug!(
+            listener = listener.name(),
+            cause = cause.name(),
+            "a client did not take its answers"
+        );
+        self.connections_cut.get_or_create(&CutLabels::new(listener, cause)).inc();
     }
 
     /// All metrics in a text format.

@@ -8,8 +8,9 @@ use upbeat_core::event::{Zone, hex_digits};
 use upbeat_engine::{Engine, ModelId, Settings};
 
 use super::bulk::BulkPool;
+use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
-use crate::api::{Problem, RefusedRows};
+use crate::api::{Kind, Problem, RefusedRows};
 use crate::config::Config;
 use crate::gate::{Gate, HeadFacts, Principal, admit_everyone};
 use crate::metrics::Metrics;
@@ -38,6 +39,7 @@ pub struct App {
     pub(crate) refused_rows: RefusedRows,
     /// The budget of bytes for request bodies, one permit per byte.
     body_memory: Arc<Semaphore>,
+    response_memory: Arc<ResponseMemory>,
     bulk: BulkPool,
     slices: Slices,
     gate: Gate,
@@ -64,8 +66,12 @@ impl App {
             max_tracks: config.limits.tracks,
             first_decision: first_number,
         }));
+        let metrics = Metrics::new(Arc::clone(&engine));
+        let response_memory =
+            ResponseMemory::new(config.limits.response_memory_bytes, metrics.response_bytes.clone());
         Self {
-            metrics: Metrics::new(Arc::clone(&engine)),
+            metrics,
+            response_memory: Arc::new(response_memory),
             refused_rows: RefusedRows::default(),
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
@@ -132,6 +138,23 @@ impl App {
     /// The budget of bytes for request bodies, one permit per byte.
     pub(crate) fn body_memory(&self) -> Arc<Semaphore> {
         Arc::clone(&self.body_memory)
+    }
+
+    /// The memory of answers that their clients have not taken.
+    pub(crate) fn response_memory(&self) -> &Arc<ResponseMemory> {
+        &self.response_memory
+    }
+
+    /// Room for an answer of so many bytes at most, to be held while it is worked on.
+    ///
+    /// # Errors
+    /// Clients have not taken so many answers that there is none: the work is not to be begun.
+    pub(crate) fn room_for_answer(&self, bytes: usize) -> Result<ResponsePermit, Problem> {
+        self.response_memory.try_take(bytes).ok_or_else(|| {
+            let detail = "answers that clients have not taken fill limits.response_memory_bytes; send this request \
+                          again in a second";
+            Problem::new(Kind::Overloaded, detail)
+        })
     }
 
     /// Serves the configured model from now on; returns its id, or `None` if `model` is `none`.

@@ -7,6 +7,7 @@ mod bulk;
 pub mod heap;
 mod jobs;
 mod loops;
+mod memory;
 mod model;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ pub use model::{LoadError, load_model};
 use accept::{Connections, Permit};
 use jobs::Jobs;
 use loops::EventLoops;
+pub(crate) use memory::ResponseMemory;
 
 use crate::gate::Listener;
 use crate::wire::RouterTasks;
@@ -64,7 +66,7 @@ impl Server {
     /// # Errors
     /// The threads cannot be started.
     pub fn start(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
-        let router = RouterTasks::new(api::router(&app), Handle::current());
+        let router = RouterTasks::new(&app, api::router(&app), Handle::current());
         let loops = Arc::new(EventLoops::start(&app, &router)?);
         let (stop, stopping) = watch::channel(false);
         let data = Connections::new(Listener::Data, &app, stopping.clone());

@@ -23,7 +23,7 @@ const LONGEST_DISCARD: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(1);
 
 /// So many bytes are read past at most.
-const MOST_DISCARDED_BYTES: u64 = 64 << 20;
+pub(super) const MOST_DISCARDED_BYTES: u64 = 64 << 20;
 
 /// Where a body ends.
 #[derive(Debug, Clone)]
@@ -268,6 +268,11 @@ impl Discard {
             until: now + LONGEST_DISCARD,
             silent_until: now + LONGEST_SILENCE,
         }
+    }
+
+    /// Begins the time anew: the answer is sent only now, and a client may wait for it before it goes on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        (self.until, self.silent_until) = (now + LONGEST_DISCARD, now + LONGEST_SILENCE);
     }
 
     /// Reads past `input`: how many bytes of it, and whether that was the last of the body.

@@ -62,6 +62,8 @@ impl Socket for Script {
     fn shutdown_write(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn discard_unsent(&mut self) {}
 }
 
 struct Kept(Vec<Request>);
@@ -88,20 +90,28 @@ async fn by_wire_with_reason(app: &App, router: &Router, pieces: &[&[u8]]) -> (V
     let mut answerer = Answerer::new();
     let mut kept = Kept(Vec::new());
     for _ in 0..10_000 {
-        let mut turn =
-            Turn { app, input: &mut input, answerer: &mut answerer, dispatch: &mut kept, stopping: false };
+        let polled = Instant::now();
+        let mut turn = Turn {
+            app,
+            input: &mut input,
+            answerer: &mut answerer,
+            dispatch: &mut kept,
+            polled,
+            stopping: false,
+        };
         match connection.turn(&mut turn) {
             Err(reason) => return (connection.transport.stream.taken, reason),
             Ok(Next::Turn) => {}
             Ok(Next::Event) => {
                 let request = kept.0.pop().expect("it waits for the router alone");
                 let Ok(response) = router.clone().oneshot(request).await;
-                let reply = Reply::collect(response).await;
+                let reply = Reply::collect(response, app.response_memory()).await;
                 let mut turn = Turn {
                     app,
                     input: &mut input,
                     answerer: &mut answerer,
                     dispatch: &mut kept,
+                    polled,
                     stopping: false,
                 };
                 if let Err(reason) = connection.reply(reply, &mut turn) {

@@ -1,5 +1,6 @@
 //! From the wire to the router and back.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -16,9 +17,11 @@ use tower::ServiceExt;
 
 use super::body::{Arrived, Collected, Fault};
 use super::head::RoutedHead;
+use super::reply::SMALL_BODY_BYTES;
 use crate::api::Problem;
+use crate::api::observe::{self, DecisionSince};
 use crate::gate::{Admission, HeadFacts, Headers, Principal};
-use crate::runtime::App;
+use crate::runtime::{App, ResponseMemory};
 
 /// Where requests for the router go. The reply comes back to [`super::connection::Connection::reply`].
 pub(super) trait Dispatch {
@@ -40,7 +43,7 @@ impl Drop for TaskGuard {
 pub(super) fn admit(app: &App, head: &RoutedHead) -> Result<Principal, Problem> {
     let target = head.request.uri().path_and_query().map_or("/", |target| target.as_str());
     let method = head.request.method().as_str();
-    app.admit(&HeadFacts { method, target, headers: Headers::Map(head.request.headers()) })
+    observe::admit(app, &HeadFacts { method, target, headers: Headers::Map(head.request.headers()) })
 }
 
 /// The request as the router has it; its body, or why there is none, goes beside it.
@@ -91,24 +94,32 @@ pub(crate) struct Reply {
     pub(super) body: Bytes,
     /// The length that the header fields announce, which a reply to `HEAD` has without a body.
     pub(super) announced_length: Option<u64>,
+    /// Of a decision: since when it was waited for.
+    pub(super) decision_since: Option<Instant>,
 }
 
 impl Reply {
     /// Collects what the router answered; handlers bound what they answer. `None` where the body fails, which a body in
-    /// memory never does.
-    pub(super) async fn collect(response: Response) -> Option<Self> {
+    /// memory never does. Until its last byte is sent a large body holds its share of `memory`; small ones are counted
+    /// where the socket does not take them.
+    pub(super) async fn collect(response: Response, memory: &Arc<ResponseMemory>) -> Option<Self> {
         let (mut parts, body) = response.into_parts();
-        let body = body.collect().await.ok()?.to_bytes();
+        let mut body = body.collect().await.ok()?.to_bytes();
+        if body.len() > SMALL_BODY_BYTES {
+            body = memory.take_for_existing(body.len()).hold(body);
+        }
+        let decision_since = parts.extensions.get::<DecisionSince>().map(|since| since.0);
         let announced = parts.headers.remove(header::CONTENT_LENGTH);
         let announced_length = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        Some(Self { status: parts.status, headers: parts.headers, body, announced_length })
+        Some(Self { status: parts.status, headers: parts.headers, body, announced_length, decision_since })
     }
 
     /// A good one with a text, for tests.
     #[cfg(test)]
     pub(super) fn text(body: &'static str) -> Self {
         let body = Bytes::from_static(body.as_bytes());
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), body, announced_length: None }
+        let (status, headers) = (StatusCode::OK, HeaderMap::new());
+        Self { status, headers, body, announced_length: None, decision_since: None }
     }
 
     /// Whether the handler wants the connection closed.
@@ -122,12 +133,13 @@ impl Reply {
 pub(crate) struct RouterTasks {
     router: Router,
     runtime: Handle,
+    memory: Arc<ResponseMemory>,
 }
 
 impl RouterTasks {
-    /// Tasks on `runtime`.
-    pub(crate) fn new(router: Router, runtime: Handle) -> Self {
-        Self { router, runtime }
+    /// Tasks on `runtime`, whose large replies come out of the app's memory for answers.
+    pub(crate) fn new(app: &App, router: Router, runtime: Handle) -> Self {
+        Self { router, runtime, memory: Arc::clone(app.response_memory()) }
     }
 
     /// Has a task answer a request and give the reply to `finish`: `None` where the task was cut or failed.
@@ -136,12 +148,12 @@ impl RouterTasks {
         request: Request,
         finish: impl FnOnce(Option<Reply>) + Send + 'static,
     ) -> TaskGuard {
-        let router = self.router.clone();
+        let (router, memory) = (self.router.clone(), Arc::clone(&self.memory));
         let finish = FinishOnDrop(Some(finish));
         let task = self.runtime.spawn(async move {
             // A router does not fail.
             let Ok(response) = router.oneshot(request).await;
-            finish.finish(Reply::collect(response).await);
+            finish.finish(Reply::collect(response, &memory).await);
         });
         TaskGuard(task.abort_handle())
     }

@@ -16,7 +16,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use super::connection::{CloseReason, Connection, Next, Turn};
+use super::connection::{CloseReason, Connection, Next, Socket, Turn};
 use super::dispatch::{Dispatch, Reply, RouterTasks, TaskGuard};
 use super::fast::Answerer;
 use super::{BODY_READ_BYTES, Input};
@@ -89,6 +89,8 @@ pub(crate) struct EventLoop<G> {
     queue: Vec<usize>,
     /// The last instant that is known.
     now: Instant,
+    /// When the poller last reported sockets: what it reported waits for its turn since then.
+    polled: Instant,
     stopping: bool,
     input: Input,
     answerer: Answerer,
@@ -144,6 +146,7 @@ impl<G: Send + 'static> EventLoop<G> {
             timers: BTreeSet::new(),
             queue: Vec::new(),
             now: Instant::now(),
+            polled: Instant::now(),
             stopping: false,
             input: Box::new([0; BODY_READ_BYTES]),
             answerer: Answerer::new(),
@@ -162,7 +165,8 @@ impl<G: Send + 'static> EventLoop<G> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
-            let before = self.now;
+            self.polled = Instant::now();
+            self.now = self.polled;
             let queue = std::mem::take(&mut self.queue);
             let mut has_commands = false;
             for event in &events {
@@ -176,10 +180,6 @@ impl<G: Send + 'static> EventLoop<G> {
             }
             if has_commands && !self.obey() {
                 return Ok(());
-            }
-            // Whoever was answered has asked the clock; at other times nobody is in a hurry.
-            if self.now == before {
-                self.now = Instant::now();
             }
             self.expire();
             if self.app.slices().is_waiting() {
@@ -204,7 +204,7 @@ impl<G: Send + 'static> EventLoop<G> {
         };
         let transport = &mut held.connection.transport;
         transport.finished |= event.is_read_closed();
-        transport.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        transport.notice(event.is_readable() || event.is_read_closed() || event.is_error(), self.polled);
         // A client that has only sent its last byte still waits for its answers; one that has gone does not, and the
         // router's work for it is cut.
         if held.connection.is_routed() && (event.is_error() || event.is_write_closed()) {
@@ -236,6 +236,7 @@ impl<G: Send + 'static> EventLoop<G> {
             input: &mut self.input,
             answerer: &mut self.answerer,
             dispatch: ToRouter { router: &self.router, handle: &self.handle, key },
+            polled: self.polled,
             stopping: self.stopping,
         };
         let connection = &mut held.connection;
@@ -341,16 +342,21 @@ impl<G: Send + 'static> EventLoop<G> {
         let slots: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             // What was asked until now is answered, whether or not the poller has reported it.
-            self.slots[slot].connection.transport.readable = true;
+            self.slots[slot].connection.transport.notice(true, self.polled);
             self.turn(slot);
         }
     }
 
     fn close(&mut self, slot: usize, reason: &CloseReason) {
-        let held = self.slots.remove(slot);
+        let mut held = self.slots.remove(slot);
         self.timers.remove(&(held.timer, slot));
-        if let CloseReason::Failed(error) = reason {
-            self.app.metrics.count_connection_error(Listener::Data, error);
+        match reason {
+            CloseReason::Done => {}
+            CloseReason::Failed(error) => self.app.metrics.count_connection_error(Listener::Data, error),
+            CloseReason::Cut(cause) => {
+                self.app.metrics.count_connection_cut(Listener::Data, *cause);
+                held.connection.transport.stream.discard_unsent();
+            }
         }
     }
 }

@@ -63,11 +63,12 @@ impl Answerer {
         (&mut self.output, self.date.at(now))
     }
 
-    /// Answers the requests in `bytes` one after the other, until `output` is full or one is not for the fast path.
-    pub(super) fn answer(&mut self, app: &App, bytes: &[u8]) -> Answered {
+    /// Answers the requests in `bytes` one after the other, until `output` is full or one is not for the fast path. They
+    /// have waited since `arrived`.
+    pub(super) fn answer(&mut self, app: &App, bytes: &[u8], arrived: Instant) -> Answered {
         let max_head_bytes = app.config.limits.header_bytes.min(HEAD_READ_BYTES);
         let wall_ms = app.wall_ms();
-        let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: Instant::now() };
+        let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: arrived };
         while self.output.len() < OUTPUT_BYTES {
             let rest = &bytes[answered.bytes..];
             // Empty lines before a request are ignored (RFC 9112, section 2.2).
@@ -92,7 +93,7 @@ impl Answerer {
                 }
             };
             let length = request.length;
-            let Ok(at) = self.one(app, &request, wall_ms, answered.at) else {
+            let Ok(at) = self.one(app, &request, wall_ms, arrived) else {
                 answered.pending = Pending::Other;
                 return answered;
             };
@@ -170,7 +171,7 @@ impl Answerer {
         answer::write(&mut self.body, customer, &app.engine.settings().campaign.id, &decision);
         self.end_answer(exchange, !is_head);
         let now = Instant::now();
-        app.metrics.decision_seconds.observe(now - started);
+        app.metrics.decision_seconds.observe(now.saturating_duration_since(started));
         app.metrics.decisions_answered.inc();
         exchange.log(now, method_of_decision(is_head), metrics::DECISION_ROUTE, 200, None);
         now
@@ -213,7 +214,8 @@ impl Answerer {
         let (status, problem) = self.refuse(exchange, route, response, with_body);
         let now = Instant::now();
         if route == metrics::DECISION_ROUTE {
-            exchange.app.metrics.decision_seconds.observe(now - exchange.started);
+            let elapsed = now.saturating_duration_since(exchange.started);
+            exchange.app.metrics.decision_seconds.observe(elapsed);
         }
         exchange.log(now, method, route, status, problem);
         now
@@ -255,7 +257,7 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn log(&self, now: Instant, method: &str, route: &str, status: u16, problem: Option<Kind>) {
-        let elapsed = now - self.started;
+        let elapsed = now.saturating_duration_since(self.started);
         observe::log(self.app, &Observed { id: self.request_id, method, route, status, elapsed, problem });
     }
 }

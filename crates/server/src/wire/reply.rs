@@ -69,7 +69,7 @@ pub(super) fn write_response(
 }
 
 /// Bodies up to this size are written with their heads, in bytes.
-const SMALL_BODY_BYTES: usize = 16 << 10;
+pub(super) const SMALL_BODY_BYTES: usize = 16 << 10;
 
 /// Appends the router's reply; gives back its body where that is to go behind, as it is.
 pub(super) fn write_reply(out: &mut Vec<u8>, reply: Reply, form: ReplyForm, date: &str) -> Bytes {

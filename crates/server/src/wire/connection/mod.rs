@@ -15,6 +15,7 @@ use super::body::{Discard, Fault};
 use super::dispatch::Dispatch;
 use super::fast::{Answerer, Pending};
 use super::{HEAD_READ_BYTES, Input};
+use crate::metrics::CutCause;
 use crate::runtime::App;
 
 use routed::{Collecting, Routed};
@@ -43,6 +44,8 @@ pub(super) enum CloseReason {
     Done,
     /// It failed.
     Failed(io::Error),
+    /// Its client did not take its answers.
+    Cut(CutCause),
 }
 
 impl From<io::Error> for CloseReason {
@@ -64,6 +67,8 @@ pub(super) struct Turn<'a, D> {
     pub(super) answerer: &'a mut Answerer,
     /// Takes requests for the router.
     pub(super) dispatch: D,
+    /// When the poller was last asked: what it reported has waited for its turn since then.
+    pub(super) polled: Instant,
     /// Whether the server stops.
     pub(super) stopping: bool,
 }
@@ -84,6 +89,13 @@ enum State {
     Lingering(Box<Discard>),
 }
 
+/// What of a request has begun to arrive and is not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Head,
+    Body,
+}
+
 /// One connection. Between its turns it holds only what is unfinished.
 pub(super) struct Connection<S> {
     pub(super) transport: Transport<S>,
@@ -93,36 +105,39 @@ pub(super) struct Connection<S> {
     unread: Vec<u8>,
     /// When something was last finished.
     last: Instant,
-    /// When the head was read whose body has not arrived.
-    body_since: Option<Instant>,
+    /// What has begun to arrive for the fast path and is not whole, and when it began.
+    under_way: Option<(Part, Instant)>,
 }
 
 impl<S: Socket> Connection<S> {
     pub(super) fn new(stream: S, now: Instant) -> Self {
         Self {
-            transport: Transport::new(stream),
+            transport: Transport::new(stream, now),
             state: State::Reading(Pending::Incomplete(None)),
             unread: Vec::new(),
             last: now,
-            body_since: None,
+            under_way: None,
         }
     }
 
     /// When the time for what is awaited is over.
     pub(super) fn due(&self, app: &App) -> Instant {
         let limits = &app.config.limits;
-        let idle = self.last + limits.header_timeout.get();
         if self.transport.has_unsent() {
-            return idle;
+            let due = self.transport.write_due(limits.write_timeout.get());
+            return due.map_or(self.last + NEVER, |(due, _)| due);
         }
         match &self.state {
-            State::Reading(Pending::Incomplete(Some(_))) => {
-                self.body_since.unwrap_or(self.last) + limits.body_timeout.get()
-            }
+            State::Reading(_) => match self.under_way {
+                Some((Part::Head, since)) => since + limits.header_timeout.get(),
+                Some((Part::Body, since)) => since + limits.body_timeout.get(),
+                None => self.last + limits.idle_timeout.get(),
+            },
             State::Collecting(collecting) => collecting.since + limits.body_timeout.get(),
             State::Routed(_) => self.last + NEVER,
             State::Discarding(discard) | State::Lingering(discard) => discard.due(),
-            State::Reading(_) | State::Closing { .. } => idle,
+            // It is left as soon as the answer is sent.
+            State::Closing { .. } => self.last + limits.write_timeout.get(),
         }
     }
 
@@ -132,7 +147,13 @@ impl<S: Socket> Connection<S> {
     /// The connection is to be closed: why.
     pub(super) fn expired<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<Next, CloseReason> {
         if self.transport.has_unsent() {
-            return Err(ErrorKind::TimedOut.into());
+            // The poller reports room only once there is plenty of it: a slow reader may have made some.
+            self.transport.send_unsent()?;
+            let due = self.transport.write_due(turn.app.config.limits.write_timeout.get());
+            return match due.filter(|(due, _)| *due <= Instant::now()) {
+                Some((_, cause)) => Err(CloseReason::Cut(cause)),
+                None => Ok(Next::Turn),
+            };
         }
         match &self.state {
             State::Reading(Pending::Incomplete(Some(_))) => {
@@ -188,6 +209,11 @@ impl<S: Socket> Connection<S> {
                 if self.transport.has_unsent() {
                     return Ok(if sent == Sent::All { Next::Turn } else { Next::Event });
                 }
+                // Until here the client was waited for.
+                self.transport.restart_arrival(turn.polled);
+                if let State::Discarding(discard) = &mut self.state {
+                    discard.begin(self.last);
+                }
             }
             if !self.round(turn)? {
                 return Ok(Next::Event);
@@ -211,7 +237,8 @@ impl<S: Socket> Connection<S> {
             State::Reading(Pending::Other) => self.route(turn)?,
             State::Reading(Pending::Incomplete(needed)) => {
                 let needed = *needed;
-                let Some(length) = self.transport.read(&mut turn.input[..HEAD_READ_BYTES])? else {
+                let Some(length) = self.transport.read(&mut turn.input[..HEAD_READ_BYTES], turn.polled)?
+                else {
                     return Ok(false);
                 };
                 if length == 0 {
@@ -220,10 +247,10 @@ impl<S: Socket> Connection<S> {
                 // The buffer is lent to the answerer beside the turn.
                 let arrived = &turn.input[..length];
                 if self.unread.is_empty() {
-                    let answered = turn.answerer.answer(turn.app, arrived);
+                    let answered = turn.answerer.answer(turn.app, arrived, self.transport.arrived);
                     self.unread = arrived[answered.bytes..].to_vec();
                     self.answered(answered.bytes, answered.pending, answered.at);
-                    self.transport.send(&mut turn.answerer.output, Bytes::new())?;
+                    self.send(Bytes::new(), turn)?;
                 } else {
                     self.unread.extend_from_slice(arrived);
                     let most = turn.app.config.limits.header_bytes;
@@ -253,11 +280,16 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Answers what the fast path can answer of `bytes`, sends that, and keeps the rest.
-    fn answer<D>(&mut self, bytes: &[u8], turn: &mut Turn<'_, D>) -> io::Result<()> {
-        let answered = turn.answerer.answer(turn.app, bytes);
+    fn answer<D>(&mut self, bytes: &[u8], turn: &mut Turn<'_, D>) -> Result<(), CloseReason> {
+        let answered = turn.answerer.answer(turn.app, bytes, self.transport.arrived);
         self.unread = bytes[answered.bytes..].to_vec();
         self.answered(answered.bytes, answered.pending, answered.at);
-        self.transport.send(&mut turn.answerer.output, Bytes::new())
+        self.send(Bytes::new(), turn)
+    }
+
+    /// Sends what was written for this connection, and `body` behind it.
+    fn send<D>(&mut self, body: Bytes, turn: &mut Turn<'_, D>) -> Result<(), CloseReason> {
+        self.transport.send(&mut turn.answerer.output, body, turn.app.response_memory())
     }
 
     /// Notes what became of bytes.
@@ -265,8 +297,16 @@ impl<S: Socket> Connection<S> {
         if bytes > 0 {
             self.last = at;
         }
-        let awaits_body = matches!(pending, Pending::Incomplete(Some(_)));
-        self.body_since = awaits_body.then(|| self.body_since.filter(|_| bytes == 0).unwrap_or(at));
+        let before = self.under_way.filter(|_| bytes == 0);
+        self.under_way = match pending {
+            Pending::Incomplete(Some(_)) => {
+                before.filter(|(part, _)| *part == Part::Body).or(Some((Part::Body, at)))
+            }
+            Pending::Incomplete(None) if !self.unread.is_empty() => before.or(Some((Part::Head, at))),
+            // More of a head may be the router's to read.
+            Pending::Other => before,
+            Pending::Incomplete(None) | Pending::Requests => None,
+        };
         self.state = State::Reading(pending);
     }
 

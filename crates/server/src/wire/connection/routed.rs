@@ -7,11 +7,11 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::StatusCode;
 
-use super::{CloseReason, Connection, Socket, State, Turn};
+use super::{CloseReason, Connection, Part, Socket, State, Turn};
 use crate::api::{self, Problem};
 use crate::gate::{Listener, Principal};
 use crate::wire::BODY_READ_BYTES;
-use crate::wire::body::{Collector, Discard, Fault, Framing};
+use crate::wire::body::{Collector, Discard, Fault, Framing, MOST_DISCARDED_BYTES};
 use crate::wire::dispatch::{self, Dispatch, Reply, ReplyForm, TaskGuard};
 use crate::wire::fast::Pending;
 use crate::wire::head::{self, AnyHead, RoutedHead};
@@ -35,9 +35,12 @@ pub(super) struct Routed {
 
 impl<S: Socket> Connection<S> {
     /// Begins the request at the front of `unread`, which is not for the fast path.
-    pub(super) fn route<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> io::Result<()> {
+    pub(super) fn route<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<(), CloseReason> {
         match head::read_any(&self.unread, turn.app.config.limits.header_bytes) {
-            AnyHead::Incomplete => self.state = State::Reading(Pending::Incomplete(None)),
+            AnyHead::Incomplete => {
+                self.under_way.get_or_insert((Part::Head, self.transport.arrived));
+                self.state = State::Reading(Pending::Incomplete(None));
+            }
             AnyHead::Refused(status) => return self.refuse(status, turn),
             AnyHead::Request(head) => {
                 self.unread.drain(..head.length);
@@ -51,12 +54,12 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Closes behind an answer to bytes that are no request.
-    fn refuse<D>(&mut self, status: StatusCode, turn: &mut Turn<'_, D>) -> io::Result<()> {
+    fn refuse<D>(&mut self, status: StatusCode, turn: &mut Turn<'_, D>) -> Result<(), CloseReason> {
         turn.app.metrics.count_connection_error(Listener::Data, &io::Error::from(ErrorKind::InvalidData));
         let (output, date) = turn.answerer.output_and_date(Instant::now());
         reply::write_refusal(output, status, date);
         self.state = State::Closing { lingers: true };
-        self.transport.send(&mut turn.answerer.output, Bytes::new())
+        self.send(Bytes::new(), turn)
     }
 
     /// Collects the body of an admitted request, or has it answered at once.
@@ -65,7 +68,7 @@ impl<S: Socket> Connection<S> {
         head: RoutedHead,
         principal: Principal,
         turn: &mut Turn<'_, D>,
-    ) -> io::Result<()> {
+    ) -> Result<(), CloseReason> {
         let limit = api::body_limit(turn.app, &head.request).filter(|_| !head.framing.is_empty());
         let Some(limit) = limit else {
             self.dispatch_without_body(head, Ok(principal), turn);
@@ -77,7 +80,10 @@ impl<S: Socket> Connection<S> {
             head,
             principal,
             body: Collector::new(framing, limit, turn.app.body_memory()),
-            since: self.body_since.take().unwrap_or_else(Instant::now),
+            since: match self.under_way.take() {
+                Some((Part::Body, since)) => since,
+                _ => self.transport.arrived,
+            },
         };
         self.state = State::Collecting(Box::new(collecting));
         if announced.is_some_and(|length| length > limit as u64) {
@@ -86,7 +92,7 @@ impl<S: Socket> Connection<S> {
         }
         if expects_continue && self.unread.is_empty() {
             turn.answerer.output.extend_from_slice(reply::CONTINUE);
-            return self.transport.send(&mut turn.answerer.output, Bytes::new());
+            return self.send(Bytes::new(), turn);
         }
         Ok(())
     }
@@ -95,7 +101,8 @@ impl<S: Socket> Connection<S> {
     pub(super) fn collect<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
         let State::Collecting(collecting) = &self.state else { return Ok(true) };
         let (most, mut unread) = (collecting.body.read_bytes(), Vec::new());
-        let Some(arrived) = self.next_bytes(&mut turn.input[..most], &mut unread)? else { return Ok(false) };
+        let next = self.next_bytes(&mut turn.input[..most], turn.polled, &mut unread)?;
+        let Some(arrived) = next else { return Ok(false) };
         let State::Collecting(collecting) = &mut self.state else { return Ok(true) };
         if arrived.is_empty() {
             let bytes = collecting.body.len();
@@ -122,13 +129,14 @@ impl<S: Socket> Connection<S> {
     fn next_bytes<'a>(
         &mut self,
         input: &'a mut [u8],
+        polled: Instant,
         unread: &'a mut Vec<u8>,
     ) -> io::Result<Option<&'a [u8]>> {
         *unread = std::mem::take(&mut self.unread);
         if !unread.is_empty() {
             return Ok(Some(unread));
         }
-        Ok(self.transport.read(input)?.map(|length| &input[..length]))
+        Ok(self.transport.read(input, polled)?.map(|length| &input[..length]))
     }
 
     /// Has a request answered whose body has arrived.
@@ -164,8 +172,10 @@ impl<S: Socket> Connection<S> {
         let mut form = ReplyForm::of(&head);
         // A client that was not asked for its body may send it or not (RFC 9110, section 10.1.1).
         form.closes |= head.expects_continue;
+        // Nor is the connection kept for one that will be given up before its end.
+        form.closes |= head.framing.announced().is_some_and(|bytes| bytes > MOST_DISCARDED_BYTES);
         let rest = head.framing.clone();
-        let request = dispatch::request(head, admitted, None, Instant::now());
+        let request = dispatch::request(head, admitted, None, self.transport.arrived);
         self.dispatch(request, form, Some(rest), turn);
     }
 
@@ -176,7 +186,7 @@ impl<S: Socket> Connection<S> {
         rest: Option<Framing>,
         turn: &mut Turn<'_, D>,
     ) {
-        self.body_since = None;
+        self.under_way = None;
         let rest = rest.filter(|framing| !framing.is_empty());
         let task = turn.dispatch.dispatch(request);
         self.state = State::Routed(Box::new(Routed { form, rest, _task: task }));
@@ -207,6 +217,10 @@ impl<S: Socket> Connection<S> {
         let reply = reply.ok_or(CloseReason::Failed(io::Error::other("the router was cut")))?;
         form.closes |= reply.wants_close() || (turn.stopping && self.unread.is_empty());
         self.last = Instant::now();
+        self.transport.restart_arrival(self.last);
+        if let Some(since) = reply.decision_since {
+            turn.app.metrics.decision_seconds.observe(self.last.saturating_duration_since(since));
+        }
         let (output, date) = turn.answerer.output_and_date(self.last);
         let body = reply::write_reply(output, reply, form, date);
         self.state = if form.closes {
@@ -216,7 +230,7 @@ impl<S: Socket> Connection<S> {
         } else {
             self.reading()
         };
-        Ok(self.transport.send(&mut turn.answerer.output, body)?)
+        self.send(body, turn)
     }
 
     /// What is read next, by what was read already.
@@ -228,20 +242,33 @@ impl<S: Socket> Connection<S> {
     /// Reads past what nobody wants.
     pub(super) fn discard<D>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
         let mut unread = Vec::new();
-        let Some(arrived) = self.next_bytes(&mut turn.input[..BODY_READ_BYTES], &mut unread)? else {
-            return Ok(false);
+        let next = self.next_bytes(&mut turn.input[..BODY_READ_BYTES], turn.polled, &mut unread);
+        let arrived = match (next, &self.state) {
+            (Ok(Some(arrived)), _) => arrived,
+            (Ok(None), _) => return Ok(false),
+            // The client has its last answer, and how it leaves is its own affair.
+            (Err(_), State::Lingering(_)) => return Err(CloseReason::Done),
+            (Err(error), _) => return Err(error.into()),
         };
         let now = Instant::now();
-        let taken = match &mut self.state {
+        let (length, is_whole) = match &mut self.state {
             State::Lingering(_) if arrived.is_empty() => return Err(CloseReason::Done),
             State::Discarding(_) if arrived.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
             State::Lingering(discard) => discard.take(arrived, now).map_err(|_| CloseReason::Done)?,
-            State::Discarding(discard) => {
-                discard.take(arrived, now).map_err(|_| CloseReason::from(ErrorKind::InvalidData))?
-            }
+            State::Discarding(discard) => match discard.take(arrived, now) {
+                Ok(taken) => taken,
+                Err(_) => {
+                    // Where the next request begins nobody knows. The answer is sent, but a plain close would reset the
+                    // connection for the bytes that are unread, and the client might lose it.
+                    turn.app
+                        .metrics
+                        .count_connection_error(Listener::Data, &io::Error::from(ErrorKind::InvalidData));
+                    self.state = State::Closing { lingers: true };
+                    return Ok(true);
+                }
+            },
             _ => return Ok(true),
         };
-        let (length, is_whole) = taken;
         if is_whole {
             self.unread = arrived[length..].to_vec();
             self.last = now;

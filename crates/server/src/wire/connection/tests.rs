@@ -1,4 +1,5 @@
 mod bodies;
+mod time_limits;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -50,6 +51,8 @@ impl Socket for Script {
         self.shut = true;
         Ok(())
     }
+
+    fn discard_unsent(&mut self) {}
 }
 
 /// Keeps requests for the router.
@@ -89,14 +92,17 @@ impl Bench {
         work: impl FnOnce(&mut Connection<Script>, &mut Turn<'_, &mut Vec<Request>>) -> R,
     ) -> R {
         let Self { app, input, answerer, connection, routed, stopping } = self;
-        work(connection, &mut Turn { app, input, answerer, dispatch: routed, stopping: *stopping })
+        work(
+            connection,
+            &mut Turn { app, input, answerer, dispatch: routed, polled: Instant::now(), stopping: *stopping },
+        )
     }
 
     /// Turns, for as long as the socket has bytes and they are read.
     fn turn(&mut self) -> Result<Next, CloseReason> {
         loop {
             let before = self.connection.transport.stream.brings.len();
-            self.connection.transport.readable |= before > 0;
+            self.connection.transport.notice(before > 0, Instant::now());
             let next = self.drive(|connection, turn| connection.turn(turn))?;
             if next == Next::Event && self.connection.transport.stream.brings.len() == before {
                 return Ok(next);
@@ -242,16 +248,6 @@ fn reply_while_the_server_stops_announces_the_close() {
     bench.stopping = true;
     assert!(matches!(bench.reply(), Err(CloseReason::Done)));
     assert!(bench.sent().contains("connection: close\r\n"));
-}
-
-#[test]
-fn client_that_does_not_read_is_given_up_in_time() {
-    let mut bench = Bench::new(&[DECISION], 0);
-    bench.turn().expect("an open connection");
-    let header_timeout = bench.app.config.limits.header_timeout.get();
-    assert_eq!(bench.connection.due(&bench.app), bench.connection.last() + header_timeout);
-    let expired = bench.drive(|connection, turn| connection.expired(turn));
-    assert!(matches!(expired, Err(CloseReason::Failed(_))));
 }
 
 #[test]

@@ -1,24 +1,66 @@
 //! A socket and what it has not taken yet.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use bytes::Buf;
+
+use super::CloseReason;
+use crate::metrics::CutCause;
+use crate::runtime::ResponseMemory;
 
 /// A socket that does not block.
 pub(in crate::wire) trait Socket: Read + Write {
     /// Says that nothing more will be sent.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Has the close drop what the kernel still holds for the client, which would keep megabytes for one that does not
+    /// read.
+    fn discard_unsent(&mut self);
 }
 
 impl Socket for mio::net::TcpStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
     }
+
+    fn discard_unsent(&mut self) {
+        // Where this fails, the kernel gives the bytes up later.
+        let _ = socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
 }
 
 /// What is sent of an answer before others have their turn, in bytes.
 const MOST_SENT_BYTES: usize = 128 << 10;
+
+/// A client that takes fewer bytes a second than this holds an answer for longer than it may. Backends and proxies take
+/// thousands of times as many.
+pub(crate) const SLOWEST_READ_BYTES_PER_S: usize = 8 << 10;
+
+/// Since when the socket takes no more, or not all.
+struct Blocked {
+    since: Instant,
+    /// When it last took a byte.
+    progress: Instant,
+    /// When all bytes must be taken at the latest, but for the timeout: in as many seconds as the slowest reader needs.
+    longest: Duration,
+}
+
+impl Blocked {
+    fn new(bytes: usize) -> Self {
+        let now = Instant::now();
+        let longest = Duration::from_secs((bytes / SLOWEST_READ_BYTES_PER_S) as u64);
+        Self { since: now, progress: now, longest }
+    }
+
+    /// When the client is given up, and for what.
+    fn due(&self, timeout: Duration) -> (Instant, CutCause) {
+        let (stalled, slow) = (self.progress + timeout, self.since + self.longest + timeout);
+        if stalled <= slow { (stalled, CutCause::Stalled) } else { (slow, CutCause::Slow) }
+    }
+}
 
 /// How much of what was offered the socket took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,26 +82,56 @@ pub(in crate::wire) struct Transport<S> {
     pub(in crate::wire) stream: S,
     /// Whether the socket may have bytes that were not read.
     pub(in crate::wire) readable: bool,
+    /// When it first had them.
+    readable_since: Instant,
+    /// When the bytes that were last read were there to be read.
+    pub(super) arrived: Instant,
     /// Whether the client has sent its last byte.
     pub(in crate::wire) finished: bool,
     unsent: Bytes,
     /// Goes out behind `unsent`.
     queued: Bytes,
+    /// Only while answers wait for the socket, so that clients which read cost no clock.
+    blocked: Option<Box<Blocked>>,
 }
 
 impl<S: Socket> Transport<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, readable: false, finished: false, unsent: Bytes::new(), queued: Bytes::new() }
+    pub(super) fn new(stream: S, now: Instant) -> Self {
+        Self {
+            stream,
+            readable: false,
+            readable_since: now,
+            arrived: now,
+            finished: false,
+            unsent: Bytes::new(),
+            queued: Bytes::new(),
+            blocked: None,
+        }
     }
 
-    /// How many bytes have arrived, 0 at their end; `None` where the socket has to be waited for.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Notes what the poller said at `polled`.
+    pub(in crate::wire) fn notice(&mut self, readable: bool, polled: Instant) {
+        if readable && !self.readable {
+            self.readable = true;
+            self.readable_since = polled;
+        }
+    }
+
+    /// From now on what has arrived is waited for: before, the client or the router was.
+    pub(super) fn restart_arrival(&mut self, now: Instant) {
+        (self.arrived, self.readable_since) = (now, now);
+    }
+
+    /// How many bytes have arrived, 0 at their end; `None` where the socket has to be waited for. `polled` is when the
+    /// poller was last asked.
+    pub(super) fn read(&mut self, buffer: &mut [u8], polled: Instant) -> io::Result<Option<usize>> {
         while self.readable {
             match self.stream.read(buffer) {
                 Ok(length) => {
                     // A short read has emptied the socket, and the poller says when more arrives. It has reported the
                     // end already, so that is to be read for.
                     self.readable = length == buffer.len() || self.finished;
+                    self.arrived = std::mem::replace(&mut self.readable_since, polled);
                     return Ok(Some(length));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -71,12 +143,36 @@ impl<S: Socket> Transport<S> {
     }
 
     /// Offers `output` to the socket and keeps what it does not take, and `body` to go behind it.
-    pub(super) fn send(&mut self, output: &mut Vec<u8>, body: Bytes) -> io::Result<()> {
-        let unsent = write(&mut self.stream, output).map(|taken| Bytes::copy_from_slice(&output[taken..]));
+    ///
+    /// # Errors
+    /// The socket fails, or there is no memory left for what it does not take.
+    pub(super) fn send(
+        &mut self,
+        output: &mut Vec<u8>,
+        body: Bytes,
+        memory: &Arc<ResponseMemory>,
+    ) -> Result<(), CloseReason> {
+        let unsent = match write(&mut self.stream, output) {
+            Ok(taken) if taken == output.len() => Ok(Bytes::new()),
+            Ok(taken) => self.keep(&output[taken..], body.len(), memory),
+            Err(error) => Err(error.into()),
+        };
         // Whatever happened: the buffer is the next connection's now.
         output.clear();
         (self.unsent, self.queued) = (unsent?, body);
         Ok(())
+    }
+
+    /// Keeps `unsent`, behind which so many bytes of a body will go.
+    fn keep(
+        &mut self,
+        unsent: &[u8],
+        body_length: usize,
+        memory: &Arc<ResponseMemory>,
+    ) -> Result<Bytes, CloseReason> {
+        let permit = memory.try_take(unsent.len()).ok_or(CloseReason::Cut(CutCause::Memory))?;
+        self.blocked = Some(Box::new(Blocked::new(unsent.len() + body_length)));
+        Ok(permit.hold(Bytes::copy_from_slice(unsent)))
     }
 
     /// Offers some of what waits to be sent to the socket.
@@ -88,7 +184,25 @@ impl<S: Socket> Transport<S> {
         let taken = write(&mut self.stream, offered)?;
         let sent = if taken == offered.len() { Sent::All } else { Sent::of(taken) };
         self.unsent.advance(taken);
+        if self.unsent.is_empty() {
+            // An empty part of an answer would hold on to the memory of the whole.
+            self.unsent = Bytes::new();
+        }
+        if !self.has_unsent() {
+            self.blocked = None;
+        } else if let Some(blocked) = &mut self.blocked {
+            if taken > 0 {
+                blocked.progress = Instant::now();
+            }
+        } else if sent != Sent::All {
+            self.blocked = Some(Box::new(Blocked::new(self.unsent.len() + self.queued.len())));
+        }
         Ok(sent)
+    }
+
+    /// When a client that does not take its answers is given up, and for what; `None` while nothing waits for the socket.
+    pub(super) fn write_due(&self, timeout: Duration) -> Option<(Instant, CutCause)> {
+        self.blocked.as_ref().map(|blocked| blocked.due(timeout))
     }
 
     /// Whether answers wait to be sent.
@@ -110,4 +224,26 @@ fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reader_is_given_up_when_it_takes_nothing_and_when_it_takes_too_little() {
+        let timeout = Duration::from_secs(30);
+        let mut blocked = Blocked::new(100 * SLOWEST_READ_BYTES_PER_S);
+        let since = blocked.since;
+        assert_eq!(blocked.due(timeout), (since + timeout, CutCause::Stalled));
+        // A byte now and then puts off the first limit, and never the second.
+        for seconds in [29, 58, 87, 100] {
+            blocked.progress = since + Duration::from_secs(seconds);
+            assert_eq!(blocked.due(timeout), (blocked.progress + timeout, CutCause::Stalled));
+        }
+        for seconds in [101, 115, 129] {
+            blocked.progress = since + Duration::from_secs(seconds);
+            assert_eq!(blocked.due(timeout), (since + Duration::from_secs(130), CutCause::Slow));
+        }
+    }
 }

@@ -22,7 +22,7 @@ struct Idle {
 fn idle() -> Idle {
     let app = app();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
-    let router = RouterTasks::new(api::router(&app), runtime.handle().clone());
+    let router = RouterTasks::new(&app, api::router(&app), runtime.handle().clone());
     let (event_loop, handle) = EventLoop::new(app, router).expect("file descriptors");
     Idle { event_loop, handle, _runtime: runtime }
 }
