@@ -101,7 +101,7 @@ fn random_rows_agree(case: &Case) {
             of_score = of_score.max(difference / plain.abs());
         }
     }
-    println!("{}: {of_terms:.1e} of the terms, {of_score:.1e} of the score", case.machine.kernel());
+    eprintln!("{}: {of_terms:.1e} of the terms, {of_score:.1e} of the score", case.machine.kernel());
 }
 
 #[test]

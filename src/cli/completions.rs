@@ -15,6 +15,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "upbeat", &mut std::io::stdout().lock());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "upbeat", &mut script);
+    super::output::print(String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

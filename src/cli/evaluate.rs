@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use super::files;
+use super::{files, output};
 use upbeat_svm::{Interval, Labels, Metrics, Model, RowReader, Scorer};
 
 /// Measure a model on labelled rows
@@ -32,14 +32,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if files::is_dash(&args.features) && files::is_dash(&args.model) {
         return Ok(super::train::usage("FEATURES and --model cannot both be standard input"));
     }
+    output::check(&[&args.features, &args.model])?;
     let model = files::read_model(&args.model)?;
     let metrics = measure(&args.features, &model)?;
     if args.json {
         let answer =
             serde_json::json!({ "model": model.id(), "rows": metrics.confusion.rows(), "metrics": metrics });
-        println!("{answer}");
+        output::print(format_args!("{answer}\n"))?;
     } else {
-        print!("{}", table(&metrics, &model.parts().labels));
+        output::print(table(&metrics, &model.parts().labels))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::files;
 use super::progress::Progress;
+use super::{files, output};
 use upbeat_batch::blocks::Input;
 use upbeat_batch::features::{self, Resources, Source, Style, Watch};
 use upbeat_core::event::Id;
@@ -60,9 +60,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if files::is_dash(&args.tracks) && files::is_dash(&args.clicks) {
-        eprintln!("upbeat features: only one of --tracks and --clicks can be - (stdin)");
+        output::note("upbeat features: only one of --tracks and --clicks can be - (stdin)");
         return Ok(ExitCode::from(2));
     }
+    let mut output = output::open_one(&[&args.tracks, &args.clicks], &args.output)?;
     let resources = Resources::new(spill_directory(&args.output));
     let threads = resources.threads;
     let history = features::read([&|| open(&args.tracks), &|| open(&args.clicks)], &args.ad, &resources)?;
@@ -73,7 +74,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     drop(progress);
     if rows.repeats() > 0 {
         let treated = if args.keep_repeats { "counted again" } else { "counted once" };
-        eprintln!("{} plays are repeats of earlier rows and are {treated}", rows.repeats());
+        output::note(format_args!("{} plays are repeats of earlier rows and are {treated}", rows.repeats()));
     }
     if history.bad() > 0 {
         let verb = if args.skip_bad {
@@ -81,25 +82,23 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         } else {
             "found; fix them or pass --skip-bad; nothing was written"
         };
-        eprintln!("{} bad lines {verb}", history.bad());
+        output::note(format_args!("{} bad lines {verb}", history.bad()));
         if !args.skip_bad {
             return Ok(ExitCode::FAILURE);
         }
     }
     if !history.has_plays() {
-        eprintln!("no plays: no rows are written");
+        output::note("no plays: no rows are written");
     }
     let style = Style { ids: args.ids, precise: args.precise };
-    files::write_to(&args.output, |out| Ok(rows.write(style, threads, out)?))?;
+    output.write(|out| Ok(rows.write(style, threads, out)?))?;
+    output.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The directory of the output, which needs room as well; without one, that of temporary files.
 fn spill_directory(output: &Path) -> PathBuf {
-    if files::is_dash(output) {
-        return std::env::temp_dir();
-    }
-    output.parent().filter(|parent| parent.is_dir()).map_or_else(|| PathBuf::from("."), Path::to_owned)
+    output::directory(output).unwrap_or_else(std::env::temp_dir)
 }
 
 /// A file, or standard input, and a progress bar for it.

@@ -9,6 +9,8 @@ pub(crate) mod health;
 mod interrupt;
 mod logging;
 pub(crate) mod model;
+pub(crate) mod output;
+mod place;
 pub(crate) mod predict;
 mod progress;
 pub(crate) mod replay;
@@ -17,6 +19,18 @@ pub(crate) mod simulate;
 pub(crate) mod train;
 
 use clap::{Parser, Subcommand};
+
+/// A call that was wrong in itself: exit status 2, as where a flag is unknown.
+#[derive(Debug)]
+pub(crate) struct WrongCall(String);
+
+impl std::fmt::Display for WrongCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongCall {}
 
 /// Decides, in the beat before a track starts, whether this listener should hear the ad.
 #[derive(Parser)]

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::files;
 use super::progress::Progress;
+use super::{files, output};
 use upbeat_batch::predict::{PredictError, Predictor};
 use upbeat_svm::{Model, RowReader, training_mean};
 
@@ -45,8 +45,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if files::is_dash(&args.features) && files::is_dash(&args.model) {
         return Ok(super::train::usage("FEATURES and --model cannot both be standard input"));
     }
+    let mut output = output::open_one(&[&args.features, &args.model], &args.output)?;
     let model = files::read_model(&args.model)?;
-    files::write_to(&args.output, |output| predict(&args, &model, output))?;
+    output.write(|output| predict(&args, &model, output))?;
+    output.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -49,7 +49,7 @@ impl Progress {
 
     /// Writes a line to stderr, above the bar.
     pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| super::output::note(line));
     }
 }
 

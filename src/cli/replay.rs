@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::output;
 use super::progress::Progress;
 use upbeat_client::Client;
 use upbeat_client::replay::{Delivery, Kind, Source, oldest_batch};
@@ -60,6 +61,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if both_stdin == [true, true] {
         return Ok(usage(&"only one of --tracks and --clicks can be stdin"));
     }
+    let inputs: Vec<_> = [&args.tracks, &args.clicks].into_iter().flatten().map(PathBuf::as_path).collect();
+    output::check(&inputs)?;
     let batch_rows = args.batch.unwrap_or_else(|| batch_rows(args.rate)) as usize;
     let mut sources = Vec::new();
     for (kind, path) in [(Kind::Plays, &args.tracks), (Kind::Clicks, &args.clicks)] {
@@ -70,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut delivery = Delivery::new(client);
     let outcome = runtime.block_on(replay(&mut delivery, sources, args.rate));
-    println!("{}", delivery.summary());
+    output::print(format_args!("{}\n", delivery.summary()))?;
     outcome?;
     Ok(if delivery.rejected() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -105,7 +108,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 fn usage(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("upbeat replay: {error}");
+    output::note(format_args!("upbeat replay: {error}"));
     ExitCode::from(2)
 }
 

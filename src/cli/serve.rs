@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::logging;
+use super::{logging, output};
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{App, Listeners, Server, Stopped, heap, load_model, machine_clock};
@@ -64,7 +64,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(refuse(&error)),
     };
     if args.check_config {
-        return Ok(check(&config));
+        return check(&config);
     }
     heap::keep_on_huge_pages();
     let _logging = logging::start(&config)?;
@@ -72,17 +72,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
-    eprintln!("upbeat serve: {error:#}");
+    output::note(format_args!("upbeat serve: {error:#}"));
     ExitCode::from(2)
 }
 
-fn check(config: &Config) -> ExitCode {
+fn check(config: &Config) -> anyhow::Result<ExitCode> {
     match load_model(&config.model, config.window) {
         Ok(_) => {
-            println!("configuration and model are good");
-            ExitCode::SUCCESS
+            output::print("configuration and model are good\n")?;
+            Ok(ExitCode::SUCCESS)
         }
-        Err(error) => refuse(&error.into()),
+        Err(error) => Ok(refuse(&error.into())),
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use jiff::civil::DateTime;
 
-use super::files;
+use super::output::{self, Output};
 use super::progress::Progress;
 use upbeat_simulate::write::{self, RowCounts};
 use upbeat_simulate::{Settings, Simulation};
@@ -68,7 +68,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         late: args.late,
     };
     if let Err(error) = settings.check() {
-        eprintln!("upbeat simulate: {error}");
+        output::note(format_args!("upbeat simulate: {error}"));
         return Ok(ExitCode::from(2));
     }
     fs::create_dir_all(&args.out)
@@ -76,25 +76,29 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plays = settings.plays;
     let simulation = Simulation::new(settings)?;
 
-    let file = |name: &str| args.out.join(name);
-    files::write_to(&file("customers.csv"), |mut out| Ok(write::customers(&simulation, &mut out)?))?;
-    files::write_to(&file("music.csv"), |mut out| Ok(write::music(&mut out)?))?;
+    let paths = ["customers.csv", "music.csv", "tracks.csv", "clicks.csv"].map(|name| args.out.join(name));
+    let mut outputs = output::open(&[], &paths.each_ref().map(PathBuf::as_path))?;
+    let [customers, music, tracks, clicks] = &mut outputs[..] else { unreachable!("four were named") };
+    customers.write(|mut out| Ok(write::customers(&simulation, &mut out)?))?;
+    music.write(|mut out| Ok(write::music(&mut out)?))?;
     let mut progress = Progress::new(plays, "plays");
     let mut counts = RowCounts::default();
-    files::write_to(&file("tracks.csv"), |mut tracks| {
-        files::write_to(&file("clicks.csv"), |mut clicks| {
+    tracks.write(|mut tracks| {
+        clicks.write(|mut clicks| {
             counts = write::events(&simulation, &mut tracks, &mut clicks, |more| progress.add(more))?;
             Ok(())
         })
     })?;
+    // Only now do the names have the new content: a failure leaves all four as they were.
+    outputs.into_iter().try_for_each(Output::finish)?;
     drop(progress);
-    eprintln!(
+    output::note(format_args!(
         "wrote {} customers, {} plays and {} clicks to {}",
         simulation.listeners().len(),
         counts.tracks,
         counts.clicks,
         args.out.display()
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

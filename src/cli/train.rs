@@ -7,6 +7,8 @@ mod report;
 mod rows;
 mod values;
 
+use std::iter;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -14,6 +16,7 @@ use anyhow::Context;
 pub(crate) use flags::Args;
 
 use super::files;
+use super::output::{self, Output};
 use flags::Job;
 use progress::Bar;
 use upbeat_core::model;
@@ -35,10 +38,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(job) => job,
         Err(message) => return Ok(usage(&message)),
     };
-    files::check_place(&args.output)?;
-    if let Some(report) = &args.report {
-        files::check_place(report)?;
-    }
+    let outputs = Outputs::open(&args)?;
     let progress = Bar::start();
     progress.stage(&format!("reading {}", files::shown(&args.features)), None);
     let (mut problem, sha256) = rows::read(&args.features)?;
@@ -54,22 +54,41 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     progress.finish();
     warn_if_unconverged(&outcome);
     let bytes = outcome.model.to_bytes();
-    let page = args.report.as_ref().map(|_| page::page(&outcome, &problem.x)).transpose()?;
-    files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
-    if let (Some(report), Some(page)) = (&args.report, page) {
-        files::write_to(report, |output| Ok(output.write_all(page.as_bytes())?))?;
+    let page = outputs.report.as_ref().map(|_| page::page(&outcome, &problem.x)).transpose()?;
+    outputs.model.write_all(&bytes)?;
+    if let (Some(report), Some(page)) = (outputs.report, page) {
+        report.write_all(page.as_bytes())?;
     }
-    if args.json {
-        println!("{}", report::json(&outcome));
-    } else {
-        eprint!("{}", report::text(&outcome, &args.output));
+    match outputs.json {
+        Some(json) => json.write_all(format!("{}\n", report::json(&outcome)).as_bytes())?,
+        None => output::note(report::text(&outcome, &args.output).trim_end()),
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the model, the page of --report and the object of --json go.
+struct Outputs {
+    model: Output,
+    report: Option<Output>,
+    json: Option<Output>,
+}
+
+impl Outputs {
+    /// Opens all of them, before the work begins.
+    fn open(args: &Args) -> anyhow::Result<Self> {
+        let inputs: Vec<&Path> = iter::once(&*args.features).chain(args.row_weights.as_deref()).collect();
+        let json = args.json.then_some(Path::new("-"));
+        let named: Vec<&Path> = iter::once(&*args.output).chain(args.report.as_deref()).chain(json).collect();
+        let mut outputs = output::open(&inputs, &named)?.into_iter();
+        let mut next = || outputs.next().expect("an output for each name");
+        let model = next();
+        Ok(Self { model, report: args.report.as_ref().map(|_| next()), json: json.map(|_| next()) })
+    }
+}
+
 /// Prints that the call itself was wrong, as clap does; exit status 2.
 pub(crate) fn usage(message: &str) -> ExitCode {
-    eprintln!("error: {message}\n\nFor more information, try '--help'.");
+    output::note(format_args!("error: {message}\n\nFor more information, try '--help'."));
     ExitCode::from(2)
 }
 
@@ -116,11 +135,11 @@ fn work(
 fn warn_if_unconverged(outcome: &Outcome) {
     let solve = &outcome.trained.fitted.solve;
     if let (false, Some(iterations)) = (solve.converged, solve.iterations) {
-        eprintln!(
+        output::note(format_args!(
             "upbeat: warning: the solver stopped after {iterations} iterations, before the optimality \
              conditions were met within {}; the model works but is not the best for its parameters. Use \
              --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
             outcome.trained.parameters.epsilon
-        );
+        ));
     }
 }

@@ -1,6 +1,7 @@
 //! `train`, `predict`, `evaluate` and `model` over the real binary.
 
 mod exchange;
+mod outputs;
 mod place;
 mod training;
 

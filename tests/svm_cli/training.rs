@@ -164,7 +164,7 @@ fn model_and_report_may_not_share_a_file() {
     let place = Place::new();
     let before = place.names();
     for (flags, status, message) in [
-        ("-o model.json --report ./model.json", 2, "give the report another"),
+        ("-o model.json --report ./model.json", 2, "are the same file; name two"),
         ("-o model.json --report .", 1, "it is a directory"),
         ("-o .", 1, "it is a directory"),
         ("-o model.json --report -", 2, "name a file"),
@@ -317,7 +317,7 @@ fn interrupted_write_leaves_no_partial_file() {
     let place = Place::new();
     place.done("train features.txt -o model.json");
     let before = place.names();
-    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         // predict writes while it reads, and standard input stays open, so the write is not finished.
         let mut child = Command::new(env!("CARGO_BIN_EXE_upbeat"))
             .args(["predict", "-", "--model", "model.json", "-o", "predictions.txt"])

@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 
 use upbeat_svm::{Kernel, Model, Parameters, Problem};
 
@@ -30,15 +30,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::train(&problem, &parameters)?;
     std::fs::write(output, model.to_bytes())?;
 
-    println!(
+    let mut said = std::io::stdout().lock();
+    writeln!(
+        said,
         "{}: {}, C={}, {} rows",
         model.id(),
         model.parts().machine.kernel(),
         parameters.c,
         problem.len()
-    );
+    )?;
     if let Some(measured) = model.parts().training.as_ref().and_then(|training| training.measured.as_ref()) {
-        println!("{}: {:.2} % wrong", measured.method, 100.0 * measured.metrics.error);
+        writeln!(said, "{}: {:.2} % wrong", measured.method, 100.0 * measured.metrics.error)?;
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ mod history;
 mod tally;
 mod traffic;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::sync::watch;
 
-use super::{logging, serve};
+use super::{logging, output, serve};
 use upbeat_client::Client;
 use upbeat_core::event::{DAY_MS, Id};
 use upbeat_server::config::{Config, Duration};
@@ -154,11 +153,11 @@ async fn introduce(
 }
 
 /// Prints a line; fails when stdout is closed, as by `head`.
-fn print(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
-    writeln!(std::io::stdout(), "{line}")
+fn print(line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    output::print(format_args!("{line}\n"))
 }
 
-async fn print_lines(tally: &Tally) -> std::io::Result<()> {
+async fn print_lines(tally: &Tally) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(LINE_PERIOD.get());
     ticks.tick().await;
     loop {

@@ -1,6 +1,7 @@
 //! `upbeat model import` and `upbeat model export`: Upbeat's model files and those of other tools.
 
 use std::ffi::OsString;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,11 +9,13 @@ use anyhow::Context;
 
 use super::{ExportArgs, Format, ImportArgs};
 use crate::cli::files;
+use crate::cli::output::{self, Output};
 use upbeat_core::feature::FEATURE_COUNT;
 use upbeat_core::model;
 use upbeat_svm::{Calibration, Import, Model, TextFormat, liblinear, libsvm, onnx};
 
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let output = output::open_one(&[&args.input], &args.output)?;
     let wanted = Import {
         window: model::metadata(args.window.window()),
         features: args.features.map(|count| count as usize),
@@ -25,55 +28,64 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let model = imported.with_features(features).with_context(at)?;
     let bytes = model.to_bytes();
     model::read(&bytes).with_context(|| format!("{}: cannot be imported", files::shown(&args.input)))?;
-    files::write_to(&args.output, |output| Ok(output.write_all(&bytes)?))?;
+    output.write_all(&bytes)?;
     let (tool, remedy) = match format {
         TextFormat::Libsvm => ("libSVM", "svm-train -b 1 makes one"),
         TextFormat::Liblinear => ("LIBLINEAR", "a logistic regression, -s 0, 6 or 7, needs none"),
     };
-    eprintln!("imported model {} of {} features from {tool}", model.id(), model.parts().features.count);
+    let count = model.parts().features.count;
+    output::note(format_args!("imported model {} of {count} features from {tool}", model.id()));
     if model.parts().calibration.is_none() {
-        eprintln!("it has no calibration ({remedy}): scores, but no probabilities");
+        output::note(format_args!("it has no calibration ({remedy}): scores, but no probabilities"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    if matches!(args.format, Format::Libsvm) {
+        return export_libsvm(args);
+    }
+    let mut output = output::open_one(&[&args.input], &args.output)?;
     let model = files::read_model(&args.input)?;
     let at = || files::shown(&args.input);
-    match args.format {
-        Format::Libsvm => return export_libsvm(args, &model),
-        Format::Liblinear => {
-            files::write_to(&args.output, |output| liblinear::export(&model, output).with_context(at))?;
-            report_lost_calibration(&model, liblinear::keeps_calibration(&model));
-        }
-        Format::Onnx => {
-            files::write_to(&args.output, |output| onnx::export(&model, output).with_context(at))?;
-            report_lost_calibration(&model, has_sigmoid(&model));
-        }
-    }
+    let keeps_calibration = if matches!(args.format, Format::Liblinear) {
+        output.write(|output| liblinear::export(&model, output).with_context(at))?;
+        liblinear::keeps_calibration(&model)
+    } else {
+        output.write(|output| onnx::export(&model, output).with_context(at))?;
+        has_sigmoid(&model)
+    };
+    output.finish()?;
+    report_lost_calibration(&model, keeps_calibration);
     Ok(ExitCode::SUCCESS)
 }
 
-fn export_libsvm(args: &ExportArgs, model: &Model) -> anyhow::Result<ExitCode> {
+fn export_libsvm(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    // Whether there will be a second file, only the model tells; it is read in no time.
+    output::refuse_overlaps(&[&args.input], &[&args.output])?;
+    let model = &files::read_model(&args.input)?;
     let scaling = libsvm::row_scaling(model);
-    if scaling.is_some() && files::is_dash(&args.output) {
+    if scaling.is_some() && output::is_descriptor(&args.output) {
         return Ok(crate::cli::train::usage(
             "this model scales its rows and its scaling is written beside it as OUT.range; \
              name a file with -o",
         ));
     }
-    files::write_to(&args.output, |output| {
-        libsvm::export(model, output).with_context(|| files::shown(&args.input))
-    })?;
-    report_lost_calibration(model, has_sigmoid(model));
+    let range = range_file(&args.output);
+    let named: Vec<&Path> = iter::once(&*args.output).chain(scaling.map(|_| &*range)).collect();
+    let mut outputs = output::open(&[&args.input], &named)?;
+    outputs[0].write(|output| libsvm::export(model, output).with_context(|| files::shown(&args.input)))?;
     if let Some(scaling) = scaling {
-        let range = range_file(&args.output);
-        files::write_to(&range, |output| Ok(libsvm::write_range(scaling, output)?))?;
-        eprintln!(
+        outputs[1].write(|output| Ok(libsvm::write_range(scaling, output)?))?;
+    }
+    outputs.into_iter().try_for_each(Output::finish)?;
+    report_lost_calibration(model, has_sigmoid(model));
+    if scaling.is_some() {
+        output::note(format_args!(
             "the model takes scaled rows: svm-scale -r {} FEATURES > SCALED, then svm-predict SCALED {} OUT",
             range.display(),
             args.output.display()
-        );
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +96,7 @@ fn has_sigmoid(model: &Model) -> bool {
 
 fn report_lost_calibration(model: &Model, kept: bool) {
     if model.parts().calibration.is_some() && !kept {
-        eprintln!("the format has no place for this calibration: labels and scores, but no probabilities");
+        output::note("the format has no place for this calibration: labels and scores, but no probabilities");
     }
 }
 

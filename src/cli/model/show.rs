@@ -3,32 +3,32 @@
 use std::process::ExitCode;
 
 use super::{CheckArgs, ShowArgs};
-use crate::cli::evaluate;
-use crate::cli::files;
+use crate::cli::{evaluate, files, output};
 use upbeat_core::model::{check_serving, window};
 use upbeat_svm::{Calibration, Machine, Model, Platt, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    output::check(&[&args.model])?;
     let model = files::read_model(&args.model)?;
-    print!("{}", describe(&model)?);
+    output::print(describe(&model)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    output::check(&[&args.model])?;
     let model = files::read_model(&args.model)?;
-    println!("model {} is sound: {}", model.id(), files::shown(&args.model));
+    let mut said = format!("model {} is sound: {}\n", model.id(), files::shown(&args.model));
     if model.parts().calibration.is_none() {
-        println!("note: it has no calibration, so answers carry a score and no probability");
+        said += "note: it has no calibration, so answers carry a score and no probability\n";
     }
-    match check_serving(&model, args.window.window()) {
-        Ok(()) => {
-            println!("a server with this window takes it");
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(refusal) => {
-            println!("but {refusal}");
-            Ok(ExitCode::FAILURE)
-        }
+    let (verdict, status) = match check_serving(&model, args.window.window()) {
+        Ok(()) => ("a server with this window takes it".to_owned(), ExitCode::SUCCESS),
+        Err(refusal) => (format!("but {refusal}"), ExitCode::FAILURE),
+    };
+    match output::print(format_args!("{said}{verdict}\n")) {
+        // The status is the answer, whether or not somebody reads the words.
+        Err(error) if output::is_closed(&error) => Ok(status),
+        printed => printed.map(|()| status),
     }
 }
 

@@ -270,9 +270,6 @@ impl Args {
         if self.json && files::is_dash(&self.output) {
             return Err("-o - and --json would both write to standard output; name a file".to_owned());
         }
-        if let Some(report) = self.report.as_ref().filter(|report| files::is_same(report, &self.output)) {
-            return Err(format!("-o and --report both name {}; give the report another", report.display()));
-        }
         if self.report.as_deref().is_some_and(files::is_dash) {
             return Err("--report writes a page; name a file, such as report.html".to_owned());
         }

@@ -24,7 +24,7 @@ impl Bar {
 
     /// Writes a line to standard error above the bar, whether that is a terminal or not.
     pub(super) fn print(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| crate::cli::output::note(line));
     }
 
     /// Removes the bar.
