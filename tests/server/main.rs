@@ -4,6 +4,7 @@ mod listeners;
 mod support;
 mod wire;
 
+mod atomic;
 mod bad_input;
 mod cloudevents;
 mod compression;

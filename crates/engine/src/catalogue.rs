@@ -1,6 +1,6 @@
 //! The catalogue of tracks. No decision reads it, so a map with one lock for many entries is fast enough.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::convert::Infallible;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -9,40 +9,45 @@ use upbeat_core::event::Id;
 use upbeat_core::profile::Applied;
 
 use crate::apply::outcome;
+use crate::sync::Arc;
+use crate::table::{Place, Places, Reservation};
 use crate::{Engine, RowKind};
 
 /// Tracks by id, up to a limit.
 pub(crate) struct Catalogue {
     tracks: DashMap<Id, Track, foldhash::fast::RandomState>,
     /// Counted here because the map's own `len` locks every shard.
-    len: AtomicUsize,
-    limit: usize,
+    places: Arc<Places>,
 }
 
 impl Catalogue {
     /// An empty catalogue of at most `limit` tracks.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { tracks: DashMap::default(), len: AtomicUsize::new(0), limit }
+        Self { tracks: DashMap::default(), places: Arc::new(Places::new(limit)) }
     }
 
-    /// Adds or replaces a track; an equal track is a duplicate.
-    ///
-    /// # Errors
-    /// The id is new and the catalogue is full: its limit.
-    fn put(&self, id: Id, track: Track) -> Result<Applied, usize> {
+    /// A reservation of places in the catalogue, without one yet.
+    pub(crate) fn reservation(&self) -> Reservation {
+        Reservation::new(&self.places)
+    }
+
+    /// Adds or replaces a track; an equal track is a duplicate. `place` is asked for a new one.
+    fn put<'a, E>(
+        &self,
+        id: Id,
+        track: Track,
+        place: impl FnOnce() -> Result<Place<'a>, E>,
+    ) -> Result<Applied, E> {
         match self.tracks.entry(id) {
             Entry::Occupied(held) if *held.get() == track => Ok(Applied::Duplicate),
             Entry::Occupied(mut held) => {
                 held.insert(track);
                 Ok(Applied::Accepted)
             }
-            Entry::Vacant(place) => {
-                // Atomic, so that two threads cannot both take the last place.
-                let taken = self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |len| {
-                    (len < self.limit).then_some(len + 1)
-                });
-                taken.map_err(|_| self.limit)?;
-                place.insert(track);
+            Entry::Vacant(vacant) => {
+                let place = place()?;
+                vacant.insert(track);
+                place.keep();
                 Ok(Applied::Accepted)
             }
         }
@@ -55,8 +60,17 @@ impl Engine {
     /// # Errors
     /// The id is new and the catalogue is full: its limit.
     pub fn put_track(&self, id: Id, track: Track) -> Result<Applied, usize> {
-        let applied = self.tracks.put(id, track);
+        let places = &self.tracks.places;
+        let applied = self.tracks.put(id, track, || places.take().ok_or(places.limit()));
         self.counters.count_event(RowKind::Track, outcome(&applied));
+        applied
+    }
+
+    /// Adds or replaces one track of an atomic body, with a reserved place for a new one.
+    pub(crate) fn put_track_reserved(&self, id: Id, track: Track, places: &mut Reservation) -> Applied {
+        let applied = self.tracks.put::<Infallible>(id, track, || Ok(places.take()));
+        self.counters.count_event(RowKind::Track, outcome(&applied));
+        let Ok(applied) = applied;
         applied
     }
 
@@ -69,6 +83,6 @@ impl Engine {
     /// How many tracks the catalogue holds.
     #[must_use]
     pub fn track_count(&self) -> usize {
-        self.tracks.len.load(Ordering::Relaxed)
+        self.tracks.places.taken()
     }
 }

@@ -4,16 +4,29 @@ use upbeat_core::event::Id;
 
 use crate::{Engine, Settings, Sweep};
 
+/// An atomic body is changing the customer at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an atomic body that names this customer is being applied at this moment; send the request again")]
+pub struct Claimed;
+
 impl Engine {
     /// Removes one customer and the answers kept for their retries; returns whether anything was known of them.
-    pub fn remove(&self, id: &Id) -> bool {
-        let Some(customer) = self.customers.remove(id) else {
-            return false;
+    ///
+    /// # Errors
+    /// An atomic body that names the customer has been checked and is being applied: nothing was removed.
+    pub fn remove(&self, id: &Id) -> Result<bool, Claimed> {
+        let mut claimed = false;
+        let removed = self.customers.remove_if(id, |_| {
+            claimed = self.claims.holds(id);
+            !claimed
+        });
+        let Some(customer) = removed else {
+            return if claimed { Err(Claimed) } else { Ok(false) };
         };
         self.counters.remove_plays(customer.profile.plays().len());
         self.counters.add_bytes(-(customer.bytes(id) as isize));
         self.requests.remove(id);
-        true
+        Ok(true)
     }
 
     /// The number of shards of the profile store, each of which [`Engine::evict_idle`] visits by itself.
@@ -37,7 +50,7 @@ impl Engine {
         let idle_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
         let mut evicted = 0;
         self.customers.sweep(shard, |id, customer| {
-            if !customer.is_idle(idle_before_ms) {
+            if !customer.is_idle(idle_before_ms) || self.claims.holds(id) {
                 return Sweep::Keep;
             }
             let (plays, bytes) = (customer.profile.plays().len(), customer.bytes(id));

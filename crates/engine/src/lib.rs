@@ -2,12 +2,14 @@
 
 mod apply;
 mod catalogue;
+mod claims;
 mod counters;
 mod customer;
 mod decide;
 mod evict;
 mod model_id;
 mod retries;
+mod sync;
 mod table;
 
 use std::sync::Arc;
@@ -20,15 +22,17 @@ use upbeat_core::model::{ServingError, check_serving};
 use upbeat_core::profile::{Profile, Window};
 use upbeat_svm::{Model, Scorer};
 
-pub use apply::{MAX_REJECTED_REPORTED, RejectedRow, Rejection, Report, RowProblem};
+pub use apply::{AtomicBody, MAX_REJECTED_REPORTED, Progress, RejectedRow, Rejection, Report, RowProblem};
 pub use counters::{Counters, Outcome, RowKind};
 pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};
+pub use evict::Claimed;
 pub use model_id::ModelId;
 pub use retries::{RETRY_PERIOD_MS, RequestId};
 pub use table::{Sweep, Table, UpdateError};
 
 use catalogue::Catalogue;
+use claims::Claims;
 use retries::RecentRequests;
 
 /// The meaning of *now* for windows and caps.
@@ -82,6 +86,7 @@ pub struct Champion {
 pub struct Engine {
     settings: Settings,
     customers: Table<Customer>,
+    claims: sync::Arc<Claims>,
     tracks: Catalogue,
     champion: ArcSwapOption<Champion>,
     newest_event_ms: AtomicI64,
@@ -97,6 +102,7 @@ impl Engine {
     pub fn new(settings: Settings) -> Self {
         Self {
             customers: Table::new(settings.expected_customers, settings.max_customers),
+            claims: sync::Arc::default(),
             tracks: Catalogue::new(settings.max_tracks),
             champion: ArcSwapOption::empty(),
             newest_event_ms: AtomicI64::new(i64::MIN),
@@ -175,5 +181,5 @@ impl Engine {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;

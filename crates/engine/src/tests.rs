@@ -48,7 +48,7 @@ fn event_is_visible_to_the_next_decision() {
     assert_eq!(reason(&engine, 48), Reason::UnknownCustomer);
     plays(&engine, 48, 1);
     assert_eq!(reason(&engine, 48), Reason::NoModel);
-    engine.remove(&Id::Number(48));
+    assert_eq!(engine.remove(&Id::Number(48)), Ok(true));
     assert_eq!(reason(&engine, 48), Reason::UnknownCustomer);
     assert_eq!(engine.counters().plays_kept(), 0);
 }
@@ -80,7 +80,6 @@ fn full_store_refuses_new_customers_only() {
         plays(&engine, customer, 1);
     }
     assert_eq!(engine.apply(play(4, 1, 0), WALL_MS), Err(Rejection::StoreFull(3)));
-    assert_eq!(engine.check(&play(4, 1, 0), WALL_MS), Err(Rejection::StoreFull(3)));
     assert!(engine.apply(play(3, 9, 0), WALL_MS).is_ok());
 }
 
@@ -154,7 +153,7 @@ fn idle_customer_is_evicted_but_a_paid_membership_is_kept() {
     assert_eq!(sweep(idle_ms + 1000), 0, "a membership alone is not evicted again");
     assert_eq!(engine.counters().evicted(), 2);
     for customer in [2, 3] {
-        engine.remove(&Id::Number(customer));
+        assert_eq!(engine.remove(&Id::Number(customer)), Ok(true));
     }
     assert_eq!(engine.profile_bytes(), 0);
 }
@@ -166,23 +165,6 @@ fn customer_just_shown_an_ad_is_not_idle() {
     customer.count_decided_impression(DecisionId(1), Id::Number(1), Time::from_unix_ms(shown_ms));
     assert!(!customer.is_idle(shown_ms));
     assert!(customer.is_idle(shown_ms + 1000));
-}
-
-#[test]
-fn body_that_was_checked_whole_is_applied_whole() {
-    let engine = Engine::new(Settings { max_profile_bytes: 1, ..settings() });
-    let events = [play(1, 1, WALL_MS), play(2, 1, WALL_MS)];
-    assert!(events.iter().all(|event| engine.check(event, WALL_MS).is_ok()), "there is still room");
-    for event in events {
-        assert_eq!(engine.apply_checked(event, WALL_MS), Ok(Applied::Accepted));
-    }
-    let more = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 2, WALL_MS) };
-    assert_eq!(
-        engine.check(&more, WALL_MS),
-        Err(Rejection::MemoryFull(1)),
-        "known customers are checked too"
-    );
-    assert_eq!(engine.check(&play(1, 1, WALL_MS), WALL_MS), Ok(()), "a repeat needs no room");
 }
 
 #[test]
@@ -198,12 +180,11 @@ fn full_memory_refuses_only_events_that_need_more() {
         Err(Rejection::MemoryFull(1)),
         "the first dropped play is recorded"
     );
-    assert_eq!(engine.apply_checked(ninth, WALL_MS), Ok(Applied::Accepted));
+    assert_eq!(engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation()), Applied::Accepted);
     assert_eq!(engine.apply(tenth, WALL_MS), Ok(Applied::Accepted), "from then on the oldest is dropped");
     let click = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 1, WALL_MS) };
     assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));
     assert_eq!(engine.apply(play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));
-    assert_eq!(engine.check(&play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));
     assert!(engine.decide(&Id::Number(1), &Ask::default(), WALL_MS).reason != Reason::UnknownCustomer);
 }
 

@@ -1,16 +1,59 @@
 //! Applying all rows of a body, or none of them.
+//!
+//! A body goes through three steps: it claims its customers, checks every row, and applies every row. No lock is kept
+//! from one row to the next, so no decision waits for a body. What could refuse a row after all of them were checked
+//! is excluded instead:
+//!
+//! - *room*: the check reserves a place for every new customer and every new track. Memory was there for the first row
+//!   that needed it, and may be exceeded by the rest of the body.
+//! - *a contradiction*: while the claim lasts, no other request changes a membership of these customers or deletes them,
+//!   and they are not evicted (see `claims.rs`). A decision may still push an impression out of the ad history that the body
+//!   confirms; then the confirmation counts as made before.
+//! - *the rows themselves*: each is checked against the earlier ones.
+//!
+//! So the last step cannot fail, and its functions return no error. A decision meanwhile may see a part of the body.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use upbeat_core::event::{Event, EventKind, Id, Membership, Row};
-use upbeat_core::profile::EventConflict;
+use upbeat_core::profile::{Applied, EventConflict};
 
 use super::report::{Refusal, Report};
+use crate::claims::{Claim, Claims};
+use crate::table::Reservation;
 use crate::{Engine, Outcome, Rejection, RowKind};
+
+/// A body whose rows are being applied, all or none.
+pub struct AtomicBody {
+    rows: Vec<Result<Row, String>>,
+    wall_ms: i64,
+    next: Step,
+    report: Report,
+    additions: Additions,
+    _claim: Claim,
+}
+
+/// What is to be done next, from which row on.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Check(usize),
+    Apply(usize),
+}
+
+/// How far an atomic body has come.
+pub enum Progress {
+    /// There is more to do.
+    UnderWay(Box<AtomicBody>),
+    /// All rows were applied.
+    Applied(Report),
+    /// Nothing was applied: the report lists the rows that would be refused.
+    Refused(Report),
+}
 
 impl Engine {
     /// Applies all rows or none. A row that could not be read is an `Err` with its reason. `wall_ms` in Unix
-    /// milliseconds.
+    /// milliseconds. Waits for another atomic body to end.
     ///
     /// # Errors
     /// At least one row would be refused: the report lists these rows, and nothing was applied.
@@ -19,55 +62,123 @@ impl Engine {
         rows: impl Iterator<Item = Result<Row, String>>,
         wall_ms: i64,
     ) -> Result<Report, Report> {
-        let mut report = Report::default();
-        let mut good = Vec::new();
-        let mut additions = Additions::default();
-        for (index, row) in rows.enumerate() {
-            let checked = row.map_err(Refusal::from).and_then(|row| {
-                additions.check(self, &row, wall_ms)?;
-                Ok(row)
-            });
-            match checked {
-                Ok(row) => good.push(row),
-                Err(refusal) => report.count(index, Err(refusal), &self.counters),
+        let mut body = self.begin_atomic(rows, wall_ms);
+        loop {
+            match self.advance(body, usize::MAX) {
+                Progress::UnderWay(rest) => body = rest,
+                Progress::Applied(report) => return Ok(report),
+                Progress::Refused(report) => return Err(report),
             }
         }
-        if !report.rejected.is_empty() {
-            for _ in 0..report.refused() {
-                self.counters.count_event(RowKind::Unreadable, Outcome::Rejected);
+    }
+
+    /// Begins to apply all rows or none, as [`Engine::apply_all`] does, for a caller that does it in slices. Locks no
+    /// shard, but waits for another atomic body to end.
+    pub fn begin_atomic(
+        &self,
+        rows: impl Iterator<Item = Result<Row, String>>,
+        wall_ms: i64,
+    ) -> Box<AtomicBody> {
+        let rows: Vec<_> = rows.collect();
+        let events = rows.iter().filter_map(|row| match row {
+            Ok(Row::Event(event)) => Some(event.customer.clone()),
+            _ => None,
+        });
+        let claim = Claims::claim(&self.claims, events.collect());
+        Box::new(AtomicBody {
+            rows,
+            wall_ms,
+            next: Step::Check(0),
+            report: Report::default(),
+            additions: Additions::new(self),
+            _claim: claim,
+        })
+    }
+
+    /// Checks or applies the next rows of a body, at most `count`, at least one. To drop a body of which rows were
+    /// applied leaves it half applied.
+    #[must_use]
+    pub fn advance(&self, mut body: Box<AtomicBody>, count: usize) -> Progress {
+        let slice = |from: usize| from..body.rows.len().min(from.saturating_add(count.max(1)));
+        match body.next {
+            Step::Check(from) => {
+                let rows = slice(from);
+                body.next = Step::Check(rows.end);
+                self.check_rows(&mut body, rows);
             }
-            return Err(report);
+            Step::Apply(from) => {
+                let rows = slice(from);
+                body.next = Step::Apply(rows.end);
+                self.apply_rows(&mut body, rows);
+            }
         }
-        for (index, row) in good.into_iter().enumerate() {
-            let applied = match row {
-                Row::Event(event) => self.apply_checked(event, wall_ms).map_err(Refusal::from),
-                Row::Track(id, track) => self.put_track(id, track).map_err(Refusal::catalogue_full),
-            };
-            report.count(index, applied, &self.counters);
+        match body.next {
+            Step::Check(next) if next == body.rows.len() => {
+                let refused = body.report.refused();
+                if refused > 0 {
+                    (0..refused)
+                        .for_each(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected));
+                    return Progress::Refused(body.report);
+                }
+                body.next = Step::Apply(0);
+                Progress::UnderWay(body)
+            }
+            Step::Apply(next) if next == body.rows.len() => Progress::Applied(body.report),
+            Step::Check(_) | Step::Apply(_) => Progress::UnderWay(body),
         }
-        Ok(report)
+    }
+
+    fn check_rows(&self, body: &mut AtomicBody, rows: Range<usize>) {
+        for index in rows {
+            if let Err(refusal) = body.additions.check(self, &body.rows[index], body.wall_ms) {
+                body.report.count(index, Err(refusal), &self.counters);
+            }
+        }
+    }
+
+    fn apply_rows(&self, body: &mut AtomicBody, rows: Range<usize>) {
+        for index in rows {
+            // Rows are taken out, so that the memory of each is freed here and not that of all at the end.
+            if let Ok(row) = std::mem::replace(&mut body.rows[index], Err(String::new())) {
+                let applied = body.additions.apply(self, row, body.wall_ms);
+                body.report.count(index, Ok(applied), &self.counters);
+            }
+        }
     }
 }
 
-/// What the rows so far would add: each row is checked against the earlier rows as well as against the store.
-#[derive(Default)]
+/// What the rows so far would add: each row is checked against the earlier rows as well as against the store, and room
+/// is reserved for it.
 struct Additions {
     customers: HashSet<Id>,
+    places: Reservation,
     tracks: HashSet<Id>,
+    track_places: Reservation,
     /// By customer, time in Unix milliseconds and event id.
     memberships: HashMap<(Id, i64, Id), Membership>,
 }
 
 impl Additions {
-    fn check(&mut self, engine: &Engine, row: &Row, wall_ms: i64) -> Result<(), Refusal> {
+    fn new(engine: &Engine) -> Self {
+        Self {
+            customers: HashSet::new(),
+            places: engine.customers.reservation(),
+            tracks: HashSet::new(),
+            track_places: engine.tracks.reservation(),
+            memberships: HashMap::new(),
+        }
+    }
+
+    fn check(&mut self, engine: &Engine, row: &Result<Row, String>, wall_ms: i64) -> Result<(), Refusal> {
         match row {
-            Row::Event(event) => Ok(self.check_event(engine, event, wall_ms)?),
-            Row::Track(id, _) => self.check_track(engine, id),
+            Ok(Row::Event(event)) => Ok(self.check_event(engine, event, wall_ms)?),
+            Ok(Row::Track(id, _)) => self.check_track(engine, id),
+            Err(reason) => Err(reason.clone().into()),
         }
     }
 
     fn check_event(&mut self, engine: &Engine, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
-        engine.check(event, wall_ms)?;
+        let is_known = engine.check_but_for_places(event, wall_ms)?;
         if let EventKind::Membership(level) = event.kind {
             let key = (event.customer.clone(), event.time.unix_ms, event.id.clone());
             let earlier = *self.memberships.entry(key).or_insert(level);
@@ -75,10 +186,9 @@ impl Additions {
                 return Err(EventConflict::Membership { level: earlier, time: event.time }.into());
             }
         }
-        if !engine.contains(&event.customer) && !self.customers.contains(&event.customer) {
-            let limit = engine.settings().max_customers;
-            if self.customers.len() >= limit.saturating_sub(engine.customer_count()) {
-                return Err(Rejection::StoreFull(limit));
+        if !is_known && !self.customers.contains(&event.customer) {
+            if !self.places.add_one() {
+                return Err(Rejection::StoreFull(engine.settings().max_customers));
             }
             self.customers.insert(event.customer.clone());
         }
@@ -87,12 +197,21 @@ impl Additions {
 
     fn check_track(&mut self, engine: &Engine, id: &Id) -> Result<(), Refusal> {
         if engine.track(id).is_none() && !self.tracks.contains(id) {
-            let limit = engine.settings().max_tracks;
-            if self.tracks.len() >= limit.saturating_sub(engine.track_count()) {
-                return Err(Refusal::catalogue_full(limit));
+            if !self.track_places.add_one() {
+                return Err(Refusal::catalogue_full(engine.settings().max_tracks));
             }
             self.tracks.insert(id.clone());
         }
         Ok(())
     }
+
+    fn apply(&mut self, engine: &Engine, row: Row, wall_ms: i64) -> Applied {
+        match row {
+            Row::Event(event) => engine.apply_reserved(event, wall_ms, &mut self.places),
+            Row::Track(id, track) => engine.put_track_reserved(id, track, &mut self.track_places),
+        }
+    }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;

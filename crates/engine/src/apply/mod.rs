@@ -3,17 +3,19 @@
 mod atomic;
 mod each;
 mod report;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
 use std::sync::atomic::Ordering;
 
-use upbeat_core::event::{Event, Time};
+use upbeat_core::event::{Event, EventKind, Id, Time};
 use upbeat_core::profile::{Applied, EventConflict, Profile};
 
+pub use atomic::{AtomicBody, Progress};
 pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
-use crate::table::UpdateError;
+use crate::customer::Growth;
+use crate::table::{Reservation, UpdateError};
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};
 
 /// Why an event was refused.
@@ -39,17 +41,24 @@ pub enum Rejection {
          again later: idle customers are evicted in the background"
     )]
     MemoryFull(usize),
+    /// The event could contradict an atomic body that has been checked and is being applied.
+    #[error(
+        "an atomic body that names customer {0} is being applied at this moment; send the event again, it takes well \
+         under a second"
+    )]
+    Claimed(Id),
     /// The event contradicts what is known of the customer.
     #[error(transparent)]
     Conflict(#[from] EventConflict),
 }
 
 impl Engine {
-    /// Checks whether `event` would be accepted, without changing anything; `wall_ms` in Unix milliseconds.
+    /// Checks whether `event` would be accepted if there is a place for its customer, without changing anything; `wall_ms`
+    /// in Unix milliseconds. Returns whether the customer is known, and thus has a place.
     ///
     /// # Errors
     /// The event would be refused: see [`Rejection`].
-    pub fn check(&self, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
+    fn check_but_for_places(&self, event: &Event, wall_ms: i64) -> Result<bool, Rejection> {
         self.check_time(event, wall_ms)?;
         let Settings { window, max_profile_bytes, .. } = self.settings;
         let no_room = self.profile_bytes() >= max_profile_bytes;
@@ -57,14 +66,16 @@ impl Engine {
             customer.profile.check(event)?;
             match no_room && customer.profile.would_grow(event, window.plays as usize) {
                 true => Err(Rejection::MemoryFull(max_profile_bytes)),
-                false => Ok(()),
+                false => Ok(true),
             }
         });
         match known {
             Some(result) => result,
-            None if self.customers.is_full() => Err(Rejection::StoreFull(self.customers.limit())),
             None if no_room => Err(Rejection::MemoryFull(max_profile_bytes)),
-            None => Ok(Profile::default().check(event)?),
+            None => {
+                Profile::default().check(event)?;
+                Ok(false)
+            }
         }
     }
 
@@ -81,52 +92,64 @@ impl Engine {
     /// # Errors
     /// The event is refused, and nothing was changed: see [`Rejection`].
     pub fn apply(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
-        self.apply_within(event, wall_ms, self.settings.max_profile_bytes)
-    }
-
-    /// Applies one of several events that all passed [`Engine::check`] before the first was applied. It is not refused
-    /// for the memory that earlier ones of them took. `wall_ms` in Unix milliseconds.
-    ///
-    /// # Errors
-    /// As for [`Engine::apply`], except [`Rejection::MemoryFull`].
-    pub fn apply_checked(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
-        self.apply_within(event, wall_ms, usize::MAX)
-    }
-
-    fn apply_within(&self, event: Event, wall_ms: i64, max_bytes: usize) -> Result<Applied, Rejection> {
         let kind = RowKind::from(&event.kind);
-        let applied = self.apply_uncounted(event, wall_ms, max_bytes);
+        let applied = self.apply_uncounted(event, wall_ms);
         self.counters.count_event(kind, outcome(&applied));
         applied
     }
 
-    fn apply_uncounted(&self, event: Event, wall_ms: i64, max_bytes: usize) -> Result<Applied, Rejection> {
+    fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
-        let max_plays = self.settings.window.plays as usize;
-        let event_ms = event.time.unix_ms;
-        let last_event_ms = match self.settings.clock {
-            Clock::Wall => wall_ms.max(event_ms),
-            Clock::Event => self.newest_event_ms.load(Ordering::Relaxed).max(event_ms),
-        };
-        let no_room = self.profile_bytes() >= max_bytes;
+        let Settings { window, max_profile_bytes, .. } = self.settings;
+        let (event_ms, last_event_ms) = (event.time.unix_ms, self.last_event_ms(&event, wall_ms));
+        let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
             customer.profile.check(&event).map_err(Rejection::Conflict)?;
-            if no_room && customer.profile.would_grow(&event, max_plays) {
-                return Err(Rejection::MemoryFull(max_bytes));
+            if no_room && customer.profile.would_grow(&event, window.plays as usize) {
+                return Err(Rejection::MemoryFull(max_profile_bytes));
             }
-            Ok(customer.apply(event, max_plays, last_event_ms))
+            // Of all events only a membership can contradict a row that an atomic body has checked.
+            if matches!(event.kind, EventKind::Membership(_)) && self.claims.holds(&event.customer) {
+                return Err(Rejection::Claimed(event.customer));
+            }
+            Ok(customer.apply(event, window.plays as usize, last_event_ms))
         });
         match result {
             Ok((applied, growth)) => {
-                self.counters.add_plays(growth.plays);
-                self.counters.add_bytes(growth.bytes);
-                self.newest_event_ms.fetch_max(event_ms, Ordering::Relaxed);
+                self.count_growth(growth, event_ms);
                 Ok(applied)
             }
             Err(UpdateError::Full) => Err(Rejection::StoreFull(self.customers.limit())),
             Err(UpdateError::Refused(rejection)) => Err(rejection),
         }
+    }
+
+    /// Applies an event of an atomic body, which was checked whole, has claimed its customers and reserved their places.
+    pub(crate) fn apply_reserved(&self, event: Event, wall_ms: i64, places: &mut Reservation) -> Applied {
+        let kind = RowKind::from(&event.kind);
+        let max_plays = self.settings.window.plays as usize;
+        let (event_ms, last_event_ms) = (event.time.unix_ms, self.last_event_ms(&event, wall_ms));
+        let (applied, growth) =
+            self.customers.update_reserved(event.customer.clone(), places, |customer: &mut Customer| {
+                customer.apply(event, max_plays, last_event_ms)
+            });
+        self.count_growth(growth, event_ms);
+        self.counters.count_event(kind, outcome::<Rejection>(&Ok(applied)));
+        applied
+    }
+
+    fn last_event_ms(&self, event: &Event, wall_ms: i64) -> i64 {
+        match self.settings.clock {
+            Clock::Wall => wall_ms.max(event.time.unix_ms),
+            Clock::Event => self.newest_event_ms.load(Ordering::Relaxed).max(event.time.unix_ms),
+        }
+    }
+
+    fn count_growth(&self, growth: Growth, event_ms: i64) {
+        self.counters.add_plays(growth.plays);
+        self.counters.add_bytes(growth.bytes);
+        self.newest_event_ms.fetch_max(event_ms, Ordering::Relaxed);
     }
 }
 

@@ -36,9 +36,9 @@ pub struct Report {
     /// The most severe problem among the refused rows; `None` if there are none.
     #[serde(skip)]
     pub worst: Option<RowProblem>,
-    /// How many rows were refused for want of room.
+    /// How many rows were refused for a time only: see [`RowProblem::is_temporary`].
     #[serde(skip)]
-    pub without_room: usize,
+    pub refused_for_now: usize,
 }
 
 macro_rules! row_problems {
@@ -78,6 +78,8 @@ row_problems! {
     EventConflict, "event-conflict";
     /// Its content is not valid.
     InvalidEvent, "invalid-event";
+    /// An atomic body is changing its customer; it may be accepted in a moment.
+    CustomerClaimed, "customer-claimed";
     /// The catalogue holds as many tracks as it may.
     CatalogueFull, "catalogue-full";
     /// Profiles hold as many bytes as they may.
@@ -87,10 +89,10 @@ row_problems! {
 }
 
 impl RowProblem {
-    /// Whether the row was refused for want of room: the same row may be accepted later, unchanged.
+    /// Whether the row was refused for want of room, or of a moment's time: the same row may be accepted later, unchanged.
     #[must_use]
-    pub fn is_want_of_room(self) -> bool {
-        matches!(self, Self::CatalogueFull | Self::MemoryFull | Self::StoreFull)
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Self::CustomerClaimed | Self::CatalogueFull | Self::MemoryFull | Self::StoreFull)
     }
 }
 
@@ -151,6 +153,7 @@ impl From<Rejection> for Refusal {
             Rejection::Conflict(_) => RowProblem::EventConflict,
             Rejection::MemoryFull(_) => RowProblem::MemoryFull,
             Rejection::StoreFull(_) => RowProblem::StoreFull,
+            Rejection::Claimed(_) => RowProblem::CustomerClaimed,
         };
         Self { problem, detail: rejection.to_string() }
     }
@@ -181,7 +184,7 @@ impl Report {
             Err(Refusal { problem, detail }) => {
                 counters.count_refused(problem);
                 self.worst = self.worst.max(Some(problem));
-                self.without_room += usize::from(problem.is_want_of_room());
+                self.refused_for_now += usize::from(problem.is_temporary());
                 if self.rejected.len() < MAX_REJECTED_REPORTED {
                     self.rejected.push(RejectedRow { index, r#type: problem, detail });
                 } else {

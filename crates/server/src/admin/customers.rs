@@ -128,7 +128,11 @@ pub(super) async fn delete(
     CustomerId(id): CustomerId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
-    if app.engine.remove(&id) { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_found(&id)) }
+    match app.engine.remove(&id) {
+        Ok(true) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(false) => Err(not_found(&id)),
+        Err(claimed) => Err(Problem::new(Kind::Overloaded, claimed.to_string())),
+    }
 }
 
 #[derive(Serialize)]

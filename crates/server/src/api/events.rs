@@ -1,13 +1,13 @@
 //! `POST /events`: plays, clicks, impressions and memberships, as JSON, CSV or CloudEvents.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use upbeat_core::event::{Row, Time};
-use upbeat_engine::{Report, RowProblem};
+use upbeat_engine::{Progress, Report, RowProblem};
 use upbeat_ingest::decode::encoding::{self, DecodeError, Encoding};
 use upbeat_ingest::decode::{self, Context, Format, csv};
 
@@ -15,6 +15,7 @@ use super::content::{content_encoding, json, media_type, unsupported};
 use super::extract::query;
 use super::{Kind, Problem, body};
 use crate::runtime::App;
+use crate::wire::LoopsEnded;
 
 /// Larger bodies, and compressed ones, are processed on the bulk pool; in bytes.
 const LARGE_BODY: usize = 16 << 10;
@@ -86,7 +87,8 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
     let (parts, body) = request.into_parts();
     let plan = Plan::of(&app, &parts.uri, &parts.headers)?;
     let bytes = body::collect(&app, &parts.extensions, body).await?;
-    if bytes.len() <= LARGE_BODY && plan.encoding == Encoding::Identity {
+    // An atomic body may have to wait for another one, which no thread of an async runtime may.
+    if bytes.len() <= LARGE_BODY && plan.encoding == Encoding::Identity && !plan.atomic {
         return apply(&app, &bytes, &plan, |rows, wall_ms| Ok(app.engine.apply_each(rows, wall_ms)));
     }
     let worker = Arc::clone(&app);
@@ -99,7 +101,7 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
 
 /// Applies a body. `each` applies the rows of one that is not atomic.
 fn apply(
-    app: &App,
+    app: &Arc<App>,
     bytes: &[u8],
     plan: &Plan,
     each: impl FnOnce(DecodedRows<'_>, i64) -> Result<Report, Problem>,
@@ -115,7 +117,7 @@ fn apply(
     let context = Context { zone: app.zone.clone(), as_of: plan.as_of, max_event_bytes };
     let wall_ms = app.wall_ms();
     let report = read_rows(app, &decoded, plan.format, &context, |rows| match plan.atomic {
-        true => Ok(app.engine.apply_all(rows, wall_ms)),
+        true => Ok(apply_atomic(app, rows, wall_ms)),
         false => each(rows, wall_ms).map(Ok),
     })?;
     Ok(json(&report))
@@ -134,10 +136,37 @@ fn apply_in_slices(app: &Arc<App>, mut rows: DecodedRows<'_>, wall_ms: i64) -> R
     }
 }
 
+/// Applies all rows or none, checked and applied in slices on the event loops.
+///
+/// # Errors
+/// The report on the rows that are refused; nothing was applied.
+fn apply_atomic(app: &Arc<App>, rows: DecodedRows<'_>, wall_ms: i64) -> Result<Report, Report> {
+    let body = Arc::new(Mutex::new(Some(app.engine.begin_atomic(rows, wall_ms))));
+    let engine = Arc::clone(&app.engine);
+    let advance = move || {
+        let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
+        match engine.advance(body.take()?, ROWS_PER_SLICE) {
+            Progress::UnderWay(rest) => {
+                *body = Some(rest);
+                None
+            }
+            Progress::Applied(report) => Some(Ok(report)),
+            Progress::Refused(report) => Some(Err(report)),
+        }
+    };
+    loop {
+        // Where the loops have ended it goes on here: a body of which rows are applied must not be left so.
+        let done = app.slices().run(advance.clone()).unwrap_or_else(|LoopsEnded| advance());
+        if let Some(result) = done {
+            return result;
+        }
+    }
+}
+
 /// Reads the rows of a body, which `apply` applies; the report on them, which is also noted for the operator.
 ///
 /// # Errors
-/// The body cannot be read, it was refused as a whole, or a row of it found no room.
+/// The body cannot be read, it was refused as a whole, or a row of it was refused for a time only.
 fn read_rows(
     app: &App,
     body: &[u8],
@@ -155,8 +184,8 @@ fn read_rows(
     let applied = apply(rows.rows)?;
     app.refused_rows.note(applied.as_ref().unwrap_or_else(|report| report));
     match applied {
-        // Rows that found no room would be lost behind a 200, which senders take as "all is stored".
-        Ok(report) if report.without_room > 0 || single && report.refused() > 0 => {
+        // Rows that are refused for a time would be lost behind a 200, which senders take as "all is stored".
+        Ok(report) if report.refused_for_now > 0 || single && report.refused() > 0 => {
             let applied = report.accepted + report.duplicates;
             Err(refused(report, single, &format!("the other {applied} were applied")))
         }
@@ -169,18 +198,19 @@ fn read_rows(
 /// found no room. `others` says what became of the rows that were not refused.
 fn refused(report: Report, single: bool, others: &str) -> Problem {
     let kind = match report.worst {
-        Some(problem) if problem.is_want_of_room() => Kind::StoreFull,
+        Some(RowProblem::CustomerClaimed) => Kind::Overloaded,
+        Some(problem) if problem.is_temporary() => Kind::StoreFull,
         Some(RowProblem::TooFarAhead | RowProblem::EventConflict) => Kind::EventConflict,
         _ if single => Kind::InvalidEvent,
         _ => Kind::AtomicRejected,
     };
     let detail = match report.rejected.as_slice() {
         [row] if single => row.detail.clone(),
-        _ if report.without_room > 0 => format!(
-            "{} rows are refused, {} of them for want of room; {others}; send the body again after Retry-After \
+        _ if report.refused_for_now > 0 => format!(
+            "{} rows are refused, {} of them for a time only; {others}; send the body again after Retry-After \
              seconds: rows that were applied are then counted as duplicates",
             report.refused(),
-            report.without_room
+            report.refused_for_now
         ),
         _ => format!("{} rows are refused; {others}", report.refused()),
     };

@@ -1,0 +1,195 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use upbeat_core::campaign::Campaign;
+use upbeat_core::catalogue::Track;
+use upbeat_core::event::{DAY_MS, DecisionId, ImpressionOf, MINUTE_MS, Time};
+use upbeat_core::profile::Window;
+
+use super::*;
+use crate::{Claimed, Clock, RowProblem, Settings};
+
+const WALL_MS: i64 = 1_700_000_000_000;
+
+fn engine(max_customers: usize, max_profile_bytes: usize) -> Engine {
+    Engine::new(Settings {
+        window: Window::default(),
+        campaign: Campaign::default(),
+        clock: Clock::Wall,
+        max_future_ms: 5 * MINUTE_MS,
+        expected_customers: 0,
+        max_customers,
+        max_profile_bytes,
+        max_tracks: 2,
+        first_decision: 1,
+    })
+}
+
+fn event(customer: u64, kind: EventKind) -> Event {
+    Event { customer: Id::Number(customer), id: Id::Number(7), time: Time::from_unix_ms(WALL_MS), kind }
+}
+
+fn membership(customer: u64, level: Membership) -> Event {
+    event(customer, EventKind::Membership(level))
+}
+
+fn play(customer: u64) -> Event {
+    event(customer, EventKind::Play { track: Id::Number(1), mobile: true })
+}
+
+fn body(events: impl IntoIterator<Item = Event>) -> impl Iterator<Item = Result<Row, String>> {
+    events.into_iter().map(|event| Ok(Row::Event(event))).collect::<Vec<_>>().into_iter()
+}
+
+/// A body that is checked, and of which no row is applied.
+fn checked(engine: &Engine, events: impl IntoIterator<Item = Event>) -> Box<AtomicBody> {
+    match engine.advance(engine.begin_atomic(body(events), WALL_MS), usize::MAX) {
+        Progress::UnderWay(body) => body,
+        Progress::Applied(report) | Progress::Refused(report) => panic!("{report:?}"),
+    }
+}
+
+/// Applies the rows of a checked body.
+fn finish(engine: &Engine, body: Box<AtomicBody>) -> Report {
+    match engine.advance(body, usize::MAX) {
+        Progress::Applied(report) => report,
+        Progress::UnderWay(_) => panic!("it is not applied"),
+        Progress::Refused(report) => panic!("{report:?}"),
+    }
+}
+
+#[test]
+fn rows_of_an_atomic_body_are_applied_whatever_comes_between_check_and_apply() {
+    let engine = engine(3, 1 << 20);
+    let body = checked(&engine, [1, 2].map(|customer| membership(customer, Membership::Gold)));
+    let claimed = |customer| Err(Rejection::Claimed(Id::Number(customer)));
+    assert_eq!(engine.apply(membership(2, Membership::Silver), WALL_MS), claimed(2));
+    assert_eq!(engine.apply(play(2), WALL_MS), Ok(Applied::Accepted), "a play contradicts nothing");
+    assert_eq!(engine.remove(&Id::Number(2)), Err(Claimed));
+    assert_eq!(
+        engine.apply(play(3), WALL_MS),
+        Err(Rejection::StoreFull(3)),
+        "two places are reserved, one is taken"
+    );
+    let report = finish(&engine, body);
+    assert_eq!((report.accepted, report.refused()), (2, 0));
+    for customer in [1, 2] {
+        let profile = engine.profile(&Id::Number(customer)).expect("a customer");
+        assert_eq!(profile.level(), Some(Membership::Gold), "{customer}");
+    }
+    assert_eq!(engine.apply(play(3), WALL_MS), Ok(Applied::Accepted), "the place left over is free again");
+    assert_eq!(engine.remove(&Id::Number(2)), Ok(true));
+    assert_eq!(engine.apply(membership(1, Membership::Silver), WALL_MS).map_err(|_| ()), Err(()));
+}
+
+#[test]
+fn atomic_body_keeps_its_customers_from_eviction() {
+    let engine = engine(1, 1 << 20);
+    engine.apply(play(1), WALL_MS).expect("a play");
+    let body = checked(&engine, [membership(1, Membership::Gold)]);
+    let idle_ms = WALL_MS + 60 * DAY_MS;
+    let sweep = || (0..engine.shards()).map(|shard| engine.evict_idle(shard, idle_ms)).sum::<usize>();
+    assert_eq!(sweep(), 0);
+    assert_eq!(finish(&engine, body).accepted, 1);
+    assert_eq!(sweep(), 1, "its plays");
+}
+
+#[test]
+fn confirmation_in_an_atomic_body_holds_though_the_history_moves_on() {
+    let engine = engine(1, 1 << 20);
+    let campaign = Id::Text("gold-one-day".into());
+    engine.apply(play(1), WALL_MS).expect("a play");
+    engine.customers.with_mut(&Id::Number(1), |customer| {
+        customer.count_decided_impression(DecisionId(9), campaign.clone(), Time::from_unix_ms(WALL_MS - 1));
+    });
+    let confirmation = event(1, EventKind::Impression(ImpressionOf::Decision(DecisionId(9))));
+    let body = checked(&engine, [confirmation, play(1)]);
+    for number in 0..200 {
+        let kind = EventKind::Impression(ImpressionOf::Campaign(campaign.clone()));
+        let impression = Event { id: Id::Number(number), ..event(1, kind) };
+        engine.apply(impression, WALL_MS).expect("an impression");
+    }
+    assert_eq!(finish(&engine, body).refused(), 0);
+}
+
+#[test]
+fn refused_atomic_body_leaves_places_and_customers_free() {
+    let engine = engine(2, 1 << 20);
+    engine.apply(membership(1, Membership::Free), WALL_MS).expect("a membership");
+    let rows = [play(2), membership(1, Membership::Gold)];
+    let report = engine.apply_all(body(rows), WALL_MS).expect_err("another level");
+    assert_eq!(report.rejected[0].index, 1);
+    assert_eq!((engine.customer_count(), engine.counters().plays_kept()), (1, 0));
+    assert_eq!(engine.apply(play(2), WALL_MS), Ok(Applied::Accepted));
+    assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
+}
+
+#[test]
+fn atomic_body_for_which_there_is_room_is_applied_whole() {
+    let engine = engine(10, 1);
+    let report = engine.apply_all(body([play(1), play(2)]), WALL_MS).expect("there is still room");
+    assert_eq!(report.accepted, 2);
+    let click = event(1, EventKind::Click { ad: Id::Number(1) });
+    let refused = engine.apply_all(body([click]), WALL_MS).expect_err("known customers are checked too");
+    assert_eq!(refused.worst, Some(RowProblem::MemoryFull));
+    let repeated = engine.apply_all(body([play(1)]), WALL_MS).expect("a repeat needs no room");
+    assert_eq!(repeated.duplicates, 1);
+}
+
+#[test]
+fn atomic_tracks_have_their_places_reserved() {
+    let engine = engine(1, 1 << 20);
+    let track = Track { title: "t".into(), artist: "a".into(), length_s: 1 };
+    let rows = [1, 2].map(|id| Ok(Row::Track(Id::Number(id), track.clone())));
+    let checked = engine.advance(engine.begin_atomic(rows.into_iter(), WALL_MS), usize::MAX);
+    assert_eq!(engine.put_track(Id::Number(3), track.clone()), Err(2));
+    let Progress::UnderWay(body) = checked else { panic!("two places were free") };
+    assert_eq!(finish(&engine, body).accepted, 2);
+    assert_eq!(engine.track_count(), 2);
+}
+
+#[test]
+fn racing_atomic_bodies_and_single_rows_leave_no_body_half_applied() {
+    const CUSTOMERS: u64 = 200;
+    for round in 0..20 {
+        // Room for the customers of two of the three bodies, and for no other.
+        let engine = engine(2 * CUSTOMERS as usize, 1 << 30);
+        let done = AtomicBool::new(false);
+        let bodies: Vec<Vec<Event>> = (0..3)
+            .map(|number| (0..CUSTOMERS).map(|c| membership(1000 * number + c, Membership::Gold)).collect())
+            .collect();
+        std::thread::scope(|scope| {
+            let applied: Vec<_> = bodies
+                .iter()
+                .map(|rows| scope.spawn(|| engine.apply_all(body(rows.iter().cloned()), WALL_MS)))
+                .collect();
+            // Contradicts one row of each body, and deletes customers.
+            let single = scope.spawn(|| {
+                let mut accepted = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    for number in 0..3 {
+                        let row = membership(1000 * number + CUSTOMERS - 1, Membership::Silver);
+                        if engine.apply(row.clone(), WALL_MS).is_ok() {
+                            accepted.push(row.customer);
+                        }
+                        let _ = engine.remove(&Id::Number(1000 * number + round));
+                    }
+                }
+                accepted
+            });
+            for (rows, result) in bodies.iter().zip(applied) {
+                let result = result.join().expect("no panic");
+                if let Ok(report) = &result {
+                    assert_eq!(report.accepted as u64, CUSTOMERS, "half applied: {report:?}");
+                    let held = rows.iter().filter(|row| engine.contains(&row.customer)).count() as u64;
+                    assert!(held + 1 >= CUSTOMERS, "one of them may be deleted: {held}");
+                } else {
+                    let middle = &rows[CUSTOMERS as usize / 2].customer;
+                    assert!(!engine.contains(middle), "refused, and yet applied");
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            single.join().expect("no panic");
+        });
+        assert!(engine.customer_count() <= 2 * CUSTOMERS as usize);
+    }
+}

@@ -1,0 +1,231 @@
+//! The profile store: a table of customers with one record per slot, found with one cache miss.
+//!
+//! A map that stores tags, keys and records in separate places, or locks in cache lines of their own, has a cache miss
+//! for each of them. At a million customers a miss takes a hundred nanoseconds or more, and the rest of a decision
+//! takes less than one miss. Here the hash gives the slot, and the slot holds key and record; what is read before it (a
+//! shard's lock and the address of its slots, 32 bytes) stays in the cache. See docs/decisions/profile-store.md.
+
+mod places;
+mod shard;
+
+use std::convert::Infallible;
+use std::hash::BuildHasher;
+use std::sync::PoisonError;
+
+use upbeat_core::event::Id;
+
+use crate::sync::{Arc, Mutex, MutexGuard};
+use shard::{Shard, prefetch, slots_for};
+
+pub(crate) use places::{Place, Places, Reservation};
+
+/// The approximate number of ids in a full shard. Shards are locked one at a time, and growing moves all their records:
+/// at this size that takes less than half a millisecond.
+const IDS_PER_SHARD: usize = 2048;
+const FEWEST_SHARDS: usize = 64;
+const MOST_SHARDS: usize = 1 << 14;
+
+/// Why an update was not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateError<E> {
+    /// The id is new, and the table holds its limit of ids.
+    Full,
+    /// The update itself refused, with this error.
+    Refused(E),
+}
+
+/// What [`Table::sweep`] is to do with a value that it has visited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// Keep it.
+    Keep,
+    /// Remove it.
+    Remove,
+}
+
+/// A bounded concurrent hash table by id. Values are accessed through closures, so no lock outlives a call. A closure
+/// must not call the table: it would deadlock.
+pub struct Table<V> {
+    shards: Box<[Mutex<Shard<V>>]>,
+    hasher: foldhash::fast::RandomState,
+    /// Counted here because adding up the shards' own lengths would lock them all.
+    places: Arc<Places>,
+}
+
+impl<V: Default> Table<V> {
+    /// An empty table with memory for `expected` ids from the start, and for `limit` ids at most.
+    #[must_use]
+    pub fn new(expected: usize, limit: usize) -> Self {
+        let shards = (limit / IDS_PER_SHARD).clamp(FEWEST_SHARDS, MOST_SHARDS).next_power_of_two();
+        let room = slots_for(expected.min(limit) / shards);
+        Self {
+            shards: (0..shards).map(|_| Mutex::new(Shard::with_slots(room))).collect(),
+            hasher: foldhash::fast::RandomState::default(),
+            places: Arc::new(Places::new(limit)),
+        }
+    }
+
+    /// The number of ids held, and of places that are reserved.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Whether no id is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether a new id would be refused.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.limit()
+    }
+
+    /// The most ids that it may hold.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.places.limit()
+    }
+
+    /// A reservation of places in this table, without one yet.
+    pub(crate) fn reservation(&self) -> Reservation {
+        Reservation::new(&self.places)
+    }
+
+    /// The number of shards, each of which [`Table::sweep`] visits by itself.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The locked shard of an id, and the id's hash within the shard.
+    fn shard(&self, id: &Id) -> (MutexGuard<'_, Shard<V>>, u64) {
+        let hash = self.hasher.hash_one(id);
+        // The uppermost bits choose the shard, those below the slot.
+        let bits = self.shards.len().trailing_zeros();
+        let shard = &self.shards[(hash >> (u64::BITS - bits)) as usize];
+        (lock(shard), hash << bits)
+    }
+
+    /// Reads one value; `None` if the id is not there.
+    pub fn with<R>(&self, id: &Id, read: impl FnOnce(&V) -> R) -> Option<R> {
+        self.with_mut(id, |value| read(value))
+    }
+
+    /// Changes one value; `None` if the id is not there.
+    pub fn with_mut<R>(&self, id: &Id, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let (mut shard, hash) = self.shard(id);
+        let slot = shard.find(id, hash).ok()?;
+        shard.slots[slot].0.as_mut().map(|(_, value)| change(value))
+    }
+
+    /// Prefetches the record of an id into the processor's cache.
+    pub fn prefetch(&self, id: &Id) {
+        let (shard, hash) = self.shard(id);
+        if let Some(slot) = shard.slots.get(shard.home(hash)) {
+            prefetch(slot);
+        }
+    }
+
+    /// Changes one value, or inserts a changed default value if the id is new; if the change is refused, the id is not
+    /// inserted.
+    ///
+    /// # Errors
+    /// The id is new and the table is full, or `change` refused.
+    pub fn update<R, E>(
+        &self,
+        id: Id,
+        change: impl FnOnce(&mut V) -> Result<R, E>,
+    ) -> Result<R, UpdateError<E>> {
+        let place = || self.places.take().ok_or(UpdateError::Full);
+        self.update_in_place(id, place, |value| change(value).map_err(UpdateError::Refused))
+    }
+
+    /// As [`Table::update`], with a reserved place for a new id: the table is never too full.
+    pub(crate) fn update_reserved<R>(
+        &self,
+        id: Id,
+        reserved: &mut Reservation,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        let Ok(result) =
+            self.update_in_place::<_, Infallible>(id, || Ok(reserved.take()), |value| Ok(change(value)));
+        result
+    }
+
+    fn update_in_place<'a, R, E>(
+        &self,
+        id: Id,
+        place: impl FnOnce() -> Result<Place<'a>, E>,
+        change: impl FnOnce(&mut V) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let (mut shard, hash) = self.shard(&id);
+        if let Ok(slot) = shard.find(&id, hash)
+            && let Some((_, value)) = &mut shard.slots[slot].0
+        {
+            return change(value);
+        }
+        let place = place()?;
+        let mut value = V::default();
+        let result = change(&mut value)?;
+        shard.insert(id, value, hash, |id| self.hash_in_shard(id));
+        place.keep();
+        Ok(result)
+    }
+
+    fn hash_in_shard(&self, id: &Id) -> u64 {
+        self.hasher.hash_one(id) << self.shards.len().trailing_zeros()
+    }
+
+    /// Removes one id and returns its value, if `may_go` agrees; `None` if the id is not there or stays.
+    pub fn remove_if(&self, id: &Id, may_go: impl FnOnce(&V) -> bool) -> Option<V> {
+        let (mut shard, hash) = self.shard(id);
+        let slot = shard.find(id, hash).ok()?;
+        shard.slots[slot].0.as_ref().filter(|(_, value)| may_go(value))?;
+        let removed = shard.remove(slot, |id| self.hash_in_shard(id));
+        self.places.give_back(1);
+        removed.map(|(_, value)| value)
+    }
+
+    /// Removes one id and returns its value; `None` if the id is not there.
+    pub fn remove(&self, id: &Id) -> Option<V> {
+        self.remove_if(id, |_| true)
+    }
+
+    /// Visits each value of one shard, `0..shards()`, once, and removes those for which `visit` returns
+    /// [`Sweep::Remove`]. Only that shard is locked meanwhile. Memory that it no longer needs is freed.
+    ///
+    /// # Panics
+    /// There is no such shard, or `visit` panicked; what was removed before is gone, and counted so.
+    pub fn sweep(&self, shard: usize, visit: impl FnMut(&Id, &mut V) -> Sweep) {
+        let shard = lock(&self.shards[shard]);
+        let mut swept = Swept { before: shard.len, shard, places: &self.places };
+        swept.shard.sweep(visit, |id| self.hash_in_shard(id));
+    }
+}
+
+/// A shard that is being swept. The places of the removed ids are given back when it is dropped, also by a panic.
+struct Swept<'a, V> {
+    shard: MutexGuard<'a, Shard<V>>,
+    before: usize,
+    places: &'a Places,
+}
+
+impl<V> Drop for Swept<'_, V> {
+    fn drop(&mut self) {
+        self.places.give_back(self.before - self.shard.len);
+    }
+}
+
+/// Locks a shard even if it is poisoned: a panic in a closure leaves a value partly changed, which the next event or
+/// decision corrects or shows.
+fn lock<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, feature = "loom"))]
+mod schedules;
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;
