@@ -69,3 +69,21 @@ fn client_that_takes_nothing_is_cut_after_the_write_timeout_and_counted() {
     drop(clients);
     assert_eq!(server.get("/should-show-ad/48").status, 200);
 }
+
+#[test]
+fn admin_client_that_takes_nothing_is_cut_and_counted_too() {
+    let limits =
+        [("UPBEAT_LIMITS_WRITE_TIMEOUT", "300ms"), ("UPBEAT_LIMITS_RESPONSE_MEMORY_BYTES", "4194304")];
+    let server = Server::with(&[], &limits);
+    let contract = "GET /openapi.yaml HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".repeat(100);
+    let client = non_reading(&server.admin, &contract, 200);
+    until("it is cut", || server.metric(&cut("admin", "stalled")) == 1.0);
+    // What is asked for here is held while it is sent, no more.
+    until("nothing is held for it", || server.metric(HELD) < 1e5);
+    assert_eq!(server.metric(&errors_of_admin()), 0.0);
+    drop(client);
+}
+
+fn errors_of_admin() -> String {
+    "upbeat_http_connection_errors_total{listener=\"admin\"}".to_owned()
+}

@@ -3,32 +3,36 @@
 //! Closing a socket with unread bytes resets the connection, and a client that is still sending then gets a broken pipe
 //! instead of the problem document. Nothing read here is kept, and both time and bytes are bounded.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// Reading ends when no bytes arrive for this long.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Reading ends after this time in any case.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Reading ends after this many bytes.
-const MAX_BYTES: usize = 64 << 20;
+use crate::runtime::linger::{MAX_BYTES, SILENCE_TIMEOUT, TOTAL_TIMEOUT};
 
-/// Reads the rest of the request's body even if its handler does not.
-pub(crate) async fn keep_reading(request: Request) -> Request {
-    // A client that sends `Expect: 100-continue` waits for the answer before it sends anything.
-    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
-        return request;
+/// Reads the rest of the request's body even if its handler does not. Where it will not be read, since the client was not
+/// asked for it or it is too long, hyper closes the connection, and the answer says so.
+pub(crate) async fn keep_reading(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
     }
-    request.map(|body| Body::new(Lingering { body, ended: false }))
+    // A client that sends `Expect: 100-continue` waits for the answer before it sends anything.
+    let waits = request.headers().contains_key(header::EXPECT);
+    let closes = waits || request.body().size_hint().lower() > MAX_BYTES as u64;
+    let request =
+        if waits { request } else { request.map(|body| Body::new(Lingering { body, ended: false })) };
+    let mut response = next.run(request).await;
+    if closes {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 struct Lingering {
@@ -72,7 +76,7 @@ impl Drop for Lingering {
 
 async fn discard(mut body: Body) {
     let mut bytes = 0;
-    while let Ok(Some(Ok(frame))) = timeout(IDLE_TIMEOUT, body.frame()).await {
+    while let Ok(Some(Ok(frame))) = timeout(SILENCE_TIMEOUT, body.frame()).await {
         bytes += frame.data_ref().map_or(0, Bytes::len);
         if bytes > MAX_BYTES {
             return;

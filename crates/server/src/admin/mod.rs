@@ -9,10 +9,13 @@ pub(crate) use linger::keep_reading;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use http_body_util::BodyExt;
 use serde::Serialize;
 use upbeat_core::campaign::Campaign;
 use upbeat_core::catalogue::Track;
@@ -40,7 +43,27 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/tracks/{track}", get(track))
         .route("/customers/{customer}", get(customers::get).delete(customers::delete))
         .route("/customers/{customer}/explain", get(customers::explain));
-    with_layers(routes, app).layer(axum::middleware::map_request(linger::keep_reading))
+    let routes = routes.layer(from_fn_with_state(Arc::clone(app), hold_answer));
+    with_layers(routes, app).layer(from_fn(linger::keep_reading))
+}
+
+/// Has a large answer hold its share of the memory of answers until its last byte is sent; hyper keeps the bytes as they
+/// are until then.
+async fn hold_answer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    /// Smaller ones are bounded by the number of connections.
+    const SMALL_BYTES: usize = 4 << 10;
+    let (parts, body) = next.run(request).await.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Problem::new(Kind::Internal, error.to_string()).into_response(),
+    };
+    if body.len() <= SMALL_BYTES {
+        return Response::from_parts(parts, Body::from(body));
+    }
+    match app.response_memory().try_take_for_admin(body.len()) {
+        Some(permit) => Response::from_parts(parts, Body::from(permit.hold(body))),
+        None => app.no_room_for_answer().into_response(),
+    }
 }
 
 /// `GET /`: the index of the admin listener.

@@ -7,17 +7,26 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt;
 
+use super::admin_stream::{AdminStream, Exchange, Left};
 use super::app::App;
+use super::linger::linger;
 use super::loops::EventLoops;
 use crate::api::problem::PROBLEM_JSON;
 use crate::gate::Listener;
+
+/// So many connections over the limit are open at once, for the moment in which they are told so.
+pub(super) const REFUSALS_AT_ONCE: usize = 256;
 
 /// The delay after a failed accept (for example for want of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -38,6 +47,8 @@ pub(super) struct Connections {
     listener: Listener,
     app: Arc<App>,
     permits: Arc<Semaphore>,
+    /// For those over the limit that are still told so.
+    refusals: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
@@ -45,7 +56,8 @@ impl Connections {
     /// Connections of a listener, at most `limits.connections` at once, until `stop` is set.
     pub(super) fn new(listener: Listener, app: &Arc<App>, stop: watch::Receiver<bool>) -> Self {
         let permits = Arc::new(Semaphore::new(app.config.limits.connections));
-        Self { listener, app: Arc::clone(app), permits, stop }
+        let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE));
+        Self { listener, app: Arc::clone(app), permits, refusals, stop }
     }
 
     /// Accepts the next connection, with its permit; `None` when the server stops.
@@ -64,7 +76,7 @@ impl Connections {
                 }
             };
             let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-                self.refuse(&stream);
+                self.refuse(stream);
                 continue;
             };
             match stream.set_nodelay(true) {
@@ -80,10 +92,18 @@ impl Connections {
         Permit { count, _permit: permit, stop: self.stop.clone() }
     }
 
-    fn refuse(&self, stream: &TcpStream) {
+    /// Tells a client that it is one too many. Its request is read past: a plain close would reset the connection for it,
+    /// and the client could lose the answer.
+    fn refuse(&self, stream: TcpStream) {
         self.app.metrics.count_connection_refused(self.listener);
-        // The buffer of a new socket has room for this; if the write fails, closing is answer enough.
-        let _ = stream.try_write(TOO_MANY_CONNECTIONS.as_bytes());
+        match Arc::clone(&self.refusals).try_acquire_owned() {
+            Ok(permit) => drop(tokio::spawn(async move {
+                linger(stream, TOO_MANY_CONNECTIONS.as_bytes()).await;
+                drop(permit);
+            })),
+            // Where many are being told, closing has to be answer enough.
+            Err(_) => drop(stream.try_write(TOO_MANY_CONNECTIONS.as_bytes())),
+        }
     }
 
     fn log_lost(&self, error: &dyn Error) {
@@ -123,36 +143,67 @@ pub(super) async fn into_loops(
 pub(super) async fn into_hyper(listener: TcpListener, mut connections: Connections, router: Router) {
     let limits = &connections.app.config.limits;
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout.get())
-        .max_header_size(limits.header_bytes)
-        .half_close(true)
-        // One write per answer. Not `pipeline_flush`: with it hyper does not send its own 431 and 400.
-        .writev(false);
+    // The stream has the time limits. Not `pipeline_flush`: with it hyper does not send its own 431 and 400.
+    http.header_read_timeout(None).max_header_size(limits.header_bytes).half_close(true);
     while let Some((stream, permit)) = connections.next(&listener).await {
         let (app, listener) = (Arc::clone(&connections.app), connections.listener);
-        let served = serve_by_hyper(http.clone(), stream, router.clone(), permit);
-        tokio::spawn(async move {
-            if let Err(error) = served.await {
-                app.metrics.count_connection_error(listener, &*error);
-            }
-        });
+        tokio::spawn(serve_by_hyper(http.clone(), stream, router.clone(), permit, app, listener));
     }
 }
 
+/// Serves a connection until it ends, counts how it ended, and has its client receive the last answer.
 async fn serve_by_hyper(
     http: http1::Builder,
     stream: TcpStream,
     router: Router,
     mut permit: Permit,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let service = TowerToHyperService::new(router);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        // Polls the connection first, so that a request which has arrived is begun before the graceful shutdown.
-        biased;
-        ended = connection.as_mut() => return Ok(ended?),
-        _ = permit.stop.changed() => connection.as_mut().graceful_shutdown(),
+    app: Arc<App>,
+    listener: Listener,
+) {
+    let exchange = Arc::new(Exchange::default());
+    let service = {
+        let exchange = Arc::clone(&exchange);
+        service_fn(move |request: Request<Incoming>| {
+            let (router, exchange) = (router.clone(), Arc::clone(&exchange));
+            async move {
+                exchange.begin();
+                let response = router.oneshot(request.map(Body::new)).await;
+                exchange.end();
+                response
+            }
+        })
+    };
+    let stream = AdminStream::new(stream, &app.config.limits, Arc::clone(&exchange));
+    let mut stopped = false;
+    let ended = {
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            // Polls the connection first, so that a request which has arrived is begun before the graceful shutdown.
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            _ = permit.stop.changed() => None,
+        };
+        match ended {
+            Some(ended) => ended,
+            None => {
+                stopped = true;
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    let Left { stream, has_answered, cut } = exchange.take_left();
+    match (&ended, cut) {
+        (_, Some(cause)) => app.metrics.count_connection_cut(listener, cause),
+        (Err(error), None) => app.metrics.count_connection_error(listener, error),
+        (Ok(()), None) => {}
     }
-    Ok(connection.await?)
+    // Hyper closes without a word where bytes are no HTTP/1.1 but the beginning of HTTP/2.
+    let unanswered = matches!(&ended, Err(error) if error.is_parse()) && !has_answered;
+    if let Some(stream) = stream.filter(|_| !stopped) {
+        linger(stream, if unanswered { NO_REQUEST } else { b"" }).await;
+    }
 }
+
+/// The answer to bytes that are no request, behind which the connection is closed.
+const NO_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

@@ -150,11 +150,14 @@ impl App {
     /// # Errors
     /// Clients have not taken so many answers that there is none: the work is not to be begun.
     pub(crate) fn room_for_answer(&self, bytes: usize) -> Result<ResponsePermit, Problem> {
-        self.response_memory.try_take(bytes).ok_or_else(|| {
-            let detail = "answers that clients have not taken fill limits.response_memory_bytes; send this request \
-                          again in a second";
-            Problem::new(Kind::Overloaded, detail)
-        })
+        self.response_memory.try_take(bytes).ok_or_else(|| self.no_room_for_answer())
+    }
+
+    /// The problem for a request whose answer has no room.
+    pub(crate) fn no_room_for_answer(&self) -> Problem {
+        let detail = "answers that clients have not taken fill limits.response_memory_bytes; send this request \
+                      again in a second";
+        Problem::new(Kind::Overloaded, detail)
     }
 
     /// Serves the configured model from now on; returns its id, or `None` if `model` is `none`.

@@ -2,10 +2,12 @@
 //! this.
 
 mod accept;
+mod admin_stream;
 mod app;
 mod bulk;
 pub mod heap;
 mod jobs;
+pub(crate) mod linger;
 mod loops;
 mod memory;
 mod model;

@@ -129,7 +129,7 @@ async fn by_hyper(app: &App, router: &Router, pieces: &[&[u8]]) -> Vec<u8> {
     let mut http = http1::Builder::new();
     http.max_header_size(app.config.limits.header_bytes).half_close(true).writev(false);
     // What hyper's connections had when they were the data listener's.
-    let router = router.clone().layer(axum::middleware::map_request(keep_reading));
+    let router = router.clone().layer(axum::middleware::from_fn(keep_reading));
     let service = TowerToHyperService::new(router);
     let served = async {
         // A client's fault ends it with an error; what was sent till then is what counts.

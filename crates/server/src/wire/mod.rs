@@ -11,6 +11,7 @@
 mod body;
 mod chunked;
 mod connection;
+mod deadline;
 mod dispatch;
 mod event_loop;
 mod fast;
@@ -22,6 +23,7 @@ mod slices;
 mod differential;
 
 pub(crate) use body::{Arrived, Fault};
+pub(crate) use deadline::WriteDeadline;
 pub(crate) use dispatch::RouterTasks;
 pub(crate) use event_loop::{Command, EventLoop, Handle};
 pub(crate) use slices::{LoopsEnded, Slices};

@@ -10,6 +10,7 @@ use bytes::Buf;
 use super::CloseReason;
 use crate::metrics::CutCause;
 use crate::runtime::ResponseMemory;
+use crate::wire::deadline::WriteDeadline;
 
 /// A socket that does not block.
 pub(in crate::wire) trait Socket: Read + Write {
@@ -34,33 +35,6 @@ impl Socket for mio::net::TcpStream {
 
 /// What is sent of an answer before others have their turn, in bytes.
 const MOST_SENT_BYTES: usize = 128 << 10;
-
-/// A client that takes fewer bytes a second than this holds an answer for longer than it may. Backends and proxies take
-/// thousands of times as many.
-pub(crate) const SLOWEST_READ_BYTES_PER_S: usize = 8 << 10;
-
-/// Since when the socket takes no more, or not all.
-struct Blocked {
-    since: Instant,
-    /// When it last took a byte.
-    progress: Instant,
-    /// When all bytes must be taken at the latest, but for the timeout: in as many seconds as the slowest reader needs.
-    longest: Duration,
-}
-
-impl Blocked {
-    fn new(bytes: usize) -> Self {
-        let now = Instant::now();
-        let longest = Duration::from_secs((bytes / SLOWEST_READ_BYTES_PER_S) as u64);
-        Self { since: now, progress: now, longest }
-    }
-
-    /// When the client is given up, and for what.
-    fn due(&self, timeout: Duration) -> (Instant, CutCause) {
-        let (stalled, slow) = (self.progress + timeout, self.since + self.longest + timeout);
-        if stalled <= slow { (stalled, CutCause::Stalled) } else { (slow, CutCause::Slow) }
-    }
-}
 
 /// How much of what was offered the socket took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +66,7 @@ pub(in crate::wire) struct Transport<S> {
     /// Goes out behind `unsent`.
     queued: Bytes,
     /// Only while answers wait for the socket, so that clients which read cost no clock.
-    blocked: Option<Box<Blocked>>,
+    blocked: Option<Box<WriteDeadline>>,
 }
 
 impl<S: Socket> Transport<S> {
@@ -171,7 +145,7 @@ impl<S: Socket> Transport<S> {
         memory: &Arc<ResponseMemory>,
     ) -> Result<Bytes, CloseReason> {
         let permit = memory.try_take(unsent.len()).ok_or(CloseReason::Cut(CutCause::Memory))?;
-        self.blocked = Some(Box::new(Blocked::new(unsent.len() + body_length)));
+        self.blocked = Some(Box::new(WriteDeadline::new(unsent.len() + body_length)));
         Ok(permit.hold(Bytes::copy_from_slice(unsent)))
     }
 
@@ -192,10 +166,10 @@ impl<S: Socket> Transport<S> {
             self.blocked = None;
         } else if let Some(blocked) = &mut self.blocked {
             if taken > 0 {
-                blocked.progress = Instant::now();
+                blocked.progressed();
             }
         } else if sent != Sent::All {
-            self.blocked = Some(Box::new(Blocked::new(self.unsent.len() + self.queued.len())));
+            self.blocked = Some(Box::new(WriteDeadline::new(self.unsent.len() + self.queued.len())));
         }
         Ok(sent)
     }
@@ -224,26 +198,4 @@ fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(taken)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reader_is_given_up_when_it_takes_nothing_and_when_it_takes_too_little() {
-        let timeout = Duration::from_secs(30);
-        let mut blocked = Blocked::new(100 * SLOWEST_READ_BYTES_PER_S);
-        let since = blocked.since;
-        assert_eq!(blocked.due(timeout), (since + timeout, CutCause::Stalled));
-        // A byte now and then puts off the first limit, and never the second.
-        for seconds in [29, 58, 87, 100] {
-            blocked.progress = since + Duration::from_secs(seconds);
-            assert_eq!(blocked.due(timeout), (blocked.progress + timeout, CutCause::Stalled));
-        }
-        for seconds in [101, 115, 129] {
-            blocked.progress = since + Duration::from_secs(seconds);
-            assert_eq!(blocked.due(timeout), (since + Duration::from_secs(130), CutCause::Slow));
-        }
-    }
 }

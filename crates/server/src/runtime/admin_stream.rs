@@ -1,0 +1,248 @@
+//! The stream under hyper: time limits of idle connections, of heads under way and of clients that do not read. Hyper has
+//! one limit for the first two and none for the last.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::config::Limits;
+use crate::metrics::CutCause;
+use crate::wire::WriteDeadline;
+
+/// What the stream and the service of one connection know together.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// Requests that the service was given.
+    requests: AtomicU64,
+    /// Whether it works on one; then nothing is waited for from the client.
+    answering: AtomicBool,
+    left: Mutex<Left>,
+}
+
+/// What is left of a connection once hyper is done with it.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// The socket, where its client may still send.
+    pub(super) stream: Option<TcpStream>,
+    /// Whether something was sent since bytes last arrived.
+    pub(super) has_answered: bool,
+    /// Why the client was given up that did not read.
+    pub(super) cut: Option<CutCause>,
+}
+
+impl Exchange {
+    /// The service has a request.
+    pub(super) fn begin(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.answering.store(true, Ordering::Relaxed);
+    }
+
+    /// The service has answered it.
+    pub(super) fn end(&self) {
+        self.answering.store(false, Ordering::Relaxed);
+    }
+
+    /// What is left, once the stream was dropped.
+    pub(super) fn take_left(&self) -> Left {
+        std::mem::take(&mut *self.left())
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket whose client has to keep to the limits. An idle connection ends as if its client had closed it.
+pub(super) struct AdminStream {
+    /// Taken when this is dropped.
+    stream: Option<TcpStream>,
+    exchange: Arc<Exchange>,
+    idle_timeout: Duration,
+    header_timeout: Duration,
+    write_timeout: Duration,
+    timer: Pin<Box<Sleep>>,
+    /// When the last byte was read or written.
+    last: Instant,
+    /// When the head of the request after so many began to arrive.
+    head_since: Option<(u64, Instant)>,
+    /// While the socket takes no more.
+    blocked: Option<WriteDeadline>,
+    has_answered: bool,
+    /// Whether the client has nothing to hear any more: it has left, or its time is over.
+    is_over: bool,
+    cut: Option<CutCause>,
+}
+
+impl AdminStream {
+    /// Limits `stream`, whose service shares `exchange`.
+    pub(super) fn new(stream: TcpStream, limits: &Limits, exchange: Arc<Exchange>) -> Self {
+        let now = Instant::now();
+        Self {
+            stream: Some(stream),
+            exchange,
+            idle_timeout: limits.idle_timeout.get(),
+            header_timeout: limits.header_timeout.get(),
+            write_timeout: limits.write_timeout.get(),
+            timer: Box::pin(sleep_until(now.into())),
+            last: now,
+            head_since: None,
+            blocked: None,
+            has_answered: false,
+            is_over: false,
+            cut: None,
+        }
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        // It is there until this is dropped.
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Whether the instant has come; if not, the task is woken then.
+    fn is_due(&mut self, context: &mut Context<'_>, due: Instant) -> bool {
+        if self.timer.deadline() != due.into() {
+            self.timer.as_mut().reset(due.into());
+        }
+        self.timer.as_mut().poll(context).is_ready()
+    }
+
+    /// Bytes were read, or their end.
+    fn note_read(&mut self, bytes: usize) {
+        self.is_over |= bytes == 0;
+        self.has_answered &= bytes == 0;
+        self.last = Instant::now();
+        let requests = self.exchange.requests.load(Ordering::Relaxed);
+        if !self.exchange.answering.load(Ordering::Relaxed)
+            && self.head_since.is_none_or(|(before, _)| before != requests)
+        {
+            self.head_since = Some((requests, self.last));
+        }
+    }
+
+    /// What a read without bytes comes to.
+    fn wait_for_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exchange.answering.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        let requests = self.exchange.requests.load(Ordering::Relaxed);
+        match self.head_since.filter(|(before, _)| *before == requests) {
+            Some((_, since)) if self.is_due(context, since + self.header_timeout) => {
+                self.is_over = true;
+                Poll::Ready(Err(ErrorKind::TimedOut.into()))
+            }
+            None if self.is_due(context, self.last + self.idle_timeout) => {
+                self.is_over = true;
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// What a write of `offered` bytes comes to.
+    fn note_write(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        offered: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            let taken = written?;
+            self.last = Instant::now();
+            self.has_answered = true;
+            match &mut self.blocked {
+                Some(blocked) if taken > 0 => blocked.progressed(),
+                _ => {}
+            }
+            return Poll::Ready(Ok(taken));
+        }
+        let blocked = self.blocked.get_or_insert_with(|| WriteDeadline::new(offered));
+        let (due, cause) = blocked.due(self.write_timeout);
+        if !self.is_due(context, due) {
+            return Poll::Pending;
+        }
+        (self.is_over, self.cut) = (true, Some(cause));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for AdminStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.blocked.is_some() {
+            // No further request of a client that does not take its answers is read. The task is woken when the socket
+            // takes more.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        match self.stream()?.poll_read(context, buffer) {
+            Poll::Ready(Ok(())) => {
+                self.note_read(buffer.filled().len() - before);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => {
+                self.is_over = true;
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => self.wait_for_bytes(context),
+        }
+    }
+}
+
+impl AsyncWrite for AdminStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.stream()?.poll_write(context, bytes);
+        self.note_write(context, written, bytes.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.stream()?.poll_write_vectored(context, slices);
+        self.note_write(context, written, slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    /// Hyper keeps the bytes of an answer as they are until they are written, and so their share of the memory of
+    /// answers. One call of the kernel writes head and body.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.stream()?.poll_flush(context))?;
+        // Hyper flushes once all is written.
+        self.blocked = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(context)
+    }
+}
+
+impl Drop for AdminStream {
+    fn drop(&mut self) {
+        let stream = self.stream.take();
+        if let (Some(_), Some(stream)) = (self.cut, &stream) {
+            // What the kernel still holds for the client is given up with it.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        *self.exchange.left() =
+            Left { stream: stream.filter(|_| !self.is_over), has_answered: self.has_answered, cut: self.cut };
+    }
+}
