@@ -120,7 +120,10 @@ impl Watch for Bar {
         self.0.add(bytes);
     }
 
-    fn bad_row(&mut self, name: &str, line: u64, reason: &str) {
-        self.0.note(&format!("{name}:{line}: {reason}"));
+    fn bad_row(&mut self, name: &str, lines: (u64, u64), reason: &str) {
+        self.0.note(&match lines {
+            (line, last) if line == last => format!("{name}:{line}: {reason}"),
+            (first, last) => format!("{name}:{first}-{last}: {reason}"),
+        });
     }
 }

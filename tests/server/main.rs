@@ -10,6 +10,7 @@ mod closing;
 mod cloudevents;
 mod compression;
 mod configuration;
+mod csv_files;
 mod decisions;
 mod events;
 mod formats;

@@ -305,7 +305,7 @@ pub fn decide_dry(engine: &Engine, customer: u64, now_ms: i64) -> bool {
 /// # Panics
 /// A row is refused.
 pub fn ingest(engine: &Engine, form: Form, body: &[u8]) {
-    let context = decode::Context { zone: Zone::utc(), as_of: None, max_event_bytes: 1 << 16 };
+    let context = decode::Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 1 << 16 };
     let rows = decode::rows(form.format(), body, &context).expect("the body is sound");
     let report = engine.apply_each(rows.rows, NOW_MS);
     assert!(report.rejected.is_empty(), "{:?}", report.rejected[0]);

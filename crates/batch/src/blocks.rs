@@ -67,6 +67,8 @@ pub(crate) struct Blocks<'a> {
     size: usize,
     /// A block ends within a line that reaches this many bytes.
     longest: usize,
+    /// Whether a block ends at a CR rather than within a line that reaches the longest.
+    cr_ends_lines: bool,
     /// Bytes that were read and belong to the next block.
     rest: Vec<u8>,
     offset: u64,
@@ -75,12 +77,25 @@ pub(crate) struct Blocks<'a> {
 
 impl<'a> Blocks<'a> {
     pub(crate) fn new(input: Input<'a>, size: usize) -> Self {
-        Self { input, size: size.max(1), longest: usize::MAX, rest: Vec::new(), offset: 0, ended: false }
+        Self {
+            input,
+            size: size.max(1),
+            longest: usize::MAX,
+            cr_ends_lines: false,
+            rest: Vec::new(),
+            offset: 0,
+            ended: false,
+        }
     }
 
     /// The same for a caller that refuses lines of `bytes` or more: a block may end within such a line.
     pub(crate) fn with_longest_line(self, bytes: usize) -> Self {
         Self { longest: bytes, ..self }
+    }
+
+    /// The same for a caller to whom CR ends a line as well.
+    pub(crate) fn with_lines_ending_in_cr(self) -> Self {
+        Self { cr_ends_lines: true, ..self }
     }
 
     pub(crate) fn is_seekable(&self) -> bool {
@@ -104,6 +119,9 @@ impl<'a> Blocks<'a> {
             }
             searched = block.length;
             if searched >= self.longest {
+                if self.cr_ends_lines && !self.ended {
+                    self.cut_at_cr(block);
+                }
                 break;
             }
         }
@@ -113,6 +131,16 @@ impl<'a> Blocks<'a> {
         let place = Place { offset: self.offset, last: self.ended };
         self.offset += block.length as u64;
         Ok(Some(place))
+    }
+
+    /// Ends a block without LF behind its last CR. Of a CR at its very end it is not known whether an LF follows, so a block
+    /// never ends with that.
+    fn cut_at_cr(&mut self, block: &mut Block) {
+        let bytes = block.bytes();
+        let known = &bytes[..bytes.len() - usize::from(bytes.ends_with(b"\r"))];
+        let end = memrchr(b'\r', known).map_or(known.len(), |cr| cr + 1);
+        self.rest.extend_from_slice(&bytes[end..]);
+        block.length = end;
     }
 
     /// Reads up to a block's size, or to twice the block's present length.

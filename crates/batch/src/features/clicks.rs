@@ -3,7 +3,7 @@
 use super::aggregate::Clicked;
 use super::rows::ReadRows;
 use upbeat_core::event::{Id, IdRef, Zone};
-use upbeat_ingest::decode::csv::{ClickRow, RowReader};
+use upbeat_ingest::decode::csv::{ClickRow, Kind, Refusal, RowReader};
 
 /// Collects the clicks of a block.
 pub(super) struct ClickRows<'a> {
@@ -24,12 +24,14 @@ impl<'a> ClickRows<'a> {
 }
 
 impl ReadRows for ClickRows<'_> {
+    const KIND: Kind = Kind::Clicks;
+
     #[inline]
-    fn read_row(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<(), String>)> {
-        let (start, row) = reader.click_row(zone)?;
+    fn read_row(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<Result<(), Refusal>> {
+        let row = reader.click_row(zone)?;
         let on_ad =
             |click: ClickRow<'_>| self.found.extend((click.ad == self.ad).then(|| click.customer.to_id()));
-        Some((start, row.map(on_ad)))
+        Some(row.map(on_ad))
     }
 }
 

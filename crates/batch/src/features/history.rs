@@ -7,7 +7,7 @@ use super::rows::ReadRows;
 use super::spill::Spill;
 use anyhow::Context;
 use upbeat_core::event::Zone;
-use upbeat_ingest::decode::csv::RowReader;
+use upbeat_ingest::decode::csv::{Kind, Refusal, RowReader};
 
 /// Collects the plays of a block.
 pub(super) struct PlayRows {
@@ -29,10 +29,12 @@ impl PlayRows {
 }
 
 impl ReadRows for PlayRows {
+    const KIND: Kind = Kind::Plays;
+
     #[inline]
-    fn read_row(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<(usize, Result<(), String>)> {
-        let (start, row) = reader.play_row(zone)?;
-        Some((start, row.map(|play| self.records.push(Record::new(&play, &mut self.text)))))
+    fn read_row(&mut self, reader: &mut RowReader<'_>, zone: &Zone) -> Option<Result<(), Refusal>> {
+        let row = reader.play_row(zone)?;
+        Some(row.map(|play| self.records.push(Record::new(&play, &mut self.text))))
     }
 }
 

@@ -1,17 +1,18 @@
-//! On any bytes, blocks and number of threads the rows are those of a plain implementation with the csv crate.
+//! On any bytes, blocks and number of threads the rows are those that the server reads in a body, and the features those of
+//! a plain implementation.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Write};
 
-use csv::{ByteRecord, ReaderBuilder};
 use proptest::prelude::*;
 
 use super::*;
 use crate::blocks::Input;
-use upbeat_core::event::{Event, EventKind, Id, Zone};
+use upbeat_core::event::{Event, EventKind, Id, Row, Zone};
 use upbeat_core::feature;
 use upbeat_core::profile::{Play, RecentEntry, Window};
-use upbeat_ingest::decode::csv as rows;
+use upbeat_ingest::decode::csv::Kind;
+use upbeat_ingest::decode::{self, Context, Format};
 
 /// The flags that change the result.
 #[derive(Debug, Clone)]
@@ -31,35 +32,23 @@ struct Outcome {
     has_plays: bool,
 }
 
-/// The plain implementation: all of it in memory, record by record, customer by customer.
+/// The plain implementation: all of it in memory, row by row, customer by customer.
 fn expected(tracks: &[u8], clicks: &[u8], options: &Options) -> Outcome {
     let mut bad_rows = Vec::new();
     let mut plays: BTreeMap<Id, Vec<Play>> = BTreeMap::new();
     let mut newest_ms = i64::MIN;
-    records(
-        "tracks",
-        tracks,
-        |record| rows::play(record, &Zone::utc()).map(Event::from),
-        &mut bad_rows,
-        |Event { customer, id: event_id, time, kind }| {
-            if let EventKind::Play { track, mobile } = kind {
-                newest_ms = newest_ms.max(time.unix_ms);
-                plays.entry(customer).or_default().push(Play { time, event_id, track, mobile });
-            }
-        },
-    );
+    records("tracks", Kind::Plays, tracks, &mut bad_rows, |Event { customer, id: event_id, time, kind }| {
+        if let EventKind::Play { track, mobile } = kind {
+            newest_ms = newest_ms.max(time.unix_ms);
+            plays.entry(customer).or_default().push(Play { time, event_id, track, mobile });
+        }
+    });
     let mut clicked = HashSet::new();
-    records(
-        "clicks",
-        clicks,
-        |record| rows::click(record, &Zone::utc()).map(Event::from),
-        &mut bad_rows,
-        |event| {
-            if matches!(&event.kind, EventKind::Click { ad } if ad.to_string() == "AD") {
-                clicked.insert(event.customer);
-            }
-        },
-    );
+    records("clicks", Kind::Clicks, clicks, &mut bad_rows, |event| {
+        if matches!(&event.kind, EventKind::Click { ad } if ad.to_string() == "AD") {
+            clicked.insert(event.customer);
+        }
+    });
     let (mut text, mut repeats) = (Vec::new(), 0);
     for (customer, own) in &mut plays {
         own.sort_by(|a, b| a.key().cmp(&b.key()));
@@ -84,25 +73,13 @@ fn expected(tracks: &[u8], clicks: &[u8], options: &Options) -> Outcome {
     Outcome { text, bad_rows, bad, repeats, has_plays: !plays.is_empty() }
 }
 
-fn records(
-    name: &str,
-    bytes: &[u8],
-    parse: fn(&ByteRecord) -> Result<Event, String>,
-    bad_rows: &mut Vec<String>,
-    mut take: impl FnMut(Event),
-) {
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    let mut record = ByteRecord::new();
-    while reader.read_byte_record(&mut record).expect("bytes in memory") {
-        match parse(&record) {
-            Ok(event) => take(event),
-            Err(reason) => {
-                // The reader's own count of lines is too low after blank lines and after CRLF.
-                let start = record.position().expect("it was read").byte() as usize;
-                let blank = bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-                let line = 1 + bytes[..start + blank].iter().filter(|byte| **byte == b'\n').count();
-                bad_rows.push(format!("{name}:{line}: {reason}"));
-            }
+fn records(name: &str, kind: Kind, bytes: &[u8], bad_rows: &mut Vec<String>, mut take: impl FnMut(Event)) {
+    let context = Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 1000 };
+    for row in decode::rows(Format::Csv(kind), bytes, &context).expect("a list").rows {
+        match row {
+            Ok(Row::Event(event)) => take(event),
+            Ok(row) => panic!("{row:?}"),
+            Err(reason) => bad_rows.push(format!("{name}: {reason}")),
         }
     }
 }
@@ -122,8 +99,11 @@ struct BadRows(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
 impl Watch for BadRows {
     fn advance(&mut self, _: u64) {}
 
-    fn bad_row(&mut self, name: &str, line: u64, reason: &str) {
-        self.0.lock().expect("no panic").push(format!("{name}:{line}: {reason}"));
+    fn bad_row(&mut self, name: &str, lines: (u64, u64), reason: &str) {
+        self.0.lock().expect("no panic").push(match lines {
+            (line, last) if line == last => format!("{name}: line {line}: {reason}"),
+            (first, last) => format!("{name}: lines {first} to {last}: {reason}"),
+        });
     }
 }
 
@@ -331,18 +311,52 @@ proptest! {
     }
 }
 
-#[test]
-fn unclosed_quote_makes_the_rest_of_the_file_one_bad_row() {
-    let row = "1,2,3,2014-10-05 07:30:00,0,72132\n";
-    let tracks = format!("{}1,2,3,\"2014-10-05 07:30:00,0,72132\n{}", row.repeat(50), row.repeat(50));
-    let options =
-        Options { keep_repeats: false, precise: false, window: Window { plays: u32::MAX, days: u32::MAX } };
-    let expected = expected(tracks.as_bytes(), b"", &options);
-    assert_eq!(expected.bad, 1);
+const ALL: Options =
+    Options { keep_repeats: false, precise: false, window: Window { plays: u32::MAX, days: u32::MAX } };
+
+/// Reads files of plays in all ways, of which each must give what the server reads.
+fn in_all_ways(tracks: &str) -> Outcome {
+    let expected = expected(tracks.as_bytes(), b"", &ALL);
     for threads in [1, 2, 3] {
         for stream in [false, true] {
-            let execution = Execution { threads, block_bytes: 100, plays_bytes: 1000, stream };
-            assert_eq!(actual(tracks.as_bytes(), b"", &options, &execution), expected, "{execution:?}");
+            for block_bytes in [100, 1 << 16, 1 << 20] {
+                let execution = Execution { threads, block_bytes, plays_bytes: 1000, stream };
+                assert_eq!(actual(tracks.as_bytes(), b"", &ALL, &execution), expected, "{execution:?}");
+            }
         }
     }
+    expected
+}
+
+const ROW: &str = "1,2,3,2014-10-05 07:30:00,0,72132\n";
+
+#[test]
+fn open_quote_is_one_bad_row_and_later_rows_are_read() {
+    let outcome =
+        in_all_ways(&format!("{}1,2,3,\"2014-10-05 07:30:00,0,72132\n{}", ROW.repeat(50), ROW.repeat(5000)));
+    assert_eq!((outcome.bad, outcome.repeats), (1, 5049), "{:?}", outcome.bad_rows);
+    assert!(outcome.bad_rows[0].starts_with("tracks: line 51: "), "{:?}", outcome.bad_rows);
+}
+
+#[test]
+fn header_gives_the_columns_of_all_blocks() {
+    let row = "7,0,2014-10-05 07:30:00,3,2,1\n";
+    let outcome =
+        in_all_ways(&format!("zip,mobile,\"time\",track_id,customer_id,event_id\n{}", row.repeat(50)));
+    assert_eq!((outcome.bad, outcome.repeats), (0, 49), "{:?}", outcome.bad_rows);
+}
+
+#[test]
+fn overlong_line_is_one_bad_row_and_later_rows_are_read() {
+    let outcome = in_all_ways(&format!("{ROW}{}\n{ROW}\n{ROW}", ",".repeat(1 << 20)));
+    assert_eq!((outcome.bad, outcome.repeats), (1, 2), "{:?}", outcome.bad_rows);
+    assert!(outcome.bad_rows[0].starts_with("tracks: line 2: "), "{:?}", outcome.bad_rows);
+}
+
+#[test]
+fn lines_may_end_in_cr() {
+    let rows = format!("{}x\r{}", ROW.replace('\n', "\r").repeat(10_000), ROW.replace('\n', "\r"));
+    let outcome = in_all_ways(&rows);
+    assert_eq!((outcome.bad, outcome.repeats), (1, 10_000), "{:?}", outcome.bad_rows);
+    assert!(outcome.bad_rows[0].starts_with("tracks: line 10001: "), "{:?}", outcome.bad_rows);
 }

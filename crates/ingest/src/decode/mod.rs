@@ -5,6 +5,8 @@ pub mod csv;
 pub mod encoding;
 pub mod json;
 
+use std::sync::Arc;
+
 use upbeat_core::event::{Row, Time, Zone};
 
 /// The format of a body.
@@ -30,6 +32,9 @@ pub struct Context {
     /// When a customer file was exported: the time of all its memberships. Without it each row has the time of its
     /// `SignDate`.
     pub as_of: Option<Time>,
+    /// The columns of CSV rows, read for their kind. Without them a body names its columns in its first line, or has those of
+    /// a file without a header.
+    pub columns: Option<Arc<csv::Header>>,
     /// The longest JSON event, in bytes.
     pub max_event_bytes: usize,
 }
@@ -56,7 +61,7 @@ pub fn rows<'a>(format: Format, body: &'a [u8], context: &'a Context) -> Result<
     match format {
         Format::Json => json::rows(body, context),
         Format::Ndjson => Ok(json::line_rows(body, context)),
-        Format::Csv(kind) => csv::rows(kind, body, context),
+        Format::Csv(kind) => Ok(csv::rows(kind, body, context)),
         Format::CloudEvent => cloudevents::row(body, context),
         Format::CloudEventBatch => cloudevents::rows(body, context),
     }

@@ -44,6 +44,7 @@ struct Query {
     #[serde(default)]
     atomic: bool,
     as_of: Option<String>,
+    columns: Option<String>,
 }
 
 /// Applies a small JSON body, for the fast path. `wall_ms` in Unix milliseconds.
@@ -52,7 +53,7 @@ struct Query {
 /// The body as a whole is refused.
 pub(crate) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report, Problem> {
     let max_event_bytes = app.config.limits.event_bytes;
-    let context = Context { zone: app.zone.clone(), as_of: None, max_event_bytes };
+    let context = Context { zone: app.zone.clone(), as_of: None, columns: None, max_event_bytes };
     read_rows(app, body, Format::Json, &context, |rows| Ok(Ok(app.engine.apply_each(rows, wall_ms))))
 }
 
@@ -61,6 +62,7 @@ pub(super) struct Plan {
     format: Format,
     encoding: Encoding,
     as_of: Option<Time>,
+    columns: Option<Arc<csv::Header>>,
     atomic: bool,
     /// The longest body, in bytes, before and after decompression.
     pub(super) body_limit: usize,
@@ -75,10 +77,11 @@ impl Plan {
         let query: Query = query(uri)?;
         let format = format(headers, &query)?;
         let as_of = as_of(app, format, query.as_of.as_deref())?;
+        let columns = columns(format, query.columns.as_deref())?;
         let encoding = content_encoding(headers)?;
         let limits = &app.config.limits;
         let body_limit = if format == Format::CloudEvent { limits.event_bytes } else { limits.bulk_bytes };
-        Ok(Self { format, encoding, as_of, atomic: query.atomic, body_limit })
+        Ok(Self { format, encoding, as_of, columns, atomic: query.atomic, body_limit })
     }
 }
 
@@ -114,7 +117,8 @@ fn apply(
     let most_rows = (decoded.len() / 2 + 1).min(MOST_LISTED_ROWS);
     let _room = app.room_for_answer(most_rows * USUAL_ROW_BYTES)?;
     let max_event_bytes = app.config.limits.event_bytes;
-    let context = Context { zone: app.zone.clone(), as_of: plan.as_of, max_event_bytes };
+    let columns = plan.columns.clone();
+    let context = Context { zone: app.zone.clone(), as_of: plan.as_of, columns, max_event_bytes };
     let wall_ms = app.wall_ms();
     let report = read_rows(app, &decoded, plan.format, &context, |rows| match plan.atomic {
         true => Ok(apply_atomic(app, rows, wall_ms)),
@@ -236,4 +240,13 @@ fn as_of(app: &App, format: Format, as_of: Option<&str>) -> Result<Option<Time>,
     let time = as_of.map(|text| Time::parse(text, &app.zone)).transpose();
     let time = time.map_err(|error| Problem::new(Kind::InvalidQuery, format!("as_of: {error}")))?;
     Ok(time.filter(|_| format == Format::Csv(csv::Kind::Customers)))
+}
+
+/// The columns of a CSV body, where its sender names them; ignored with other formats.
+fn columns(format: Format, columns: Option<&str>) -> Result<Option<Arc<csv::Header>>, Problem> {
+    let (Format::Csv(kind), Some(names)) = (format, columns) else { return Ok(None) };
+    match csv::Header::parse(kind, names) {
+        Ok(header) => Ok(Some(Arc::new(header))),
+        Err(reason) => Err(Problem::new(Kind::InvalidQuery, format!("columns: {reason}"))),
+    }
 }

@@ -1,9 +1,9 @@
 //! From a record, whose columns are already separated, to a play, click, customer or track.
 
-use ::csv::ByteRecord;
-
 use super::super::json::MAX_ZIP_LENGTH;
 use super::Context;
+use super::header::Columns;
+use super::split::Record;
 use upbeat_core::catalogue::Track;
 use upbeat_core::event::{CUSTOMER_FILE_ID, Event, EventKind, Id, IdRef, Membership, Row, Time, Zone};
 
@@ -62,36 +62,51 @@ impl From<ClickRow<'_>> for Event {
     }
 }
 
-fn field(record: &ByteRecord, index: usize) -> Result<&str, String> {
-    let bytes = record.get(index).ok_or_else(|| format!("column {} is missing", index + 1))?;
-    let text = std::str::from_utf8(bytes).map_err(|_| format!("column {} is not UTF-8", index + 1))?;
+/// The columns of a row that are read, by their place in [`Kind::columns`](super::Kind::columns).
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'r> {
+    pub(super) record: Record<'r>,
+    pub(super) columns: Columns,
+}
+
+impl Fields<'_> {
+    /// Which column of the file this is, counted from 1.
+    fn number(self, column: usize) -> usize {
+        self.columns.place(column).map_or(0, |place| place + 1)
+    }
+}
+
+/// The text of a column, without blanks around it; empty for an optional column that the file does not have.
+fn field(record: Fields<'_>, column: usize) -> Result<&str, String> {
+    let Some(place) = record.columns.place(column) else { return Ok("") };
+    let bytes = record.record.get(place).ok_or_else(|| format!("column {} is missing", place + 1))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("column {} is not UTF-8", place + 1))?;
     Ok(text.trim())
 }
 
-fn id<'r>(record: &'r ByteRecord, index: usize, name: &str) -> Result<IdRef<'r>, String> {
-    IdRef::parse_cell(field(record, index)?)
-        .map_err(|error| format!("{name} (column {}): {error}", index + 1))
+fn id<'r>(record: Fields<'r>, column: usize, name: &str) -> Result<IdRef<'r>, String> {
+    IdRef::parse_cell(field(record, column)?)
+        .map_err(|error| format!("{name} (column {}): {error}", record.number(column)))
 }
 
-/// Reads one record of a file of plays: 6 columns.
+/// Reads a play.
 ///
 /// # Errors
-/// A column is missing, surplus or wrong: which one, and what to send.
-pub fn play<'r>(record: &'r ByteRecord, zone: &Zone) -> Result<PlayRow<'r>, String> {
-    if record.len() != 6 {
-        return Err(format!(
-            "{} columns where a play has 6: event id, customer id, track id, time, mobile 0 or 1, zip{}",
-            record.len(),
-            if record.len() == 4 { "; clicks go with ?kind=clicks" } else { "" }
-        ));
-    }
+/// A column is wrong: which one, and what to send.
+pub(super) fn play<'r>(record: Fields<'r>, zone: &Zone) -> Result<PlayRow<'r>, String> {
     let mobile = match field(record, 4)? {
         "0" => false,
         "1" => true,
-        other => return Err(format!("mobile (column 5) is {:?}; send 0 or 1", shortened(other))),
+        other => {
+            return Err(format!(
+                "mobile (column {}) is {:?}; send 0 or 1",
+                record.number(4),
+                shortened(other)
+            ));
+        }
     };
     if field(record, 5)?.chars().count() > MAX_ZIP_LENGTH {
-        return Err(format!("zip (column 6) is longer than {MAX_ZIP_LENGTH} characters"));
+        return Err(format!("zip (column {}) is longer than {MAX_ZIP_LENGTH} characters", record.number(5)));
     }
     Ok(PlayRow {
         event_id: id(record, 0, "event id")?,
@@ -102,18 +117,11 @@ pub fn play<'r>(record: &'r ByteRecord, zone: &Zone) -> Result<PlayRow<'r>, Stri
     })
 }
 
-/// Reads one record of a file of clicks: 4 columns.
+/// Reads a click.
 ///
 /// # Errors
-/// A column is missing, surplus or wrong: which one, and what to send.
-pub fn click<'r>(record: &'r ByteRecord, zone: &Zone) -> Result<ClickRow<'r>, String> {
-    if record.len() != 4 {
-        return Err(format!(
-            "{} columns where a click has 4: event id, customer id, ad, time{}",
-            record.len(),
-            if record.len() == 6 { "; plays go with ?kind=plays" } else { "" }
-        ));
-    }
+/// A column is wrong: which one, and what to send.
+pub(super) fn click<'r>(record: Fields<'r>, zone: &Zone) -> Result<ClickRow<'r>, String> {
     Ok(ClickRow {
         event_id: id(record, 0, "event id")?,
         customer: id(record, 1, "customer id")?,
@@ -122,8 +130,12 @@ pub fn click<'r>(record: &'r ByteRecord, zone: &Zone) -> Result<ClickRow<'r>, St
     })
 }
 
-pub(super) fn customer(record: &ByteRecord, columns: &[usize], context: &Context) -> Result<Event, String> {
-    let level = match field(record, columns[2])? {
+/// Reads a row of a customer file.
+///
+/// # Errors
+/// A column is wrong: which one, and what to send.
+pub(super) fn customer(record: Fields<'_>, context: &Context) -> Result<Event, String> {
+    let level = match field(record, 2)? {
         "0" => Membership::Free,
         "1" => Membership::Silver,
         "2" => Membership::Gold,
@@ -133,19 +145,23 @@ pub(super) fn customer(record: &ByteRecord, columns: &[usize], context: &Context
     };
     let time = match context.as_of {
         Some(time) => time,
-        None => Time::parse_us_date(field(record, columns[1])?, &context.zone)
+        None => Time::parse_us_date(field(record, 1)?, &context.zone)
             .map_err(|_| "SignDate is not a date of the form MM/DD/YYYY".to_owned())?,
     };
     Ok(Event {
         id: Id::Text(CUSTOMER_FILE_ID.into()),
-        customer: id(record, columns[0], "CustID")?.to_id(),
+        customer: id(record, 0, "CustID")?.to_id(),
         time,
         kind: EventKind::Membership(level),
     })
 }
 
-pub(super) fn track(record: &ByteRecord, columns: &[usize]) -> Result<Row, String> {
-    let length = field(record, columns[3])?;
+/// Reads a row of a catalogue.
+///
+/// # Errors
+/// A column is wrong: which one, and what to send.
+pub(super) fn track(record: Fields<'_>) -> Result<Row, String> {
+    let length = field(record, 3)?;
     let length_s =
         length.parse().map_err(|_| format!("Length is {:?}; send whole seconds", shortened(length)))?;
     let text = |column: usize, name: &str| -> Result<Box<str>, String> {
@@ -155,8 +171,8 @@ pub(super) fn track(record: &ByteRecord, columns: &[usize]) -> Result<Row, Strin
         }
         Ok(text.into())
     };
-    let track = Track { title: text(columns[1], "Title")?, artist: text(columns[2], "Artist")?, length_s };
-    Ok(Row::Track(id(record, columns[0], "TrackId")?.to_id(), track))
+    let track = Track { title: text(1, "Title")?, artist: text(2, "Artist")?, length_s };
+    Ok(Row::Track(id(record, 0, "TrackId")?.to_id(), track))
 }
 
 fn shortened(text: &str) -> String {

@@ -4,7 +4,7 @@ use super::*;
 use upbeat_core::event::Zone;
 
 fn context() -> Context {
-    Context { zone: Zone::utc(), as_of: None, max_event_bytes: 1 << 16 }
+    Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 1 << 16 }
 }
 
 /// A key and its value as JSON text, good or bad, for the most part good.
