@@ -53,8 +53,12 @@ pub fn rows(plays: &[Play], clicked: &[String], asked: Asked) -> String {
     let mut text = String::new();
     for mut own in customers.into_values() {
         own.sort_by_key(|play| (play.minutes(), id_order(&play.event_id)));
+        // Of copies of one play the smallest counts; the written hour is the same here, as there are no offsets.
+        let content = |play: &&Play| (id_order(&play.track), play.mobile);
         if !asked.keep_repeats {
-            own.dedup_by_key(|play| (play.minutes(), play.event_id.clone()));
+            let order = |play: &&Play| (play.minutes(), id_order(&play.event_id));
+            own.sort_by_key(|play| (order(play), content(play)));
+            own.dedup_by_key(|play| order(play));
         }
         if let Some(days) = asked.window_days {
             own.retain(|play| play.minutes() + days * 24 * 60 >= newest);

@@ -14,6 +14,7 @@ mod csv_files;
 mod decisions;
 mod events;
 mod formats;
+mod history;
 mod hostile;
 mod ids;
 mod kernel_calls;

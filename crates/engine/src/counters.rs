@@ -14,13 +14,15 @@ pub enum Outcome {
     Accepted,
     /// It had been applied before.
     Duplicate,
+    /// It is older than what a full profile can tell apart from a repeat.
+    TooOld,
     /// It was refused.
     Rejected,
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Accepted, Self::Duplicate, Self::Rejected];
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Duplicate, Self::TooOld, Self::Rejected];
 
     /// The metric label.
     #[must_use]
@@ -28,6 +30,7 @@ impl Outcome {
         match self {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
+            Self::TooOld => "too_old",
             Self::Rejected => "rejected",
         }
     }

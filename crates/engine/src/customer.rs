@@ -2,7 +2,7 @@
 
 use upbeat_core::decision::CachedScore;
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
-use upbeat_core::profile::{Applied, Profile};
+use upbeat_core::profile::{Applied, Bounds, Profile};
 
 /// Bytes of the table that one customer takes at the lowest load: a shard that has just grown has two of three slots
 /// taken.
@@ -35,15 +35,22 @@ pub(super) struct Growth {
 impl Customer {
     /// Applies an event that [`Profile::check`] has accepted. `last_event_ms` is the engine's clock (Unix
     /// milliseconds).
-    pub(super) fn apply(&mut self, event: Event, max_plays: usize, last_event_ms: i64) -> (Applied, Growth) {
+    pub(super) fn apply(
+        &mut self,
+        event: Event,
+        bounds: &Bounds<'_>,
+        last_event_ms: i64,
+    ) -> (Applied, Growth) {
         let first = self.last_event_s == 0;
         let customer_bytes = if first { CUSTOMER_BYTES + event.customer.heap_bytes() } else { 0 };
         let is_play = matches!(event.kind, EventKind::Play { .. });
         let bytes = |profile: &Profile| if is_play { profile.play_bytes() } else { profile.heap_bytes() };
         let (plays_before, bytes_before) = (self.profile.plays().len(), bytes(&self.profile));
-        let applied = self.profile.apply(event, max_plays);
-        if applied == Applied::Accepted {
+        let applied = self.profile.apply(event, bounds);
+        if matches!(applied, Applied::Accepted | Applied::Replaced) {
             self.cached = PackedScore::NONE;
+        }
+        if applied == Applied::Accepted {
             self.last_event_s = self.last_event_s.max(whole_seconds(last_event_ms)).max(1);
         }
         let growth = Growth {
@@ -60,10 +67,11 @@ impl Customer {
         decision: DecisionId,
         campaign: Id,
         time: Time,
+        bounds: &Bounds<'_>,
     ) -> isize {
         self.last_event_s = self.last_event_s.max(whole_seconds(time.unix_ms));
         let before = self.profile.heap_bytes();
-        self.profile.count_decided_impression(decision, campaign, time);
+        self.profile.count_decided_impression(decision, campaign, time, bounds);
         difference(self.profile.heap_bytes(), before)
     }
 

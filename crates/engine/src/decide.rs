@@ -75,8 +75,8 @@ impl Engine {
             let verdict = self.verdict(customer, champion.as_deref(), now_ms);
             if verdict.reason.shows() && !dry_run {
                 let campaign = self.settings.campaign.id.clone();
-                let grown =
-                    customer.count_decided_impression(decision_id, campaign, Time::from_unix_ms(now_ms));
+                let (time, bounds) = (Time::from_unix_ms(now_ms), self.settings.bounds());
+                let grown = customer.count_decided_impression(decision_id, campaign, time, &bounds);
                 self.counters.add_bytes(grown);
             }
             verdict

@@ -19,7 +19,7 @@ use arc_swap::ArcSwapOption;
 use upbeat_core::campaign::Campaign;
 use upbeat_core::event::Id;
 use upbeat_core::model::{ServingError, check_serving};
-use upbeat_core::profile::{Profile, Window};
+use upbeat_core::profile::{Bounds, Profile, Window};
 use upbeat_svm::{Model, Scorer};
 
 pub use apply::{AtomicBody, MAX_REJECTED_REPORTED, Progress, RejectedRow, Rejection, Report, RowProblem};
@@ -67,6 +67,13 @@ pub struct Settings {
     pub max_tracks: usize,
     /// The first decision's number. It should be derived from the wall clock at start, so that ids never repeat.
     pub first_decision: u64,
+}
+
+impl Settings {
+    /// What a profile keeps.
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds { plays: self.window.plays as usize, campaigns: std::slice::from_ref(&self.campaign.id) }
+    }
 }
 
 /// A model that is being served.

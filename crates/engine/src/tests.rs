@@ -162,7 +162,8 @@ fn idle_customer_is_evicted_but_a_paid_membership_is_kept() {
 fn customer_just_shown_an_ad_is_not_idle() {
     let mut customer = Customer::default();
     let shown_ms = WALL_MS + 27 * DAY_MS;
-    customer.count_decided_impression(DecisionId(1), Id::Number(1), Time::from_unix_ms(shown_ms));
+    let (time, settings) = (Time::from_unix_ms(shown_ms), settings());
+    customer.count_decided_impression(DecisionId(1), Id::Number(1), time, &settings.bounds());
     assert!(!customer.is_idle(shown_ms));
     assert!(customer.is_idle(shown_ms + 1000));
 }

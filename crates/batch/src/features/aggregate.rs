@@ -114,7 +114,7 @@ fn for_each_customer<K: IdKey>(
             repeats += own.windows(2).filter(|pair| pair[0].order() == pair[1].order()).count() as u64;
             own.len()
         } else {
-            let distinct = keep_distinct(own, Entry::order);
+            let distinct = keep_distinct(own, Entry::order, Entry::precedes);
             repeats += (own.len() - distinct) as u64;
             distinct
         };

@@ -24,6 +24,15 @@ impl<K: Copy> Entry<K> {
     }
 }
 
+impl<K: IdKey> Entry<K> {
+    /// Whether this is the smaller of two copies of one play, in the order of the profile store: by track, phone flag
+    /// and hour as written. The rest of what a copy says is in no feature.
+    pub(super) fn precedes(&self, other: &Self) -> bool {
+        let content = |entry: &Self| (entry.track, entry.moment.mobile(), entry.moment.hour());
+        content(self) < content(other)
+    }
+}
+
 /// A play whose ids are numbers, or places in a text of interned ids: see [`intern`].
 pub(super) type Record = Entry<u64>;
 

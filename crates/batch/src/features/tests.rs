@@ -1,6 +1,7 @@
 //! On any bytes, blocks and number of threads the rows are those that the server reads in a body, and the features those of
 //! a plain implementation.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Write};
 
@@ -51,7 +52,12 @@ fn expected(tracks: &[u8], clicks: &[u8], options: &Options) -> Outcome {
     });
     let (mut text, mut repeats) = (Vec::new(), 0);
     for (customer, own) in &mut plays {
-        own.sort_by(|a, b| a.key().cmp(&b.key()));
+        let smaller = |a: &Play, b: &Play| match (a.precedes(b), b.precedes(a)) {
+            (true, _) => Ordering::Less,
+            (_, true) => Ordering::Greater,
+            _ => Ordering::Equal,
+        };
+        own.sort_by(|a, b| a.key().cmp(&b.key()).then(smaller(a, b)));
         let distinct = own.chunk_by(|a, b| a.key() == b.key()).count();
         repeats += (own.len() - distinct) as u64;
         if !options.keep_repeats {

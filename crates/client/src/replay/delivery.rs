@@ -22,6 +22,7 @@ pub struct Delivery {
     sent: u64,
     accepted: u64,
     duplicates: u64,
+    too_old: u64,
     rejected: u64,
     requests: u64,
     retries: u64,
@@ -32,6 +33,8 @@ pub struct Delivery {
 struct Outcome {
     accepted: u64,
     duplicates: u64,
+    #[serde(default)]
+    too_old: u64,
     #[serde(default)]
     rejected: Vec<RejectedRow>,
     /// Rejected rows beyond those listed.
@@ -75,7 +78,7 @@ pub enum DeliveryError {
     Miscounted {
         /// File and lines.
         rows: String,
-        /// Accepted, duplicate and rejected rows.
+        /// Accepted, duplicate, too old and rejected rows.
         counted: u64,
         /// Rows in the request.
         sent: usize,
@@ -92,6 +95,7 @@ impl Delivery {
             sent: 0,
             accepted: 0,
             duplicates: 0,
+            too_old: 0,
             rejected: 0,
             requests: 0,
             retries: 0,
@@ -113,10 +117,11 @@ impl Delivery {
     /// All counts so far, in one line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Self { sent, accepted, duplicates, rejected, requests, retries, .. } = self;
+        let Self { sent, accepted, duplicates, too_old, rejected, requests, retries, .. } = self;
+        let too_old = if *too_old > 0 { format!(", too old {too_old}") } else { String::new() };
         format!(
             "{sent} rows in {requests} requests ({retries} sent again): \
-             accepted {accepted}, duplicates {duplicates}, rejected {rejected}"
+             accepted {accepted}, duplicates {duplicates}{too_old}, rejected {rejected}"
         )
     }
 
@@ -157,8 +162,9 @@ impl Delivery {
         self.sent += batch.lines.len() as u64;
         self.accepted += outcome.accepted;
         self.duplicates += outcome.duplicates;
+        self.too_old += outcome.too_old;
         self.rejected += rejected;
-        let counted = outcome.accepted + outcome.duplicates + rejected;
+        let counted = outcome.accepted + outcome.duplicates + outcome.too_old + rejected;
         if counted == batch.lines.len() as u64 {
             Ok(())
         } else {
@@ -299,6 +305,20 @@ mod tests {
             let (outcome, notes, delivery) = deliver(&stub, "a\nb\n").await;
             outcome.unwrap();
             assert_eq!((notes.len(), delivery.rejected()), (2, 2));
+        });
+    }
+
+    #[test]
+    fn rows_too_old_to_tell_are_counted_apart() {
+        block_on(async {
+            let stub =
+                stub(|_, _| respond(200, r#"{"accepted":0,"duplicates":1,"too_old":1,"rejected":[]}"#));
+            let (outcome, notes, delivery) = deliver(&stub.await, "a\nb\n").await;
+            outcome.unwrap();
+            assert!(notes.is_empty(), "{notes:?}");
+            let expected =
+                "2 rows in 1 requests (0 sent again): accepted 0, duplicates 1, too old 1, rejected 0";
+            assert_eq!(delivery.summary(), expected);
         });
     }
 

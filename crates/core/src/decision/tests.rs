@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::{DecisionId, Event, EventKind, Id, Time};
+use crate::profile::Bounds;
 
 const NOW_MS: i64 = 1_000_000_000_000;
 
@@ -16,7 +17,7 @@ fn member(level: Membership) -> Profile {
         time: Time::from_unix_ms(0),
         kind: EventKind::Membership(level),
     };
-    profile.apply(event, 1);
+    profile.apply(event, &Bounds { plays: 1, campaigns: &[] });
     profile
 }
 
@@ -24,7 +25,8 @@ fn heard(ages_ms: &[i64]) -> Profile {
     let mut profile = Profile::default();
     for (index, age_ms) in ages_ms.iter().enumerate() {
         let time = Time::from_unix_ms(NOW_MS - age_ms);
-        profile.count_decided_impression(DecisionId(index as u64), Campaign::default().id, time);
+        let (campaign, bounds) = (Campaign::default().id, Bounds { plays: 1, campaigns: &[] });
+        profile.count_decided_impression(DecisionId(index as u64), campaign, time, &bounds);
     }
     profile
 }

@@ -105,6 +105,14 @@ impl Time {
         (self.local_ms().rem_euclid(DAY_MS) / HOUR_MS) as u8
     }
 
+    /// The order of two ways to write one instant: by the hour as written, then the offset, then one that was not
+    /// written before one that was. Of two copies of an event the one that is smaller by it is kept.
+    #[must_use]
+    pub fn cmp_as_written(&self, other: &Self) -> std::cmp::Ordering {
+        let written = |time: &Self| (time.hour(), time.offset_s, time.offset_written);
+        written(self).cmp(&written(other))
+    }
+
     /// The written date and time of day, as Unix milliseconds as if at UTC.
     fn local_ms(&self) -> i64 {
         self.unix_ms + i64::from(self.offset_s) * 1000

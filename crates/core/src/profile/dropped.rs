@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 
+use super::Applied;
 use crate::event::{IdRef, Time};
 
 /// How many dropped entries are still recognised when they are sent again: as many as the default window keeps. It adds
@@ -23,7 +24,7 @@ struct Ring {
 
 impl Dropped {
     /// Whether an entry with this entry's fingerprint was dropped.
-    pub(super) fn contains(&self, time: Time, event_id: IdRef<'_>) -> bool {
+    fn contains(&self, time: Time, event_id: IdRef<'_>) -> bool {
         let fingerprint = fingerprint(time, event_id);
         self.ring.as_ref().is_some_and(|ring| ring.fingerprints.contains(&fingerprint))
     }
@@ -41,13 +42,21 @@ impl Dropped {
         ring.oldest = (ring.oldest + 1) % DROPPED_LIMIT;
     }
 
-    /// Records an entry that was older than all of a full list, if there is room. If it replaced the oldest
-    /// fingerprint, a history that is sent again from its beginning would overwrite the ring before it is compared with
-    /// it.
-    pub(super) fn record_late(&mut self, time: Time, event_id: IdRef<'_>) {
-        if self.ring.as_ref().is_none_or(|ring| ring.fingerprints.len() < DROPPED_LIMIT) {
-            self.record(time, event_id);
+    /// The result of inserting an entry that is older than all of a full list, which is not kept.
+    ///
+    /// While there is room its fingerprint is recorded: all that were ever dropped are known then, so an entry that is
+    /// not among them is new. A full ring has forgotten some and cannot tell, so the entry is too old; if it replaced
+    /// the oldest fingerprint instead, a history that is sent again from its beginning would overwrite the ring before
+    /// it is compared with it, and be accepted as often as it is sent.
+    pub(super) fn record_late(&mut self, time: Time, event_id: IdRef<'_>) -> Applied {
+        if self.contains(time, event_id) {
+            return Applied::Duplicate;
         }
+        if self.ring.as_ref().is_some_and(|ring| ring.fingerprints.len() >= DROPPED_LIMIT) {
+            return Applied::TooOld;
+        }
+        self.record(time, event_id);
+        Applied::Accepted
     }
 
     /// Whether recording one more entry takes memory.

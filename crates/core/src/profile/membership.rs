@@ -104,8 +104,14 @@ impl LatestMembership {
             return Applied::Accepted;
         }
         let single = self.single();
-        if single.as_ref().is_some_and(|single| single.key() == change.key()) {
-            return Applied::Duplicate;
+        if let Some(single) = single.as_ref().filter(|single| single.key() == change.key()) {
+            if !change.precedes(single) {
+                return Applied::Duplicate;
+            }
+            if let Some(smaller) = Self::pack(&change) {
+                *self = smaller;
+                return Applied::Replaced;
+            }
         }
         let list = list();
         if let Some(single) = single {

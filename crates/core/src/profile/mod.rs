@@ -3,6 +3,7 @@
 //! A profile is a function of the set of its events: neither the order of arrival nor repeats matter.
 
 mod dropped;
+mod impressions;
 mod membership;
 mod packed;
 mod plays;
@@ -10,18 +11,30 @@ mod recent;
 mod window;
 mod words;
 
+pub use impressions::{Confirmation, Impression, ImpressionSource};
 pub use plays::{Play, PlayRef, RecentPlays};
 pub use recent::{Recent, RecentEntry, keep_distinct};
 pub use window::Window;
 
 use dropped::Dropped;
+use impressions::AdHistory;
 use membership::LatestMembership;
 use plays::Plays;
 
 use crate::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
 
-/// How many impressions, and how many clicks, a profile keeps; also the highest cap that a campaign may set.
+/// How many impressions of each campaign, and how many clicks, a profile keeps; also the highest cap that a campaign may
+/// set.
 pub const AD_HISTORY_LIMIT: usize = 64;
+
+/// What a profile keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds<'a> {
+    /// At most this many plays, the most recent.
+    pub plays: usize,
+    /// The campaigns that are known; each keeps its own last impressions, the others share one history.
+    pub campaigns: &'a [Id],
+}
 
 /// One membership change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,21 +45,6 @@ pub struct MembershipChange {
     pub event_id: Id,
     /// The level since that time.
     pub level: Membership,
-}
-
-/// One ad played, as reported or as decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Impression {
-    /// When the ad was played, or decided.
-    pub time: Time,
-    /// The event's id; for a decision, the decision's.
-    pub event_id: Id,
-    /// The campaign whose ad was played.
-    pub campaign: Id,
-    /// The decision that asked for it, if one did.
-    pub decision: Option<DecisionId>,
-    /// Whether an impression event has confirmed it; a reported one always is.
-    pub confirmed: bool,
 }
 
 /// One ad clicked.
@@ -60,23 +58,33 @@ pub struct Click {
     pub ad: Id,
 }
 
-macro_rules! entries_keyed_by_time_and_event_id {
-    ($($entry:ty, [$($id:ident),*];)*) => {$(
-        impl RecentEntry for $entry {
-            fn key(&self) -> (Time, &Id) {
-                (self.time, &self.event_id)
-            }
+impl RecentEntry for MembershipChange {
+    fn key(&self) -> (Time, &Id) {
+        (self.time, &self.event_id)
+    }
 
-            fn heap_bytes(&self) -> usize {
-                [$(&self.$id),*].into_iter().map(Id::heap_bytes).sum()
-            }
-        }
-    )*};
+    /// Copies of one change name one level: see [`EventConflict::Membership`].
+    fn precedes(&self, other: &Self) -> bool {
+        self.time.cmp_as_written(&other.time).is_lt()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.event_id.heap_bytes()
+    }
 }
-entries_keyed_by_time_and_event_id! {
-    MembershipChange, [event_id];
-    Impression, [event_id, campaign];
-    Click, [event_id, ad];
+
+impl RecentEntry for Click {
+    fn key(&self) -> (Time, &Id) {
+        (self.time, &self.event_id)
+    }
+
+    fn precedes(&self, other: &Self) -> bool {
+        self.ad.cmp(&other.ad).then_with(|| self.time.cmp_as_written(&other.time)).is_lt()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.event_id.heap_bytes() + self.ad.heap_bytes()
+    }
 }
 
 /// The result of applying an event to a profile.
@@ -86,6 +94,12 @@ pub enum Applied {
     Accepted,
     /// The event had been applied before and changed nothing.
     Duplicate,
+    /// The event had been applied before, in another copy. Of two copies the smaller is kept, whichever comes first, and
+    /// this one is the smaller; it counts as a duplicate.
+    Replaced,
+    /// The event is older than all that is kept of its kind, and it cannot be told whether it was applied before. It
+    /// changed nothing.
+    TooOld,
 }
 
 /// Why an event contradicts what a profile holds.
@@ -97,6 +111,21 @@ pub enum EventConflict {
          recent answer with \"show\":true, or name the campaign instead"
     )]
     UnknownDecision(DecisionId),
+    /// An impression event that has confirmed a decision names another decision.
+    #[error(
+        "event {event_id} at {time} has already confirmed decision {earlier}; each ad played is an event of its own: \
+         confirm decision {decision} with another event_id"
+    )]
+    OtherDecision {
+        /// The decision that the event names.
+        decision: DecisionId,
+        /// The decision that it has confirmed.
+        earlier: DecisionId,
+        /// The event's id.
+        event_id: Id,
+        /// The event's time.
+        time: Time,
+    },
     /// A membership change has the id and time of a known one, and another level.
     #[error(
         "this customer already became {} at {time}, reported under the same id and time; send the change with the later \
@@ -126,7 +155,7 @@ pub struct Profile {
 #[derive(Debug, Clone, Default)]
 struct Extras {
     memberships: Recent<MembershipChange>,
-    impressions: Recent<Impression>,
+    impressions: AdHistory,
     clicks: Recent<Click>,
     dropped_plays: Dropped,
 }
@@ -137,7 +166,7 @@ impl PartialEq for Profile {
         self.plays().iter().eq(other.plays().iter())
             && self.membership() == other.membership()
             && self.memberships() == other.memberships()
-            && self.impressions() == other.impressions()
+            && self.kept_impressions() == other.kept_impressions()
             && self.clicks() == other.clicks()
     }
 }
@@ -152,8 +181,10 @@ impl Profile {
     pub fn check(&self, event: &Event) -> Result<(), EventConflict> {
         match &event.kind {
             EventKind::Impression(ImpressionOf::Decision(decision)) => {
-                let known = self.impressions().iter().any(|known| known.decision == Some(*decision));
-                known.then_some(()).ok_or(EventConflict::UnknownDecision(*decision))
+                let unknown = Err(EventConflict::UnknownDecision(*decision));
+                let history = self.extras.as_deref().map(|extras| &extras.impressions);
+                history
+                    .map_or(unknown, |history| history.check_confirmation(*decision, event.time, &event.id))
             }
             EventKind::Membership(level) => {
                 let known = self.membership.find(self.listed_memberships(), event.time, &event.id);
@@ -168,13 +199,13 @@ impl Profile {
         }
     }
 
-    /// Applies an event that [`Profile::check`] has accepted; keeps at most `max_plays` plays, the most recent.
-    pub fn apply(&mut self, event: Event, max_plays: usize) -> Applied {
+    /// Applies an event that [`Profile::check`] has accepted.
+    pub fn apply(&mut self, event: Event, bounds: &Bounds<'_>) -> Applied {
         let Self { plays, membership, extras } = self;
         let Event { id: event_id, time, kind, .. } = event;
         match kind {
             EventKind::Play { track, mobile } => {
-                plays.insert(time, event_id, track, mobile, max_plays, || {
+                plays.insert(time, event_id, track, mobile, bounds.plays, || {
                     &mut extras.get_or_insert_default().dropped_plays
                 })
             }
@@ -186,22 +217,25 @@ impl Profile {
                 membership.insert(change, || &mut extras.get_or_insert_default().memberships)
             }
             EventKind::Impression(ImpressionOf::Campaign(campaign)) => {
-                let impression = Impression { time, event_id, campaign, decision: None, confirmed: true };
-                extras.get_or_insert_default().impressions.insert(impression, AD_HISTORY_LIMIT)
+                let history = &mut extras.get_or_insert_default().impressions;
+                history.insert_reported(time, event_id, campaign, bounds.campaigns)
             }
-            EventKind::Impression(ImpressionOf::Decision(decision)) => self.confirm(decision),
+            EventKind::Impression(ImpressionOf::Decision(decision)) => {
+                let history = &mut extras.get_or_insert_default().impressions;
+                history.confirm(decision, time, event_id)
+            }
         }
     }
 
     /// Whether applying `event` would take more memory.
     #[must_use]
-    pub fn would_grow(&self, event: &Event, max_plays: usize) -> bool {
+    pub fn would_grow(&self, event: &Event, bounds: &Bounds<'_>) -> bool {
         let Event { id, time, kind, .. } = event;
         let extras = self.extras.as_deref();
         match kind {
             EventKind::Play { track, .. } => {
                 let dropped = extras.map(|extras| &extras.dropped_plays);
-                self.plays.would_grow(*time, id, track, max_plays, dropped)
+                self.plays.would_grow(*time, id, track, bounds.plays, dropped)
             }
             EventKind::Click { .. } => {
                 extras.is_none_or(|extras| extras.clicks.would_grow(*time, id, AD_HISTORY_LIMIT))
@@ -210,35 +244,23 @@ impl Profile {
                 let change = MembershipChange { time: *time, event_id: id.clone(), level: *level };
                 self.membership.would_grow(self.listed_memberships(), &change)
             }
-            EventKind::Impression(ImpressionOf::Campaign(_)) => {
-                extras.is_none_or(|extras| extras.impressions.would_grow(*time, id, AD_HISTORY_LIMIT))
-            }
+            EventKind::Impression(ImpressionOf::Campaign(campaign)) => extras
+                .is_none_or(|extras| extras.impressions.would_grow(*time, id, campaign, bounds.campaigns)),
             EventKind::Impression(ImpressionOf::Decision(_)) => false,
         }
     }
 
     /// Records that `decision` said *show* at `time`: an impression that counts towards the cap and is not yet
     /// confirmed.
-    pub fn count_decided_impression(&mut self, decision: DecisionId, campaign: Id, time: Time) {
-        let impression = Impression {
-            time,
-            event_id: Id::Text(decision.to_string().into()),
-            campaign,
-            decision: Some(decision),
-            confirmed: false,
-        };
-        self.extras.get_or_insert_default().impressions.insert(impression, AD_HISTORY_LIMIT);
-    }
-
-    fn confirm(&mut self, decision: DecisionId) -> Applied {
-        let mut impressions = self.extras.iter_mut().flat_map(|extras| extras.impressions.iter_mut());
-        match impressions.find(|impression| impression.decision == Some(decision)) {
-            Some(impression) if !impression.confirmed => {
-                impression.confirmed = true;
-                Applied::Accepted
-            }
-            _ => Applied::Duplicate,
-        }
+    pub fn count_decided_impression(
+        &mut self,
+        decision: DecisionId,
+        campaign: Id,
+        time: Time,
+        bounds: &Bounds<'_>,
+    ) {
+        let history = &mut self.extras.get_or_insert_default().impressions;
+        history.insert_decided(decision, campaign, time, bounds.campaigns);
     }
 
     /// Drops plays, impressions, clicks, and all memberships but the latest level; returns whether the profile is now
@@ -289,9 +311,13 @@ impl Profile {
         self.listed_memberships().map_or(&[], Recent::as_slice)
     }
 
-    /// The last impressions, oldest first; at most [`AD_HISTORY_LIMIT`].
-    #[must_use]
-    pub fn impressions(&self) -> &[Impression] {
+    /// The last impressions, oldest first: at least the last [`AD_HISTORY_LIMIT`] of each known campaign, and of all
+    /// others together, if there were that many. An event that reports an impression and confirms a decision is one.
+    pub fn impressions(&self) -> impl DoubleEndedIterator<Item = &Impression> {
+        self.extras.iter().flat_map(|extras| extras.impressions.counted())
+    }
+
+    fn kept_impressions(&self) -> &[Impression] {
         self.extras.as_deref().map_or(&[], |extras| extras.impressions.as_slice())
     }
 
@@ -301,10 +327,11 @@ impl Profile {
         self.extras.as_deref().map_or(&[], |extras| extras.clicks.as_slice())
     }
 
-    /// How many of a campaign's impressions are later than `after_ms` (Unix milliseconds), `0..=AD_HISTORY_LIMIT`.
+    /// How many of a campaign's impressions are later than `after_ms` (Unix milliseconds), of those kept: exact below
+    /// [`AD_HISTORY_LIMIT`].
     #[must_use]
     pub fn impressions_after(&self, campaign: &Id, after_ms: i64) -> usize {
-        let recent = self.impressions().iter().rev();
+        let recent = self.impressions().rev();
         recent
             .take_while(|impression| impression.time.unix_ms > after_ms)
             .filter(|impression| impression.campaign == *campaign)

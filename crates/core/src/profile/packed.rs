@@ -45,6 +45,11 @@ impl PackedPlay {
         (self.time.unix_ms(), self.event_id)
     }
 
+    /// Whether this is the smaller of two copies of one play.
+    fn precedes(&self, other: &Self) -> bool {
+        self.view().precedes(&other.view())
+    }
+
     pub(super) fn view(&self) -> PlayRef<'static> {
         PlayRef {
             time: self.time.into(),
@@ -60,6 +65,8 @@ impl PackedPlay {
 pub(super) enum Insertion {
     /// The play was kept already.
     Duplicate,
+    /// The play was kept already, in a copy that is not the smaller; this one takes its place.
+    Replaced,
     /// The list is full and all its plays are newer; nothing changed.
     TooOld,
     /// The play was new and is kept now.
@@ -274,6 +281,12 @@ impl PackedPlays {
         Err(low)
     }
 
+    /// The play of this time and event id, if it is kept.
+    pub(super) fn find(&self, time: Time, event_id: &Id) -> Option<PackedPlay> {
+        let Id::Number(event_id) = event_id else { return None };
+        self.position((time.unix_ms, *event_id)).ok().map(|position| self.get(position))
+    }
+
     /// Whether a play of the same time and event id is kept.
     pub(super) fn holds(&self, play: &PackedPlay) -> bool {
         self.position(play.key()).is_ok()
@@ -282,7 +295,18 @@ impl PackedPlays {
     /// Whether inserting this play would take more memory: for more capacity, or for a column that no play needed
     /// before.
     pub(super) fn would_grow(&self, play: &PackedPlay, limit: usize) -> bool {
-        self.layout_with(play, limit) != self.layout() && !self.holds(play)
+        match self.position(play.key()) {
+            Ok(position) => {
+                self.layout_replacing(play) != self.layout() && play.precedes(&self.get(position))
+            }
+            Err(_) => self.layout_with(play, limit) != self.layout(),
+        }
+    }
+
+    /// The layout that has the columns that `play` needs, and room for no more plays.
+    fn layout_replacing(&self, play: &PackedPlay) -> Layout {
+        let Layout { capacity, wide_events, fine_times } = self.layout();
+        Layout { capacity, wide_events, fine_times: fine_times || play.time.fine != 0 }
     }
 
     /// The layout that has room for `play` in addition to those kept.
@@ -296,9 +320,18 @@ impl PackedPlays {
         }
     }
 
-    /// Inserts a play in order, and drops the oldest when there are more than `limit`.
+    /// Inserts a play in order, and drops the oldest when there are more than `limit`. Of two copies of one play the
+    /// smaller is kept.
     pub(super) fn insert(&mut self, play: PackedPlay, limit: usize) -> Insertion {
         let position = match self.position(play.key()) {
+            Ok(position) if play.precedes(&self.get(position)) => {
+                let layout = self.layout_replacing(&play);
+                if layout != self.layout() {
+                    self.relayout(layout);
+                }
+                self.replace(position, play);
+                return Insertion::Replaced;
+            }
             Ok(_) => return Insertion::Duplicate,
             Err(0) if self.len() >= limit => return Insertion::TooOld,
             Err(position) => position,
@@ -316,11 +349,7 @@ impl PackedPlays {
     /// otherwise those from `position` on move up by one.
     fn put(&mut self, position: usize, play: PackedPlay, drops_oldest: bool) {
         let (layout, len) = (self.layout(), self.len());
-        let event_id = play.event_id as u32;
-        let upper = layout.upper_events().map(|column| (column, (play.event_id >> 32) as u32));
-        let fine = layout.fine_times().map(|column| (column, play.time.fine));
-        let usual = [(TIMES, play.time.seconds), (TRACKS, play.track_and_mobile), (EVENTS, event_id)];
-        for (column, word) in usual.into_iter().chain(upper).chain(fine) {
+        for (column, word) in Self::words_of(play, layout) {
             let words = &mut self.words_mut()[column * layout.capacity..][..layout.capacity];
             if drops_oldest {
                 words.copy_within(1..position, 0);
@@ -331,6 +360,23 @@ impl PackedPlays {
             }
         }
         self.len += u32::from(!drops_oldest);
+    }
+
+    /// Writes a play in place of the one at `position`, which has the same key.
+    fn replace(&mut self, position: usize, play: PackedPlay) {
+        let layout = self.layout();
+        for (column, word) in Self::words_of(play, layout) {
+            self.words_mut()[column * layout.capacity + position] = word;
+        }
+    }
+
+    /// The word of a play in each column that there is.
+    fn words_of(play: PackedPlay, layout: Layout) -> impl Iterator<Item = (usize, u32)> {
+        let event_id = play.event_id as u32;
+        let upper = layout.upper_events().map(|column| (column, (play.event_id >> 32) as u32));
+        let fine = layout.fine_times().map(|column| (column, play.time.fine));
+        let usual = [(TIMES, play.time.seconds), (TRACKS, play.track_and_mobile), (EVENTS, event_id)];
+        usual.into_iter().chain(upper).chain(fine)
     }
 
     /// Moves all plays into columns of another layout.

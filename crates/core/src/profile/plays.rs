@@ -19,6 +19,15 @@ pub struct PlayRef<'a> {
     pub mobile: bool,
 }
 
+impl PlayRef<'_> {
+    /// Whether this is the smaller of two copies of one play: by track, then one not heard on a phone before one that
+    /// was, then by the [way the time is written](Time::cmp_as_written).
+    pub(super) fn precedes(&self, other: &Self) -> bool {
+        let parts = self.track.cmp(&other.track).then(self.mobile.cmp(&other.mobile));
+        parts.then_with(|| self.time.cmp_as_written(&other.time)).is_lt()
+    }
+}
+
 /// One play that owns its ids: how a profile keeps a play that does not have the usual form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Play {
@@ -59,6 +68,10 @@ impl From<PlayRef<'_>> for Play {
 impl RecentEntry for Play {
     fn key(&self) -> (Time, &Id) {
         (self.time, &self.event_id)
+    }
+
+    fn precedes(&self, other: &Self) -> bool {
+        self.view().precedes(&other.view())
     }
 
     fn heap_bytes(&self) -> usize {
@@ -112,6 +125,10 @@ impl Plays {
             Self::Packed(plays) => plays,
         };
         let Some(play) = PackedPlay::new(time, &event_id, &track, mobile) else {
+            let copy = PlayRef { time, event_id: event_id.as_ref(), track: track.as_ref(), mobile };
+            if plays.find(time, &event_id).is_some_and(|held| !copy.precedes(&held.view())) {
+                return Applied::Duplicate;
+            }
             let kept = plays.iter_from(0).map(|play| play.view().into()).collect();
             let mut any = Recent::from_parts(kept, std::mem::take(dropped()));
             let applied = any.insert(Play { time, event_id, track, mobile }, limit);
@@ -120,20 +137,14 @@ impl Plays {
         };
         match plays.insert(play, limit) {
             Insertion::Duplicate => Applied::Duplicate,
+            Insertion::Replaced => Applied::Replaced,
             Insertion::New { dropped: None } => Applied::Accepted,
             Insertion::New { dropped: Some(oldest) } => {
                 let oldest = oldest.view();
                 dropped().record(oldest.time, oldest.event_id);
                 Applied::Accepted
             }
-            Insertion::TooOld => {
-                let dropped = dropped();
-                if dropped.contains(time, event_id.as_ref()) {
-                    return Applied::Duplicate;
-                }
-                dropped.record_late(time, event_id.as_ref());
-                Applied::Accepted
-            }
+            Insertion::TooOld => dropped().record_late(time, event_id.as_ref()),
         }
     }
 

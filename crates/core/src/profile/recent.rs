@@ -9,13 +9,21 @@ pub trait RecentEntry {
     /// The time and event id by which entries are ordered and recognised.
     fn key(&self) -> (Time, &Id);
 
+    /// Whether this is the smaller of two copies of one entry that differ in what else they say.
+    fn precedes(&self, other: &Self) -> bool;
+
     /// Bytes on the heap, without the value itself.
     fn heap_bytes(&self) -> usize;
 }
 
-/// Deduplicates `entries`, which ascend by their keys: moves the first of each run of entries with equal keys to the
-/// front and returns how many there are. What follows them is unspecified.
-pub fn keep_distinct<T: Copy, K: PartialEq>(entries: &mut [T], key: impl Fn(&T) -> K) -> usize {
+/// Deduplicates `entries`, which ascend by their keys: moves the smallest of each run of entries with equal keys to the
+/// front and returns how many there are. `precedes` says whether the first of two is the smaller. What follows them is
+/// unspecified.
+pub fn keep_distinct<T: Copy, K: PartialEq>(
+    entries: &mut [T],
+    key: impl Fn(&T) -> K,
+    precedes: impl Fn(&T, &T) -> bool,
+) -> usize {
     let Some(last) = entries.len().checked_sub(1) else { return 0 };
     let Some(mut kept) = (0..last).find(|&at| key(&entries[at]) == key(&entries[at + 1])) else {
         return entries.len();
@@ -24,6 +32,8 @@ pub fn keep_distinct<T: Copy, K: PartialEq>(entries: &mut [T], key: impl Fn(&T) 
         if key(&entries[at]) != key(&entries[kept]) {
             kept += 1;
             entries[kept] = entries[at];
+        } else if precedes(&entries[at], &entries[kept]) {
+            entries[kept] = entries[at];
         }
     }
     kept + 1
@@ -31,8 +41,8 @@ pub fn keep_distinct<T: Copy, K: PartialEq>(entries: &mut [T], key: impl Fn(&T) 
 
 /// At most so many entries, the most recent by (time, event id), ascending.
 ///
-/// What is kept depends on the set of entries inserted, not on their order. The last 256 entries that were dropped are
-/// recognised as duplicates when they are inserted again.
+/// What is kept depends on the set of entries inserted, not on their order: of several copies of one entry the smallest
+/// is kept. The last 256 entries that were dropped are recognised as duplicates when they are inserted again.
 #[derive(Debug, Clone)]
 pub struct Recent<T> {
     kept: Vec<T>,
@@ -65,19 +75,22 @@ impl<T: RecentEntry> Recent<T> {
 
     /// Inserts an entry in order, and drops the oldest when there are more than `limit`.
     ///
-    /// An entry older than all of a full list is accepted, but not kept.
+    /// An entry older than all of a full list is not kept: it is accepted where its fingerprint can be recorded, and too
+    /// old otherwise.
     pub fn insert(&mut self, entry: T, limit: usize) -> Applied {
         let position = match self.position(entry.key()) {
+            Ok(position) if entry.precedes(&self.kept[position]) => {
+                self.entry_bytes += entry.heap_bytes();
+                self.entry_bytes -= self.kept[position].heap_bytes();
+                self.kept[position] = entry;
+                return Applied::Replaced;
+            }
             Ok(_) => return Applied::Duplicate,
             Err(position) => position,
         };
         if position == 0 && self.kept.len() >= limit {
             let (time, event_id) = entry.key();
-            if self.dropped.contains(time, event_id.as_ref()) {
-                return Applied::Duplicate;
-            }
-            self.dropped.record_late(time, event_id.as_ref());
-            return Applied::Accepted;
+            return self.dropped.record_late(time, event_id.as_ref());
         }
         self.entry_bytes += entry.heap_bytes();
         if self.kept.len() >= limit {
@@ -128,11 +141,6 @@ impl<T> Recent<T> {
     pub fn as_slice(&self) -> &[T] {
         &self.kept
     }
-
-    /// The entries kept, oldest first; their keys must not be changed.
-    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
-        self.kept.iter_mut()
-    }
 }
 
 #[cfg(test)]
@@ -140,18 +148,18 @@ mod tests {
     use super::keep_distinct;
 
     #[test]
-    fn first_entry_of_each_key_is_kept_in_order() {
+    fn smallest_entry_of_each_key_is_kept_in_order() {
         for (entries, expected) in [
             (vec![], vec![]),
             (vec![(1, 'a')], vec![(1, 'a')]),
-            (vec![(1, 'a'), (2, 'b')], vec![(1, 'a'), (2, 'b')]),
+            (vec![(1, 'b'), (2, 'a')], vec![(1, 'b'), (2, 'a')]),
             (
-                vec![(1, 'a'), (1, 'b'), (1, 'c'), (2, 'd'), (3, 'e'), (3, 'f')],
+                vec![(1, 'b'), (1, 'a'), (1, 'c'), (2, 'd'), (3, 'f'), (3, 'e')],
                 vec![(1, 'a'), (2, 'd'), (3, 'e')],
             ),
         ] {
             let mut kept = entries.clone();
-            let count = keep_distinct(&mut kept, |entry: &(u8, char)| entry.0);
+            let count = keep_distinct(&mut kept, |entry: &(u8, char)| entry.0, |one, other| one.1 < other.1);
             assert_eq!(kept[..count], expected, "{entries:?}");
         }
     }

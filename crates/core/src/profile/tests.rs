@@ -3,6 +3,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::DAY_MS;
 
+fn bounds(plays: usize) -> Bounds<'static> {
+    Bounds { plays, campaigns: &[Id::Number(0)] }
+}
+
 fn play(event_id: u64, minute: i64, track: u64) -> Event {
     Event {
         customer: Id::Number(48),
@@ -20,7 +24,7 @@ fn profile_of(events: &[Event], max_plays: usize) -> Profile {
     let mut profile = Profile::default();
     for event in events {
         profile.check(event).expect("fits");
-        profile.apply(event.clone(), max_plays);
+        profile.apply(event.clone(), &bounds(max_plays));
     }
     profile
 }
@@ -67,11 +71,54 @@ proptest! {
         let sent = events.iter().chain(&events);
         let accepted = sent
             .filter(|(event_id, minute)| {
-                profile.apply(play(*event_id, *minute, 1), max_plays) == Applied::Accepted
+                profile.apply(play(*event_id, *minute, 1), &bounds(max_plays)) == Applied::Accepted
             })
             .count();
         let distinct: std::collections::HashSet<_> = events.iter().collect();
         prop_assert_eq!(accepted, distinct.len());
+    }
+}
+
+/// Times that are one instant in several ways of writing it, tracks and phone flags, so that copies differ; of every
+/// layout.
+fn any_copy() -> impl Strategy<Value = Event> {
+    let text = prop::sample::select(vec![
+        "2014-10-23T03:26:20",
+        "2014-10-23T03:26:20Z",
+        "2014-10-23T05:26:20+02:00",
+        "2014-10-22T23:26:20-04:00",
+    ]);
+    let track =
+        prop_oneof![(0u64..3).prop_map(Id::Number), Just(Id::Number(1 << 40)), Just(Id::Text("a".into()))];
+    (text, 0u64..3, track, any::<bool>(), 0u8..6).prop_map(|(text, event_id, track, mobile, kind)| {
+        let time = Time::parse(text, &crate::event::Zone::utc()).expect("a time");
+        let kind = match kind {
+            0 => EventKind::Click { ad: track },
+            1 => EventKind::Membership(Membership::Silver),
+            2 => EventKind::Impression(ImpressionOf::Campaign(track)),
+            _ => EventKind::Play { track, mobile },
+        };
+        Event { customer: Id::Number(48), id: Id::Number(event_id), time, kind }
+    })
+}
+
+proptest! {
+    #[test]
+    fn smallest_of_several_copies_of_an_event_is_kept_in_any_order(
+        copies in prop::collection::vec(any_copy(), 1..24),
+        turn in any::<prop::sample::Index>(),
+    ) {
+        let mut turned = copies.clone();
+        turned.rotate_left(turn.index(copies.len()));
+        let reversed: Vec<Event> = copies.iter().rev().cloned().collect();
+        // As text, since times are equal when their instants are.
+        let shown = |events: &[Event]| {
+            let profile = profile_of(events, 10);
+            let plays: Vec<String> = profile.plays().iter().map(|play| format!("{play:?}")).collect();
+            format!("{plays:?} {:?} {:?} {:?}", profile.clicks(), profile.membership(), profile.kept_impressions())
+        };
+        prop_assert_eq!(shown(&copies), shown(&turned));
+        prop_assert_eq!(shown(&copies), shown(&reversed));
     }
 }
 
@@ -99,6 +146,13 @@ fn any_form_of_play() -> impl Strategy<Value = Event> {
     })
 }
 
+/// What copies of one play are ordered by.
+fn content(event: &Event) -> (&Id, bool, u8, String) {
+    let EventKind::Play { track, mobile } = &event.kind else { panic!("{event:?}") };
+    // The forms above write at most one offset an instant, so that their order is that of their texts.
+    (track, *mobile, event.time.hour(), event.time.to_string())
+}
+
 proptest! {
     /// Compared with an ordered map, which states what a profile should hold.
     #[test]
@@ -111,15 +165,18 @@ proptest! {
         for event in &events {
             let key = (event.time, event.id.clone());
             let seen_before = expected.contains_key(&key);
-            let grows = profile.would_grow(event, max_plays);
+            let grows = profile.would_grow(event, &bounds(max_plays));
             let bytes = profile.heap_bytes();
-            let applied = profile.apply(event.clone(), max_plays);
+            let applied = profile.apply(event.clone(), &bounds(max_plays));
             // Where one play replaces another, its ids may be longer by a few bytes.
             prop_assert!(grows || profile.heap_bytes() <= bytes + 2 * 64);
             if seen_before {
-                prop_assert_eq!(applied, Applied::Duplicate);
+                prop_assert!(matches!(applied, Applied::Duplicate | Applied::Replaced));
             }
-            expected.entry(key).or_insert_with(|| event.clone());
+            let kept = expected.entry(key).or_insert_with(|| event.clone());
+            if content(event) < content(kept) {
+                *kept = event.clone();
+            }
             while expected.len() > max_plays {
                 expected.pop_first();
             }
@@ -158,7 +215,7 @@ fn plays_of_the_usual_form_take_twelve_bytes_and_others_four_more_per_column() {
         for n in 0..256 {
             let event = play(first_event_id + n, n as i64, n);
             let time = Time::from_unix_ms(event.time.unix_ms + fine_ms);
-            profile.apply(Event { time, ..event }, 256);
+            profile.apply(Event { time, ..event }, &bounds(256));
         }
         profile.heap_bytes() / 256
     };
@@ -174,31 +231,57 @@ fn memberships_from_a_customer_file_take_no_memory_and_a_second_one_is_listed() 
     let mut profile = profile_of(std::slice::from_ref(&from_file), 10);
     assert_eq!(profile.heap_bytes(), 0);
     assert_eq!(profile.membership().map(|change| change.event_id), Some(from_file.id.clone()));
-    assert_eq!(profile.apply(from_file, 10), Applied::Duplicate);
-    assert_eq!(profile.apply(membership(1, 9, Membership::Gold), 10), Applied::Accepted);
+    assert_eq!(profile.apply(from_file, &bounds(10)), Applied::Duplicate);
+    assert_eq!(profile.apply(membership(1, 9, Membership::Gold), &bounds(10)), Applied::Accepted);
     assert_eq!(profile.level(), Some(Membership::Gold));
-    assert_eq!(profile.apply(membership(2, 1, Membership::Free), 10), Applied::Accepted);
+    assert_eq!(profile.apply(membership(2, 1, Membership::Free), &bounds(10)), Applied::Accepted);
     assert_eq!(profile.level(), Some(Membership::Gold));
 }
 
 #[test]
-fn history_sent_again_finds_the_last_dropped_plays() {
+fn event_of_a_long_history_is_accepted_at_most_once() {
     let mut profile = Profile::default();
-    let mut is_duplicate =
-        |event_id: u64| profile.apply(play(event_id, event_id as i64, 1), 256) == Applied::Duplicate;
-    assert_eq!((0..1000).filter(|event_id| is_duplicate(*event_id)).count(), 0);
-    // 256 are kept, and the last 256 that were dropped are recognised.
-    assert_eq!((0..1000).filter(|event_id| is_duplicate(*event_id)).count(), 512);
-    assert_eq!((0..1000).filter(|event_id| is_duplicate(*event_id)).count(), 512);
+    let mut send_all = || {
+        let mut counts = [0; 3];
+        for event_id in 0..1000 {
+            counts[match profile.apply(play(event_id, event_id as i64, 1), &bounds(256)) {
+                Applied::Accepted => 0,
+                Applied::Duplicate | Applied::Replaced => 1,
+                Applied::TooOld => 2,
+            }] += 1;
+        }
+        counts
+    };
+    assert_eq!(send_all(), [1000, 0, 0]);
+    // 256 are kept, and the last 256 that were dropped are recognised; of the others nobody can tell.
+    assert_eq!(send_all(), [0, 512, 488]);
+    assert_eq!(send_all(), [0, 512, 488]);
+}
+
+#[test]
+fn late_play_of_a_full_profile_is_accepted_while_all_that_left_are_known() {
+    let mut profile = profile_of(&(0..300).map(|n| play(n, n as i64, 1)).collect::<Vec<_>>(), 256);
+    let late = |event_id| play(event_id, -5, 1);
+    for event_id in 0..212 {
+        assert_eq!(profile.apply(late(event_id), &bounds(256)), Applied::Accepted, "{event_id}");
+        assert_eq!(profile.apply(late(event_id), &bounds(256)), Applied::Duplicate, "{event_id}");
+    }
+    for _ in 0..3 {
+        assert_eq!(
+            profile.apply(late(212), &bounds(256)),
+            Applied::TooOld,
+            "44 and 212 fill the fingerprints"
+        );
+    }
 }
 
 #[test]
 fn first_membership_needs_no_memory_and_a_second_one_does() {
     let mut profile = Profile::default();
-    assert!(!profile.would_grow(&membership(1, 10, Membership::Gold), 10));
-    profile.apply(membership(1, 10, Membership::Gold), 10);
-    assert!(!profile.would_grow(&membership(1, 10, Membership::Gold), 10));
-    assert!(profile.would_grow(&membership(2, 20, Membership::Free), 10));
+    assert!(!profile.would_grow(&membership(1, 10, Membership::Gold), &bounds(10)));
+    profile.apply(membership(1, 10, Membership::Gold), &bounds(10));
+    assert!(!profile.would_grow(&membership(1, 10, Membership::Gold), &bounds(10)));
+    assert!(profile.would_grow(&membership(2, 20, Membership::Free), &bounds(10)));
 }
 
 #[test]
@@ -247,10 +330,10 @@ fn impression_event_confirms_the_impression_of_its_decision() {
     let confirmation =
         Event { kind: EventKind::Impression(ImpressionOf::Decision(decision)), ..play(1, 1, 1) };
     assert!(profile.check(&confirmation).is_err());
-    profile.count_decided_impression(decision, campaign.clone(), Time::from_unix_ms(5));
+    profile.count_decided_impression(decision, campaign.clone(), Time::from_unix_ms(5), &bounds(10));
     assert!(profile.check(&confirmation).is_ok());
-    assert_eq!(profile.apply(confirmation.clone(), 10), Applied::Accepted);
-    assert_eq!(profile.apply(confirmation, 10), Applied::Duplicate);
+    assert_eq!(profile.apply(confirmation.clone(), &bounds(10)), Applied::Accepted);
+    assert_eq!(profile.apply(confirmation, &bounds(10)), Applied::Duplicate);
     assert_eq!(profile.impressions_after(&campaign, 4), 1);
     assert_eq!(profile.impressions_after(&campaign, 5), 0);
 }

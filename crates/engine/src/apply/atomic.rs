@@ -6,8 +6,8 @@
 //!
 //! - *room*: the check reserves a place for every new customer and every new track. Memory was there for the first row
 //!   that needed it, and may be exceeded by the rest of the body.
-//! - *a contradiction*: while the claim lasts, no other request changes a membership of these customers or deletes them,
-//!   and they are not evicted (see `claims.rs`). A decision may still push an impression out of the ad history that the body
+//! - *a contradiction*: while the claim lasts, no other request changes a membership of these customers, confirms an
+//!   impression of theirs or deletes them, and they are not evicted (see `claims.rs`). A decision may still push an impression out of the ad history that the body
 //!   confirms; then the confirmation counts as made before.
 //! - *the rows themselves*: each is checked against the earlier ones.
 //!
@@ -16,7 +16,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use upbeat_core::event::{Event, EventKind, Id, Membership, Row};
+use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Row};
 use upbeat_core::profile::{Applied, EventConflict};
 
 use super::report::{Refusal, Report};
@@ -156,6 +156,8 @@ struct Additions {
     track_places: Reservation,
     /// By customer, time in Unix milliseconds and event id.
     memberships: HashMap<(Id, i64, Id), Membership>,
+    /// By customer, time in Unix milliseconds and event id.
+    confirmations: HashMap<(Id, i64, Id), DecisionId>,
 }
 
 impl Additions {
@@ -166,6 +168,7 @@ impl Additions {
             tracks: HashSet::new(),
             track_places: engine.tracks.reservation(),
             memberships: HashMap::new(),
+            confirmations: HashMap::new(),
         }
     }
 
@@ -179,11 +182,18 @@ impl Additions {
 
     fn check_event(&mut self, engine: &Engine, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
         let is_known = engine.check_but_for_places(event, wall_ms)?;
+        let key = || (event.customer.clone(), event.time.unix_ms, event.id.clone());
         if let EventKind::Membership(level) = event.kind {
-            let key = (event.customer.clone(), event.time.unix_ms, event.id.clone());
-            let earlier = *self.memberships.entry(key).or_insert(level);
+            let earlier = *self.memberships.entry(key()).or_insert(level);
             if earlier != level {
                 return Err(EventConflict::Membership { level: earlier, time: event.time }.into());
+            }
+        }
+        if let EventKind::Impression(ImpressionOf::Decision(decision)) = event.kind {
+            let earlier = *self.confirmations.entry(key()).or_insert(decision);
+            if earlier != decision {
+                let (event_id, time) = (event.id.clone(), event.time);
+                return Err(EventConflict::OtherDecision { decision, earlier, event_id, time }.into());
             }
         }
         if !is_known && !self.customers.contains(&event.customer) {

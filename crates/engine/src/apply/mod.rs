@@ -8,7 +8,7 @@ mod tests;
 
 use std::sync::atomic::Ordering;
 
-use upbeat_core::event::{Event, EventKind, Id, Time};
+use upbeat_core::event::{Event, EventKind, Id, ImpressionOf, Time};
 use upbeat_core::profile::{Applied, EventConflict, Profile};
 
 pub use atomic::{AtomicBody, Progress};
@@ -60,11 +60,12 @@ impl Engine {
     /// The event would be refused: see [`Rejection`].
     fn check_but_for_places(&self, event: &Event, wall_ms: i64) -> Result<bool, Rejection> {
         self.check_time(event, wall_ms)?;
-        let Settings { window, max_profile_bytes, .. } = self.settings;
+        let Settings { max_profile_bytes, .. } = self.settings;
+        let bounds = self.settings.bounds();
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let known = self.customers.with(&event.customer, |customer| {
             customer.profile.check(event)?;
-            match no_room && customer.profile.would_grow(event, window.plays as usize) {
+            match no_room && customer.profile.would_grow(event, &bounds) {
                 true => Err(Rejection::MemoryFull(max_profile_bytes)),
                 false => Ok(true),
             }
@@ -100,20 +101,20 @@ impl Engine {
 
     fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
-        let Settings { window, max_profile_bytes, .. } = self.settings;
+        let Settings { max_profile_bytes, .. } = self.settings;
+        let bounds = self.settings.bounds();
         let (event_ms, last_event_ms) = (event.time.unix_ms, self.last_event_ms(&event, wall_ms));
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
             customer.profile.check(&event).map_err(Rejection::Conflict)?;
-            if no_room && customer.profile.would_grow(&event, window.plays as usize) {
+            if no_room && customer.profile.would_grow(&event, &bounds) {
                 return Err(Rejection::MemoryFull(max_profile_bytes));
             }
-            // Of all events only a membership can contradict a row that an atomic body has checked.
-            if matches!(event.kind, EventKind::Membership(_)) && self.claims.holds(&event.customer) {
+            if can_conflict(&event.kind) && self.claims.holds(&event.customer) {
                 return Err(Rejection::Claimed(event.customer));
             }
-            Ok(customer.apply(event, window.plays as usize, last_event_ms))
+            Ok(customer.apply(event, &bounds, last_event_ms))
         });
         match result {
             Ok((applied, growth)) => {
@@ -128,11 +129,11 @@ impl Engine {
     /// Applies an event of an atomic body, which was checked whole, has claimed its customers and reserved their places.
     pub(crate) fn apply_reserved(&self, event: Event, wall_ms: i64, places: &mut Reservation) -> Applied {
         let kind = RowKind::from(&event.kind);
-        let max_plays = self.settings.window.plays as usize;
+        let bounds = self.settings.bounds();
         let (event_ms, last_event_ms) = (event.time.unix_ms, self.last_event_ms(&event, wall_ms));
         let (applied, growth) =
             self.customers.update_reserved(event.customer.clone(), places, |customer: &mut Customer| {
-                customer.apply(event, max_plays, last_event_ms)
+                customer.apply(event, &bounds, last_event_ms)
             });
         self.count_growth(growth, event_ms);
         self.counters.count_event(kind, outcome::<Rejection>(&Ok(applied)));
@@ -153,10 +154,16 @@ impl Engine {
     }
 }
 
+/// Whether an event can contradict a row that an atomic body has checked.
+fn can_conflict(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Membership(_) | EventKind::Impression(ImpressionOf::Decision(_)))
+}
+
 pub(crate) fn outcome<E>(applied: &Result<Applied, E>) -> Outcome {
     match applied {
         Ok(Applied::Accepted) => Outcome::Accepted,
-        Ok(Applied::Duplicate) => Outcome::Duplicate,
+        Ok(Applied::Duplicate | Applied::Replaced) => Outcome::Duplicate,
+        Ok(Applied::TooOld) => Outcome::TooOld,
         Err(_) => Outcome::Rejected,
     }
 }

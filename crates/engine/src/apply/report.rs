@@ -28,6 +28,10 @@ pub struct Report {
     pub accepted: usize,
     /// Rows that had been applied before and changed nothing.
     pub duplicates: usize,
+    /// Rows older than all that is kept of their kind, of which it cannot be told whether they were applied before;
+    /// they changed nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub too_old: usize,
     /// Rows that were refused, in order; at most [`MAX_REJECTED_REPORTED`].
     pub rejected: Vec<RejectedRow>,
     /// How many more were refused than `rejected` lists.
@@ -167,7 +171,7 @@ impl Report {
     /// The number of rows that it is of.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.accepted + self.duplicates + self.refused()
+        self.accepted + self.duplicates + self.too_old + self.refused()
     }
 
     /// How many rows were refused, listed or not.
@@ -180,7 +184,8 @@ impl Report {
     pub(super) fn count(&mut self, index: usize, result: Result<Applied, Refusal>, counters: &Counters) {
         match result {
             Ok(Applied::Accepted) => self.accepted += 1,
-            Ok(Applied::Duplicate) => self.duplicates += 1,
+            Ok(Applied::Duplicate | Applied::Replaced) => self.duplicates += 1,
+            Ok(Applied::TooOld) => self.too_old += 1,
             Err(Refusal { problem, detail }) => {
                 counters.count_refused(problem);
                 self.worst = self.worst.max(Some(problem));

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use upbeat_core::decision::Check;
 use upbeat_core::event::{Id, Membership, Time};
 use upbeat_core::feature::{self, FEATURE_NAMES, Heard};
-use upbeat_core::profile::{PlayRef, RecentPlays};
+use upbeat_core::profile::{ImpressionSource, PlayRef, RecentPlays};
 use upbeat_engine::{Explanation, Settings};
 
 use crate::api::content::json;
@@ -96,12 +96,15 @@ pub(super) async fn get(
     let profile = app.engine.profile(&id).ok_or_else(|| not_found(&id))?;
     let now_ms = app.engine.now_ms(app.wall_ms());
     let plays = profile.plays_in(&app.engine.settings().window, now_ms);
-    let impressions = profile.impressions().iter().map(|impression| ImpressionView {
-        event_id: impression.event_id.clone(),
+    let impressions = profile.impressions().map(|impression| ImpressionView {
+        event_id: match &impression.source {
+            ImpressionSource::Decided { decision, .. } => Id::Text(decision.to_string().into()),
+            ImpressionSource::Reported { event_id, .. } => event_id.clone(),
+        },
         campaign: impression.campaign.to_string(),
         time: impression.time,
-        decision_id: impression.decision.map(|decision| decision.to_string()),
-        confirmed: impression.confirmed,
+        decision_id: impression.decision().map(|decision| decision.to_string()),
+        confirmed: impression.is_confirmed(),
     });
     let clicks = profile.clicks().iter().map(|click| ClickView {
         event_id: click.event_id.clone(),

@@ -99,7 +99,8 @@ fn confirmation_in_an_atomic_body_holds_though_the_history_moves_on() {
     let campaign = Id::Text("gold-one-day".into());
     engine.apply(play(1), WALL_MS).expect("a play");
     engine.customers.with_mut(&Id::Number(1), |customer| {
-        customer.count_decided_impression(DecisionId(9), campaign.clone(), Time::from_unix_ms(WALL_MS - 1));
+        let time = Time::from_unix_ms(WALL_MS - 1);
+        customer.count_decided_impression(DecisionId(9), campaign.clone(), time, &engine.settings.bounds());
     });
     let confirmation = event(1, EventKind::Impression(ImpressionOf::Decision(DecisionId(9))));
     let body = checked(&engine, [confirmation, play(1)]);
@@ -109,6 +110,28 @@ fn confirmation_in_an_atomic_body_holds_though_the_history_moves_on() {
         engine.apply(impression, WALL_MS).expect("an impression");
     }
     assert_eq!(finish(&engine, body).refused(), 0);
+}
+
+#[test]
+fn confirmation_cannot_contradict_an_atomic_body_that_was_checked() {
+    let engine = engine(1, 1 << 20);
+    engine.apply(play(1), WALL_MS).expect("a play");
+    engine.customers.with_mut(&Id::Number(1), |customer| {
+        for decision in [8, 9] {
+            let (campaign, time) = (Id::Text("gold-one-day".into()), Time::from_unix_ms(WALL_MS - 1));
+            let bounds = engine.settings.bounds();
+            customer.count_decided_impression(DecisionId(decision), campaign, time, &bounds);
+        }
+    });
+    let confirmation =
+        |decision| event(1, EventKind::Impression(ImpressionOf::Decision(DecisionId(decision))));
+    let other = confirmation(9);
+    let body = checked(&engine, [confirmation(8)]);
+    assert!(matches!(engine.apply(other.clone(), WALL_MS), Err(Rejection::Claimed(_))));
+    assert_eq!(finish(&engine, body).accepted, 1);
+    assert!(matches!(engine.apply(other.clone(), WALL_MS), Err(Rejection::Conflict(_))));
+    let both = [confirmation(8), other].map(|event| Ok(Row::Event(event)));
+    assert_eq!(engine.apply_all(both.into_iter(), WALL_MS).expect_err("a conflict").rejected[0].index, 1);
 }
 
 #[test]

@@ -1,0 +1,228 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const OURS: Id = Id::Number(0);
+#[test]
+fn impression_takes_no_more_than_nine_words() {
+    assert!(size_of::<Impression>() <= 72, "{}", size_of::<Impression>());
+}
+
+const KNOWN: [Id; 2] = [OURS, Id::Number(1)];
+
+fn minute(minute: i64) -> Time {
+    Time::from_unix_ms(minute * 60_000)
+}
+
+fn report(history: &mut AdHistory, event_id: u64, at: i64, campaign: u64) -> Applied {
+    history.insert_reported(minute(at), Id::Number(event_id), Id::Number(campaign), &KNOWN)
+}
+
+fn confirm(history: &mut AdHistory, decision: u64, event_id: u64, at: i64) -> Result<Applied, EventConflict> {
+    let (decision, event_id) = (DecisionId(decision), Id::Number(event_id));
+    history.check_confirmation(decision, minute(at), &event_id)?;
+    Ok(history.confirm(decision, minute(at), event_id))
+}
+
+fn count(history: &AdHistory, campaign: &Id) -> usize {
+    history.counted().filter(|impression| impression.campaign == *campaign).count()
+}
+
+#[test]
+fn impressions_of_other_campaigns_never_push_out_those_of_a_known_one() {
+    let mut history = AdHistory::default();
+    history.insert_decided(DecisionId(1), OURS, minute(0), &KNOWN);
+    for event_id in 0..1000 {
+        let (known, unknown) = (1, 100 + event_id);
+        report(&mut history, event_id, 1 + event_id as i64, if event_id % 2 == 0 { known } else { unknown });
+    }
+    assert_eq!(count(&history, &OURS), 1);
+    assert_eq!(count(&history, &KNOWN[1]), AD_HISTORY_LIMIT);
+    assert_eq!(history.as_slice().len(), 1 + 2 * AD_HISTORY_LIMIT, "all unknown campaigns share one history");
+}
+
+#[test]
+fn campaign_that_becomes_known_finds_its_impressions() {
+    let mut history = AdHistory::default();
+    report(&mut history, 1, 1, 7);
+    report(&mut history, 2, 2, 0);
+    assert_eq!(count(&history, &Id::Number(7)), 1);
+}
+
+#[test]
+fn confirmation_and_report_of_one_event_count_once_in_any_order() {
+    for report_first in [false, true] {
+        let mut history = AdHistory::default();
+        history.insert_decided(DecisionId(1), OURS, minute(0), &KNOWN);
+        let mut outcomes = [Applied::TooOld; 2];
+        for step in [report_first, !report_first].into_iter().enumerate() {
+            outcomes[step.0] = match step.1 {
+                true => report(&mut history, 7, 5, 0),
+                false => confirm(&mut history, 1, 7, 5).expect("no conflict"),
+            };
+        }
+        assert_eq!(outcomes, [Applied::Accepted, Applied::Duplicate], "report first: {report_first}");
+        assert_eq!(count(&history, &OURS), 1, "report first: {report_first}");
+        assert!(history.counted().all(Impression::is_confirmed), "report first: {report_first}");
+    }
+}
+
+#[test]
+fn event_confirms_one_decision_only() {
+    for (first, second) in [(1, 2), (2, 1)] {
+        let mut history = AdHistory::default();
+        for decision in [1, 2] {
+            history.insert_decided(DecisionId(decision), OURS, minute(decision as i64), &KNOWN);
+        }
+        assert_eq!(confirm(&mut history, first, 7, 5), Ok(Applied::Accepted));
+        let conflict = confirm(&mut history, second, 7, 5).expect_err("a conflict");
+        assert!(conflict.to_string().contains("already confirmed"), "{conflict}");
+        assert_eq!(confirm(&mut history, first, 7, 5), Ok(Applied::Duplicate));
+        assert_eq!(confirm(&mut history, second, 8, 5), Ok(Applied::Accepted), "with an event of its own");
+        assert_eq!(count(&history, &OURS), 2);
+    }
+}
+
+#[test]
+fn report_that_was_merged_with_a_confirmation_leaves_no_gap_in_a_full_history() {
+    let mut history = AdHistory::default();
+    history.insert_decided(DecisionId(1), OURS, minute(0), &KNOWN);
+    for event_id in 0..AD_HISTORY_LIMIT as u64 {
+        report(&mut history, event_id, 1 + event_id as i64, 0);
+    }
+    let last = AD_HISTORY_LIMIT as u64 - 1;
+    let refused = confirm(&mut history, 1, last, 1 + last as i64);
+    assert_eq!(refused, Err(EventConflict::UnknownDecision(DecisionId(1))), "64 are newer");
+    assert_eq!(count(&history, &OURS), AD_HISTORY_LIMIT);
+
+    history.insert_decided(DecisionId(2), OURS, minute(1000), &KNOWN);
+    report(&mut history, 900, 1001, 0);
+    assert_eq!(confirm(&mut history, 2, 900, 1001), Ok(Applied::Duplicate));
+    assert!(count(&history, &OURS) >= AD_HISTORY_LIMIT, "{}", count(&history, &OURS));
+}
+
+#[test]
+fn late_report_sent_again_is_accepted_at_most_once() {
+    let mut history = AdHistory::default();
+    for event_id in 0..1000 {
+        assert_eq!(report(&mut history, event_id, event_id as i64, 0), Applied::Accepted);
+    }
+    for event_id in 0..1000 {
+        assert_ne!(report(&mut history, event_id, event_id as i64, 0), Applied::Accepted, "{event_id}");
+    }
+    assert_eq!(report(&mut history, 5000, -1, 0), Applied::TooOld);
+}
+
+/// An impression event; whether it names a campaign or confirms a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Step {
+    event_id: u64,
+    at: i64,
+    campaign: Option<u64>,
+}
+
+impl Step {
+    /// The decision that it confirms: a function of the event, as senders without faults write it.
+    fn decision(self, decisions: u64) -> u64 {
+        (self.event_id * 31 + self.at as u64) % decisions
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    (0u64..6, 0i64..60, prop::option::of(0u64..4)).prop_map(|(event_id, at, campaign)| Step {
+        event_id,
+        at,
+        campaign,
+    })
+}
+
+fn history_of_steps(decisions: u64, steps: &[Step]) -> AdHistory {
+    let mut history = AdHistory::default();
+    for decision in 0..decisions {
+        let campaign = KNOWN[decision as usize % 2].clone();
+        history.insert_decided(DecisionId(decision), campaign, minute(decision as i64 * 7 % 60), &KNOWN);
+    }
+    for step in steps {
+        let grows = step.campaign.is_some_and(|campaign| {
+            history.would_grow(minute(step.at), &Id::Number(step.event_id), &Id::Number(campaign), &KNOWN)
+        });
+        let before = history.heap_bytes();
+        match step.campaign {
+            Some(campaign) => drop(report(&mut history, step.event_id, step.at, campaign)),
+            None => drop(confirm(&mut history, step.decision(decisions), step.event_id, step.at)),
+        }
+        assert!(grows || history.heap_bytes() <= before, "{step:?}");
+        let sum: usize = history.as_slice().iter().map(Impression::heap_bytes).sum();
+        assert_eq!(history.entry_bytes, sum);
+    }
+    history
+}
+
+/// What should be counted, from all events ever sent: by campaign, the minutes of its impressions.
+fn model(decisions: u64, steps: &[Step]) -> BTreeMap<u64, Vec<i64>> {
+    let mut confirmations = BTreeMap::new();
+    for step in steps.iter().filter(|step| step.campaign.is_none()) {
+        let event = (step.at, step.event_id);
+        let first: &mut (i64, u64) = confirmations.entry(step.decision(decisions)).or_insert(event);
+        *first = event.min(*first);
+    }
+    let mut counted: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+    for decision in 0..decisions {
+        counted.entry(decision % 2).or_default().push(decision as i64 * 7 % 60);
+    }
+    for step in steps.iter().collect::<BTreeSet<_>>() {
+        let Some(campaign) = step.campaign else { continue };
+        let event = (step.at, step.event_id);
+        let merged =
+            confirmations.iter().any(|(decision, first)| decision % 2 == campaign && *first == event);
+        if !merged {
+            counted.entry(campaign).or_default().push(step.at);
+        }
+    }
+    counted
+}
+
+proptest! {
+    // Each case has hundreds of steps.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn history_is_a_function_of_the_set_of_its_events(
+        decisions in 1u64..100,
+        steps in prop::collection::vec(any_step(), 0..400),
+        shuffled in any::<u64>(),
+    ) {
+        let mut other = steps.clone();
+        other.sort_by_key(|step| {
+            let bits = step.event_id << 32 | (step.at as u64) << 8 | step.campaign.unwrap_or(9);
+            (bits ^ shuffled).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        other.extend(steps.iter().rev().take(50));
+        let (one, other) = (history_of_steps(decisions, &steps), history_of_steps(decisions, &other));
+        prop_assert_eq!(one.as_slice(), other.as_slice());
+    }
+
+    /// Whatever is dropped, up to the highest cap no impression is missing.
+    #[test]
+    fn cap_counts_at_least_what_was_sent(
+        decisions in 1u64..100,
+        steps in prop::collection::vec(any_step(), 0..400),
+        after in -1i64..60,
+    ) {
+        let history = history_of_steps(decisions, &steps);
+        let model = model(decisions, &steps);
+        for campaign in [0, 1] {
+            let expected = model.get(&campaign).map_or(0, |minutes| minutes.iter().filter(|at| **at > after).count());
+            let found = history
+                .counted()
+                .filter(|impression| impression.campaign == Id::Number(campaign) && impression.time > minute(after))
+                .count();
+            let all = model.get(&campaign).map_or(0, Vec::len);
+            prop_assert!(found.min(AD_HISTORY_LIMIT) >= expected.min(AD_HISTORY_LIMIT), "{} of {}", found, expected);
+            // Below the limit nothing is dropped, so nothing is counted twice either.
+            prop_assert!(all >= AD_HISTORY_LIMIT || found == expected, "{} of {}", found, expected);
+        }
+    }
+}
