@@ -151,6 +151,11 @@ fn unknown_and_malformed_query_parameters_are_refused() {
         ("dry_run=true&dry_run=true", "dry_run"),
         ("request_id=", "request_id"),
         (&format!("request_id={}", "x".repeat(65)), "64"),
+        ("request_id=%00", "control"),
+        ("request_id=a%0Ab", "control"),
+        ("request_id=a%7f", "control"),
+        ("request_id=%C2%85", "control"),
+        ("request_id=%ff", "UTF-8"),
     ] {
         let answer = server.get(&format!("/should-show-ad/48?{query}"));
         let detail = answer.problem(400, "invalid-query");

@@ -17,7 +17,7 @@ const SHARD_LIMIT: usize = 16_384;
 /// The longest request id, in characters.
 const MAX_REQUEST_ID_LENGTH: usize = 64;
 
-/// The caller's id for a request: any 1–64 characters.
+/// The caller's id for a request: any 1–64 characters, but for control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Box<str>);
 
@@ -25,10 +25,15 @@ impl RequestId {
     /// Reads a request id.
     ///
     /// # Errors
-    /// The text is empty or longer than 64 characters; the message says what is allowed.
+    /// The text is empty, longer than 64 characters, or has a control character, which the tools behind the caller's log
+    /// may take for its end; or it has U+FFFD, which stands in a query for bytes that are not UTF-8, so that different
+    /// ids would be one. The message says what is allowed.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text.chars().count() > MAX_REQUEST_ID_LENGTH {
             return Err("send 1 to 64 characters");
+        }
+        if text.chars().any(|letter| letter.is_control() || letter == char::REPLACEMENT_CHARACTER) {
+            return Err("send characters of UTF-8 other than control characters");
         }
         Ok(Self(text.into()))
     }
