@@ -79,7 +79,7 @@ fn headers_have_at_most_16_kib() {
     assert_eq!(with_header(16 << 10), 431);
     let mut wire = server.wire();
     let many: String = (0..101).map(|number| format!("x-{number}: 1\r\n")).collect();
-    wire.send(format!("GET /healthz HTTP/1.1\r\n{many}\r\n"));
+    wire.send(format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{many}\r\n"));
     assert_eq!(wire.answer().status, 431);
     let mut wire = server.wire();
     wire.send(format!("GET /should-show-ad/{} HTTP/1.1\r\nhost: upbeat\r\n\r\n", "x".repeat(20 << 10)));

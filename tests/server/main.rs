@@ -6,6 +6,7 @@ mod wire;
 
 mod atomic;
 mod bad_input;
+mod callers;
 mod closing;
 mod cloudevents;
 mod compression;

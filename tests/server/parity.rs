@@ -125,12 +125,38 @@ fn every_kind_of_answer_has_the_same_bytes() {
 }
 
 #[test]
+fn refusals_of_the_gate_have_the_same_bytes() {
+    let server = server();
+    let body = play("51", 1, 60);
+    let content = format!("content-type: {JSON}\r\ncontent-length: {}\r\n", body.len());
+    for headers in [
+        "",
+        "host:\r\n",
+        "host: a\r\nhost: a\r\n",
+        "host: a b\r\n",
+        "host: a\r\nHost: b\r\n",
+        "host: a:80:80\r\n",
+        "host: é\r\n",
+        "host: a\r\nsec-fetch-site: cross-site\r\n",
+        "host: a\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n",
+        "host: a\r\nsec-fetch-site: same-origin\r\n",
+        "sec-fetch-site: cross-site\r\n",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let line = format!("{method} /should-show-ad/49?dry_run=true HTTP/1.1");
+            assert_alike(&server, format!("{line}\r\n{headers}\r\n").as_bytes());
+        }
+        assert_alike(&server, format!("POST /events HTTP/1.1\r\n{headers}{content}\r\n{body}").as_bytes());
+    }
+}
+
+#[test]
 fn requests_with_an_empty_body_have_the_same_bytes() {
     let server = server();
     for method in ["GET", "HEAD"] {
         for headers in ["Content-Length: 0\r\n", "content-length: 0\r\ncontent-type: application/json\r\n"] {
             let line = format!("{method} /should-show-ad/48?dry_run=true HTTP/1.1");
-            assert_alike(&server, format!("{line}\r\n{headers}\r\n").as_bytes());
+            assert_alike(&server, format!("{line}\r\nhost: a\r\n{headers}\r\n").as_bytes());
         }
     }
 }
@@ -216,7 +242,8 @@ fn truncated_body_is_refused_with_the_same_bytes() {
 /// Headers as clients write them: names in any case, blanks around the value, offers to upgrade.
 fn header() -> impl Strategy<Value = Vec<u8>> {
     let values: &[(&str, &[&str])] = &[
-        ("host", &["upbeat", "127.0.0.1:8080", ""]),
+        ("host", &["upbeat", "127.0.0.1:8080", "", "a b", "[::1]:80", "é", "a%41", "a:b"]),
+        ("sec-fetch-site", &["none", "same-origin", "cross-site", "Cross-Site"]),
         ("user-agent", &["wrk", "Mozilla/5.0 (X11; Linux x86_64)"]),
         ("accept", &["*/*", "application/json, text/plain;q=0.5"]),
         ("cookie", &["a=b; c=d; e=\"f\"", "é"]),
@@ -261,7 +288,9 @@ fn any_request_head_has_the_same_bytes() {
         } else {
             (format!("{method} /should-show-ad/{customer}{query} HTTP/1.1\r\n"), String::new(), "")
         };
-        let headers = headers.concat();
+        // Most requests have one good Host; some have none, or several.
+        let host = if headers.len() % 4 == 0 { "" } else { "Host: upbeat\r\n" };
+        let headers = [host.as_bytes(), &headers.concat()].concat();
         let request = [line.as_bytes(), &headers, content.as_bytes(), b"\r\n", body.as_bytes()].concat();
         let with_body = method != "HEAD";
         prop_assert_eq!(
@@ -280,6 +309,10 @@ fn counted(prepare: impl Fn(&[u8]) -> Vec<u8>) -> Vec<String> {
     let repeated = "49?request_id=q";
     for target in ["48", "48", "48?dry_run=true", repeated, repeated, "nobody", "a%20b", "49?kind=1"] {
         let request = format!("GET /should-show-ad/{target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        connection.ask(&prepare(request.as_bytes()), true);
+    }
+    for headers in ["", "host: a\r\nhost: b\r\n", "host: a\r\nsec-fetch-site: cross-site\r\n"] {
+        let request = format!("GET /should-show-ad/48 HTTP/1.1\r\n{headers}\r\n");
         connection.ask(&prepare(request.as_bytes()), true);
     }
     for body in

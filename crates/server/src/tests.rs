@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::runtime::App;
 
 /// The shortest request for a decision.
-pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\n\r\n";
+pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// An app without customers, whose clock stands still.
 pub(crate) fn app() -> Arc<App> {

@@ -26,6 +26,7 @@ use upbeat_core::profile::Window;
 use crate::api::content::json;
 use crate::api::extract::{CheckedQuery, NoQuery, TrackId};
 use crate::api::{Kind, Problem, with_layers};
+use crate::gate::Listener;
 use crate::metrics::Format;
 use crate::runtime::App;
 
@@ -44,7 +45,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/customers/{customer}", get(customers::get).delete(customers::delete))
         .route("/customers/{customer}/explain", get(customers::explain));
     let routes = routes.layer(from_fn_with_state(Arc::clone(app), hold_answer));
-    with_layers(routes, app).layer(from_fn(linger::keep_reading))
+    with_layers(routes, app, Listener::Admin).layer(from_fn(linger::keep_reading))
 }
 
 /// Has a large answer hold its share of the memory of answers until its last byte is sent; hyper keeps the bytes as they

@@ -1,6 +1,6 @@
 //! Content of bodies: media types and encodings of requests, JSON of answers.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -30,9 +30,9 @@ pub(crate) fn json_bytes(body: Vec<u8>) -> Response {
 /// # Errors
 /// It is missing, or has a charset other than UTF-8: which.
 pub(crate) fn media_type(headers: &HeaderMap) -> Result<String, String> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Err("the Content-Type header is missing".to_owned());
-    };
+    let value = single(headers, &header::CONTENT_TYPE)
+        .map_err(|Several| "there are several Content-Type headers".to_owned())?
+        .ok_or_else(|| "the Content-Type header is missing".to_owned())?;
     let text =
         value.to_str().map_err(|_| "the Content-Type header is not text".to_owned())?.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
@@ -76,11 +76,23 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// # Errors
 /// The encoding is not supported.
 pub(crate) fn content_encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    let value = headers.get(header::CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str);
-    value.ok().and_then(Encoding::parse).ok_or_else(|| {
-        Problem::new(
-            Kind::UnsupportedEncoding,
-            "Content-Encoding is not read here; send gzip, zstd or identity",
-        )
-    })
+    let refused = |detail| Problem::new(Kind::UnsupportedEncoding, detail);
+    let value = single(headers, &header::CONTENT_ENCODING).map_err(|Several| {
+        refused("there are several Content-Encoding headers; send one, with one of gzip, zstd and identity")
+    })?;
+    let text = value.map_or(Ok(""), HeaderValue::to_str).ok();
+    text.and_then(Encoding::parse)
+        .ok_or_else(|| refused("Content-Encoding is not read here; send gzip, zstd or identity"))
+}
+
+/// There are several lines of a header field that says one thing. To read the first of them would be to read the body
+/// as something that the sender did not say.
+struct Several;
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Several> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Several),
+    }
 }

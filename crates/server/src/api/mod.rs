@@ -22,6 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use problem::{Kind, Problem};
 pub(crate) use refused_rows::RefusedRows;
 
+use crate::gate::Listener;
 use crate::runtime::App;
 
 /// Routes of the data listener.
@@ -32,7 +33,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/decisions", post(decisions::batch))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz));
-    with_layers(routes, app)
+    with_layers(routes, app, Listener::Data)
 }
 
 /// The longest body that the route of a request accepts, in bytes. `None` if it accepts none, or refuses the request by
@@ -52,13 +53,14 @@ pub(crate) fn body_limit(app: &App, head: &Request<()>) -> Option<usize> {
 }
 
 /// Adds the layers that every route has, from the outside in: request id, gate, metrics and log; then catching panics.
-pub(crate) fn with_layers(routes: Router<Arc<App>>, app: &Arc<App>) -> Router {
+pub(crate) fn with_layers(routes: Router<Arc<App>>, app: &Arc<App>, listener: Listener) -> Router {
+    let state = (Arc::clone(app), listener);
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(
             ServiceBuilder::new()
-                .layer(axum::middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+                .layer(axum::middleware::from_fn_with_state(state, observe::observe))
                 .layer(CatchPanicLayer::custom(observe::panicked)),
         )
         .with_state(Arc::clone(app))

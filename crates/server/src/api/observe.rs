@@ -11,22 +11,23 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::{Kind, Problem};
-use crate::gate::{Admission, HeadFacts, Headers, Principal, is_request_id};
+use crate::gate::{Admission, HeadFacts, Listener, Principal, is_request_id};
 use crate::metrics::{DECISION_ROUTE, EVENTS_ROUTE, OTHER_ROUTE, RequestLabels};
 use crate::runtime::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, asks the gate, runs the route, counts and logs the answer.
-pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State((app, listener)): State<(Arc<App>, Listener)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     // An event loop has already asked the gate; hyper, on the admin listener, has not.
     let Admission { admitted, since } = match request.extensions_mut().remove::<Admission>() {
         Some(admission) => admission,
         None => {
-            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            let headers = Headers::Map(request.headers());
-            let facts = HeadFacts { method: request.method().as_str(), target, headers };
-            Admission { admitted: admit(&app, &facts), since: Instant::now() }
+            Admission { admitted: admit(&app, &HeadFacts::of(listener, &request)), since: Instant::now() }
         }
     };
     let request_id = request_id(&app, &request);

@@ -60,6 +60,9 @@ kinds! {
     InvalidEvent, UNPROCESSABLE_ENTITY, "invalid-event", "The event is refused";
     EventConflict, CONFLICT, "event-conflict", "The event does not fit what the server knows";
     AtomicRejected, UNPROCESSABLE_ENTITY, "atomic-rejected", "Some rows are refused, so none was applied";
+    InvalidHost, BAD_REQUEST, "invalid-host", "The Host header is missing, doubled or malformed";
+    CrossSite, FORBIDDEN, "cross-site", "Pages of other sites may not ask";
+    MisdirectedRequest, MISDIRECTED_REQUEST, "misdirected-request", "The listener is not known by this name";
     NotFound, NOT_FOUND, "not-found", "There is nothing at this path";
     CustomerNotFound, NOT_FOUND, "customer-not-found", "Nothing is known of this customer";
     InvalidTrackId, BAD_REQUEST, "invalid-track-id", "The track id is not valid";

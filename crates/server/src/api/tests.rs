@@ -10,7 +10,7 @@ use crate::tests::app;
 use crate::wire::Slices;
 
 async fn get_from(router: &Router, path: &str) -> Response {
-    let request = Request::get(path).body(Body::empty()).expect("a request");
+    let request = Request::get(path).header("host", "a").body(Body::empty()).expect("a request");
     router.clone().oneshot(request).await.expect("routers do not fail")
 }
 
@@ -40,7 +40,7 @@ async fn panic_is_answered_and_the_server_continues() {
         .route("/string", get(panics_with_a_string))
         .route("/value", get(panics_with_a_value))
         .route("/healthz", get(health::healthz));
-    let router = with_layers(routes, &app);
+    let router = with_layers(routes, &app, Listener::Data);
     for path in ["/text", "/string", "/value"] {
         let response = get_from(&router, path).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -93,7 +93,8 @@ async fn growth_by_slice(
 }
 
 fn post(app: &Arc<App>, path: &str, content_type: &str, body: String) -> tokio::task::JoinHandle<Response> {
-    let request = Request::post(path).header("content-type", content_type).body(Body::from(body));
+    let request =
+        Request::post(path).header("host", "a").header("content-type", content_type).body(Body::from(body));
     let router = router(app);
     tokio::spawn(
         async move { router.oneshot(request.expect("a request")).await.expect("routers do not fail") },

@@ -16,6 +16,8 @@ use upbeat_core::event::Zone;
 use upbeat_core::profile::Window;
 use upbeat_engine::Clock;
 
+use crate::gate::is_host_name;
+
 pub use duration::Duration;
 pub use ranges::{Bound, Quantity, Range};
 
@@ -27,6 +29,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Names other than `localhost` by which the admin listener may be asked.
+    pub admin_hosts: Vec<String>,
+    /// Whether pages of other sites may have a browser ask either listener.
+    pub allow_cross_site: bool,
     /// Path of the model file; empty for the built-in model, `none` for no model.
     pub model: String,
     /// The meaning of *now* for windows and caps.
@@ -143,6 +149,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_hosts: Vec::new(),
+            allow_cross_site: false,
             model: String::new(),
             clock: Clock::Wall,
             time_zone: "UTC".into(),
@@ -279,6 +287,12 @@ impl Config {
     /// The first key that is out of range, with its value and the allowed range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.ranges().iter().try_for_each(Range::check)?;
+        if let Some(name) = self.admin_hosts.iter().find(|name| !is_host_name(name)) {
+            return Err(ConfigError(format!(
+                "admin_hosts has {name:?}; it must be a name as in Host, without scheme and port, such as \
+                 \"upbeat.internal\"; addresses are allowed always"
+            )));
+        }
         self.campaign.validate().map_err(ConfigError)?;
         self.log.filter()?;
         self.zone().map(|_| ())

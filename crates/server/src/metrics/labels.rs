@@ -24,23 +24,23 @@ pub const OTHER_ROUTE: &str = "other";
 /// Every route with the statuses that the contract lists for it, but for 431: a head that is too large never reaches a
 /// route.
 pub const ROUTES: &[(&str, &[u16])] = &[
-    (DECISION_ROUTE, &[200, 400, 404, 405, 500, 503]),
-    ("/decisions", &[200, 400, 405, 408, 413, 415, 422, 500, 503]),
-    (EVENTS_ROUTE, &[200, 400, 405, 408, 409, 413, 415, 422, 500, 503]),
-    ("/healthz", &[200, 400, 405, 500]),
-    ("/readyz", &[200, 400, 405, 500, 503]),
-    ("/", &[200, 400, 405, 500]),
-    ("/metrics", &[200, 400, 405, 500]),
-    ("/openapi.yaml", &[200, 400, 405, 500]),
-    ("/customers/{customer}", &[200, 204, 400, 404, 405, 500]),
-    ("/customers/{customer}/explain", &[200, 400, 404, 405, 500]),
-    ("/tracks/{track}", &[200, 400, 404, 405, 500]),
-    ("/models", &[200, 400, 405, 500]),
-    ("/campaigns", &[200, 400, 405, 500]),
+    (DECISION_ROUTE, &[200, 400, 403, 404, 405, 500, 503]),
+    ("/decisions", &[200, 400, 403, 405, 408, 413, 415, 422, 500, 503]),
+    (EVENTS_ROUTE, &[200, 400, 403, 405, 408, 409, 413, 415, 422, 500, 503]),
+    ("/healthz", &[200, 400, 403, 405, 500]),
+    ("/readyz", &[200, 400, 403, 405, 500, 503]),
+    ("/", &[200, 400, 403, 405, 421, 500]),
+    ("/metrics", &[200, 400, 403, 405, 421, 500]),
+    ("/openapi.yaml", &[200, 400, 403, 405, 421, 500]),
+    ("/customers/{customer}", &[200, 204, 400, 403, 404, 405, 421, 500]),
+    ("/customers/{customer}/explain", &[200, 400, 403, 404, 405, 421, 500]),
+    ("/tracks/{track}", &[200, 400, 403, 404, 405, 421, 500]),
+    ("/models", &[200, 400, 403, 405, 421, 500]),
+    ("/campaigns", &[200, 400, 403, 405, 421, 500]),
 ];
 
 /// The statuses of requests that no route has.
-const OTHER_STATUSES: &[u16] = &[404, 500];
+const OTHER_STATUSES: &[u16] = &[400, 403, 404, 421, 500];
 
 /// Labels of a request: its route and the status of its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,7 +110,8 @@ pub enum CutCause {
 }
 
 impl CutCause {
-    const ALL: [Self; 3] = [Self::Stalled, Self::Slow, Self::Memory];
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::Stalled, Self::Slow, Self::Memory];
 
     /// The name in metrics and logs.
     #[must_use]

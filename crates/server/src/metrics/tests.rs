@@ -51,8 +51,11 @@ fn every_family_has_help_a_type_and_samples_from_the_start() {
     }
 }
 
+/// A label, and the values that it may have.
+type Label<'a> = (&'a str, Vec<&'a str>);
+
 /// The names of a family's samples for these labels and values, in every combination.
-fn combinations(family: &str, labels: &[(&str, Vec<&str>)]) -> BTreeSet<String> {
+fn combinations(family: &str, labels: &[Label<'_>]) -> BTreeSet<String> {
     let mut all = vec![String::new()];
     for (label, values) in labels {
         let with = |before: &String| {
@@ -68,9 +71,9 @@ fn combinations(family: &str, labels: &[(&str, Vec<&str>)]) -> BTreeSet<String> 
 #[test]
 fn every_known_combination_of_labels_is_a_series_from_the_start() {
     use upbeat_core::decision::Reason;
-    use upbeat_engine::{Outcome, RowKind};
+    use upbeat_engine::{Outcome, RowKind, RowProblem};
     let listeners = || ("listener", Listener::ALL.map(Listener::name).to_vec());
-    let expected: [(&str, &[(&str, Vec<&str>)]); 6] = [
+    let expected: [(&str, &[Label<'_>]); 8] = [
         ("upbeat_decisions_total", &[("reason", Reason::ALL.map(Reason::name).to_vec())]),
         (
             "upbeat_events_total",
@@ -80,9 +83,17 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
             ],
         ),
         ("upbeat_problems_total", &[("type", Kind::ALL.iter().map(|kind| kind.slug()).collect())]),
+        (
+            "upbeat_rows_refused_total",
+            &[("type", RowProblem::ALL.iter().map(|problem| problem.slug()).collect())],
+        ),
         ("upbeat_http_connections", &[listeners()]),
         ("upbeat_http_connections_refused_total", &[listeners()]),
         ("upbeat_http_connection_errors_total", &[listeners()]),
+        (
+            "upbeat_http_connections_cut_total",
+            &[listeners(), ("cause", CutCause::ALL.map(CutCause::name).to_vec())],
+        ),
     ];
     let mut families = families();
     for (family, labels) in expected {
@@ -100,7 +111,10 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
         // A newcomer with labels belongs above. A histogram's buckets, the model and the build are no combinations.
         let has_labels = family.samples.keys().any(|sample| sample.contains('{'));
         let is_known = matches!(&*name, "upbeat_decision_seconds" | "upbeat_model" | "upbeat_build");
-        assert!(!has_labels || is_known, "{name} has labels that this test does not know");
+        assert!(
+            !has_labels || is_known,
+            "{name} has labels: add them to the list above, with all their values"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use crate::api::{Kind, Problem, RefusedRows};
 use crate::config::Config;
-use crate::gate::{Gate, HeadFacts, Principal, admit_everyone};
+use crate::gate::{Admit, Gate, HeadFacts, Principal};
 use crate::metrics::Metrics;
 use crate::wire::Slices;
 
@@ -76,7 +76,7 @@ impl App {
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
             slices: Slices::default(),
-            gate: admit_everyone,
+            gate: Gate::new(&config),
             clock,
             draining: AtomicBool::new(false),
             next_request: AtomicU64::new(first_number),
@@ -168,10 +168,10 @@ impl App {
         serve_model(&self.engine, &self.config.model)
     }
 
-    /// The same app with another gate. The default admits every request.
+    /// The same app, which asks `admit` about every request that the gate's own rules allow. The default admits them all.
     #[must_use]
-    pub fn with_gate(self, gate: Gate) -> Self {
-        Self { gate, ..self }
+    pub fn with_admit(self, admit: Admit) -> Self {
+        Self { gate: self.gate.with_admit(admit), ..self }
     }
 
     /// Asks the gate whether to admit a request.
@@ -180,6 +180,6 @@ impl App {
     /// The gate refuses the request: the problem to answer with.
     #[inline]
     pub(crate) fn admit(&self, head: &HeadFacts<'_>) -> Result<Principal, Problem> {
-        (self.gate)(head)
+        self.gate.admit(head)
     }
 }

@@ -20,7 +20,7 @@ use super::head::RoutedHead;
 use super::reply::SMALL_BODY_BYTES;
 use crate::api::Problem;
 use crate::api::observe::{self, DecisionSince};
-use crate::gate::{Admission, HeadFacts, Headers, Principal};
+use crate::gate::{Admission, HeadFacts, Listener, Principal};
 use crate::runtime::{App, ResponseMemory};
 
 /// Where requests for the router go. The reply comes back to [`super::connection::Connection::reply`].
@@ -41,9 +41,7 @@ impl Drop for TaskGuard {
 
 /// Asks the gate about the head of a request for the router.
 pub(super) fn admit(app: &App, head: &RoutedHead) -> Result<Principal, Problem> {
-    let target = head.request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let method = head.request.method().as_str();
-    observe::admit(app, &HeadFacts { method, target, headers: Headers::Map(head.request.headers()) })
+    observe::admit(app, &HeadFacts::of(Listener::Data, &head.request))
 }
 
 /// The request as the router has it; its body, or why there is none, goes beside it.

@@ -13,7 +13,7 @@ use super::reply::{self, Date, Ending};
 use super::{HEAD_READ_BYTES, OUTPUT_BYTES};
 use crate::api::observe::{self, Observed};
 use crate::api::{Kind, answer, events};
-use crate::gate::{HeadFacts, Headers, Principal, is_request_id};
+use crate::gate::{HeadFacts, Headers, Listener, Principal, is_request_id};
 use crate::metrics;
 use crate::runtime::App;
 
@@ -139,14 +139,23 @@ impl Answerer {
 
     /// Answers one request if the gate lets it pass.
     fn admitted(&mut self, exchange: &Exchange, request: &FastRequest) -> Result<Instant, NotFast> {
-        let FastRequest { method, target, headers, .. } = *request;
+        let FastRequest { method, target, host, is_cross_site, headers, .. } = *request;
         // The router says so of larger ones.
         if let Action::Event(event) = request.action
             && event.len() > exchange.app.config.limits.event_bytes
         {
             return Err(NotFast);
         }
-        let facts = HeadFacts { method, target, headers: Headers::Parsed(headers) };
+        let facts = HeadFacts {
+            listener: Listener::Data,
+            method,
+            target,
+            is_http_10: false,
+            authority: None,
+            host,
+            is_cross_site,
+            headers: Headers::Parsed(headers),
+        };
         match (exchange.app.admit(&facts), &request.action) {
             (Ok(principal), Action::Decision { customer, ask, is_head }) => {
                 Ok(self.decide(exchange, principal, customer, ask, *is_head))

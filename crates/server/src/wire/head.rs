@@ -9,7 +9,7 @@ use upbeat_engine::{Ask, RequestId};
 
 use super::body::Framing;
 use super::chunked::Chunked;
-use crate::gate::is_request_id;
+use crate::gate::{HostLines, is_cross_site, is_request_id};
 
 /// Heads with more header fields than this are not for the fast path; clients send about ten.
 const MAX_FAST_HEADERS: usize = 32;
@@ -48,6 +48,9 @@ pub(super) struct FastRequest<'a, 'h> {
     /// Method, target and header fields as sent.
     pub(super) method: &'a str,
     pub(super) target: &'a str,
+    /// What the gate asks of the header fields.
+    pub(super) host: HostLines<'a>,
+    pub(super) is_cross_site: bool,
     pub(super) headers: &'h [Header<'a>],
     /// Bytes of head and body.
     pub(super) length: usize,
@@ -118,6 +121,8 @@ pub(super) fn read_fast<'a, 'h>(
             request_id: facts.request_id,
             method,
             target,
+            host: facts.host,
+            is_cross_site: facts.is_cross_site,
             headers,
             length,
         })
@@ -128,6 +133,8 @@ pub(super) fn read_fast<'a, 'h>(
 #[derive(Default)]
 struct FastFacts<'a> {
     request_id: Option<&'a [u8]>,
+    host: HostLines<'a>,
+    is_cross_site: bool,
     body_bytes: usize,
 }
 
@@ -141,6 +148,7 @@ impl<'a> FastFacts<'a> {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
             // Few names have the length of one that matters, so that most are passed over at once.
             match name.len() {
+                4 if is("host") => facts.host.add(value),
                 6 if is("expect") => return None,
                 10 if is("connection") && has_token(value, "close") => return None,
                 12 if is("x-request-id") => facts.request_id = facts.request_id.or(Some(value)),
@@ -156,6 +164,7 @@ impl<'a> FastFacts<'a> {
                     }
                     length = Some(fast_body_length(value)?);
                 }
+                14 if is("sec-fetch-site") => facts.is_cross_site |= is_cross_site(value),
                 16 if is("content-encoding") => return None,
                 17 if is("transfer-encoding") => return None,
                 _ => {}
@@ -284,6 +293,10 @@ fn routed(head: &httparse::Request<'_, '_>, length: usize) -> Result<RoutedHead,
     }
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| BAD)?;
+    // A fragment is no part of a target (RFC 9112, section 3.2); `Uri` would drop it untold.
+    if target.contains('#') {
+        return Err(BAD);
+    }
     *request.uri_mut() = Uri::try_from(target).map_err(|_| BAD)?;
     *request.version_mut() = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     let mut framing = FramingFacts::default();
@@ -333,14 +346,17 @@ impl FramingFacts {
         }
     }
 
-    /// No coding but `chunked` is understood (section 6.1), which is to be the last one, once.
+    /// No coding but `chunked` is understood (section 6.1), and that once.
     fn add_encoding(&mut self, value: &[u8]) -> Result<(), StatusCode> {
-        let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        match (is_chunked, std::mem::replace(&mut self.is_chunked, is_chunked)) {
-            (true, false) => Ok(()),
-            (false, false) if has_token(value, "chunked") => Err(StatusCode::NOT_IMPLEMENTED),
-            _ => Err(StatusCode::BAD_REQUEST),
+        for coding in value.split(|byte| *byte == b',') {
+            let is_chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            match (is_chunked, std::mem::replace(&mut self.is_chunked, true)) {
+                (true, false) => {}
+                (true, true) => return Err(StatusCode::BAD_REQUEST),
+                (false, _) => return Err(StatusCode::NOT_IMPLEMENTED),
+            }
         }
+        Ok(())
     }
 
     /// Both at once are how requests are smuggled past others, and chunks came with HTTP/1.1 (section 6.1).
@@ -529,11 +545,15 @@ mod tests {
             ("Content-Length: 2\r\nTransfer-Encoding: chunked", Err(400)),
             ("Transfer-Encoding: chunked\r\nContent-Length: 2", Err(400)),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(400)),
-            ("Transfer-Encoding: chunked, chunked", Err(501)),
+            ("Transfer-Encoding: chunked, chunked", Err(400)),
             ("Transfer-Encoding: gzip, chunked", Err(501)),
             ("Transfer-Encoding: chunked, gzip", Err(501)),
-            ("Transfer-Encoding: gzip", Err(400)),
-            ("Transfer-Encoding:", Err(400)),
+            ("Transfer-Encoding: gzip", Err(501)),
+            ("Transfer-Encoding: identity", Err(501)),
+            ("Transfer-Encoding: chunked;q=1", Err(501)),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", Err(501)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip", Err(501)),
+            ("Transfer-Encoding:", Err(501)),
         ] {
             assert_eq!(framing(headers), expected, "{headers}");
         }

@@ -130,11 +130,13 @@ impl Bench {
     }
 }
 
-const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\n\r\n";
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fn post(headers: &str, body: &str) -> Vec<u8> {
-    format!("POST /events HTTP/1.1\r\ncontent-type: application/x-ndjson\r\n{headers}\r\n\r\n{body}")
-        .into_bytes()
+    format!(
+        "POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\n{headers}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 #[test]
@@ -260,7 +262,7 @@ fn http_10_client_is_answered_in_its_own_version() {
             Some("connection: keep-alive"),
         ),
         (
-            "GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n",
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
             "HTTP/1.1 200 OK\r\n",
             Some("connection: close"),
         ),

@@ -51,7 +51,7 @@ fn client_that_waits_to_be_asked_for_its_body_is_asked_once() {
 
 #[test]
 fn refused_head_is_answered_without_asking_for_its_body_and_the_close_is_announced() {
-    let request = b"POST /nowhere HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    let request = b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
     let mut bench = Bench::new(&[request], usize::MAX);
     bench.turn().expect("an open connection");
     assert_eq!(bench.routed.len(), 1);
@@ -64,7 +64,9 @@ fn refused_head_is_answered_without_asking_for_its_body_and_the_close_is_announc
 
 #[test]
 fn unwanted_body_is_read_past_and_the_next_request_answered() {
-    let request = [&b"POST /nowhere HTTP/1.1\r\ncontent-length: 70000\r\n\r\n"[..], &[b'x'; 10_000]].concat();
+    let request =
+        [&b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 70000\r\n\r\n"[..], &[b'x'; 10_000]]
+            .concat();
     let mut bench = Bench::new(&[&request], usize::MAX);
     bench.turn().expect("an open connection");
     bench.reply().expect("the connection stays");
@@ -100,7 +102,8 @@ fn body_that_does_not_arrive_goes_to_the_router_as_a_fault() {
 
 #[test]
 fn fast_event_whose_body_does_not_arrive_is_answered_by_the_router() {
-    let head = b"POST /events HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{";
+    let head =
+        b"POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{";
     let mut bench = Bench::new(&[head], usize::MAX);
     bench.turn().expect("an open connection");
     assert!(bench.routed.is_empty());
@@ -113,14 +116,14 @@ fn fast_event_whose_body_does_not_arrive_is_answered_by_the_router() {
 
 #[test]
 fn refused_event_whose_body_does_not_arrive_keeps_its_reply_and_its_framing() {
-    let head = b"POST /events HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\n{";
+    let head = b"POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\n{";
     for refused_by_gate in [true, false] {
         let mut bench = Bench::new(&[head], usize::MAX);
         let mut config = Config::default();
         config.limits.event_bytes = 1024;
         config.limits.bulk_bytes = 1024;
         let app = App::new(config, Zone::utc(), || 0);
-        bench.app = Arc::new(if refused_by_gate { app.with_gate(refuse_all) } else { app });
+        bench.app = Arc::new(if refused_by_gate { app.with_admit(refuse_all) } else { app });
         bench.turn().expect("an open connection");
         bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
         assert_eq!(bench.routed.len(), 1);

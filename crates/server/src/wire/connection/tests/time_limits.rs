@@ -158,7 +158,7 @@ fn gate_that_panics_is_answered_on_the_routed_path_too() {
         panic!("a fault in the gate")
     }
     let mut bench = Bench::new(&[HEALTH], usize::MAX);
-    bench.app = Arc::new(App::new(Config::default(), Zone::utc(), || 0).with_gate(panics));
+    bench.app = Arc::new(App::new(Config::default(), Zone::utc(), || 0).with_admit(panics));
     bench.turn().expect("an open connection");
     let request = bench.routed.pop().expect("the router answers it");
     let admission = request.extensions().get::<Admission>().expect("what the gate said");
