@@ -24,6 +24,11 @@ quick:
 fuzz seconds="60":
     ./scripts/fuzz {{seconds}}
 
+# Stop a busy server so many times and count the requests that http.client, node and wrk lose
+stops count="50":
+    cargo build --release
+    tests/stops/run.py --stops {{count}}
+
 # Format the sources
 fmt:
     cargo fmt

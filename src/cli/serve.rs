@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 
 use super::{logging, output};
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
-use upbeat_server::runtime::{App, Listeners, Server, Stopped, heap, load_model, machine_clock};
+use upbeat_server::runtime::{
+    App, Listeners, Server, Stopped, capped_backlog, heap, listen, load_model, machine_clock,
+};
 
 /// Run the server
 ///
@@ -127,26 +128,33 @@ pub(crate) fn async_runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// Binds both listeners.
-pub(crate) async fn bind(config: &Config) -> anyhow::Result<Listeners> {
-    let bind = async |address: SocketAddr, flag: &str| {
-        TcpListener::bind(address)
-            .await
+pub(crate) fn bind(config: &Config) -> anyhow::Result<Listeners> {
+    let bind = |address: SocketAddr, flag: &str| {
+        listen(address, config.limits.connections)
             .with_context(|| format!("cannot listen on {address}; choose another with {flag} ADDRESS"))
     };
     Ok(Listeners {
-        data: bind(config.listen, "--listen").await?,
-        admin: bind(config.admin_listen, "--admin-listen").await?,
+        data: bind(config.listen, "--listen")?,
+        admin: bind(config.admin_listen, "--admin-listen")?,
     })
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let zone = config.zone()?;
-    let listeners = bind(&config).await?;
+    let listeners = bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
     if let Some(data_dir) = &config.data_dir {
         tracing::warn!(
             data_dir = %data_dir.display(),
             "this version keeps profiles in memory only: nothing is written there, and a restart begins empty"
+        );
+    }
+    if let Some((asked, most)) = capped_backlog(config.limits.connections) {
+        tracing::info!(
+            asked,
+            most,
+            "the kernel holds fewer new connections than limits.connections allows: raise net.core.somaxconn \
+             if more of them may come at once"
         );
     }
     let app = Arc::new(App::new(config, zone, machine_clock));

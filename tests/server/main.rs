@@ -35,3 +35,4 @@ mod reloading;
 mod requests;
 mod scraping;
 mod snapshots;
+mod stops;

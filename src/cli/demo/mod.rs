@@ -73,7 +73,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     config.log.level = "warn".into();
     let _logging = logging::start(&config)?;
     let stop = serve::stop_signal()?;
-    let listeners = serve::bind(&config).await?;
+    let listeners = serve::bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
     let zone = config.zone()?;
     let app = Arc::new(App::new(config, zone, machine_clock));

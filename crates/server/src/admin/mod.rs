@@ -1,5 +1,6 @@
 //! The admin listener's routes: metrics, contract, models, campaigns, tracks, customers, index.
 
+mod announce;
 mod customers;
 mod linger;
 
@@ -12,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use http_body_util::BodyExt;
@@ -45,7 +46,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/customers/{customer}", get(customers::get).delete(customers::delete))
         .route("/customers/{customer}/explain", get(customers::explain));
     let routes = routes.layer(from_fn_with_state(Arc::clone(app), hold_answer));
-    with_layers(routes, app, Listener::Admin).layer(from_fn(linger::keep_reading))
+    let announce = map_response_with_state(Arc::clone(app), announce::announce_close);
+    with_layers(routes, app, Listener::Admin).layer(from_fn(linger::keep_reading)).layer(announce)
 }
 
 /// Has a large answer hold its share of the memory of answers until its last byte is sent; hyper keeps the bytes as they

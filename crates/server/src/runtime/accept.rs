@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -21,15 +21,27 @@ use tower::ServiceExt;
 use super::admin_stream::{AdminStream, Exchange, Left};
 use super::app::App;
 use super::linger::linger;
+use super::listen;
 use super::loops::EventLoops;
 use crate::api::problem::PROBLEM_JSON;
 use crate::gate::Listener;
+use crate::wire::IDLE_AT_STOP;
 
 /// So many connections over the limit are open at once, for the moment in which they are told so.
 pub(super) const REFUSALS_AT_ONCE: usize = 256;
 
 /// The delay after a failed accept (for example for want of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// At the end of a listener no connection may come for this long before it is closed: those that clients have begun are
+/// completed meanwhile.
+const QUIET_BEFORE_CLOSE: Duration = Duration::from_millis(10);
+
+/// A listener is closed after this time in any case.
+const MOST_BEFORE_CLOSE: Duration = Duration::from_secs(1);
+
+/// When a server stops: `None` while it serves, then the end of the time that requests have to finish.
+pub(super) type StopAt = watch::Receiver<Option<Instant>>;
 
 /// The reply to a connection over the limit, before it is closed.
 static TOO_MANY_CONNECTIONS: LazyLock<String> = LazyLock::new(|| {
@@ -49,23 +61,33 @@ pub(super) struct Connections {
     permits: Arc<Semaphore>,
     /// For those over the limit that are still told so.
     refusals: Arc<Semaphore>,
-    stop: watch::Receiver<bool>,
+    stop: StopAt,
+    /// When the listener is closed at the latest, once the server stops.
+    close_by: Option<Instant>,
 }
 
 impl Connections {
     /// Connections of a listener, at most `limits.connections` at once, until `stop` is set.
-    pub(super) fn new(listener: Listener, app: &Arc<App>, stop: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(listener: Listener, app: &Arc<App>, stop: StopAt) -> Self {
         let permits = Arc::new(Semaphore::new(app.config.limits.connections));
         let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE));
-        Self { listener, app: Arc::clone(app), permits, refusals, stop }
+        Self { listener, app: Arc::clone(app), permits, refusals, stop, close_by: None }
     }
 
-    /// Accepts the next connection, with its permit; `None` when the server stops.
+    /// Accepts the next connection, with its permit; `None` when the server stops and the kernel has no more of them. To
+    /// the client a connection is open as soon as the kernel has completed it, and its request may be under way.
     async fn next(&mut self, listener: &TcpListener) -> Option<(TcpStream, Permit)> {
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = self.stop.changed() => return None,
+            let accepted = match self.close_by {
+                None => tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = self.stop.changed() => {
+                        self.begin_close(listener);
+                        continue;
+                    }
+                },
+                Some(close_by) if Instant::now() >= close_by => return None,
+                Some(_) => tokio::time::timeout(QUIET_BEFORE_CLOSE, listener.accept()).await.ok()?,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -83,6 +105,13 @@ impl Connections {
                 Ok(()) => return Some((stream, self.open(permit))),
                 Err(error) => self.log_lost(&error),
             }
+        }
+    }
+
+    fn begin_close(&mut self, listener: &TcpListener) {
+        self.close_by = Some(Instant::now() + MOST_BEFORE_CLOSE);
+        if let Err(error) = listen::begin_no_more(listener) {
+            tracing::debug!(%error, listener = self.listener.name(), "new connections come until the listener is closed");
         }
     }
 
@@ -115,7 +144,7 @@ impl Connections {
 pub(super) struct Permit {
     count: Gauge,
     _permit: OwnedSemaphorePermit,
-    stop: watch::Receiver<bool>,
+    stop: StopAt,
 }
 
 impl Drop for Permit {
@@ -181,12 +210,13 @@ async fn serve_by_hyper(
             // Polls the connection first, so that a request which has arrived is begun before the graceful shutdown.
             biased;
             ended = connection.as_mut() => Some(ended),
-            _ = permit.stop.changed() => None,
+            () = until_idle_at_stop(&mut permit.stop, &exchange) => None,
         };
         match ended {
             Some(ended) => ended,
             None => {
                 stopped = true;
+                // From here on hyper closes an idle connection at once.
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -201,9 +231,36 @@ async fn serve_by_hyper(
     // Hyper closes without a word where bytes are no HTTP/1.1 but the beginning of HTTP/2.
     let unanswered = matches!(&ended, Err(error) if error.is_parse()) && !has_answered;
     if let Some(stream) = stream.filter(|_| !stopped) {
-        linger(stream, if unanswered { NO_REQUEST } else { b"" }).await;
+        tokio::select! {
+            () = linger(stream, if unanswered { NO_REQUEST } else { b"" }) => {}
+            () = until_deadline(&mut permit.stop) => {}
+        }
     }
 }
 
 /// The answer to bytes that are no request, behind which the connection is closed.
 const NO_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Resolves when the server stops and the connection was silent for [`IDLE_AT_STOP`]. Before that its requests are answered
+/// with an announcement of the close. A connection that has not asked yet is not idle before the stop's deadline.
+async fn until_idle_at_stop(stop: &mut StopAt, exchange: &Exchange) {
+    // It fails where the server is gone already.
+    let deadline = stop.wait_for(Option::is_some).await.ok().and_then(|at| *at);
+    let Some(deadline) = deadline else { return };
+    loop {
+        let now = Instant::now();
+        // Before the first read it is not known when the connection will be idle.
+        let idle_at = exchange.last_read().map_or(now + IDLE_AT_STOP, |last| last + IDLE_AT_STOP);
+        if now >= deadline || now >= idle_at {
+            return;
+        }
+        tokio::time::sleep_until(idle_at.min(deadline).into()).await;
+    }
+}
+
+/// Resolves at the deadline of a stop.
+async fn until_deadline(stop: &mut StopAt) {
+    if let Some(deadline) = stop.wait_for(Option::is_some).await.ok().and_then(|at| *at) {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}

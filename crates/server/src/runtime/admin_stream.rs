@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     requests: AtomicU64,
     /// Whether it works on one; then nothing is waited for from the client.
     answering: AtomicBool,
+    /// When bytes last arrived; `None` while the client has not asked for anything.
+    last_read: Mutex<Option<Instant>>,
     left: Mutex<Left>,
 }
 
@@ -47,6 +49,15 @@ impl Exchange {
     /// The service has answered it.
     pub(super) fn end(&self) {
         self.answering.store(false, Ordering::Relaxed);
+    }
+
+    /// When bytes last arrived; `None` while the client has not asked for anything.
+    pub(super) fn last_read(&self) -> Option<Instant> {
+        *self.last_read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_read(&self, now: Instant) {
+        *self.last_read.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     /// What is left, once the stream was dropped.
@@ -118,6 +129,9 @@ impl AdminStream {
         self.is_over |= bytes == 0;
         self.has_answered &= bytes == 0;
         self.last = Instant::now();
+        if bytes > 0 {
+            self.exchange.note_read(self.last);
+        }
         let requests = self.exchange.requests.load(Ordering::Relaxed);
         if !self.exchange.answering.load(Ordering::Relaxed)
             && self.head_since.is_none_or(|(before, _)| before != requests)

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use super::app::App;
 use crate::wire::{Command, EventLoop, Handle, RouterTasks};
@@ -52,9 +53,9 @@ impl<G: Send + 'static> EventLoops<G> {
 }
 
 impl<G> EventLoops<G> {
-    /// Stops the loops gracefully: they answer the requests received so far, then close their connections.
-    pub(super) fn stop(&self) {
-        self.send_to_all(|| Command::Stop);
+    /// Stops the loops gracefully: they answer requests until the deadline, and close connections as they become idle.
+    pub(super) fn stop(&self, deadline: Instant) {
+        self.send_to_all(|| Command::Stop(deadline));
     }
 
     fn send_to_all(&self, command: impl Fn() -> Command<G>) {

@@ -8,6 +8,7 @@ mod bulk;
 pub mod heap;
 mod jobs;
 pub(crate) mod linger;
+mod listen;
 mod loops;
 mod memory;
 mod model;
@@ -15,6 +16,7 @@ mod model;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
+pub use listen::{capped_backlog, listen};
 pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
@@ -41,6 +44,9 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
+/// At the deadline of a stop, connections without a request are closed by their owners, for which they have this long.
+const AFTER_DEADLINE: Duration = Duration::from_millis(100);
+
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
@@ -58,7 +64,7 @@ pub struct Server {
     app: Arc<App>,
     loops: Arc<EventLoops<Permit>>,
     accepting: [JoinHandle<()>; 2],
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Option<Instant>>,
     jobs: Jobs,
 }
 
@@ -70,7 +76,7 @@ impl Server {
     pub fn start(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
         let router = RouterTasks::new(&app, api::router(&app), Handle::current());
         let loops = Arc::new(EventLoops::start(&app, &router)?);
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(None);
         let data = Connections::new(Listener::Data, &app, stopping.clone());
         let admin = Connections::new(Listener::Admin, &app, stopping);
         let accepting = [
@@ -89,8 +95,9 @@ impl Server {
         self.jobs.reload_model_on_hangup(&self.app)
     }
 
-    /// Serves until `shutdown` resolves, then drains: `/readyz` answers 503, accepted requests finish, and connections
-    /// that are still open after the configured deadline are closed.
+    /// Serves until `shutdown` resolves, then drains: `/readyz` answers 503, and every answer announces that its connection
+    /// is closed. After that time connections that the kernel has completed are accepted and the listeners closed; idle
+    /// connections are closed, accepted requests finish, and what is still open after the configured deadline is closed.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Stopped {
         let Self { app, loops, accepting, stop, jobs } = self;
         shutdown.await;
@@ -98,17 +105,19 @@ impl Server {
         app.start_draining();
         tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");
         tokio::time::sleep(app.config.shutdown.drain.get()).await;
+        let deadline = Instant::now() + app.config.shutdown.deadline.get();
         // Every connection holds a receiver, and drops it when the connection ends.
-        stop.send_replace(true);
+        stop.send_replace(Some(deadline));
         for task in accepting {
             if let Err(error) = task.await {
                 tracing::error!(%error, "an accept loop failed");
             }
         }
         // The accept loops have ended, so no connection is admitted after this command.
-        loops.stop();
+        loops.stop(deadline);
         // Dropping the loops at the end of this function closes the connections that are still open.
-        match tokio::time::timeout(app.config.shutdown.deadline.get(), stop.closed()).await {
+        let left = deadline.saturating_duration_since(Instant::now()) + AFTER_DEADLINE;
+        match tokio::time::timeout(left, stop.closed()).await {
             Ok(()) => Stopped::Clean,
             Err(_) => Stopped::Cut,
         }

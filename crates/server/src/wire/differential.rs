@@ -91,14 +91,7 @@ async fn by_wire_with_reason(app: &App, router: &Router, pieces: &[&[u8]]) -> (V
     let mut kept = Kept(Vec::new());
     for _ in 0..10_000 {
         let polled = Instant::now();
-        let mut turn = Turn {
-            app,
-            input: &mut input,
-            answerer: &mut answerer,
-            dispatch: &mut kept,
-            polled,
-            stopping: false,
-        };
+        let mut turn = Turn { app, input: &mut input, answerer: &mut answerer, dispatch: &mut kept, polled };
         match connection.turn(&mut turn) {
             Err(reason) => return (connection.transport.stream.taken, reason),
             Ok(Next::Turn) => {}
@@ -106,14 +99,8 @@ async fn by_wire_with_reason(app: &App, router: &Router, pieces: &[&[u8]]) -> (V
                 let request = kept.0.pop().expect("it waits for the router alone");
                 let Ok(response) = router.clone().oneshot(request).await;
                 let reply = Reply::collect(response, app.response_memory()).await;
-                let mut turn = Turn {
-                    app,
-                    input: &mut input,
-                    answerer: &mut answerer,
-                    dispatch: &mut kept,
-                    polled,
-                    stopping: false,
-                };
+                let mut turn =
+                    Turn { app, input: &mut input, answerer: &mut answerer, dispatch: &mut kept, polled };
                 if let Err(reason) = connection.reply(reply, &mut turn) {
                     return (connection.transport.stream.taken, reason);
                 }

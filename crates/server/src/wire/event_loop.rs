@@ -35,8 +35,9 @@ pub(crate) enum Command<G> {
     Admit(std::net::TcpStream, G),
     /// The router's reply to a request of a connection; `None` where there will be none.
     Reply(ConnectionKey, Option<Reply>),
-    /// Answer what was asked, take no more, and end when no connection is left.
-    Stop,
+    /// Answer what was asked and what is asked until then, close what is idle, and end when no connection is left, or at
+    /// this instant those without a request.
+    Stop(Instant),
     /// End now; what is open is cut.
     Cut,
 }
@@ -91,7 +92,8 @@ pub(crate) struct EventLoop<G> {
     now: Instant,
     /// When the poller last reported sockets: what it reported waits for its turn since then.
     polled: Instant,
-    stopping: bool,
+    /// The end of the stop that is under way.
+    stop_deadline: Option<Instant>,
     input: Input,
     answerer: Answerer,
 }
@@ -147,7 +149,7 @@ impl<G: Send + 'static> EventLoop<G> {
             queue: Vec::new(),
             now: Instant::now(),
             polled: Instant::now(),
-            stopping: false,
+            stop_deadline: None,
             input: Box::new([0; BODY_READ_BYTES]),
             answerer: Answerer::new(),
         };
@@ -160,13 +162,14 @@ impl<G: Send + 'static> EventLoop<G> {
     /// The kernel refuses to wait.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
-        while !self.stopping || !self.slots.is_empty() {
+        while self.stop_deadline.is_none() || !self.slots.is_empty() {
             match self.poll.poll(&mut events, self.poll_timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
             self.polled = Instant::now();
             self.now = self.polled;
+            self.answerer.draining = self.stop_deadline.is_some() || self.app.is_draining();
             let queue = std::mem::take(&mut self.queue);
             let mut has_commands = false;
             for event in &events {
@@ -237,7 +240,6 @@ impl<G: Send + 'static> EventLoop<G> {
             answerer: &mut self.answerer,
             dispatch: ToRouter { router: &self.router, handle: &self.handle, key },
             polled: self.polled,
-            stopping: self.stopping,
         };
         let connection = &mut held.connection;
         let done = catch_unwind(AssertUnwindSafe(|| work(connection, &mut turn)));
@@ -259,15 +261,18 @@ impl<G: Send + 'static> EventLoop<G> {
 
     /// Leaves a connection to its socket, for as long as is due.
     fn wait(&mut self, slot: usize) {
-        let held = &mut self.slots[slot];
-        if self.stopping
-            && let Some(reason) = held.connection.stopped()
-        {
-            return self.close(slot, &reason);
-        }
-        let due = held.connection.due(&self.app);
-        if due < held.timer {
+        let due = self.due(slot);
+        if due < self.slots[slot].timer {
             self.set_timer(slot, due);
+        }
+    }
+
+    /// When the time for what a connection waits for is over.
+    fn due(&self, slot: usize) -> Instant {
+        let connection = &self.slots[slot].connection;
+        match self.stop_deadline {
+            Some(deadline) => connection.due_at_stop(&self.app, deadline),
+            None => connection.due(&self.app),
         }
     }
 
@@ -281,15 +286,19 @@ impl<G: Send + 'static> EventLoop<G> {
     /// Sees to the connections whose time has come.
     fn expire(&mut self) {
         while let Some((_, slot)) = self.timers.first().copied().filter(|(timer, _)| *timer <= self.now) {
-            let due = self.slots[slot].connection.due(&self.app);
+            let due = self.due(slot);
             if due > self.now {
                 self.set_timer(slot, due);
                 continue;
             }
+            if self.stop_deadline.is_some() && self.slots[slot].connection.is_between_requests() {
+                self.close_idle(slot);
+                continue;
+            }
             self.drive(slot, |connection, turn| connection.expired(turn));
             // A connection that goes on has another time limit now; one that is queued will have.
-            if let Some(held) = self.slots.get(slot) {
-                let due = held.connection.due(&self.app);
+            if self.slots.contains(slot) {
+                let due = self.due(slot);
                 self.set_timer(slot, due.max(self.now + Duration::from_millis(1)));
             }
         }
@@ -301,7 +310,7 @@ impl<G: Send + 'static> EventLoop<G> {
             match self.commands.try_recv() {
                 Ok(Command::Admit(stream, given)) => self.admit(stream, given),
                 Ok(Command::Reply(key, reply)) => self.reply(key, reply),
-                Ok(Command::Stop) => self.stop(),
+                Ok(Command::Stop(deadline)) => self.stop(deadline),
                 Ok(Command::Cut) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
@@ -337,8 +346,21 @@ impl<G: Send + 'static> EventLoop<G> {
         }
     }
 
-    fn stop(&mut self) {
-        self.stopping = true;
+    /// Closes a connection that is idle while the server stops, unless its socket has a request all the same: what came
+    /// before the close is answered.
+    fn close_idle(&mut self, slot: usize) {
+        let generation = self.slots[slot].generation;
+        self.slots[slot].connection.transport.readable = true;
+        self.turn(slot);
+        let is_idle = |held: &Slot<G>| held.generation == generation && held.connection.is_between_requests();
+        if self.slots.get(slot).is_some_and(is_idle) {
+            self.close(slot, &CloseReason::Done);
+        }
+    }
+
+    fn stop(&mut self, deadline: Instant) {
+        self.stop_deadline = Some(deadline);
+        self.answerer.draining = true;
         let slots: Vec<usize> = self.slots.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             // What was asked until now is answered, whether or not the poller has reported it.

@@ -36,12 +36,17 @@ pub(super) struct Answered {
     pub(super) pending: Pending,
     /// When that was.
     pub(super) at: Instant,
+    /// Whether the last answer announced that the connection is closed behind it.
+    pub(super) closes: bool,
 }
 
 /// The buffers of a thread.
 pub(super) struct Answerer {
     /// Answers to be sent.
     pub(super) output: Vec<u8>,
+    /// Whether the server drains: answers announce that the connection is closed behind them. The event loop sets it once
+    /// in each round, so that a request costs no look at memory that all threads share.
+    pub(super) draining: bool,
     body: Vec<u8>,
     date: Date,
 }
@@ -54,6 +59,7 @@ impl Answerer {
         Self {
             output: Vec::with_capacity(2 * OUTPUT_BYTES),
             body: Vec::with_capacity(answer::MAX_BYTES),
+            draining: false,
             date: Date::new(Instant::now()),
         }
     }
@@ -68,7 +74,7 @@ impl Answerer {
     pub(super) fn answer(&mut self, app: &App, bytes: &[u8], arrived: Instant) -> Answered {
         let max_head_bytes = app.config.limits.header_bytes.min(HEAD_READ_BYTES);
         let wall_ms = app.wall_ms();
-        let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: arrived };
+        let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: arrived, closes: false };
         while self.output.len() < OUTPUT_BYTES {
             let rest = &bytes[answered.bytes..];
             // Empty lines before a request are ignored (RFC 9112, section 2.2).
@@ -93,12 +99,17 @@ impl Answerer {
                 }
             };
             let length = request.length;
-            let Ok(at) = self.one(app, &request, wall_ms, arrived) else {
+            // Requests that came together are all answered; the announcement is the last one's.
+            let closes = self.draining && is_blank(&rest[length..]);
+            let Ok(at) = self.one(app, &request, (wall_ms, arrived), closes) else {
                 answered.pending = Pending::Other;
                 return answered;
             };
             answered.at = at;
             answered.bytes += length;
+            if closes {
+                return Answered { bytes: bytes.len(), pending: Pending::Incomplete(None), at, closes };
+            }
             if answered.bytes == bytes.len() {
                 answered.pending = Pending::Incomplete(None);
                 return answered;
@@ -112,8 +123,8 @@ impl Answerer {
         &mut self,
         app: &App,
         request: &FastRequest,
-        wall_ms: i64,
-        started: Instant,
+        (wall_ms, started): (i64, Instant),
+        closes: bool,
     ) -> Result<Instant, NotFast> {
         if let Action::Decision { customer, .. } = &request.action {
             // What is held of them is on its way from memory while the head of the answer is written.
@@ -127,7 +138,7 @@ impl Answerer {
                 &new_id
             }
         };
-        let exchange = Exchange { app, request_id, wall_ms, started };
+        let exchange = Exchange { app, request_id, wall_ms, started, closes };
         let begun = self.output.len();
         let answered = catch_unwind(AssertUnwindSafe(|| self.admitted(&exchange, request)));
         answered.unwrap_or_else(|panic| {
@@ -233,7 +244,7 @@ impl Answerer {
     /// Ends a head that has begun, and appends the body.
     fn end_answer(&mut self, exchange: &Exchange, with_body: bool) {
         let date = self.date.at(exchange.started);
-        Ending { date, body_length: self.body.len() }.write(&mut self.output);
+        Ending { date, body_length: self.body.len(), closes: exchange.closes }.write(&mut self.output);
         if with_body {
             self.output.extend_from_slice(&self.body);
         }
@@ -251,7 +262,8 @@ impl Answerer {
         let kind = response.extensions().get::<Kind>().copied();
         observe::count(exchange.app, route, status, kind);
         let date = self.date.at(exchange.started);
-        reply::write_response(&mut self.output, response, exchange.request_id, date, with_body);
+        let ending = (date, exchange.closes);
+        reply::write_response(&mut self.output, response, exchange.request_id, ending, with_body);
         (status, kind)
     }
 }
@@ -262,6 +274,8 @@ struct Exchange<'a> {
     request_id: &'a [u8],
     wall_ms: i64,
     started: Instant,
+    /// Whether the connection is closed behind the answer.
+    closes: bool,
 }
 
 impl Exchange<'_> {
@@ -269,6 +283,11 @@ impl Exchange<'_> {
         let elapsed = now.saturating_duration_since(self.started);
         observe::log(self.app, &Observed { id: self.request_id, method, route, status, elapsed, problem });
     }
+}
+
+/// Whether nothing but empty lines stands here, which are no request.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 fn method_of_decision(is_head: bool) -> &'static str {
@@ -284,7 +303,8 @@ mod tests {
     #[test]
     fn panic_is_answered_and_counted_once() {
         let app = app();
-        let exchange = Exchange { app: &app, request_id: b"r", wall_ms: 0, started: Instant::now() };
+        let exchange =
+            Exchange { app: &app, request_id: b"r", wall_ms: 0, started: Instant::now(), closes: false };
         let decision = |is_head| Action::Decision { customer: Id::Number(48), ask: Ask::default(), is_head };
         for (action, with_body) in
             [(decision(false), true), (decision(true), false), (Action::Event(b"{}"), true)]

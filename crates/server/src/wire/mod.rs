@@ -22,6 +22,8 @@ mod slices;
 #[cfg(test)]
 mod differential;
 
+use std::time::Duration;
+
 pub(crate) use body::{Arrived, Fault};
 pub(crate) use deadline::WriteDeadline;
 pub(crate) use dispatch::RouterTasks;
@@ -33,6 +35,10 @@ const HEAD_READ_BYTES: usize = 16 << 10;
 
 /// Bytes of a body read at a time.
 const BODY_READ_BYTES: usize = 64 << 10;
+
+/// While the server stops, a connection that was answered and has been silent for so long is idle. A busy client sends its
+/// next request sooner, and gets an answer that announces the close.
+pub(crate) const IDLE_AT_STOP: Duration = Duration::from_secs(1);
 
 /// The buffer that all connections of a thread read into.
 type Input = Box<[u8; BODY_READ_BYTES]>;

@@ -18,6 +18,8 @@ pub(super) struct Ending<'a> {
     pub(super) date: &'a str,
     /// Bytes of the body, even if it is not sent.
     pub(super) body_length: usize,
+    /// Whether the connection is closed behind the answer, which is announced.
+    pub(super) closes: bool,
 }
 
 impl Ending<'_> {
@@ -26,6 +28,9 @@ impl Ending<'_> {
         out.extend_from_slice(b"content-length: ");
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut *out, &self.body_length);
+        if self.closes {
+            out.extend_from_slice(b"\r\nconnection: close");
+        }
         out.extend_from_slice(b"\r\ndate: ");
         out.extend_from_slice(self.date.as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
@@ -45,11 +50,12 @@ fn write_request_id(out: &mut Vec<u8>, request_id: &[u8]) {
 }
 
 /// Appends an answer of the fast path that is no decision and no report, as problems are; to a `HEAD` without its body.
+/// Beside the date stands whether the connection is closed behind it.
 pub(super) fn write_response(
     out: &mut Vec<u8>,
     response: Response,
     request_id: &[u8],
-    date: &str,
+    (date, closes): (&str, bool),
     with_body: bool,
 ) {
     let (mut head, body) = response.into_parts();
@@ -62,7 +68,7 @@ pub(super) fn write_response(
     write_status(out, head.status, false);
     write_fields(out, &head.headers);
     write_request_id(out, request_id);
-    Ending { date, body_length: body.len() }.write(out);
+    Ending { date, body_length: body.len(), closes }.write(out);
     if with_body {
         out.extend_from_slice(&body);
     }
@@ -170,7 +176,7 @@ mod tests {
     fn problem_is_written_with_its_headers() {
         let mut out = Vec::new();
         let problem = Problem::new(Kind::StoreFull, "no room").into_response();
-        write_response(&mut out, problem, b"r", "now", true);
+        write_response(&mut out, problem, b"r", ("now", false), true);
         let text = String::from_utf8(out).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let expected = format!(

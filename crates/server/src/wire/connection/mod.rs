@@ -13,8 +13,8 @@ use axum::body::Bytes;
 
 use super::body::{Discard, Fault};
 use super::dispatch::Dispatch;
-use super::fast::{Answerer, Pending};
-use super::{HEAD_READ_BYTES, Input};
+use super::fast::{Answered, Answerer, Pending};
+use super::{HEAD_READ_BYTES, IDLE_AT_STOP, Input};
 use crate::metrics::CutCause;
 use crate::runtime::App;
 
@@ -69,8 +69,6 @@ pub(super) struct Turn<'a, D> {
     pub(super) dispatch: D,
     /// When the poller was last asked: what it reported has waited for its turn since then.
     pub(super) polled: Instant,
-    /// Whether the server stops.
-    pub(super) stopping: bool,
 }
 
 /// Where a connection is in a request.
@@ -177,11 +175,24 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// What follows, after a turn, when the server stops; `None` while something is unfinished.
-    pub(super) fn stopped(&self) -> Option<CloseReason> {
-        let idle =
-            matches!(self.state, State::Reading(_)) && self.unread.is_empty() && !self.transport.has_unsent();
-        idle.then_some(CloseReason::Done)
+    /// The same while the server stops, which ends at `deadline`. A connection is idle when it has asked and been answered
+    /// and was then silent for [`IDLE_AT_STOP`]. One that has not asked yet is not: its request may be on the way. Neither
+    /// that one nor one that has its last answer makes the stop an unclean one.
+    pub(super) fn due_at_stop(&self, app: &App, deadline: Instant) -> Instant {
+        let due = self.due(app);
+        match &self.state {
+            State::Lingering(_) => due.min(deadline),
+            State::Reading(_) if self.is_between_requests() => {
+                let idle = if self.transport.has_received { self.last + IDLE_AT_STOP } else { deadline };
+                due.min(idle)
+            }
+            _ => due,
+        }
+    }
+
+    /// Whether nothing of a request has arrived, and all answers are sent.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Reading(_)) && self.unread.is_empty() && !self.transport.has_unsent()
     }
 
     /// Whether it waits for the router alone.
@@ -249,7 +260,7 @@ impl<S: Socket> Connection<S> {
                 if self.unread.is_empty() {
                     let answered = turn.answerer.answer(turn.app, arrived, self.transport.arrived);
                     self.unread = arrived[answered.bytes..].to_vec();
-                    self.answered(answered.bytes, answered.pending, answered.at);
+                    self.answered(&answered);
                     self.send(Bytes::new(), turn)?;
                 } else {
                     self.unread.extend_from_slice(arrived);
@@ -265,7 +276,14 @@ impl<S: Socket> Connection<S> {
             State::Discarding(_) | State::Lingering(_) => return self.discard(turn),
             State::Closing { lingers } => {
                 let transport = &mut self.transport;
-                if !(*lingers || transport.readable || !self.unread.is_empty()) {
+                let mut lingers = *lingers || transport.readable || !self.unread.is_empty();
+                if !lingers && turn.answerer.draining {
+                    // The client did not choose to end here and may have sent more in the meantime.
+                    transport.readable = true;
+                    let arrived = transport.read(&mut turn.input[..HEAD_READ_BYTES], turn.polled);
+                    lingers = matches!(arrived, Ok(Some(1..)));
+                }
+                if !lingers {
                     return Err(CloseReason::Done);
                 }
                 // A client that has left has nothing to read; what it sent is read past all the same, since closing a
@@ -283,7 +301,7 @@ impl<S: Socket> Connection<S> {
     fn answer<D>(&mut self, bytes: &[u8], turn: &mut Turn<'_, D>) -> Result<(), CloseReason> {
         let answered = turn.answerer.answer(turn.app, bytes, self.transport.arrived);
         self.unread = bytes[answered.bytes..].to_vec();
-        self.answered(answered.bytes, answered.pending, answered.at);
+        self.answered(&answered);
         self.send(Bytes::new(), turn)
     }
 
@@ -293,7 +311,8 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Notes what became of bytes.
-    fn answered(&mut self, bytes: usize, pending: Pending, at: Instant) {
+    fn answered(&mut self, answered: &Answered) {
+        let Answered { bytes, pending, at, closes } = *answered;
         if bytes > 0 {
             self.last = at;
         }
@@ -307,7 +326,7 @@ impl<S: Socket> Connection<S> {
             Pending::Other => before,
             Pending::Incomplete(None) | Pending::Requests => None,
         };
-        self.state = State::Reading(pending);
+        self.state = if closes { State::Closing { lingers: false } } else { State::Reading(pending) };
     }
 
     /// What follows when the client sends no more and no body is read.

@@ -13,7 +13,7 @@ use crate::gate::{Listener, Principal};
 use crate::wire::BODY_READ_BYTES;
 use crate::wire::body::{Collector, Discard, Fault, Framing, MOST_DISCARDED_BYTES};
 use crate::wire::dispatch::{self, Dispatch, Reply, ReplyForm, TaskGuard};
-use crate::wire::fast::Pending;
+use crate::wire::fast::{Pending, is_blank};
 use crate::wire::head::{self, AnyHead, RoutedHead};
 use crate::wire::reply;
 
@@ -215,7 +215,8 @@ impl<S: Socket> Connection<S> {
         let State::Routed(routed) = &mut self.state else { return Ok(()) };
         let (mut form, rest) = (routed.form, routed.rest.take());
         let reply = reply.ok_or(CloseReason::Failed(io::Error::other("the router was cut")))?;
-        form.closes |= reply.wants_close() || (turn.stopping && self.unread.is_empty());
+        // Requests that came together are all answered; the announcement of a stop is the last one's.
+        form.closes |= reply.wants_close() || (turn.answerer.draining && is_blank(&self.unread));
         self.last = Instant::now();
         self.transport.restart_arrival(self.last);
         if let Some(since) = reply.decision_since {

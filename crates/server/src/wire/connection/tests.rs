@@ -1,4 +1,5 @@
 mod bodies;
+mod stopping;
 mod time_limits;
 
 use std::collections::VecDeque;
@@ -70,7 +71,6 @@ struct Bench {
     answerer: Answerer,
     connection: Connection<Script>,
     routed: Vec<Request>,
-    stopping: bool,
 }
 
 impl Bench {
@@ -83,7 +83,6 @@ impl Bench {
             answerer: Answerer::new(),
             connection: Connection::new(socket, Instant::now()),
             routed: Vec::new(),
-            stopping: false,
         }
     }
 
@@ -91,11 +90,8 @@ impl Bench {
         &mut self,
         work: impl FnOnce(&mut Connection<Script>, &mut Turn<'_, &mut Vec<Request>>) -> R,
     ) -> R {
-        let Self { app, input, answerer, connection, routed, stopping } = self;
-        work(
-            connection,
-            &mut Turn { app, input, answerer, dispatch: routed, polled: Instant::now(), stopping: *stopping },
-        )
+        let Self { app, input, answerer, connection, routed } = self;
+        work(connection, &mut Turn { app, input, answerer, dispatch: routed, polled: Instant::now() })
     }
 
     /// Turns, for as long as the socket has bytes and they are read.
@@ -164,11 +160,11 @@ fn full_socket_is_waited_for_and_nothing_more_is_read() {
     let mut bench = Bench::new(&[DECISION, DECISION], 100);
     assert!(matches!(bench.turn(), Ok(Next::Event)));
     assert_eq!(bench.connection.transport.stream.brings.len(), 1);
-    assert!(bench.connection.stopped().is_none(), "an answer waits to be sent");
+    assert!(!bench.connection.is_between_requests(), "an answer waits to be sent");
     bench.connection.transport.stream.room = usize::MAX;
     assert!(matches!(bench.turn(), Ok(Next::Event)));
     assert_eq!(bench.answers(), 2);
-    assert!(matches!(bench.connection.stopped(), Some(CloseReason::Done)));
+    assert!(bench.connection.is_between_requests());
 }
 
 #[test]
@@ -189,7 +185,7 @@ fn nothing_is_read_or_answered_while_the_router_works() {
     assert_eq!((bench.answers(), bench.routed.len()), (1, 1));
     assert!(matches!(bench.turn(), Ok(Next::Event)));
     assert_eq!(bench.connection.transport.stream.brings.len(), 1, "one read at most is held");
-    assert!(bench.connection.stopped().is_none(), "a reply is due");
+    assert!(!bench.connection.is_between_requests(), "a reply is due");
 
     assert!(matches!(bench.reply(), Ok(Next::Event)));
     assert_eq!(bench.answers(), 4, "the reply, and then what came behind its request");
@@ -229,7 +225,7 @@ fn empty_lines_before_a_request_keep_the_fast_path_and_an_idle_connection_idle()
     let mut bench = Bench::new(&[&[b"\r\n\r\n", DECISION, b"\r\n"].concat()], usize::MAX);
     bench.turn().expect("an open connection");
     assert_eq!((bench.answers(), bench.routed.len()), (1, 0));
-    assert!(matches!(bench.connection.stopped(), Some(CloseReason::Done)));
+    assert!(bench.connection.is_between_requests());
 }
 
 #[test]
@@ -241,15 +237,6 @@ fn bytes_that_are_no_request_are_refused_and_counted() {
     assert!(metrics.contains("upbeat_http_connection_errors_total{listener=\"data\"} 1"), "{metrics}");
     bench.brings(b"");
     assert!(matches!(bench.turn(), Err(CloseReason::Done)));
-}
-
-#[test]
-fn reply_while_the_server_stops_announces_the_close() {
-    let mut bench = Bench::new(&[HEALTH], usize::MAX);
-    bench.turn().expect("an open connection");
-    bench.stopping = true;
-    assert!(matches!(bench.reply(), Err(CloseReason::Done)));
-    assert!(bench.sent().contains("connection: close\r\n"));
 }
 
 #[test]

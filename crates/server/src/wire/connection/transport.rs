@@ -62,6 +62,8 @@ pub(in crate::wire) struct Transport<S> {
     pub(super) arrived: Instant,
     /// Whether the client has sent its last byte.
     pub(in crate::wire) finished: bool,
+    /// Whether the client has ever sent something.
+    pub(super) has_received: bool,
     unsent: Bytes,
     /// Goes out behind `unsent`.
     queued: Bytes,
@@ -77,6 +79,7 @@ impl<S: Socket> Transport<S> {
             readable_since: now,
             arrived: now,
             finished: false,
+            has_received: false,
             unsent: Bytes::new(),
             queued: Bytes::new(),
             blocked: None,
@@ -106,6 +109,7 @@ impl<S: Socket> Transport<S> {
                     // end already, so that is to be read for.
                     self.readable = length == buffer.len() || self.finished;
                     self.arrived = std::mem::replace(&mut self.readable_since, polled);
+                    self.has_received |= length > 0;
                     return Ok(Some(length));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

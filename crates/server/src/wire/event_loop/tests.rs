@@ -56,25 +56,58 @@ fn answer(client: &mut std::net::TcpStream) -> String {
     text
 }
 
+/// An instant that no test reaches.
+fn far() -> Instant {
+    Instant::now() + TIMEOUT
+}
+
 #[test]
 fn requests_before_the_stop_are_answered_and_the_loop_ends() {
     let Idle { event_loop, handle, _runtime } = idle();
     let (mut asking, asked) = connect(&handle);
     let (mut routed, routed_closed) = connect(&handle);
-    let (mut silent, silenced) = connect(&handle);
     asking.write_all(DECISION).expect("it is sent");
     routed.write_all(HEALTH).expect("it is sent");
-    handle.send(Command::Stop).expect("a loop");
+    handle.send(Command::Stop(far())).expect("a loop");
     event_loop.run().expect("a kernel that waits");
     for client in [&mut asking, &mut routed] {
         let mut text = String::new();
         client.read_to_string(&mut text).expect("it is sent");
-        assert!(text.starts_with("HTTP/1.1 200 OK"), "{text:?}");
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK") && text.contains("\r\nconnection: close\r\n"),
+            "{text:?}"
+        );
     }
-    assert_eq!(silent.read(&mut [0]).expect("the end"), 0);
-    for closed in [asked, routed_closed, silenced] {
+    for closed in [asked, routed_closed] {
         assert!(closed.recv().is_err(), "what came with the connection is dropped");
     }
+}
+
+#[test]
+fn connection_that_has_not_asked_is_answered_after_the_stop_began() {
+    let Idle { event_loop, handle, _runtime } = idle();
+    let (mut idle, idle_closed) = connect(&handle);
+    let (mut late, late_closed) = connect(&handle);
+    let running = run(event_loop);
+    idle.write_all(DECISION).expect("it is sent");
+    answer(&mut idle);
+    handle.send(Command::Stop(far())).expect("a loop");
+    assert!(idle_closed.recv_timeout(TIMEOUT).is_err());
+    assert_eq!(idle.read(&mut [0]).expect("the end"), 0, "one that has its answer and is silent is closed");
+    late.write_all(DECISION).expect("it is sent");
+    assert!(answer(&mut late).contains("\r\nconnection: close\r\n"));
+    assert!(late_closed.recv_timeout(TIMEOUT).is_err());
+    running.join().expect("the loop ends");
+}
+
+#[test]
+fn connection_without_a_request_does_not_outlast_the_deadline() {
+    let Idle { event_loop, handle, _runtime } = idle();
+    let (mut silent, closed) = connect(&handle);
+    handle.send(Command::Stop(Instant::now())).expect("a loop");
+    event_loop.run().expect("a kernel that waits");
+    assert_eq!(silent.read(&mut [0]).expect("the end"), 0);
+    assert!(closed.recv().is_err());
 }
 
 #[test]
