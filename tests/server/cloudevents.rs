@@ -22,11 +22,57 @@ fn envelope_supplies_fields_missing_in_data() {
     let event = envelope(json!({"track_id": 453, "mobile": true})).to_string();
     assert_eq!(server.load("/events", CLOUD_EVENT, &event), (1, 0));
     assert_eq!(server.load("/events", CLOUD_EVENT, &event), (0, 1));
-    assert_eq!(server.held("48")["plays"], held_play(json!("e-1")));
+    let composed = "e-1:b28304ec0da5a711";
+    assert_eq!(server.held("48")["plays"], held_play(json!(composed)));
     // Sent again as plain JSON, it is the same event.
-    let plain = json!({"type": "play", "event_id": "e-1", "customer_id": 48, "track_id": 453,
+    let plain = json!({"type": "play", "event_id": composed, "customer_id": 48, "track_id": 453,
         "time": "2014-10-23T03:26:20", "mobile": true});
     assert_eq!(server.load("/events", JSON, plain.to_string()), (0, 1));
+}
+
+#[test]
+fn events_of_two_sources_with_one_id_are_two_events() {
+    let server = Server::by_event_clock();
+    let of = |source: &str| {
+        let mut event = envelope(json!({"track_id": 453, "mobile": true}));
+        event["source"] = json!(source);
+        event
+    };
+    assert_eq!(server.load("/events", CLOUD_EVENT, of("/player/a").to_string()), (1, 0));
+    assert_eq!(server.load("/events", CLOUD_EVENT, of("/player/b").to_string()), (1, 0));
+    let both = json!([of("/player/a"), of("/player/b"), of("urn:player:c")]).to_string();
+    assert_eq!(server.load("/events", CLOUD_EVENTS, both), (1, 2));
+    assert_eq!(server.held("48")["plays"].as_array().map(Vec::len), Some(3));
+
+    // An event id in the data is the sender's own word on identity.
+    let mut numbered = [of("/player/a"), of("/player/b")];
+    numbered.iter_mut().for_each(|event| event["data"]["event_id"] = json!(7));
+    assert_eq!(server.load("/events", CLOUD_EVENTS, json!(numbered).to_string()), (1, 1));
+}
+
+#[test]
+fn data_of_any_json_type_is_read() {
+    let server = Server::by_event_clock();
+    for (number, json_type) in [
+        "application/json",
+        "text/json",
+        "application/vnd.player.play+json",
+        "APPLICATION/X+JSON; charset=utf-8",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut event = envelope(json!({"track_id": 453, "mobile": true}));
+        event["id"] = json!(number.to_string());
+        event["datacontenttype"] = json!(json_type);
+        assert_eq!(server.load("/events", CLOUD_EVENT, event.to_string()), (1, 0), "{json_type}");
+    }
+    for other in ["application/xml", "application/jsonp", "application/json+xml", ""] {
+        let mut event = envelope(json!({"track_id": 453, "mobile": true}));
+        event["datacontenttype"] = json!(other);
+        let answer = server.post("/events", CLOUD_EVENT, event.to_string());
+        assert!(answer.problem(422, "invalid-event").contains("+json"), "{other}");
+    }
 }
 
 #[test]

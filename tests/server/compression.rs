@@ -54,6 +54,39 @@ fn concatenated_members_are_one_body() {
 }
 
 #[test]
+fn padding_and_skippable_frames_are_no_part_of_the_content() {
+    let plays = likely("48");
+    // As pzstd writes it: a skippable frame of four bytes before each frame; and as tapes and block devices pad.
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
+    let (half, rest) = plays.split_at(plays.len() / 2);
+    let (first, second) = (zstd(half.as_bytes()), zstd(rest.as_bytes()));
+    let pzstd = [&skippable[..], &first, &skippable, &second].concat();
+    let padded = [&gzip(half.as_bytes())[..], &[0; 512], &gzip(rest.as_bytes()), &[0; 512]].concat();
+    for (encoding, body) in [("zstd", pzstd), ("gzip", padded)] {
+        let server = Server::start();
+        assert_eq!(post(&server, "/events", NDJSON, encoding, &body).ok()["accepted"], 24, "{encoding}");
+        assert_eq!(server.reason("48"), "likely_to_click");
+    }
+}
+
+#[test]
+fn corrupt_body_is_refused_with_a_sentence() {
+    let server = Server::start();
+    for (encoding, compress) in BOTH {
+        let whole = compress(likely("48").as_bytes());
+        let trailing = [&whole[..], b"and more"].concat();
+        for (body, said) in [
+            (b"plain".to_vec(), format!("it does not begin as {encoding} data does")),
+            (whole[..whole.len() - 2].to_vec(), format!("the {encoding} data ends too early; send it whole")),
+            (trailing, format!("after 1 whole {encoding} parts come bytes that are not {encoding} data")),
+        ] {
+            let detail = post(&server, "/events", NDJSON, encoding, &body).problem(400, "malformed-body");
+            assert_eq!(detail, format!("the body is not what Content-Encoding says: {said}"));
+        }
+    }
+}
+
+#[test]
 fn corrupt_body_is_refused_as_a_whole() {
     let server = Server::start();
     let plays = likely("48");

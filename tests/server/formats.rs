@@ -173,7 +173,7 @@ fn bad_row_is_reported_with_its_column_and_the_expected_form() {
     let server = Server::by_event_clock();
     for (path, row, said) in [
         ("/events", "1,48,453,2014-10-23 03:26:20,2,1", "mobile (column 5)"),
-        ("/events", "1,48,453,2014-10-23 03:26:20,true,1", "mobile (column 5)"),
+        ("/events", "1,48,453,2014-10-23 03:26:20,yes,1", "send 0 or 1, or false or true"),
         ("/events", "1,4 8,453,2014-10-23 03:26:20,0,1", "customer id (column 2)"),
         ("/events", ",48,453,2014-10-23 03:26:20,0,1", "event id (column 1)"),
         ("/events", "1,48,,2014-10-23 03:26:20,0,1", "track id (column 3)"),
@@ -184,7 +184,11 @@ fn bad_row_is_reported_with_its_column_and_the_expected_form() {
         ("/events?kind=clicks", "1,48,453,2014-10-23 03:26:20,0,1", "kind=plays"),
         ("/events?kind=clicks", "1,48,AN AD,2014-10-23 03:26:20", "ad (column 3)"),
         ("/events?kind=customers", "CustID,SignDate,Level\n1,06/04/2013,3", "Level"),
-        ("/events?kind=customers", "CustID,SignDate,Level\n1,2013-06-04,1", "SignDate"),
+        ("/events?kind=customers", "CustID,SignDate,Level\n1,06/04/2013,1.0", "a digit without a fraction"),
+        ("/events?kind=customers", "CustID,SignDate,Level\n1,6/4/2013,1", "06/04/2013"),
+        ("/events?kind=customers", "CustID,SignDate,Level\n1,06.04.2013,1", "2013-06-04"),
+        ("/events?kind=customers", "CustID,SignDate,Level\n1,24/06/2013,1", "the month comes first"),
+        ("/events?kind=customers", "CustID,SignDate,Level\n1,2013-02-29,1", "day 29"),
         ("/events?kind=customers", "CustID,SignDate,Level\n,06/04/2013,1", "CustID"),
         ("/events?kind=customers", "CustID,SignDate,Level\n1,06/04/2013", "2 columns"),
         ("/events?kind=tracks", "TrackId,Title,Artist,Length\n1,a,b,long", "Length"),
@@ -198,6 +202,53 @@ fn bad_row_is_reported_with_its_column_and_the_expected_form() {
 }
 
 #[test]
+fn unambiguous_forms_of_times_flags_and_levels_are_read_in_every_format() {
+    let server = Server::by_event_clock();
+    let times = [
+        "2014-10-23 03:26:20+00",
+        "2014-10-23 03:26:20 UTC",
+        "2014-10-23 03:26:20+0000",
+        "2014-10-23 03:26:20.000000000000Z",
+        "2014-10-23T03:26:20.0009999999Z",
+    ];
+    // All are the same event, whichever way it comes.
+    let expected = PLAY.replace("03:26:20", "03:26:20Z");
+    server.load("/events", JSON, &expected);
+    for time in times {
+        assert_eq!(server.load("/events", JSON, PLAY.replace("2014-10-23T03:26:20", time)), (0, 1), "{time}");
+        for mobile in ["0", "f", "F", "false", "FALSE", "\"False\"", "\"0\"", " f "] {
+            let row = format!("0,48,453,{time},{mobile},72132\n");
+            assert_eq!(server.load("/events", CSV, &row), (0, 1), "{row}");
+        }
+    }
+    for (number, mobile) in ["1", "t", "T", "true", "True", "\"TRUE\""].into_iter().enumerate() {
+        let row = format!("1,phone{number},453,{},{mobile},1\n", times[0]);
+        assert_eq!(server.load("/events", CSV, row), (1, 0));
+        assert_eq!(server.held(&format!("phone{number}"))["plays"][0]["mobile"], true, "{mobile}");
+    }
+    for (time, held) in [
+        ("2014-12-31T23:59:60Z", "2014-12-31T23:59:59.999Z"),
+        ("2015-01-01 00:00:00+02", "2015-01-01T00:00:00+02:00"),
+    ] {
+        server.load("/events?kind=clicks", CSV, format!("7,49,ADV,{time}\n"));
+        let clicks = server.held("49")["clicks"].as_array().expect("a list").clone();
+        assert!(clicks.iter().any(|click| click["time"] == held), "{clicks:?}");
+    }
+    for (number, (date, level)) in
+        [("2013-06-04", "2"), ("2013-06-04 00:00:00", "gold"), ("06/04/2013", "Gold")].into_iter().enumerate()
+    {
+        let file = format!("CustID,SignDate,Level\n{number},{date},{level}\n");
+        server.load("/events?kind=customers", CSV, file);
+        let membership = json!({"level": "gold", "since": "2013-06-04T00:00:00"});
+        assert_eq!(server.held(&number.to_string())["membership"], membership, "{date}");
+    }
+    let path = "/events?kind=customers&as_of=2014-10-23T00:00:00";
+    let file = "CustID,SignDate,Level\n1,06/04/2013,1\n";
+    assert_eq!(server.load(&format!("{path}%2B00"), CSV, file), (1, 0));
+    let detail = server.post(&format!("{path}+00"), CSV, file).problem(400, "invalid-query");
+    assert!(detail.contains("%2B"), "{detail}");
+}
+
 fn customer_columns_may_come_in_any_order_and_hold_commas() {
     let server = Server::start();
     let body = "\u{feff}Level,\"SignDate\",Address,CustID\r\n2,\"06/04/2013\",\"1, Easy Cider \"\"Point\"\"\",48\r\n";

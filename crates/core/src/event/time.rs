@@ -135,19 +135,24 @@ impl Time {
         Some(PackedTime { seconds, fine })
     }
 
-    /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.fraction][Z|±HH:MM]`, years 0001–9999; digits after milliseconds are dropped.
+    /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.fraction]`, years 0001–9999, and perhaps an offset: `Z`, ` UTC`, `±HH:MM`, `±HHMM`
+    /// or `±HH`, after a blank or not, as RFC 3339, databases and data frames write it. Digits after milliseconds are
+    /// dropped; second 60, which a leap second has (RFC 3339, section 5.6), is taken as 59.999.
     ///
     /// # Errors
     /// The text is not of that form, or names a date or time of day that does not exist (29 February of a common
-    /// year, hour 24, second 60).
+    /// year, hour 24, second 61).
     pub fn parse(text: &str, zone: &Zone) -> Result<Self, TimeError> {
         let Some((head, rest)) = text.as_bytes().split_first_chunk() else { return Err(form_error(text)) };
-        let Some(local_ms) = local_ms(head) else { return Err(head_error(text)) };
+        let (local_ms, leap) = match local_ms(head) {
+            Some(local_ms) => (local_ms, false),
+            None => (leap_second_ms(head).ok_or_else(|| head_error(text))?, true),
+        };
         if rest.is_empty() {
             return Ok(Self::local(local_ms, zone));
         }
         let (fraction_ms, rest) = parse_fraction(rest).ok_or_else(|| form_error(text))?;
-        let local_ms = local_ms + fraction_ms;
+        let local_ms = if leap { local_ms } else { local_ms + fraction_ms };
         let offset = parse_offset(rest).ok_or_else(|| form_error(text))?;
         Ok(match offset {
             None => Self::local(local_ms, zone),
@@ -177,16 +182,19 @@ impl Time {
         Self { unix_ms: local_ms - i64::from(offset_s) * 1000, offset_s, offset_written: false }
     }
 
-    /// Reads `MM/DD/YYYY` as midnight of that date; customer files write dates so.
+    /// Reads a date of a customer file as midnight: `MM/DD/YYYY`, as the seed's file has it, or `YYYY-MM-DD`; and a date
+    /// with a time of day, as [`Time::parse`] does.
     ///
     /// # Errors
-    /// As for [`Time::parse`].
-    pub fn parse_us_date(text: &str, zone: &Zone) -> Result<Self, TimeError> {
-        let bytes = text.as_bytes();
-        if bytes.len() != 10 || bytes[2] != b'/' || bytes[5] != b'/' || !text.is_ascii() {
-            return Err(form_error(text));
-        }
-        let iso = format!("{}-{}-{}T00:00:00", &text[6..], &text[..2], &text[3..5]);
+    /// The text is not of one of these forms, or names a date that does not exist.
+    pub fn parse_date(text: &str, zone: &Zone) -> Result<Self, TimeError> {
+        let iso = match text.as_bytes() {
+            [_, _, b'/', _, _, b'/', _, _, _, _] if text.is_ascii() => {
+                format!("{}-{}-{}T00:00:00", &text[6..], &text[..2], &text[3..5])
+            }
+            [_, _, _, _, b'-', _, _, b'-', _, _] => format!("{text}T00:00:00"),
+            _ => return Self::parse(text, zone),
+        };
         Self::parse(&iso, zone).map_err(|error| match error {
             TimeError::Form(_) => form_error(text),
             range @ TimeError::Range { .. } => range,
@@ -199,6 +207,17 @@ impl Time {
 /// The digits are read a word at a time: each becomes its value and each separator zero, then pairs become numbers.
 fn local_ms(text: &[u8; 19]) -> Option<i64> {
     Some(date_ms(text.first_chunk()?)? + of_day_ms(text)?)
+}
+
+/// The last millisecond before a leap second, `YYYY-MM-DD[T ]HH:MM:60`; `None` for all else. Unix time has no leap
+/// seconds, and a time of the next minute could belong to the next hour or day.
+fn leap_second_ms(text: &[u8; 19]) -> Option<i64> {
+    let mut before = *text;
+    if !before.ends_with(b":60") {
+        return None;
+    }
+    before[17..].copy_from_slice(b"59");
+    Some(local_ms(&before)? + 999)
 }
 
 /// Midnight of `YYYY-MM-DD` in Unix milliseconds as if at UTC; `None` if the text is not such a date, or it does not
@@ -261,7 +280,7 @@ fn check_parts(text: &str) -> Result<(), TimeError> {
     check_date(text, year, month, day)?;
     check(text, "hour", hour, hour <= 23, "hours go from 00 to 23")?;
     check(text, "minute", minute, minute <= 59, "minutes go from 00 to 59")?;
-    check(text, "second", second, second <= 59, "seconds go from 00 to 59")
+    check(text, "second", second, second <= 60, "seconds go from 00 to 59, or to 60 in a leap second")
 }
 
 fn digits(bytes: &[u8]) -> Option<u32> {
@@ -291,13 +310,13 @@ fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeErr
     check(text, "day", day, day_good, "that month has fewer days")
 }
 
-/// An optional fraction, `.` and 1–9 digits: its milliseconds, and the rest of the bytes.
+/// An optional fraction, `.` and one digit or more: its milliseconds, and the rest of the bytes.
 fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let Some(after_dot) = bytes.strip_prefix(b".") else {
         return Some((0, bytes));
     };
     let length = after_dot.iter().take_while(|b| b.is_ascii_digit()).count();
-    if !(1..=9).contains(&length) {
+    if length == 0 {
         return None;
     }
     let milliseconds = (0..3).fold(0, |number, place| {
@@ -307,22 +326,25 @@ fn parse_fraction(bytes: &[u8]) -> Option<(i64, &[u8])> {
     Some((milliseconds, &after_dot[length..]))
 }
 
-/// An optional offset, `Z` or `±HH:MM` up to 23:59, in seconds: `Some(None)` when there is none, `None` for anything
-/// else.
+/// An optional offset, `Z`, `UTC`, `±HH`, `±HHMM` or `±HH:MM` up to 23:59, after a blank or not, in seconds:
+/// `Some(None)` when there is none, `None` for anything else.
 fn parse_offset(bytes: &[u8]) -> Option<Option<i32>> {
-    match bytes {
-        [] => Some(None),
-        [b'Z' | b'z'] => Some(Some(0)),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            let seconds = (hours * 3600 + minutes * 60) as i32;
-            Some(Some(if *sign == b'-' { -seconds } else { seconds }))
-        }
-        _ => None,
+    if bytes.is_empty() {
+        return Some(None);
     }
+    let (sign, hours, minutes) = match bytes.strip_prefix(b" ").unwrap_or(bytes) {
+        [b'Z' | b'z'] | [b'U' | b'u', b'T' | b't', b'C' | b'c'] => return Some(Some(0)),
+        [sign, h1, h2] => (sign, digits(&[*h1, *h2])?, 0),
+        [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => {
+            (sign, digits(&[*h1, *h2])?, digits(&[*m1, *m2])?)
+        }
+        _ => return None,
+    };
+    if !matches!(sign, b'+' | b'-') || hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = (hours * 3600 + minutes * 60) as i32;
+    Some(Some(if *sign == b'-' { -seconds } else { seconds }))
 }
 
 impl PartialEq for Time {
@@ -436,11 +458,14 @@ mod tests {
         let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
         let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
         check_parts(text)?;
+        let leap = second == 60;
+        let second = second.min(59);
         let (fraction_ms, rest) = parse_fraction(&bytes[19..]).ok_or_else(|| form_error(text))?;
         let offset = parse_offset(rest).ok_or_else(|| form_error(text))?;
         let date = jiff::civil::date(year as i16, month as i8, day as i8);
         let epoch = jiff::civil::date(1970, 1, 1);
         let days = i64::from(epoch.until(date).expect("within range").get_days());
+        let fraction_ms = if leap { 999 } else { fraction_ms };
         let of_day = i64::from(hour * 3600 + minute * 60 + second) * 1000 + fraction_ms;
         let offset_s = offset.unwrap_or(0);
         let unix_ms = days * DAY_MS + of_day - i64::from(offset_s) * 1000;
@@ -455,7 +480,7 @@ mod tests {
             date in "[0-9]{4}-[012][0-9]-[0-3][0-9]",
             between in "[Tt ]",
             time in "[012][0-9]:[0-6][0-9]:[0-6][0-9]",
-            rest in r"(\.[0-9]{0,10})?(Z|z|[+-][0-9]{2}:[0-9]{2})?",
+            rest in r"(\.[0-9]{0,12})?( ?(Z|z|UTC|[+-][0-9]{2}:[0-9]{2}|[+-][0-9]{2}|[+-][0-9]{4}))?",
             stray in proptest::option::weighted(0.3, (0usize..25, "[-0-9:./T \x00\u{ff}]")),
         ) {
             let mut text = date + &between + &time + &rest;
@@ -517,7 +542,13 @@ mod tests {
             ("2014-04-31T00:00:00", "day 31"),
             ("2014-04-30T24:00:00", "hour 24"),
             ("2014-04-30T23:60:00", "minute 60"),
-            ("2014-04-30T23:59:60", "second 60"),
+            ("2014-04-30T23:59:61", "second 61"),
+            ("2014-04-30T24:59:60", "hour 24"),
+            ("2014-10-23T03:26:20+020", "form"),
+            ("2014-10-23T03:26:20+2400", "form"),
+            ("2014-10-23T03:26:20  UTC", "form"),
+            ("2014-10-23T03:26:20 CET", "form"),
+            ("2014-10-23T03:26:20 00:00", "form"),
         ] {
             let error = utc(text).expect_err(text).to_string();
             assert!(error.contains(said), "{text}: {error}");
@@ -525,12 +556,57 @@ mod tests {
     }
 
     #[test]
-    fn dates_of_the_customer_file_are_month_first() {
-        let zone = Zone::utc();
-        let date = Time::parse_us_date("06/04/2013", &zone).expect("a date");
-        assert_eq!(date.to_string(), "2013-06-04T00:00:00");
-        for bad in ["2013-06-04", "13/01/2013", "02/29/2013", "6/4/2013", "é6/04/201"] {
-            assert!(Time::parse_us_date(bad, &zone).is_err(), "{bad}");
+    fn offsets_of_databases_and_data_frames_are_read() {
+        for (text, same) in [
+            ("2014-10-23 03:26:20+00", "2014-10-23T03:26:20Z"),
+            ("2014-10-23 03:26:20.25+05", "2014-10-23T03:26:20.250+05:00"),
+            ("2014-10-23 03:26:20-0930", "2014-10-23T03:26:20-09:30"),
+            ("2014-10-23 03:26:20 +0200", "2014-10-23T03:26:20+02:00"),
+            ("2014-10-23 03:26:20 UTC", "2014-10-23T03:26:20Z"),
+            ("2014-10-23T03:26:20.123456789UTC", "2014-10-23T03:26:20.123Z"),
+            ("2014-10-23 03:26:20 +02:00", "2014-10-23T03:26:20+02:00"),
+        ] {
+            assert_eq!(utc(text).expect(text).to_string(), same);
+        }
+    }
+
+    #[test]
+    fn digits_after_milliseconds_are_dropped() {
+        for digits in ["2509", "250999999", "2509999999", "250999999999999999999999999"] {
+            let text = format!("2014-10-23T03:26:20.{digits}Z");
+            assert_eq!(utc(&text).expect(&text).to_string(), "2014-10-23T03:26:20.250Z");
+        }
+    }
+
+    #[test]
+    fn leap_second_is_the_last_millisecond_before_it() {
+        for (text, same) in [
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999Z"),
+            ("2016-12-31T23:59:60.5Z", "2016-12-31T23:59:59.999Z"),
+            ("1990-12-31T15:59:60-08:00", "1990-12-31T15:59:59.999-08:00"),
+            ("2016-12-31 23:59:60", "2016-12-31T23:59:59.999"),
+        ] {
+            let time = utc(text).expect(text);
+            assert_eq!(time.to_string(), same);
+            assert_eq!(time.hour(), utc(same).expect(same).hour());
+        }
+    }
+
+    #[test]
+    fn dates_of_the_customer_file_are_month_first_or_iso() {
+        let zone = Zone::named("Europe/Berlin").expect("zone files");
+        for text in ["06/04/2013", "2013-06-04", "2013-06-04 00:00:00", "2013-06-04T00:00:00"] {
+            let date = Time::parse_date(text, &zone).expect(text);
+            assert_eq!(
+                (date.to_string().as_str(), date.unix_ms % DAY_MS),
+                ("2013-06-04T00:00:00", 22 * HOUR_MS)
+            );
+        }
+        assert_eq!(Time::parse_date("2013-06-04 00:00:00+00", &zone).expect("a date").unix_ms % DAY_MS, 0);
+        for bad in
+            ["2013-06-31", "13/01/2013", "02/29/2013", "6/4/2013", "é6/04/201", "2013-é-1", "04.06.2013", ""]
+        {
+            assert!(Time::parse_date(bad, &zone).is_err(), "{bad}");
         }
     }
 }

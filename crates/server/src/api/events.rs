@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
-use upbeat_core::event::{Row, Time};
+use upbeat_core::event::{Row, Time, TimeError};
 use upbeat_engine::{Progress, Report, RowProblem};
 use upbeat_ingest::decode::encoding::{self, DecodeError, Encoding};
 use upbeat_ingest::decode::{self, Context, Format, csv};
@@ -238,7 +238,11 @@ fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
 /// The `as_of` of a customer file; for other formats it must be valid, but is ignored.
 fn as_of(app: &App, format: Format, as_of: Option<&str>) -> Result<Option<Time>, Problem> {
     let time = as_of.map(|text| Time::parse(text, &app.zone)).transpose();
-    let time = time.map_err(|error| Problem::new(Kind::InvalidQuery, format!("as_of: {error}")))?;
+    let time = time.map_err(|error| {
+        // An offset's sign that was not encoded arrives as a blank.
+        let cure = if matches!(error, TimeError::Form(_)) { "; in a query, + is written %2B" } else { "" };
+        Problem::new(Kind::InvalidQuery, format!("as_of: {error}{cure}"))
+    })?;
     Ok(time.filter(|_| format == Format::Csv(csv::Kind::Customers)))
 }
 

@@ -4,7 +4,7 @@
 //! functions here return `None`; the csv crate then reads the row, and `record` reports what is wrong with it.
 
 use super::super::json::MAX_ZIP_LENGTH;
-use super::{ClickRow, PlayRow};
+use super::{ClickRow, PlayRow, record};
 use upbeat_core::event::{IdRef, LastDate, MAX_ID_LENGTH, Time, Zone, leading_decimal};
 
 /// `YYYY-MM-DDTHH:MM:SS.123456789+HH:MM`, in bytes.
@@ -113,8 +113,12 @@ impl<'a> Row<'a> {
                 self.rest = rest;
                 Some(*flag == b'1')
             }
-            _ => None,
+            _ => self.other_flag(),
         }
+    }
+
+    fn other_flag(&mut self) -> Option<bool> {
+        record::flag(str::from_utf8(self.field("false".len(), Place::Inside)?).ok()?)
     }
 
     /// Skips the zip, which is not kept. An ASCII text has as many bytes as characters.

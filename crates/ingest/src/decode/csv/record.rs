@@ -5,7 +5,9 @@ use super::Context;
 use super::header::Columns;
 use super::split::Record;
 use upbeat_core::catalogue::Track;
-use upbeat_core::event::{CUSTOMER_FILE_ID, Event, EventKind, Id, IdRef, Membership, Row, Time, Zone};
+use upbeat_core::event::{
+    CUSTOMER_FILE_ID, Event, EventKind, Id, IdRef, Membership, Row, Time, TimeError, Zone,
+};
 
 /// The longest title or artist, in bytes.
 const MAX_TITLE_LENGTH: usize = 512;
@@ -94,17 +96,11 @@ fn id<'r>(record: Fields<'r>, column: usize, name: &str) -> Result<IdRef<'r>, St
 /// # Errors
 /// A column is wrong: which one, and what to send.
 pub(super) fn play<'r>(record: Fields<'r>, zone: &Zone) -> Result<PlayRow<'r>, String> {
-    let mobile = match field(record, 4)? {
-        "0" => false,
-        "1" => true,
-        other => {
-            return Err(format!(
-                "mobile (column {}) is {:?}; send 0 or 1",
-                record.number(4),
-                shortened(other)
-            ));
-        }
-    };
+    let mobile = field(record, 4)?;
+    let mobile = flag(mobile).ok_or_else(|| {
+        let column = record.number(4);
+        format!("mobile (column {column}) is {:?}; send 0 or 1, or false or true", shortened(mobile))
+    })?;
     if field(record, 5)?.chars().count() > MAX_ZIP_LENGTH {
         return Err(format!("zip (column {}) is longer than {MAX_ZIP_LENGTH} characters", record.number(5)));
     }
@@ -135,18 +131,16 @@ pub(super) fn click<'r>(record: Fields<'r>, zone: &Zone) -> Result<ClickRow<'r>,
 /// # Errors
 /// A column is wrong: which one, and what to send.
 pub(super) fn customer(record: Fields<'_>, context: &Context) -> Result<Event, String> {
-    let level = match field(record, 2)? {
-        "0" => Membership::Free,
-        "1" => Membership::Silver,
-        "2" => Membership::Gold,
-        other => {
-            return Err(format!("Level is {:?}; send 0 (Free), 1 (Silver) or 2 (Gold)", shortened(other)));
-        }
-    };
+    let level = field(record, 2)?;
+    let level = level_of(level).ok_or_else(|| {
+        format!(
+            "Level is {:?}; send 0 (Free), 1 (Silver) or 2 (Gold), a digit without a fraction",
+            shortened(level)
+        )
+    })?;
     let time = match context.as_of {
         Some(time) => time,
-        None => Time::parse_us_date(field(record, 1)?, &context.zone)
-            .map_err(|_| "SignDate is not a date of the form MM/DD/YYYY".to_owned())?,
+        None => sign_date(field(record, 1)?, &context.zone)?,
     };
     Ok(Event {
         id: Id::Text(CUSTOMER_FILE_ID.into()),
@@ -173,6 +167,40 @@ pub(super) fn track(record: Fields<'_>) -> Result<Row, String> {
     };
     let track = Track { title: text(1, "Title")?, artist: text(2, "Artist")?, length_s };
     Ok(Row::Track(id(record, 0, "TrackId")?.to_id(), track))
+}
+
+/// A yes or no as files write it: `0` and `1`, or the words of databases, spreadsheets and data frames.
+pub(super) fn flag(text: &str) -> Option<bool> {
+    let is = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    match () {
+        () if is(["0", "f", "false"]) => Some(false),
+        () if is(["1", "t", "true"]) => Some(true),
+        () => None,
+    }
+}
+
+fn level_of(text: &str) -> Option<Membership> {
+    let levels = [Membership::Free, Membership::Silver, Membership::Gold];
+    let is_named = |level: &Membership| text.eq_ignore_ascii_case(level.name());
+    match text {
+        "0" => Some(Membership::Free),
+        "1" => Some(Membership::Silver),
+        "2" => Some(Membership::Gold),
+        _ => levels.into_iter().find(is_named),
+    }
+}
+
+fn sign_date(text: &str, zone: &Zone) -> Result<Time, String> {
+    Time::parse_date(text, zone).map_err(|error| match error {
+        TimeError::Form(_) => format!(
+            "SignDate is {:?}; send it as 06/04/2013, the month first and both in two digits, or as 2013-06-04",
+            shortened(text)
+        ),
+        TimeError::Range { part, value, range, .. } => {
+            let months = if part == "month" { "; the month comes first in MM/DD/YYYY" } else { "" };
+            format!("SignDate is {:?} with {part} {value}, which does not exist; {range}{months}", shortened(text))
+        }
+    })
 }
 
 fn shortened(text: &str) -> String {

@@ -1,0 +1,140 @@
+//! Files as users give them: plain text, or compressed with gzip or zstd.
+
+use std::io::{self, BufReader, Cursor, Read};
+
+use crate::decode::encoding::{Decoder, Encoding};
+
+/// Bytes that are read from a source at a time.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// A file whose bytes are not text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotText {
+    /// It is UTF-16, as some Windows programs write it.
+    #[error("it is UTF-16 text, and UTF-8 is read here; convert it, as with `iconv -f UTF-16 -t UTF-8`")]
+    Utf16,
+}
+
+impl From<NotText> for io::Error {
+    fn from(reason: NotText) -> Self {
+        Self::new(io::ErrorKind::InvalidData, reason)
+    }
+}
+
+/// The first bytes of a file, which tell its encoding.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    bytes: [u8; 4],
+    length: usize,
+}
+
+impl Start {
+    /// Reads up to four bytes; fewer only at the end.
+    ///
+    /// # Errors
+    /// `source` cannot be read.
+    pub fn read(source: &mut impl Read) -> io::Result<Self> {
+        let mut start = Self { bytes: [0; 4], length: 0 };
+        while start.length < start.bytes.len() {
+            match source.read(&mut start.bytes[start.length..]) {
+                Ok(0) => break,
+                Ok(count) => start.length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(start)
+    }
+
+    /// How the file is compressed.
+    ///
+    /// # Errors
+    /// The file is not text: [`NotText`], inside an error of the kind `InvalidData`.
+    pub fn encoding(&self) -> io::Result<Encoding> {
+        let bytes = &self.bytes[..self.length];
+        check_text(bytes)?;
+        Ok(Encoding::of_file(bytes))
+    }
+}
+
+/// UTF-16 begins with a byte order mark, or else has a zero byte in each character of ASCII; text in UTF-8 has neither.
+fn check_text(start: &[u8]) -> Result<(), NotText> {
+    match start {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, 1..=255, ..] => {
+            Err(NotText::Utf16)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The text of a file, decompressed where its first bytes say that it is compressed, in bounded memory.
+///
+/// # Errors
+/// The file cannot be read, or is not text. Reading on fails with the errors of `source`, and of [`Decoder`].
+pub fn text<'a>(mut source: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let start = Start::read(&mut source)?;
+    let encoding = start.encoding()?;
+    let whole = Cursor::new(start.bytes).take(start.length as u64).chain(source);
+    if encoding == Encoding::Identity {
+        return Ok(Box::new(whole));
+    }
+    let mut decoder = Decoder::new(encoding, BufReader::with_capacity(BUFFER_BYTES, whole));
+    let start = Start::read(&mut decoder)?;
+    check_text(&start.bytes[..start.length])?;
+    Ok(Box::new(Cursor::new(start.bytes).take(start.length as u64).chain(decoder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<String> {
+        let mut read = String::new();
+        text(bytes)?.read_to_string(&mut read).map(|_| read)
+    }
+
+    #[test]
+    fn compressed_file_reads_as_its_text() {
+        for plain in ["", "1", "1,2,3\n", "\u{feff}1,48\n", &"7,8,9\n".repeat(100_000)] {
+            for bytes in [plain.as_bytes().to_vec(), gzip(plain.as_bytes()), zstd(plain.as_bytes())] {
+                assert_eq!(read(&bytes).expect("text"), plain);
+            }
+        }
+    }
+
+    #[test]
+    fn utf16_is_refused_with_the_cure() {
+        let utf16 = |text: &str, mark: bool, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            mark.then_some(0xfeff).into_iter().chain(text.encode_utf16()).flat_map(unit).collect()
+        };
+        for mark in [true, false] {
+            for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+                let bytes = utf16("1,48,7\n", mark, unit);
+                for bytes in [gzip(&bytes), zstd(&bytes), bytes] {
+                    let error = read(&bytes).expect_err("UTF-16").to_string();
+                    assert!(error.contains("UTF-16") && error.contains("iconv"), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_file_says_so_in_a_sentence() {
+        for (whole, name) in [(gzip(b"1,2,3\n"), "gzip"), (zstd(b"1,2,3\n"), "zstd")] {
+            let error = read(&whole[..whole.len() - 3]).expect_err("cut short").to_string();
+            assert_eq!(error, format!("the {name} data ends too early; send it whole"));
+        }
+    }
+}
