@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::listeners::likely;
-use super::support::{JSON, NDJSON, Server};
+use super::support::{JSON, NDJSON, Server, until};
 
 fn impression(event_id: usize, time: &str, of: (&str, &str)) -> String {
     let mut event = json!({"type": "impression", "event_id": event_id, "customer_id": "48", "time": time});
@@ -152,4 +152,40 @@ fn copies_of_one_play_that_differ_give_one_profile_in_any_order() {
         assert_eq!(held["plays"], smallest, "turned by {turn}");
         assert_eq!(held["features"]["night"], 1.0, "turned by {turn}");
     }
+}
+
+#[test]
+fn one_date_far_ahead_neither_moves_the_event_clock_nor_evicts_anybody() {
+    let server = Server::with(&["--clock", "event"], &[("UPBEAT_LIMITS_EVICT_EVERY", "100ms")]);
+    let play = |customer: u64, event_id: u64, day: &str| {
+        json!({"type": "play", "event_id": event_id, "customer_id": customer, "track_id": event_id, "mobile": true,
+            "time": format!("{day}T{:02}:30:00", event_id % 24)})
+        .to_string()
+            + "\n"
+    };
+    let customers: String =
+        (1..=5).flat_map(|customer| (0..20).map(move |id| play(customer, id, "2014-10-23"))).collect();
+    server.load("/events", NDJSON, customers);
+    assert_eq!(server.load("/events", JSON, play(1, 99, "2019-01-01")), (1, 0), "it is kept");
+    assert_eq!(server.metric("upbeat_event_clock_unconfirmed_total"), 1.0);
+    assert_eq!(server.admin_get("/customers/1").ok()["now"], "2014-10-23T19:30:00");
+    assert_eq!(server.admin_get("/customers/1").ok()["plays"].as_array().map(Vec::len), Some(21));
+    until("the log says so", || server.stderr_text().contains("stays at 2014-10-23T19:30:00"));
+    // Several sweeps lie behind that line, which is written once a second.
+    assert_eq!(server.profiles(), 5);
+    assert_eq!(server.metric("upbeat_customers_evicted_total"), 0.0);
+    assert_eq!(server.reason("2"), "likely_to_click");
+
+    server.load("/events", JSON, play(6, 1, "2019-01-20"));
+    assert_eq!(
+        server.admin_get("/customers/6").ok()["now"],
+        "2019-01-20T01:30:00",
+        "another customer confirms"
+    );
+    until("those of 2014 are evicted", || server.metric("upbeat_customers_evicted_total") >= 4.0);
+    let said = server.stderr_text();
+    assert!(
+        said.contains("more than 28 days ahead of the others, the last of them 2019-01-01T03:30:00"),
+        "{said}"
+    );
 }

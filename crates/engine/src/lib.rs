@@ -6,6 +6,7 @@ mod claims;
 mod counters;
 mod customer;
 mod decide;
+mod event_clock;
 mod evict;
 mod model_id;
 mod retries;
@@ -13,7 +14,7 @@ mod sync;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use upbeat_core::campaign::Campaign;
@@ -26,6 +27,7 @@ pub use apply::{AtomicBody, MAX_REJECTED_REPORTED, Progress, RejectedRow, Reject
 pub use counters::{Counters, Outcome, RowKind};
 pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};
+pub use event_clock::EventClockStatus;
 pub use evict::Claimed;
 pub use model_id::ModelId;
 pub use retries::{RETRY_PERIOD_MS, RequestId};
@@ -33,6 +35,7 @@ pub use table::{Sweep, Table, UpdateError};
 
 use catalogue::Catalogue;
 use claims::Claims;
+use event_clock::EventClock;
 use retries::RecentRequests;
 
 /// The meaning of *now* for windows and caps.
@@ -42,7 +45,7 @@ pub enum Clock {
     /// The wall clock: production.
     #[default]
     Wall,
-    /// The time of the newest event seen: for replaying history.
+    /// The time of the newest event seen, without dates far ahead that nobody else confirms: for replaying history.
     Event,
 }
 
@@ -96,7 +99,7 @@ pub struct Engine {
     claims: sync::Arc<Claims>,
     tracks: Catalogue,
     champion: ArcSwapOption<Champion>,
-    newest_event_ms: AtomicI64,
+    event_clock: EventClock,
     next_decision: AtomicU64,
     generation: AtomicU32,
     requests: RecentRequests,
@@ -112,7 +115,7 @@ impl Engine {
             claims: sync::Arc::default(),
             tracks: Catalogue::new(settings.max_tracks),
             champion: ArcSwapOption::empty(),
-            newest_event_ms: AtomicI64::new(i64::MIN),
+            event_clock: EventClock::new(settings.clock, settings.window),
             next_decision: AtomicU64::new(settings.first_decision),
             generation: AtomicU32::new(1),
             requests: RecentRequests::default(),
@@ -156,10 +159,13 @@ impl Engine {
     /// the wall clock counts until the first event.
     #[must_use]
     pub fn now_ms(&self, wall_ms: i64) -> i64 {
-        match (self.settings.clock, self.newest_event_ms.load(Ordering::Relaxed)) {
-            (Clock::Wall, _) | (Clock::Event, i64::MIN) => wall_ms,
-            (Clock::Event, newest_ms) => newest_ms,
-        }
+        self.event_clock.now_ms().unwrap_or(wall_ms)
+    }
+
+    /// What the clock of [`Clock::Event`] has done so far.
+    #[must_use]
+    pub fn event_clock(&self) -> EventClockStatus {
+        self.event_clock.status()
     }
 
     /// A copy of one customer's profile; `None` if nothing is known of them.

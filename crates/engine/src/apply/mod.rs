@@ -6,8 +6,6 @@ mod report;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
-use std::sync::atomic::Ordering;
-
 use upbeat_core::event::{Event, EventKind, Id, ImpressionOf, Time};
 use upbeat_core::profile::{Applied, EventConflict, Profile};
 
@@ -15,6 +13,7 @@ pub use atomic::{AtomicBody, Progress};
 pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
 use crate::customer::Growth;
+use crate::event_clock::Sighting;
 use crate::table::{Reservation, UpdateError};
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};
 
@@ -103,7 +102,8 @@ impl Engine {
         self.check_time(&event, wall_ms)?;
         let Settings { max_profile_bytes, .. } = self.settings;
         let bounds = self.settings.bounds();
-        let (event_ms, last_event_ms) = (event.time.unix_ms, self.last_event_ms(&event, wall_ms));
+        let (sighting, last_event_ms) =
+            (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
@@ -118,7 +118,7 @@ impl Engine {
         });
         match result {
             Ok((applied, growth)) => {
-                self.count_growth(growth, event_ms);
+                self.count_growth(growth, sighting);
                 Ok(applied)
             }
             Err(UpdateError::Full) => Err(Rejection::StoreFull(self.customers.limit())),
@@ -130,12 +130,13 @@ impl Engine {
     pub(crate) fn apply_reserved(&self, event: Event, wall_ms: i64, places: &mut Reservation) -> Applied {
         let kind = RowKind::from(&event.kind);
         let bounds = self.settings.bounds();
-        let (event_ms, last_event_ms) = (event.time.unix_ms, self.last_event_ms(&event, wall_ms));
+        let (sighting, last_event_ms) =
+            (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
         let (applied, growth) =
             self.customers.update_reserved(event.customer.clone(), places, |customer: &mut Customer| {
                 customer.apply(event, &bounds, last_event_ms)
             });
-        self.count_growth(growth, event_ms);
+        self.count_growth(growth, sighting);
         self.counters.count_event(kind, outcome::<Rejection>(&Ok(applied)));
         applied
     }
@@ -143,14 +144,16 @@ impl Engine {
     fn last_event_ms(&self, event: &Event, wall_ms: i64) -> i64 {
         match self.settings.clock {
             Clock::Wall => wall_ms.max(event.time.unix_ms),
-            Clock::Event => self.newest_event_ms.load(Ordering::Relaxed).max(event.time.unix_ms),
+            Clock::Event => self.now_ms(i64::MIN).max(event.time.unix_ms),
         }
     }
 
-    fn count_growth(&self, growth: Growth, event_ms: i64) {
+    fn count_growth(&self, growth: Growth, sighting: Option<Sighting>) {
         self.counters.add_plays(growth.plays);
         self.counters.add_bytes(growth.bytes);
-        self.newest_event_ms.fetch_max(event_ms, Ordering::Relaxed);
+        if let Some(sighting) = sighting {
+            self.event_clock.advance(sighting);
+        }
     }
 }
 

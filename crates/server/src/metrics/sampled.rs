@@ -94,6 +94,12 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|engine| Value::Count(engine.counters().evicted() as u64)),
     },
     Sampled {
+        name: "event_clock_unconfirmed",
+        help: "Events dated so far ahead that the event clock waits for another customer's to confirm the date",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.event_clock().unconfirmed)),
+    },
+    Sampled {
         name: "repeated_requests",
         help: "Retries that got their earlier answer",
         kind: Kind::Counter,

@@ -7,11 +7,17 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use upbeat_core::event::Time;
+use upbeat_engine::Clock;
+
 use super::app::App;
 use super::model::{LoadError, serve_model};
 
 /// The shortest period between sweeps; if shards are due more often, several are swept at a time.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
+
+/// The period in which a condition that goes on is logged once.
+const LOG_PERIOD: Duration = Duration::from_secs(1);
 
 /// Jobs that run until they are stopped.
 pub(super) struct Jobs {
@@ -23,6 +29,9 @@ impl Jobs {
     pub(super) fn start(app: &Arc<App>) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(evict_idle_customers(Arc::clone(app)));
+        if app.config.clock == Clock::Event {
+            tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
+        }
         Self { tasks }
     }
 
@@ -65,6 +74,29 @@ async fn evict_idle_customers(app: Arc<App>) {
             // One shard takes less than a tenth of a millisecond; other tasks run between two of them.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Logs once a second at most that events dated far ahead did not move the event clock.
+async fn log_unconfirmed_dates(app: Arc<App>) {
+    let mut interval = tokio::time::interval(LOG_PERIOD);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut logged = 0;
+    loop {
+        interval.tick().await;
+        let status = app.engine.event_clock();
+        if status.unconfirmed == logged {
+            continue;
+        }
+        let (events, days) = (status.unconfirmed - logged, app.config.window.days);
+        logged = status.unconfirmed;
+        let dated = Time::from_unix_ms(status.last_unconfirmed_ms);
+        let now = Time::from_unix_ms(status.now_ms.unwrap_or_default());
+        tracing::warn!(
+            events,
+            "events are dated more than {days} days ahead of the others, the last of them {dated}; they are kept, and \
+             the event clock stays at {now} until an event of another customer within {days} days confirms the date"
+        );
     }
 }
 

@@ -1,0 +1,220 @@
+//! *Now* when history is replayed: the time of the newest event, which no single customer can push far ahead.
+//!
+//! One row with a wrong date must not age everyone: windows would be empty, and the next sweep would forget every customer.
+//! To refuse it would make profiles depend on the order of arrival, so the event is kept, and only the clock is careful:
+//!
+//! - A step of at most the window's days moves the clock at once.
+//! - A jump further ahead waits until an event of another customer, within the window's days of it, confirms it.
+//! - The first event starts the clock, but nothing has confirmed it. Until an event of another customer comes within the
+//!   window's days of it, one that is more than these days older takes its place, and the first becomes a jump that waits.
+//!   So a first row with a wrong date holds the clock only until somebody else is heard of.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use upbeat_core::event::{DAY_MS, Event};
+use upbeat_core::profile::Window;
+
+use crate::Clock;
+
+/// The most jumps that wait; the one that has waited longest makes room for another. Events of traffic that goes on
+/// confirm each other within a few, so that what has waited for 64 others is a wrong date.
+const MOST_WAITING: usize = 64;
+
+/// An event as the clock sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    /// A keyed hash of the customer's id, so that the clock holds nothing about customers who were deleted.
+    customer: u64,
+    unix_ms: i64,
+}
+
+/// What the clock has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventClockStatus {
+    /// The newest event that counts, in Unix milliseconds; `None` before the first.
+    pub now_ms: Option<i64>,
+    /// Events more than the window's days ahead that did not move the clock when they came.
+    pub unconfirmed: u64,
+    /// The time of the last of them, in Unix milliseconds; 0 if there was none.
+    pub last_unconfirmed_ms: i64,
+}
+
+/// The clock of [`Clock::Event`]; with [`Clock::Wall`] it is never set.
+pub(crate) struct EventClock {
+    used: bool,
+    window_ms: i64,
+    hasher: foldhash::fast::RandomState,
+    now_ms: AtomicI64,
+    /// Whether two customers agree on the time; then most events need no more than this and `now_ms`.
+    settled: AtomicBool,
+    /// The earliest of `waiting`; `i64::MAX` if nothing waits.
+    next_waiting_ms: AtomicI64,
+    unconfirmed: AtomicU64,
+    last_unconfirmed_ms: AtomicI64,
+    doubts: Mutex<Doubts>,
+}
+
+/// What has to be confirmed.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// The earliest of the events that hold the clock until it is settled.
+    first: Option<Sighting>,
+    waiting: VecDeque<Sighting>,
+}
+
+impl EventClock {
+    pub(crate) fn new(clock: Clock, window: Window) -> Self {
+        Self {
+            used: clock == Clock::Event,
+            window_ms: i64::from(window.days) * DAY_MS,
+            hasher: foldhash::fast::RandomState::default(),
+            now_ms: AtomicI64::new(i64::MIN),
+            settled: AtomicBool::new(false),
+            next_waiting_ms: AtomicI64::new(i64::MAX),
+            unconfirmed: AtomicU64::new(0),
+            last_unconfirmed_ms: AtomicI64::new(0),
+            doubts: Mutex::default(),
+        }
+    }
+
+    /// *Now*, in Unix milliseconds; `None` before the first event, and always with [`Clock::Wall`].
+    pub(crate) fn now_ms(&self) -> Option<i64> {
+        Some(self.now_ms.load(Ordering::Relaxed)).filter(|now_ms| *now_ms != i64::MIN)
+    }
+
+    pub(crate) fn status(&self) -> EventClockStatus {
+        EventClockStatus {
+            now_ms: self.now_ms(),
+            unconfirmed: self.unconfirmed.load(Ordering::Relaxed),
+            last_unconfirmed_ms: self.last_unconfirmed_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What [`EventClock::advance`] needs of an event; `None` if events do not move the clock.
+    pub(crate) fn sighting(&self, event: &Event) -> Option<Sighting> {
+        self.used.then(|| Sighting {
+            customer: self.hasher.hash_one(&event.customer),
+            unix_ms: event.time.unix_ms,
+        })
+    }
+
+    /// Moves the clock for an event that was applied.
+    pub(crate) fn advance(&self, event: Sighting) {
+        let now_ms = self.now_ms.load(Ordering::Relaxed);
+        if self.settled.load(Ordering::Relaxed) {
+            if event.unix_ms <= now_ms {
+                return;
+            }
+            let waiting_is_near =
+                event.unix_ms >= self.reach_back(self.next_waiting_ms.load(Ordering::Relaxed));
+            if event.unix_ms <= self.reach(now_ms) && !waiting_is_near {
+                self.now_ms.fetch_max(event.unix_ms, Ordering::Relaxed);
+                return;
+            }
+        }
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.advance_in_doubt(&mut doubts, event);
+        let next = doubts.waiting.iter().map(|waiting| waiting.unix_ms).min();
+        self.next_waiting_ms.store(next.unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    fn advance_in_doubt(&self, doubts: &mut Doubts, event: Sighting) {
+        let Some(now_ms) = self.now_ms() else {
+            doubts.first = Some(event);
+            self.now_ms.store(event.unix_ms, Ordering::Relaxed);
+            return;
+        };
+        if event.unix_ms > self.reach(now_ms) {
+            self.wait_or_jump(doubts, event);
+            return;
+        }
+        if let Some(first) = doubts.first {
+            let is_other = event.customer != first.customer;
+            let is_near = event.unix_ms >= self.reach_back(first.unix_ms);
+            match (is_other, is_near) {
+                (true, true) => self.settle(doubts),
+                (true, false) => {
+                    self.push(doubts, Sighting { unix_ms: now_ms, ..first });
+                    doubts.first = Some(event);
+                    self.now_ms.store(event.unix_ms, Ordering::Relaxed);
+                    return;
+                }
+                (false, true) => {
+                    doubts.first = Some(Sighting { unix_ms: first.unix_ms.min(event.unix_ms), ..first });
+                }
+                (false, false) => {}
+            }
+        }
+        self.now_ms.fetch_max(event.unix_ms, Ordering::Relaxed);
+        self.take_near(doubts);
+    }
+
+    /// Jumps to an event far ahead if another customer's confirms it; otherwise the event waits.
+    fn wait_or_jump(&self, doubts: &mut Doubts, event: Sighting) {
+        let confirms = |waiting: &&Sighting| {
+            waiting.customer != event.customer
+                && waiting.unix_ms.saturating_sub(event.unix_ms).saturating_abs() <= self.window_ms
+        };
+        let confirmed_ms = doubts.waiting.iter().filter(confirms).map(|waiting| waiting.unix_ms).max();
+        match confirmed_ms {
+            Some(confirmed_ms) => {
+                self.now_ms.fetch_max(event.unix_ms.max(confirmed_ms), Ordering::Relaxed);
+                self.settle(doubts);
+                self.take_near(doubts);
+            }
+            None => {
+                self.unconfirmed.fetch_add(1, Ordering::Relaxed);
+                self.last_unconfirmed_ms.store(event.unix_ms, Ordering::Relaxed);
+                self.push(doubts, event);
+            }
+        }
+    }
+
+    /// Adds a jump that waits, unless one of the same customer stands for it.
+    fn push(&self, doubts: &mut Doubts, event: Sighting) {
+        let is_near = |waiting: &Sighting| {
+            waiting.customer == event.customer
+                && waiting.unix_ms.saturating_sub(event.unix_ms).saturating_abs() <= DAY_MS
+        };
+        if doubts.waiting.iter().any(is_near) {
+            return;
+        }
+        if doubts.waiting.len() == MOST_WAITING {
+            doubts.waiting.pop_front();
+        }
+        doubts.waiting.push_back(event);
+    }
+
+    fn settle(&self, doubts: &mut Doubts) {
+        doubts.first = None;
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the steps to events that wait and are no longer far ahead.
+    fn take_near(&self, doubts: &mut Doubts) {
+        loop {
+            let now_ms = self.now_ms.load(Ordering::Relaxed);
+            let near =
+                doubts.waiting.iter().map(|waiting| waiting.unix_ms).find(|ms| *ms <= self.reach(now_ms));
+            let Some(near_ms) = near else { return };
+            self.now_ms.fetch_max(near_ms, Ordering::Relaxed);
+            doubts.waiting.retain(|waiting| waiting.unix_ms != near_ms);
+        }
+    }
+
+    /// The latest time to which the clock may step from `from_ms`.
+    fn reach(&self, from_ms: i64) -> i64 {
+        from_ms.saturating_add(self.window_ms)
+    }
+
+    /// The earliest time from which the clock may step to `to_ms`.
+    fn reach_back(&self, to_ms: i64) -> i64 {
+        to_ms.saturating_sub(self.window_ms)
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;
