@@ -118,16 +118,20 @@ fn simulate_writes_the_same_files_for_the_same_seed() {
 struct Server {
     child: Child,
     data: String,
+    admin: String,
 }
 
 impl Server {
     fn start() -> Self {
         let addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--clock", "event"];
         let mut child = upbeat(&[&["serve"], &addresses[..]].concat()).spawn().expect("it runs");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
-        let data = line.trim().strip_prefix("data  ").expect("the data listener's address").to_owned();
-        Self { child, data }
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let mut address = |name: &str| {
+            let line = lines.next().expect("a line").expect("text");
+            line.trim().strip_prefix(name).expect("a listener's address").trim().to_owned()
+        };
+        let (data, admin) = (address("data"), address("admin"));
+        Self { child, data, admin }
     }
 }
 
@@ -160,6 +164,98 @@ fn replay_sends_files_once_and_reports_the_outcome() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(":2:") && said.contains("yesterday"), "the line and the reason: {said}");
+}
+
+/// The counts of a summary add up to its rows, which may be fewer than the files hold.
+#[track_caller]
+fn assert_adds_up(summary: &str) {
+    let numbers = |text: &str| -> Vec<u64> {
+        text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+    };
+    let (head, outcomes) = summary.trim().split_once(": ").expect("a summary");
+    assert_eq!(numbers(head)[0], numbers(outcomes).iter().sum::<u64>(), "{summary}");
+}
+
+const PLAY: &str = "0,1,2,\"2014-10-23 03:26:20\",0,\"1\"\n";
+
+#[test]
+fn replay_tells_which_rows_were_not_sent_and_which_are_of_unknown_fate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tracks = folder.path().join("tracks.csv").to_str().expect("a path").to_owned();
+    fs::write(&tracks, PLAY.repeat(5)).expect("written");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let to = format!("http://{}", listener.local_addr().expect("an address"));
+    // Takes every request and closes the connection without an answer.
+    let silent = std::thread::spawn(move || {
+        for _ in 0..6 {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            std::io::Read::read(&mut stream, &mut [0; 4096]).expect("a request");
+        }
+    });
+    let output = run(&["replay", "--tracks", &tracks, "--to", &to, "--batch", "2"]);
+    silent.join().expect("six requests");
+    let (said, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(said.trim().ends_with("rejected 0, of unknown fate 2"), "{said}");
+    assert_adds_up(&said);
+    assert!(told.contains("of unknown fate: ") && told.contains("lines 1 to 2 (2 rows)"), "{told}");
+    assert!(told.contains("not sent: ") && told.contains("from line 3 on"), "{told}");
+    // Nobody listens there any more.
+    let output = run(&["replay", "--tracks", &tracks, "--to", &to, "--batch", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).trim().ends_with("rejected 0, not sent 2"), "{}", text(&output.stdout));
+}
+
+/// The next row of a stream may be hours away.
+#[test]
+fn replay_that_waits_for_a_stream_ends_at_a_signal_with_its_summary() {
+    let server = Server::start();
+    let mut command = upbeat(&["replay", "--tracks", "-", "--to", &server.data]);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("it runs");
+    let mut input = child.stdin.take().expect("stdin");
+    std::io::Write::write_all(&mut input, PLAY.as_bytes()).expect("written");
+    let customer = format!("{}/customers/1", server.admin);
+    while run(&["health", "--url", &customer]).status.code() != Some(0) {
+        assert!(child.try_wait().expect("it runs").is_none(), "it ended early");
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().expect("it ends");
+    drop(input);
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert_adds_up(&text(&output.stdout));
+    assert!(
+        text(&output.stderr).contains("not sent: stdin, whatever comes after line 1"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn replay_is_judged_by_its_rows_and_not_by_its_readers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tracks = folder.path().join("tracks.csv").to_str().expect("a path").to_owned();
+    fs::write(&tracks, PLAY).expect("written");
+    let server = Server::start();
+    let replay = |to: &str, stdout: Stdio| {
+        let mut command = upbeat(&["replay", "--tracks", &tracks, "--to", to]);
+        command.stdout(stdout).output().expect("it runs")
+    };
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").expect("the device"));
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for (to, stdout, status) in [
+        (&*server.data, full(), 1),
+        (&server.data, closed(), 0),
+        ("http://127.0.0.1:1", closed(), 1),
+        ("http://127.0.0.1:1", full(), 1),
+    ] {
+        let output = replay(to, stdout);
+        assert_eq!(output.status.code(), Some(status), "{to}: {}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("panicked"));
+    }
 }
 
 #[test]

@@ -42,41 +42,39 @@ fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Listens on a thread of its own, which no work on other threads delays.
-fn listen() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let [mut interrupts, mut terminations, mut hangups] = {
-        let _entered = runtime.enter();
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [one, two, three] = kinds.map(listener);
-        [one?, two?, three?]
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let number = runtime.block_on(async {
-            tokio::select! {
-                () = arrival(&mut interrupts) => SignalKind::interrupt(),
-                () = arrival(&mut terminations) => SignalKind::terminate(),
-                () = arrival(&mut hangups) => SignalKind::hangup(),
-            }
-        });
-        // Held to the end, so that no file is renamed after this.
-        let files = unfinished();
-        files.iter().for_each(|path| drop(std::fs::remove_file(path)));
-        // The status that shells give to a process that a signal ended.
-        std::process::exit(128 + number.as_raw_value());
-    })?;
-    Ok(())
+/// The signals that ask a process to end.
+pub(super) struct Signals([Option<Signal>; 3]);
+
+impl Signals {
+    /// Takes these signals over from here on; to be called on a runtime with I/O. One that the process was started with
+    /// ignored stays so: `nohup` wants the work to outlive the terminal.
+    pub(super) fn new() -> io::Result<Self> {
+        let listener = |kind: SignalKind| if is_ignored(kind) { Ok(None) } else { signal(kind).map(Some) };
+        let [one, two, three] = ENDING.map(listener);
+        Ok(Self([one?, two?, three?]))
+    }
+
+    /// Waits for one of them; the status that shells give to a process that it ended.
+    pub(super) async fn next(&mut self) -> u8 {
+        let [one, two, three] = &mut self.0;
+        let kind = tokio::select! {
+            () = arrival(one) => ENDING[0],
+            () = arrival(two) => ENDING[1],
+            () = arrival(three) => ENDING[2],
+        };
+        128 + u8::try_from(kind.as_raw_value()).unwrap_or(0)
+    }
 }
 
-/// Listens to a signal, unless the process was started with it ignored: `nohup` wants the work to outlive the terminal.
-fn listener(kind: SignalKind) -> io::Result<Option<Signal>> {
+const ENDING: [SignalKind; 3] = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+
+fn is_ignored(kind: SignalKind) -> bool {
     // SAFETY: a null action only asks for the present one, which is written to memory of its type.
-    let ignored = unsafe {
+    unsafe {
         let mut present = std::mem::zeroed::<libc::sigaction>();
         libc::sigaction(kind.as_raw_value(), std::ptr::null(), &raw mut present) == 0
             && present.sa_sigaction == libc::SIG_IGN
-    };
-    if ignored { Ok(None) } else { signal(kind).map(Some) }
+    }
 }
 
 async fn arrival(signal: &mut Option<Signal>) {
@@ -84,4 +82,21 @@ async fn arrival(signal: &mut Option<Signal>) {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
+}
+
+/// Listens on a thread of its own, which no work on other threads delays.
+fn listen() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let status = runtime.block_on(signals.next());
+        // Held to the end, so that no file is renamed after this.
+        let files = unfinished();
+        files.iter().for_each(|path| drop(std::fs::remove_file(path)));
+        std::process::exit(status.into());
+    })?;
+    Ok(())
 }

@@ -1,15 +1,18 @@
 //! `upbeat replay`: send recorded events to a running server.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::time::Instant;
 
+use super::interrupt::Signals;
 use super::output;
 use super::progress::Progress;
 use upbeat_client::Client;
-use upbeat_client::replay::{Delivery, Kind, Source, oldest_batch};
+use upbeat_client::replay::{Batch, Delivery, Kind, Source, oldest_batch};
 
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,8 +25,10 @@ const REQUESTS_PER_S: f64 = 10.0;
 ///
 /// Rows go out in the order of the files; of two files, the batch whose first row is older goes
 /// first. The server knows events it has seen, so a replay that was cut short can be started again.
-/// Rejected rows are named on stderr by file and line. Exit status 1 when a row was rejected or the
-/// server could not be reached.
+/// Rejected rows are named on stderr by file and line. A busy server is waited for as long as it asks
+/// (Retry-After, up to 5 minutes), and rows whose answer was lost are sent again. At the end, or when a
+/// signal ends it, the rows that were not sent and those of unknown fate are named; the counts of the
+/// summary add up to the rows. Exit status 1 when a row was rejected, not sent, or of unknown fate.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -72,26 +77,93 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut delivery = Delivery::new(client);
-    let outcome = runtime.block_on(replay(&mut delivery, sources, args.rate));
-    output::print(format_args!("{}\n", delivery.summary()))?;
-    outcome?;
-    Ok(if delivery.rejected() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut reading = Reading { sources: Some(sources), last_line: BTreeMap::new() };
+    let outcome: anyhow::Result<Option<u8>> = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            biased;
+            status = signals.next() => Ok(Some(status)),
+            sent = replay(&mut delivery, &mut reading, args.rate) => sent.map(|()| None),
+        }
+    });
+    // A thread may still wait for the next row of a stream.
+    runtime.shutdown_background();
+    delivery.abandon();
+    for line in delivery.remains() {
+        output::note(line);
+    }
+    if !matches!(outcome, Ok(None)) {
+        reading.tell_unread();
+    }
+    let printed = output::print(format_args!("{}\n", delivery.summary()));
+    // What was not delivered weighs more than a summary that nobody reads.
+    match outcome? {
+        Some(status) => Ok(ExitCode::from(status)),
+        None if !delivery.is_complete() => Ok(ExitCode::FAILURE),
+        None => printed.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// The sources of a replay, and how far they were read.
+struct Reading {
+    /// None while a thread reads.
+    sources: Option<Vec<Source>>,
+    /// The last line of each file that was given to the delivery.
+    last_line: BTreeMap<String, u64>,
+}
+
+impl Reading {
+    /// The next batch; none at the end. Read on a thread of its own: a stream may pause for hours, and a signal must not
+    /// wait for it.
+    async fn next(&mut self) -> anyhow::Result<Option<Batch>> {
+        let mut sources = self.sources.take().context("an earlier read did not end")?;
+        let read = move || (oldest_batch(&mut sources), sources);
+        let (batch, sources) = tokio::task::spawn_blocking(read).await?;
+        self.sources = Some(sources);
+        let batch = batch?;
+        if let Some(batch) = &batch {
+            let lines = batch.lines.iter().chain(batch.refused.iter().map(|(line, _)| line));
+            self.last_line.insert(batch.file.clone(), lines.max().copied().unwrap_or(0));
+        }
+        Ok(batch)
+    }
+
+    /// Says which rows were not even read.
+    fn tell_unread(&mut self) {
+        let mut ended = Vec::new();
+        for source in self.sources.iter_mut().flatten() {
+            let is_file = source.bytes().is_some();
+            match source.first_unsent() {
+                Ok(Some((file, line))) => {
+                    output::note(format_args!("not sent: {file}, from line {line} on"));
+                    ended.push(file.to_owned());
+                }
+                Ok(None) if is_file => ended.push(source.file().to_owned()),
+                Ok(None) => {}
+                Err(error) => output::note(format_args!("{error}: what follows was not sent")),
+            }
+        }
+        // A stream, or whatever a thread still reads: how far it goes is not known.
+        for (file, line) in self.last_line.iter().filter(|(file, _)| !ended.contains(file)) {
+            output::note(format_args!("not sent: {file}, whatever comes after line {line}"));
+        }
+    }
 }
 
 /// Sends all rows of all sources, at most `rate` a second.
-async fn replay(delivery: &mut Delivery, mut sources: Vec<Source>, rate: Option<f64>) -> anyhow::Result<()> {
-    let bytes = sources.iter().map(Source::bytes).sum::<Option<u64>>();
+async fn replay(delivery: &mut Delivery, reading: &mut Reading, rate: Option<f64>) -> anyhow::Result<()> {
+    let bytes = reading.sources.iter().flatten().map(Source::bytes).sum::<Option<u64>>();
     let mut progress = Progress::bytes(bytes);
     let started = Instant::now();
-    while let Some(batch) = oldest_batch(&mut sources)? {
+    loop {
         if let Some(rate) = rate {
             let due = Duration::from_secs_f64(delivery.rows() as f64 / rate);
             tokio::time::sleep_until(started + due).await;
         }
+        let Some(batch) = reading.next().await? else { return Ok(()) };
         delivery.send(&batch, |line| progress.note(&line)).await?;
         progress.add(batch.read_bytes);
     }
-    Ok(())
 }
 
 fn batch_rows(rate: Option<f64>) -> u32 {

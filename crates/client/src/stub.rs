@@ -1,7 +1,7 @@
 //! A server of its own for each test.
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,11 @@ pub(crate) async fn stub(
                     let mut received = received.lock().unwrap();
                     let response = answer(received.len(), &request);
                     received.push(request);
-                    Ok::<_, Infallible>(response)
+                    // An error of the service ends the connection.
+                    if response.extensions().get::<Lost>().is_some() {
+                        return Err(io::Error::other("lost"));
+                    }
+                    Ok(response)
                 }
             });
             tokio::spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -68,4 +72,15 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn respond(status: u16, body: &str) -> Response<String> {
     let response = Response::builder().status(status);
     response.body(body.to_owned()).unwrap()
+}
+
+/// Marks an answer that never leaves the server.
+#[derive(Clone)]
+struct Lost;
+
+/// No answer: the connection ends after the request was received.
+pub(crate) fn lose() -> Response<String> {
+    let mut response = respond(200, "");
+    response.extensions_mut().insert(Lost);
+    response
 }

@@ -1,34 +1,53 @@
 //! Batches to the server: retries, and the outcome of every row.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use hyper::header::RETRY_AFTER;
 use serde::Deserialize;
 
+use super::fates::{Fate, Fates};
+use super::retry::{LONGEST_WAIT, is_definite_refusal, is_worth_retrying, retry_after};
 use super::source::Batch;
 use crate::{Answer, Client, ClientError};
 
 /// How often one batch is sent at most.
 const MAX_ATTEMPTS: u32 = 6;
-/// The wait before the second attempt; it doubles with each further one.
+/// The wait before the second attempt where the server asks for none; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// Longest wait that a server can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A longer wait is told.
+const TOLD_WAIT: Duration = Duration::from_secs(5);
 
-/// Sends batches and counts the outcomes of their rows.
+/// Sends batches and counts the outcomes of their rows. Every row of a batch that was given to it is accepted, a
+/// duplicate, rejected, not sent, or of unknown fate.
 pub struct Delivery {
     client: Client,
     first_wait: Duration,
-    sent: u64,
+    counts: Counts,
+    requests: u64,
+    retries: u64,
+    /// Whether an answer was lost whose batch was sent again: duplicates may then be rows of this replay.
+    answers_lost: bool,
+    fates: Fates,
+    /// The batch that is being sent.
+    pending: Option<Pending>,
+}
+
+/// A batch without an outcome yet, and what is known of its rows.
+struct Pending {
+    fate: Fate,
+    file: String,
+    lines: Vec<u64>,
+}
+
+/// The outcomes that the server told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
     accepted: u64,
     duplicates: u64,
     too_old: u64,
     rejected: u64,
-    requests: u64,
-    retries: u64,
 }
 
-/// The answer of `POST /events`.
+/// The report of `POST /events`: an answer with status 200, or part of a problem where some rows found no room.
 #[derive(Deserialize)]
 struct Outcome {
     accepted: u64,
@@ -49,13 +68,19 @@ struct RejectedRow {
     detail: String,
 }
 
+impl Outcome {
+    fn rejected(&self) -> u64 {
+        self.rejected.len() as u64 + self.rejected_omitted
+    }
+}
+
 /// Why the replay stops.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// The address is wrong, or the server did not answer after all attempts.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The server answered, but took none of the rows.
+    /// The server answered, but took none of the rows, or not all of them for want of room.
     #[error("the server refused {rows} with status {status}{}", after_colon(.detail))]
     Refused {
         /// File and lines.
@@ -64,6 +89,19 @@ pub enum DeliveryError {
         status: u16,
         /// The server's reason; may be empty.
         detail: String,
+    },
+    /// The server asks for a wait that is no longer one.
+    #[error(
+        "the server is busy (status {status}) and asks to send {rows} again only in {} s; replay the rest then",
+        .wait.as_secs()
+    )]
+    Postponed {
+        /// File and lines.
+        rows: String,
+        /// HTTP status.
+        status: u16,
+        /// What `Retry-After` says.
+        wait: Duration,
     },
     /// A 200 that is not an answer to events.
     #[error("the answer for {rows} is not one of POST /events ({reason}); is --to the data address?")]
@@ -92,58 +130,205 @@ impl Delivery {
         Self {
             client,
             first_wait: FIRST_WAIT,
-            sent: 0,
-            accepted: 0,
-            duplicates: 0,
-            too_old: 0,
-            rejected: 0,
+            counts: Counts::default(),
             requests: 0,
             retries: 0,
+            answers_lost: false,
+            fates: Fates::default(),
+            pending: None,
         }
     }
 
     /// Rows handled so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.sent
+        let Counts { accepted, duplicates, too_old, rejected } = self.counts;
+        accepted
+            + duplicates
+            + too_old
+            + rejected
+            + self.fates.count(Fate::Unsent)
+            + self.fates.count(Fate::Unknown)
     }
 
-    /// Rows rejected so far, here or by the server.
+    /// Whether the server knows every row so far: none was rejected, not sent, or of unknown fate.
     #[must_use]
-    pub fn rejected(&self) -> u64 {
-        self.rejected
+    pub fn is_complete(&self) -> bool {
+        let Counts { accepted, duplicates, too_old, .. } = self.counts;
+        accepted + duplicates + too_old == self.rows()
     }
 
-    /// All counts so far, in one line.
+    /// All counts so far, in one line; they add up to the rows.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Self { sent, accepted, duplicates, too_old, rejected, requests, retries, .. } = self;
+        let Self { counts: Counts { accepted, duplicates, too_old, rejected }, requests, retries, .. } = self;
         let too_old = if *too_old > 0 { format!(", too old {too_old}") } else { String::new() };
-        format!(
-            "{sent} rows in {requests} requests ({retries} sent again): \
-             accepted {accepted}, duplicates {duplicates}{too_old}, rejected {rejected}"
-        )
+        let mut summary = format!(
+            "{} rows in {requests} requests ({retries} sent again): \
+             accepted {accepted}, duplicates {duplicates}{too_old}, rejected {rejected}",
+            self.rows()
+        );
+        for (fate, name) in [(Fate::Unsent, "not sent"), (Fate::Unknown, "of unknown fate")] {
+            match self.fates.count(fate) {
+                0 => {}
+                count => summary += &format!(", {name} {count}"),
+            }
+        }
+        summary
+    }
+
+    /// Which rows so far were not sent and which are of unknown fate, a line for each run of them, and what that means.
+    #[must_use]
+    pub fn remains(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self.fates.runs(Fate::Unsent).map(|run| format!("not sent: {run}")).collect();
+        lines.extend(self.fates.runs(Fate::Unknown).map(|run| {
+            format!("of unknown fate: {run}; replay them again, rows that arrived are then duplicates")
+        }));
+        if self.answers_lost && self.counts.duplicates > 0 {
+            lines.push(
+                "some answers were lost and their rows sent again: among the duplicates are rows that this replay \
+                 brought"
+                    .to_owned(),
+            );
+        }
+        lines
     }
 
     /// Sends a batch until the server takes it; `note` gets a line for each row that is rejected
     /// and each attempt that failed. At most 6 attempts, between them the wait that the server asks for
-    /// (up to 30 s), else one that doubles from 250 ms.
+    /// (`Retry-After`, up to 5 minutes), else one that doubles from 250 ms.
+    ///
+    /// A batch is sent again also where its answer was lost: the server recognises the events that it has.
     ///
     /// # Errors
-    /// The server refuses the batch as a whole, does not answer, or its answer is not one for this batch; rows
-    /// of the batch may have been accepted, and are duplicates when they are sent again.
+    /// The server refuses the batch as a whole, does not answer, or its answer is not one for this batch. The rows are
+    /// then counted as not sent or of unknown fate, or by the server's report where it gave one.
     pub async fn send(&mut self, batch: &Batch, mut note: impl FnMut(String)) -> Result<(), DeliveryError> {
         for (line, reason) in &batch.refused {
             note(format!("{}:{line}: {reason}", batch.file));
         }
-        self.sent += batch.refused.len() as u64;
-        self.rejected += batch.refused.len() as u64;
+        self.counts.rejected += batch.refused.len() as u64;
         if batch.lines.is_empty() {
             return Ok(());
         }
-        let answer = self.post_until_accepted(batch, &mut note).await?;
-        let outcome: Outcome = serde_json::from_slice(&answer.body)
-            .map_err(|reason| DeliveryError::Misunderstood { rows: rows(batch), reason })?;
+        self.pending =
+            Some(Pending { fate: Fate::Unsent, file: batch.file.clone(), lines: batch.lines.clone() });
+        let outcome = self.post_until_accepted(batch, &mut note).await;
+        self.abandon();
+        outcome
+    }
+
+    /// Counts the rows of a batch whose [`Delivery::send`] did not come to its end, by what is known of them: to be
+    /// called where that future was dropped.
+    pub fn abandon(&mut self) {
+        if let Some(Pending { fate, file, lines }) = self.pending.take() {
+            self.fates.add(fate, &file, &lines);
+        }
+    }
+
+    /// Notes what is known of the batch that is being sent; returns what was known before.
+    fn learn(&mut self, fate: Fate) -> Fate {
+        self.pending.as_mut().map_or(fate, |pending| std::mem::replace(&mut pending.fate, fate))
+    }
+
+    async fn post_until_accepted(
+        &mut self,
+        batch: &Batch,
+        note: &mut impl FnMut(String),
+    ) -> Result<(), DeliveryError> {
+        let body = bytes::Bytes::copy_from_slice(&batch.body);
+        let mut wait = self.first_wait;
+        // Rows of this batch that earlier attempts brought, of those that were answered with a report.
+        let mut brought = 0;
+        for attempt in 1.. {
+            self.requests += 1;
+            let before = self.learn(Fate::Unknown);
+            let answer = self.client.post(batch.kind.path(), "text/csv", body.clone()).await;
+            let last = attempt == MAX_ATTEMPTS;
+            let asked = match answer {
+                Ok(answer) if answer.status == 200 => {
+                    let outcome = serde_json::from_slice(&answer.body)
+                        .map_err(|reason| DeliveryError::Misunderstood { rows: rows(batch), reason })?;
+                    return self.count(batch, &outcome, brought, note);
+                }
+                Ok(answer) => {
+                    let report: Option<Outcome> = serde_json::from_slice(&answer.body).ok();
+                    if report.is_none() && is_definite_refusal(answer.status) {
+                        // An answer that was lost before may still have brought them.
+                        self.learn(before);
+                    }
+                    let wait = retry_after(&answer, SystemTime::now());
+                    let too_long = wait.filter(|&wait| wait > LONGEST_WAIT);
+                    if last || too_long.is_some() || !is_worth_retrying(answer.status) {
+                        return Err(self.give_up(batch, &answer, report.as_ref(), brought, too_long, note));
+                    }
+                    brought += report.map_or(0, |report| report.accepted);
+                    if let Some(wait) = wait.filter(|&wait| wait >= TOLD_WAIT) {
+                        let detail = after_colon(&answer.detail());
+                        let seconds = wait.as_secs();
+                        note(format!("status {}{detail}; trying again in {seconds} s", answer.status));
+                    }
+                    wait
+                }
+                Err(error @ ClientError::Url { .. }) => {
+                    self.learn(before);
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    if matches!(error, ClientError::Unreachable { .. }) {
+                        self.learn(before);
+                    } else {
+                        self.answers_lost |= !last;
+                    }
+                    if last {
+                        return Err(error.into());
+                    }
+                    note(format!("{error}; trying again"));
+                    None
+                }
+            };
+            self.retries += 1;
+            tokio::time::sleep(asked.unwrap_or(wait)).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Counts a batch that the server did not take whole, and says why.
+    fn give_up(
+        &mut self,
+        batch: &Batch,
+        answer: &Answer,
+        report: Option<&Outcome>,
+        brought: u64,
+        too_long: Option<Duration>,
+        note: &mut impl FnMut(String),
+    ) -> DeliveryError {
+        let status = answer.status;
+        if let Some(report) = report
+            && let Err(error) = self.count(batch, report, brought, note)
+        {
+            return error;
+        }
+        match too_long {
+            Some(wait) => DeliveryError::Postponed { rows: rows(batch), status, wait },
+            None => DeliveryError::Refused { rows: rows(batch), status, detail: answer.detail() },
+        }
+    }
+
+    /// Counts the rows of a report. `brought` of its duplicates were accepted by earlier attempts.
+    fn count(
+        &mut self,
+        batch: &Batch,
+        outcome: &Outcome,
+        brought: u64,
+        note: &mut impl FnMut(String),
+    ) -> Result<(), DeliveryError> {
+        let counted = outcome.accepted + outcome.duplicates + outcome.too_old + outcome.rejected();
+        if counted != batch.lines.len() as u64 {
+            // A lost event must be reported.
+            return Err(DeliveryError::Miscounted { rows: rows(batch), counted, sent: batch.lines.len() });
+        }
         for RejectedRow { index, detail } in &outcome.rejected {
             match batch.lines.get(*index) {
                 Some(line) => note(format!("{}:{line}: {detail}", batch.file)),
@@ -158,70 +343,14 @@ impl Delivery {
                 outcome.rejected_omitted
             ));
         }
-        let rejected = outcome.rejected.len() as u64 + outcome.rejected_omitted;
-        self.sent += batch.lines.len() as u64;
-        self.accepted += outcome.accepted;
-        self.duplicates += outcome.duplicates;
-        self.too_old += outcome.too_old;
-        self.rejected += rejected;
-        let counted = outcome.accepted + outcome.duplicates + outcome.too_old + rejected;
-        if counted == batch.lines.len() as u64 {
-            Ok(())
-        } else {
-            // A lost event must be reported.
-            Err(DeliveryError::Miscounted { rows: rows(batch), counted, sent: batch.lines.len() })
-        }
+        let brought = brought.min(outcome.duplicates);
+        self.counts.accepted += outcome.accepted + brought;
+        self.counts.duplicates += outcome.duplicates - brought;
+        self.counts.too_old += outcome.too_old;
+        self.counts.rejected += outcome.rejected();
+        self.pending = None;
+        Ok(())
     }
-
-    /// Posts a batch, again when the server is busy or cannot be reached: it recognises events that it has
-    /// accepted, so no row counts twice.
-    async fn post_until_accepted(
-        &mut self,
-        batch: &Batch,
-        note: &mut impl FnMut(String),
-    ) -> Result<Answer, DeliveryError> {
-        let body = bytes::Bytes::copy_from_slice(&batch.body);
-        let mut wait = self.first_wait;
-        for attempt in 1.. {
-            self.requests += 1;
-            let path = batch.kind.path();
-            let answer = self.client.post(path, "text/csv", body.clone()).await;
-            let last = attempt == MAX_ATTEMPTS;
-            let asked_wait = match answer {
-                Ok(answer) if answer.status == 200 => return Ok(answer),
-                Ok(answer) if !last && is_busy(answer.status) => retry_after(&answer),
-                Ok(answer) => {
-                    return Err(DeliveryError::Refused {
-                        rows: rows(batch),
-                        status: answer.status,
-                        detail: answer.detail(),
-                    });
-                }
-                Err(error @ ClientError::Url { .. }) => return Err(error.into()),
-                Err(error) if last => return Err(error.into()),
-                Err(error) => {
-                    note(format!("{error}; trying again"));
-                    None
-                }
-            };
-            self.retries += 1;
-            tokio::time::sleep(asked_wait.unwrap_or(wait)).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
-        unreachable!("the last attempt returns")
-    }
-}
-
-/// Statuses that say "later": too many requests, bad gateway, unavailable, gateway timeout.
-fn is_busy(status: u16) -> bool {
-    matches!(status, 429 | 502 | 503 | 504)
-}
-
-/// The wait that the server asks for in whole seconds, at most [`LONGEST_WAIT`].
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let seconds = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
-    let wait = Duration::from_secs(seconds.trim().parse().ok()?);
-    Some(wait.min(LONGEST_WAIT))
 }
 
 /// Which rows a batch holds, for messages.
@@ -238,135 +367,4 @@ fn after_colon(detail: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::super::source::{Kind, Source, oldest_batch};
-    use super::*;
-    use crate::stub::{Stub, block_on, respond, stub};
-
-    /// Sends `rows` from a file, two in a batch; the outcome, the notes and the delivery.
-    async fn deliver(stub: &Stub, rows: &str) -> (Result<(), DeliveryError>, Vec<String>, Delivery) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("t.csv");
-        std::fs::write(&file, rows).unwrap();
-        let mut sources = [Source::open(Kind::Plays, Path::new(&file), 2).unwrap()];
-        let client = Client::new(&stub.url, Duration::from_secs(5)).unwrap();
-        let mut delivery = Delivery::new(client);
-        delivery.first_wait = Duration::from_millis(1);
-        let mut notes = Vec::new();
-        while let Some(batch) = oldest_batch(&mut sources).unwrap() {
-            let sent = delivery.send(&batch, |line| {
-                let name = line.rsplit('/').next().unwrap_or_default();
-                notes.push(name.to_owned());
-            });
-            if let Err(error) = sent.await {
-                return (Err(error), notes, delivery);
-            }
-        }
-        (Ok(()), notes, delivery)
-    }
-
-    const ACCEPTED: &str = r#"{"accepted":2,"duplicates":0,"rejected":[]}"#;
-
-    #[test]
-    fn rejected_rows_are_named_by_their_line_in_the_file() {
-        block_on(async {
-            let stub = stub(|nth, _| match nth {
-                0 => respond(200, ACCEPTED),
-                _ => respond(
-                    200,
-                    r#"{"accepted":0,"duplicates":1,"rejected":[{"index":1,"detail":"no time"}]}"#,
-                ),
-            })
-            .await;
-            let (outcome, notes, delivery) = deliver(&stub, "a\n\nb\nc\n\"x\nd\n").await;
-            outcome.unwrap();
-            assert_eq!(notes, ["t.csv:5: a quote is not closed", "t.csv:6: no time"]);
-            assert_eq!(
-                delivery.summary(),
-                "5 rows in 2 requests (0 sent again): accepted 2, duplicates 1, rejected 2"
-            );
-            let received = stub.received.lock().unwrap();
-            assert_eq!(received[0].1, "/events?kind=plays");
-            assert_eq!((&*received[0].2, &*received[1].2), ("a\nb\n", "c\nd\n"));
-        });
-    }
-
-    #[test]
-    fn rows_that_the_server_does_not_list_count_as_rejected() {
-        block_on(async {
-            let stub = stub(|_, _| {
-                let body = r#"{"accepted":0,"duplicates":0,
-                    "rejected":[{"index":0,"detail":"bad"}],"rejected_omitted":1}"#;
-                respond(200, body)
-            })
-            .await;
-            let (outcome, notes, delivery) = deliver(&stub, "a\nb\n").await;
-            outcome.unwrap();
-            assert_eq!((notes.len(), delivery.rejected()), (2, 2));
-        });
-    }
-
-    #[test]
-    fn rows_too_old_to_tell_are_counted_apart() {
-        block_on(async {
-            let stub =
-                stub(|_, _| respond(200, r#"{"accepted":0,"duplicates":1,"too_old":1,"rejected":[]}"#));
-            let (outcome, notes, delivery) = deliver(&stub.await, "a\nb\n").await;
-            outcome.unwrap();
-            assert!(notes.is_empty(), "{notes:?}");
-            let expected =
-                "2 rows in 1 requests (0 sent again): accepted 0, duplicates 1, too old 1, rejected 0";
-            assert_eq!(delivery.summary(), expected);
-        });
-    }
-
-    #[test]
-    fn busy_server_gets_the_same_rows_again() {
-        block_on(async {
-            let stub = stub(|nth, _| {
-                let mut busy = respond(503, "");
-                busy.headers_mut().insert(RETRY_AFTER, "0".parse().unwrap());
-                if nth < 2 { busy } else { respond(200, ACCEPTED) }
-            })
-            .await;
-            let (outcome, notes, delivery) = deliver(&stub, "a\nb\n").await;
-            outcome.unwrap();
-            assert!(notes.is_empty(), "{notes:?}");
-            assert_eq!(
-                delivery.summary(),
-                "2 rows in 3 requests (2 sent again): accepted 2, duplicates 0, rejected 0"
-            );
-        });
-    }
-
-    #[test]
-    fn attempts_are_bounded() {
-        block_on(async {
-            let stub = stub(|_, _| respond(503, r#"{"title":"draining"}"#)).await;
-            let (outcome, _, delivery) = deliver(&stub, "a\n").await;
-            let error = outcome.unwrap_err().to_string();
-            assert!(error.contains("line 1 with status 503: draining"), "{error}");
-            assert_eq!(delivery.requests, u64::from(MAX_ATTEMPTS));
-        });
-    }
-
-    #[test]
-    fn refusals_and_unknown_answers_end_the_replay_at_once() {
-        block_on(async {
-            for (status, body, message) in [
-                (404, "", "status 404"),
-                (413, r#"{"detail":"too big"}"#, "status 413: too big"),
-                (200, "<html>", "is --to the data address?"),
-                (200, ACCEPTED, "counted 2 rows in"),
-            ] {
-                let stub = stub(move |_, _| respond(status, body)).await;
-                let (outcome, _, delivery) = deliver(&stub, "a\n").await;
-                let error = outcome.unwrap_err().to_string();
-                assert!(error.contains(message), "{error}");
-                assert_eq!(delivery.requests, 1);
-            }
-        });
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@
 //! [`Delivery`] posts each batch until the server accepts it. The caller paces them and shows the progress.
 
 mod delivery;
+mod fates;
+mod retry;
 mod source;
 
 pub use delivery::{Delivery, DeliveryError};

@@ -61,7 +61,7 @@ pub struct Batch {
 pub struct Source {
     kind: Kind,
     file: String,
-    reader: BufReader<Box<dyn Read>>,
+    reader: BufReader<Box<dyn Read + Send>>,
     /// Whether to send what is there instead of waiting for a full batch.
     live: bool,
     bytes: Option<u64>,
@@ -97,7 +97,7 @@ impl Source {
         Ok(source.live())
     }
 
-    fn new(kind: Kind, file: &str, reader: Box<dyn Read>, batch_rows: usize) -> Self {
+    fn new(kind: Kind, file: &str, reader: Box<dyn Read + Send>, batch_rows: usize) -> Self {
         Self {
             kind,
             file: file.to_owned(),
@@ -119,6 +119,28 @@ impl Source {
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         self.bytes
+    }
+
+    /// The file's name for messages.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The file's name for messages, and the line of the first row that no batch has given away; none at the end, and
+    /// where a stream has given nothing more so far.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn first_unsent(&mut self) -> Result<Option<(&str, u64)>, SourceError> {
+        if self.next.is_none() && !self.live {
+            self.next = self.read_batch()?;
+        }
+        let line = self.next.as_ref().and_then(|batch| {
+            let refused = batch.refused.iter().map(|(line, _)| line);
+            batch.lines.iter().chain(refused).min().copied()
+        });
+        Ok(line.map(|line| (self.file.as_str(), line)))
     }
 
     /// Reads the next batch; none at the end.
