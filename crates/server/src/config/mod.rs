@@ -298,6 +298,17 @@ impl Config {
         self.zone().map(|_| ())
     }
 
+    /// The number of event loops: `workers`, for 0 one per core that this process may use.
+    ///
+    /// # Errors
+    /// The system does not say how many cores there are.
+    pub fn event_loops(&self) -> std::io::Result<usize> {
+        match self.workers {
+            0 => Ok(std::thread::available_parallelism()?.get()),
+            count => Ok(count),
+        }
+    }
+
     /// The zone of times without an offset.
     ///
     /// # Errors

@@ -56,6 +56,8 @@ pub struct Metrics {
     pub connections_refused: Family<ListenerLabels, Counter>,
     /// Connections that ended because their bytes were not HTTP, or arrived too slowly.
     pub connection_errors: Family<ListenerLabels, Counter>,
+    /// Event loops that have failed.
+    pub event_loops_failed: Counter,
     /// Connections cut because their clients did not take their answers.
     pub connections_cut: Family<CutLabels, Counter>,
     /// Bytes of answers that are held because their clients have not taken them.
@@ -91,6 +93,8 @@ impl Metrics {
                 "http_connection_errors",
                 "Connections ended because their bytes were not HTTP or came too slowly",
             ),
+            event_loops_failed: declare
+                .single("event_loops_failed", "Event loops that failed; the others took over what came after"),
             connections_cut: declare.family(
                 "http_connections_cut",
                 "Connections cut because their clients did not take their answers, by cause",

@@ -1,7 +1,7 @@
 //! The state that all handlers share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 use upbeat_core::event::{Zone, hex_digits};
@@ -45,6 +45,8 @@ pub struct App {
     gate: Gate,
     clock: WallClock,
     draining: AtomicBool,
+    /// Event loops that have failed.
+    failed_loops: AtomicUsize,
     next_request: AtomicU64,
     requests_logged: AtomicU64,
 }
@@ -79,6 +81,7 @@ impl App {
             gate: Gate::new(&config),
             clock,
             draining: AtomicBool::new(false),
+            failed_loops: AtomicUsize::new(0),
             next_request: AtomicU64::new(first_number),
             requests_logged: AtomicU64::new(0),
             engine,
@@ -102,6 +105,18 @@ impl App {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// An event loop has failed: counted, and from now on `/readyz` answers 503.
+    pub(super) fn note_failed_loop(&self) {
+        self.failed_loops.fetch_add(1, Ordering::Relaxed);
+        self.metrics.event_loops_failed.inc();
+    }
+
+    /// Whether an event loop has failed, so that fewer of them than configured answer.
+    #[must_use]
+    pub fn has_failed_loop(&self) -> bool {
+        self.failed_loops.load(Ordering::Relaxed) > 0
     }
 
     /// A new id for a request without one: 16 hexadecimal digits.

@@ -3,19 +3,38 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
+
+use tokio::sync::Notify;
 
 use super::app::App;
 use crate::wire::{Command, EventLoop, Handle, RouterTasks};
 
 /// Event loops that run until this is dropped, which closes all connections that are still open. `G` is a value
 /// attached to each connection, and dropped at its end.
+///
+/// A loop that fails is counted, logged, and makes `/readyz` answer 503. Its connections are lost; those that it would have
+/// been given go to the others. Where none is left, [`EventLoops::all_failed`] resolves.
 pub(super) struct EventLoops<G> {
-    handles: Vec<Handle<G>>,
+    shared: Arc<Shared<G>>,
+}
+
+/// What the threads of the loops share.
+struct Shared<G> {
+    app: Arc<App>,
+    members: Vec<Member<G>>,
     next: AtomicUsize,
+    all_failed: Notify,
+}
+
+/// A loop, as the others know it.
+struct Member<G> {
+    handle: Handle<G>,
+    has_failed: AtomicBool,
 }
 
 impl<G: Send + 'static> EventLoops<G> {
@@ -25,30 +44,36 @@ impl<G: Send + 'static> EventLoops<G> {
     /// # Errors
     /// The system has no more threads or file descriptors.
     pub(super) fn start(app: &Arc<App>, router: &RouterTasks) -> io::Result<Self> {
-        let count = match app.config.workers {
-            0 => thread::available_parallelism()?.get(),
-            count => count,
-        };
-        let start = |number| {
-            let (event_loop, handle) = EventLoop::new(Arc::clone(app), router.clone())?;
-            thread::Builder::new().name(format!("decide-{number}")).spawn(move || {
-                if let Err(error) = event_loop.run() {
-                    tracing::error!(%error, "an event loop failed; its connections are cut");
-                }
-            })?;
-            Ok(handle)
-        };
-        let handles = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { handles, next: AtomicUsize::new(0) })
+        let loops = (0..app.config.event_loops()?).map(|_| EventLoop::new(Arc::clone(app), router.clone()));
+        let (loops, handles): (Vec<_>, Vec<_>) = loops.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let member = |handle| Member { handle, has_failed: AtomicBool::new(false) };
+        let shared = Arc::new(Shared {
+            app: Arc::clone(app),
+            members: handles.into_iter().map(member).collect(),
+            next: AtomicUsize::new(0),
+            all_failed: Notify::new(),
+        });
+        // Dropped, it ends the loops that were started.
+        let started = Self { shared };
+        for (number, event_loop) in loops.into_iter().enumerate() {
+            let shared = Arc::clone(&started.shared);
+            let run = move || shared.run(number, event_loop);
+            thread::Builder::new().name(format!("decide-{number}")).spawn(run)?;
+        }
+        Ok(started)
     }
 
     /// Gives a connection, whose socket is non-blocking, to the next loop in turn.
     ///
     /// # Errors
-    /// The loop has ended.
+    /// No loop is left.
     pub(super) fn admit(&self, stream: TcpStream, attachment: G) -> io::Result<()> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.handles[turn % self.handles.len()].send(Command::Admit(stream, attachment))
+        self.shared.admit(stream, attachment)
+    }
+
+    /// Resolves when no loop is left.
+    pub(super) async fn all_failed(&self) {
+        self.shared.all_failed.notified().await;
     }
 }
 
@@ -59,9 +84,9 @@ impl<G> EventLoops<G> {
     }
 
     fn send_to_all(&self, command: impl Fn() -> Command<G>) {
-        for handle in &self.handles {
+        for member in &self.shared.members {
             // A loop that has ended has nothing left to stop.
-            let _ = handle.send(command());
+            let _ = member.handle.send(command());
         }
     }
 }
@@ -71,3 +96,51 @@ impl<G> Drop for EventLoops<G> {
         self.send_to_all(|| Command::Cut);
     }
 }
+
+impl<G: Send + 'static> Shared<G> {
+    /// The life of a loop's thread.
+    fn run(&self, number: usize, mut event_loop: EventLoop<G>) {
+        let failure = match catch_unwind(AssertUnwindSafe(|| event_loop.run())) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        self.members[number].has_failed.store(true, Ordering::SeqCst);
+        self.app.note_failed_loop();
+        let connections = event_loop.connections();
+        tracing::error!(
+            failure,
+            connections,
+            "an event loop failed and its connections are cut: not ready any more; start the server again"
+        );
+        let commands = event_loop.take_commands();
+        drop(event_loop);
+        if self.members.iter().all(|member| member.has_failed.load(Ordering::SeqCst)) {
+            self.all_failed.notify_one();
+        }
+        // Connections that were on their way to it when it failed are given to the others.
+        for command in commands {
+            match command {
+                Command::Admit(stream, attachment) => {
+                    // Without any loop it is closed.
+                    let _ = self.admit(stream, attachment);
+                }
+                Command::Stop(_) | Command::Cut => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, attachment: G) -> io::Result<()> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.members.len();
+        let living = (0..count)
+            .map(|offset| &self.members[turn.wrapping_add(offset) % count])
+            .find(|member| !member.has_failed.load(Ordering::Relaxed))
+            .ok_or_else(|| io::Error::other("no event loop is left"))?;
+        living.handle.send(Command::Admit(stream, attachment))
+    }
+}
+
+#[cfg(test)]
+mod tests;

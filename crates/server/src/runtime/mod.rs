@@ -54,6 +54,8 @@ pub enum Stopped {
     Clean,
     /// The deadline passed with requests still open; their connections were closed.
     Cut,
+    /// Every event loop has failed, so that nothing could be answered.
+    Failed,
 }
 
 /// A running server, which accepts connections.
@@ -100,7 +102,13 @@ impl Server {
     /// connections are closed, accepted requests finish, and what is still open after the configured deadline is closed.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Stopped {
         let Self { app, loops, accepting, stop, jobs } = self;
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            () = loops.all_failed() => {
+                tracing::error!("no event loop is left");
+                return Stopped::Failed;
+            }
+        }
         jobs.stop();
         app.start_draining();
         tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
@@ -16,6 +16,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
+use super::command::{Command, ConnectionKey, Handle};
 use super::connection::{CloseReason, Connection, Next, Socket, Turn};
 use super::dispatch::{Dispatch, Reply, RouterTasks, TaskGuard};
 use super::fast::Answerer;
@@ -28,50 +29,6 @@ const EVENTS_PER_POLL: usize = 256;
 
 /// Says that there are commands; connections are numbered from 0.
 const COMMANDS: Token = Token(usize::MAX);
-
-/// What a loop is told to do from outside. `G` is what comes with a connection and is dropped at its end.
-pub(crate) enum Command<G> {
-    /// A connection for it, which does not block.
-    Admit(std::net::TcpStream, G),
-    /// The router's reply to a request of a connection; `None` where there will be none.
-    Reply(ConnectionKey, Option<Reply>),
-    /// Answer what was asked and what is asked until then, close what is idle, and end when no connection is left, or at
-    /// this instant those without a request.
-    Stop(Instant),
-    /// End now; what is open is cut.
-    Cut,
-}
-
-/// Names a connection of a loop, also when its place was given to another since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ConnectionKey {
-    slot: usize,
-    generation: u64,
-}
-
-/// The way to a loop from other threads.
-pub(crate) struct Handle<G> {
-    /// Bounded by `limits.connections`: a connection holds one of its permits, and has one request with the router.
-    commands: Sender<Command<G>>,
-    waker: Arc<Waker>,
-}
-
-impl<G> Clone for Handle<G> {
-    fn clone(&self) -> Self {
-        Self { commands: self.commands.clone(), waker: Arc::clone(&self.waker) }
-    }
-}
-
-impl<G> Handle<G> {
-    /// Gives the loop a command.
-    ///
-    /// # Errors
-    /// The loop has ended, or cannot be woken.
-    pub(crate) fn send(&self, command: Command<G>) -> io::Result<()> {
-        self.commands.send(command).map_err(|_| io::Error::other("its event loop has ended"))?;
-        self.waker.wake()
-    }
-}
 
 /// A loop and its connections.
 pub(crate) struct EventLoop<G> {
@@ -136,7 +93,7 @@ impl<G: Send + 'static> EventLoop<G> {
         let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
         app.slices().join(&waker);
         let (sender, commands) = mpsc::channel();
-        let handle = Handle { commands: sender, waker };
+        let handle = Handle::new(sender, waker);
         let new = Self {
             app,
             poll,
@@ -160,7 +117,7 @@ impl<G: Send + 'static> EventLoop<G> {
     ///
     /// # Errors
     /// The kernel refuses to wait.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         while self.stop_deadline.is_none() || !self.slots.is_empty() {
             match self.poll.poll(&mut events, self.poll_timeout()) {
@@ -190,6 +147,16 @@ impl<G: Send + 'static> EventLoop<G> {
             }
         }
         Ok(())
+    }
+
+    /// The commands of a loop that has failed, those that it has not obeyed and those that still come.
+    pub(crate) fn take_commands(&mut self) -> Receiver<Command<G>> {
+        std::mem::replace(&mut self.commands, mpsc::channel().1)
+    }
+
+    /// How many connections it has.
+    pub(crate) fn connections(&self) -> usize {
+        self.slots.len()
     }
 
     /// How long to wait for sockets at most.
@@ -311,6 +278,8 @@ impl<G: Send + 'static> EventLoop<G> {
                 Ok(Command::Admit(stream, given)) => self.admit(stream, given),
                 Ok(Command::Reply(key, reply)) => self.reply(key, reply),
                 Ok(Command::Stop(deadline)) => self.stop(deadline),
+                #[cfg(test)]
+                Ok(Command::Fail) => panic!("it was told to fail"),
                 Ok(Command::Cut) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
@@ -385,7 +354,7 @@ impl<G: Send + 'static> EventLoop<G> {
 
 impl<G> Drop for EventLoop<G> {
     fn drop(&mut self) {
-        self.app.slices().leave(&self.handle.waker);
+        self.app.slices().leave(self.handle.waker());
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod body;
 mod chunked;
+mod command;
 mod connection;
 mod deadline;
 mod dispatch;
@@ -25,9 +26,10 @@ mod differential;
 use std::time::Duration;
 
 pub(crate) use body::{Arrived, Fault};
+pub(crate) use command::{Command, Handle};
 pub(crate) use deadline::WriteDeadline;
 pub(crate) use dispatch::RouterTasks;
-pub(crate) use event_loop::{Command, EventLoop, Handle};
+pub(crate) use event_loop::EventLoop;
 pub(crate) use slices::{LoopsEnded, Slices};
 
 /// Bytes of requests read at a time, and held at most while answers wait to be sent.

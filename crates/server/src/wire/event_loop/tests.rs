@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use super::*;
@@ -28,7 +29,7 @@ fn idle() -> Idle {
 }
 
 fn run(event_loop: EventLoop<Sender<()>>) -> JoinHandle<()> {
-    std::thread::spawn(|| event_loop.run().expect("a kernel that waits"))
+    std::thread::spawn(move || { event_loop }.run().expect("a kernel that waits"))
 }
 
 /// A client's end of a connection that the loop has; the receiver fails when it is closed.
@@ -69,7 +70,7 @@ fn requests_before_the_stop_are_answered_and_the_loop_ends() {
     asking.write_all(DECISION).expect("it is sent");
     routed.write_all(HEALTH).expect("it is sent");
     handle.send(Command::Stop(far())).expect("a loop");
-    event_loop.run().expect("a kernel that waits");
+    { event_loop }.run().expect("a kernel that waits");
     for client in [&mut asking, &mut routed] {
         let mut text = String::new();
         client.read_to_string(&mut text).expect("it is sent");
@@ -105,7 +106,7 @@ fn connection_without_a_request_does_not_outlast_the_deadline() {
     let Idle { event_loop, handle, _runtime } = idle();
     let (mut silent, closed) = connect(&handle);
     handle.send(Command::Stop(Instant::now())).expect("a loop");
-    event_loop.run().expect("a kernel that waits");
+    { event_loop }.run().expect("a kernel that waits");
     assert_eq!(silent.read(&mut [0]).expect("the end"), 0);
     assert!(closed.recv().is_err());
 }
