@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::listeners::{likely, unlikely};
-use super::support::{JSON, NDJSON, Server, agent, ask};
+use super::support::{JSON, NDJSON, Server, Wire, agent, ask};
+use super::wire::for_the_router;
 
 #[test]
 fn retry_gets_the_same_bytes_and_counts_once() {
@@ -24,6 +25,65 @@ fn retry_gets_the_same_bytes_and_counts_once() {
     // Another request id, and another customer under the same id, get decisions of their own.
     assert_eq!(server.get("/should-show-ad/48?request_id=other").ok()["reason"], "capped");
     assert_eq!(server.get("/should-show-ad/49?request_id=a-1.b_2:c").ok()["reason"], "unknown_customer");
+}
+
+#[test]
+fn answer_is_kept_for_its_minute_however_many_other_requests_come() {
+    // More of one customer than ever fitted before, and than one loop sends at once.
+    const OTHERS: usize = 17_000;
+    const AT_ONCE: usize = 100;
+    let server = Server::start();
+    server.load("/events", NDJSON, likely("48"));
+    let first = server.get("/should-show-ad/48?request_id=first");
+    assert_eq!(first.ok()["show"], true);
+    let mut wire = Wire::to(&server.data);
+    for start in (0..OTHERS).step_by(AT_ONCE) {
+        let request =
+            |number| format!("GET /should-show-ad/48?request_id=r{number} HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+        wire.send((start..start + AT_ONCE).map(request).collect::<String>());
+        (0..AT_ONCE).for_each(|_| assert_eq!(wire.answer().status, 200));
+    }
+    assert_eq!(server.get("/should-show-ad/48?request_id=first").text(), first.text());
+    assert_eq!(server.held("48")["impressions"].as_array().map(Vec::len), Some(1));
+    let bytes = server.metric("upbeat_retry_bytes");
+    assert!(bytes > 100.0 * OTHERS as f64, "{bytes}");
+}
+
+#[test]
+fn request_whose_answer_cannot_be_kept_is_shed_before_it_is_decided() {
+    let server = Server::with(&[], &[("UPBEAT_LIMITS_RETRY_BYTES", "1048576")]);
+    let ids = ["plain", "%F0%9F%8E%B5"];
+    let mut kept = Vec::new();
+    let mut wire = Wire::to(&server.data);
+    // The fast path reads the one id, the router the other.
+    let shed = (0..2000).find_map(|number| {
+        let path = format!("/should-show-ad/48?request_id={}{number}", ids[number % 2]);
+        let answer = wire.send(format!("GET {path} HTTP/1.1\r\nhost: upbeat\r\n\r\n")).answer();
+        if answer.status == 200 {
+            kept.push((path, answer.text()));
+            return None;
+        }
+        Some((path, answer))
+    });
+    let (path, answer) = shed.expect("one customer has a share only");
+    assert!(answer.problem(503, "overloaded").contains("retry_bytes"), "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(server.metric("upbeat_decisions_total{reason=\"unknown_customer\"}"), kept.len() as f64);
+    // Both ways refuse it alike.
+    let head = format!("GET {path} HTTP/1.1\r\nhost: upbeat\r\nx-request-id: r\r\n\r\n");
+    let [fast, routed] = [head.clone().into_bytes(), for_the_router(head.as_bytes())].map(|request| {
+        let answer = wire.send(request).answer();
+        (answer.status, answer.header("content-type").to_owned(), answer.text())
+    });
+    assert_eq!(fast, routed);
+    assert_eq!(server.metric("upbeat_repeatable_requests_shed_total"), 3.0);
+    // What was answered is answered alike, and others have room.
+    assert!(kept.iter().all(|(path, text)| server.get(path).text() == *text));
+    server.get("/should-show-ad/49?request_id=plain").ok();
+    // Deleted, the customer has room again.
+    server.load("/events", NDJSON, likely("48"));
+    assert_eq!(server.ask("DELETE", &server.admin, "/customers/48", &[], b"").status, 204);
+    assert_ne!(server.get(&kept[0].0).text(), kept[0].1);
 }
 
 #[test]

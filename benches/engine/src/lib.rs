@@ -9,7 +9,7 @@ use std::time::Instant;
 use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
-use upbeat_engine::{Ask, Engine};
+use upbeat_engine::Engine;
 use upbeat_ingest::decode::{self, Format};
 use upbeat_server::config::Config;
 use upbeat_server::runtime::App;
@@ -291,13 +291,12 @@ pub fn evict_idle(engine: &Engine) -> usize {
 
 /// Decides about one customer at an instant, in Unix milliseconds, as `GET /should-show-ad/{id}` does.
 pub fn decide(engine: &Engine, customer: u64, now_ms: i64) -> bool {
-    engine.decide(&Id::Number(customer), &Ask::default(), now_ms).reason.shows()
+    engine.decide_once(&Id::Number(customer), false, now_ms).reason.shows()
 }
 
 /// The same as a dry run: nobody's impressions are counted, so that only the answer is measured.
 pub fn decide_dry(engine: &Engine, customer: u64, now_ms: i64) -> bool {
-    let ask = Ask { dry_run: true, request_id: None };
-    engine.decide(&Id::Number(customer), &ask, now_ms).reason.shows()
+    engine.decide_once(&Id::Number(customer), true, now_ms).reason.shows()
 }
 
 /// Reads a body and applies its rows, as `POST /events` does.

@@ -91,6 +91,7 @@ pub struct Counters {
     decisions: [AtomicU64; Reason::ALL.len()],
     dry_runs: AtomicU64,
     retries: AtomicU64,
+    requests_not_kept: AtomicU64,
     /// Negative for a moment, when one thread counts a removal before another counts the addition.
     plays_kept: AtomicIsize,
     profile_bytes: AtomicIsize,
@@ -148,6 +149,16 @@ impl Counters {
     #[must_use]
     pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_request_not_kept(&self) {
+        self.requests_not_kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that were refused because their answer could not be kept for retries.
+    #[must_use]
+    pub fn requests_not_kept(&self) -> u64 {
+        self.requests_not_kept.load(Ordering::Relaxed)
     }
 
     pub(super) fn add_plays(&self, count: usize) {

@@ -7,7 +7,7 @@ use upbeat_core::decision::{self, Reason, Score, Trace, Verdict};
 use upbeat_core::event::{DecisionId, Id, Time};
 use upbeat_core::profile::Profile;
 
-use crate::{Champion, Customer, Engine, ModelId, RequestId};
+use crate::{Champion, Customer, Engine, ModelId, NotKept, RequestId};
 
 /// The options of one request for a decision.
 #[derive(Debug, Clone, Default)]
@@ -48,18 +48,43 @@ pub struct Explanation {
 }
 
 impl Engine {
-    /// Decides for one customer; a *show* counts as an impression unless it is a dry run. Never fails: a customer of
-    /// whom nothing is known gets [`Reason::UnknownCustomer`]. `wall_ms` in Unix milliseconds.
-    pub fn decide(&self, id: &Id, ask: &Ask, wall_ms: i64) -> Decision {
+    /// Answers one request for a decision: as [`Engine::decide_once`] does, or with the earlier answer if it is a retry.
+    /// `wall_ms` in Unix milliseconds.
+    ///
+    /// # Errors
+    /// The request has an id, and its answer could not be kept for retries: nothing was decided.
+    pub fn decide(&self, id: &Id, ask: &Ask, wall_ms: i64) -> Result<Decision, NotKept> {
         let Some(request_id) = ask.request_id.as_ref().filter(|_| !ask.dry_run) else {
-            return self.decide_once(id, ask.dry_run, wall_ms);
+            return Ok(self.decide_once(id, ask.dry_run, wall_ms));
         };
-        let (decision, repeated) =
-            self.requests.get_or_decide(id, request_id, wall_ms, || self.decide_once(id, false, wall_ms));
+        let decide = || self.decide_once(id, false, wall_ms);
+        let kept = self.requests.get_or_decide(id, request_id, wall_ms, decide);
+        let (decision, repeated) = kept.inspect_err(|_| self.counters.count_request_not_kept())?;
         if repeated {
             self.counters.count_retry();
         }
-        decision
+        Ok(decision)
+    }
+
+    /// Bytes that answers kept for retries take, without the allocator's overhead.
+    #[must_use]
+    pub fn retry_bytes(&self) -> usize {
+        self.requests.bytes()
+    }
+
+    /// The number of parts that the answers kept for retries are in; [`Engine::drop_old_answers`] visits one by itself.
+    #[must_use]
+    pub fn retry_shards(&self) -> usize {
+        self.requests.shards()
+    }
+
+    /// Drops the answers of one part, `0..retry_shards()`, that need not be kept any longer; returns how many. `wall_ms` in
+    /// Unix milliseconds.
+    ///
+    /// # Panics
+    /// There is no such part.
+    pub fn drop_old_answers(&self, shard: usize, wall_ms: i64) -> usize {
+        self.requests.drop_old(shard, wall_ms)
     }
 
     /// Prefetches a customer's record into the processor's cache, ahead of a decision for them.
@@ -67,7 +92,9 @@ impl Engine {
         self.customers.prefetch(id);
     }
 
-    fn decide_once(&self, id: &Id, dry_run: bool, wall_ms: i64) -> Decision {
+    /// Decides for one customer; a *show* counts as an impression unless it is a dry run. Never fails: a customer of
+    /// whom nothing is known gets [`Reason::UnknownCustomer`]. `wall_ms` in Unix milliseconds.
+    pub fn decide_once(&self, id: &Id, dry_run: bool, wall_ms: i64) -> Decision {
         let now_ms = self.now_ms(wall_ms);
         let decision_id = self.new_decision_id();
         let champion = self.champion.load();

@@ -30,7 +30,7 @@ pub use decide::{Ask, Decision, Explanation};
 pub use event_clock::EventClockStatus;
 pub use evict::Claimed;
 pub use model_id::ModelId;
-pub use retries::{RETRY_PERIOD_MS, RequestId};
+pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
 pub use table::{Sweep, Table, UpdateError};
 
 use catalogue::Catalogue;
@@ -66,6 +66,8 @@ pub struct Settings {
     pub max_customers: usize,
     /// The most bytes of profiles, as [`Engine::profile_bytes`] counts them.
     pub max_profile_bytes: usize,
+    /// The most bytes of answers kept for retries, as [`Engine::retry_bytes`] counts them.
+    pub max_retry_bytes: usize,
     /// The most tracks in the catalogue.
     pub max_tracks: usize,
     /// The first decision's number. It should be derived from the wall clock at start, so that ids never repeat.
@@ -118,7 +120,7 @@ impl Engine {
             event_clock: EventClock::new(settings.clock, settings.window),
             next_decision: AtomicU64::new(settings.first_decision),
             generation: AtomicU32::new(1),
-            requests: RecentRequests::default(),
+            requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
             settings,
         }

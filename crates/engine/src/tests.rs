@@ -16,6 +16,7 @@ fn settings() -> Settings {
         expected_customers: 10,
         max_customers: 3,
         max_profile_bytes: 1 << 20,
+        max_retry_bytes: 1 << 20,
         max_tracks: 2,
         first_decision: 1,
     }
@@ -38,8 +39,7 @@ fn plays(engine: &Engine, customer: u64, count: u64) {
 }
 
 fn reason(engine: &Engine, customer: u64) -> Reason {
-    let ask = Ask { dry_run: true, request_id: None };
-    engine.decide(&Id::Number(customer), &ask, WALL_MS).reason
+    engine.decide_once(&Id::Number(customer), true, WALL_MS).reason
 }
 
 #[test]
@@ -97,14 +97,14 @@ fn refused_event_of_a_new_customer_makes_no_profile() {
 fn retry_within_the_minute_gets_the_same_answer_and_counts_once() {
     let engine = Engine::new(settings());
     let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
-    let first = engine.decide(&Id::Number(48), &ask, WALL_MS);
+    let first = engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room");
     plays(&engine, 48, 1);
-    assert_eq!(engine.decide(&Id::Number(48), &ask, WALL_MS + RETRY_PERIOD_MS), first);
+    assert_eq!(engine.decide(&Id::Number(48), &ask, WALL_MS + RETRY_PERIOD_MS).expect("room"), first);
     assert_eq!(engine.counters().decisions().map(|(_, count)| count).sum::<u64>(), 1);
     assert_eq!(engine.counters().retries(), 1);
-    let other = engine.decide(&Id::Number(49), &ask, WALL_MS);
+    let other = engine.decide(&Id::Number(49), &ask, WALL_MS).expect("room");
     assert_ne!(other.id, first.id);
-    let later = engine.decide(&Id::Number(48), &ask, WALL_MS + RETRY_PERIOD_MS + 1);
+    let later = engine.decide(&Id::Number(48), &ask, WALL_MS + RETRY_PERIOD_MS + 1).expect("room");
     assert_ne!(later.id, first.id);
     assert_eq!(later.reason, Reason::NoModel);
 }
@@ -186,7 +186,7 @@ fn full_memory_refuses_only_events_that_need_more() {
     let click = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 1, WALL_MS) };
     assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));
     assert_eq!(engine.apply(play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));
-    assert!(engine.decide(&Id::Number(1), &Ask::default(), WALL_MS).reason != Reason::UnknownCustomer);
+    assert!(engine.decide_once(&Id::Number(1), false, WALL_MS).reason != Reason::UnknownCustomer);
 }
 
 mod scores {
@@ -227,8 +227,8 @@ mod scores {
                 // The instants before and after each play leaves the window, and an arbitrary one.
                 let edges = events.iter().flat_map(|event| [0, 1].map(|after| event.time.unix_ms + DAY_MS + after));
                 for now_ms in edges.chain([ms]) {
-                    let ask = Ask { dry_run: true, request_id: None };
-                    let (cached, expected) = (caching.decide(&Id::Number(48), &ask, now_ms), recomputed.decide(&Id::Number(48), &ask, now_ms));
+                    let decide = |engine: &Engine| engine.decide_once(&Id::Number(48), true, now_ms);
+                    let (cached, expected) = (decide(&caching), decide(&recomputed));
                     prop_assert_eq!((cached.reason, cached.score), (expected.reason, expected.score), "at {}", now_ms);
                 }
             }

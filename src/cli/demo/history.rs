@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::{MEMBERSHIP_LEAD_MS, id};
 use upbeat_batch::in_order;
 use upbeat_core::event::{Event, EventKind, Id, Membership, Time};
-use upbeat_engine::{Ask, Engine};
+use upbeat_engine::Engine;
 use upbeat_server::runtime::App;
 use upbeat_simulate::{Click, Level, Play, Simulation};
 
@@ -127,8 +127,7 @@ fn click(click: &Click) -> Event {
 
 /// The first listener to whom the ad would be shown, for the request that the demo prints.
 pub(super) fn likely_listener(app: &App, simulation: &Simulation) -> Option<u32> {
-    let ask = Ask { dry_run: true, request_id: None };
     let wall_ms = app.wall_ms();
-    let shown = |customer: &u32| app.engine.decide(&id(*customer), &ask, wall_ms).reason.shows();
+    let shown = |customer: &u32| app.engine.decide_once(&id(*customer), true, wall_ms).reason.shows();
     simulation.listeners().iter().map(|listener| listener.customer).find(shown)
 }

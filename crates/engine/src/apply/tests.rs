@@ -15,6 +15,7 @@ fn engine() -> Engine {
         expected_customers: 0,
         max_customers: 10,
         max_profile_bytes: 1 << 20,
+        max_retry_bytes: 1 << 20,
         max_tracks: 2,
         first_decision: 1,
     })

@@ -47,7 +47,7 @@ pub(super) async fn one(
     let request_id =
         request_id.map_err(|error| Problem::new(Kind::InvalidQuery, format!("request_id: {error}")))?;
     let ask = Ask { dry_run: query.dry_run || method == Method::HEAD, request_id };
-    let decision = app.engine.decide(&customer, &ask, app.wall_ms());
+    let decision = app.engine.decide(&customer, &ask, app.wall_ms())?;
     let mut body = Vec::with_capacity(answer::MAX_BYTES);
     answer::write(&mut body, &customer, &app.engine.settings().campaign.id, &decision);
     Ok(json_bytes(body))
@@ -71,7 +71,7 @@ struct Batch<'a> {
 pub(super) struct BatchPlan {
     /// The longest body, in bytes.
     pub(super) body_limit: usize,
-    ask: Ask,
+    dry_run: bool,
 }
 
 impl BatchPlan {
@@ -83,14 +83,14 @@ impl BatchPlan {
         let BatchQuery { dry_run } = query(uri)?;
         require_json(headers)?;
         let body_limit = 1024 + app.config.limits.decisions * BYTES_PER_CUSTOMER;
-        Ok(Self { body_limit, ask: Ask { dry_run, request_id: None } })
+        Ok(Self { body_limit, dry_run })
     }
 }
 
 /// `POST /decisions`: decisions for many customers, in their order.
 pub(super) async fn batch(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let BatchPlan { ask, .. } = BatchPlan::of(&app, &parts.uri, &parts.headers)?;
+    let BatchPlan { dry_run, .. } = BatchPlan::of(&app, &parts.uri, &parts.headers)?;
     let body = body::collect(&app, &parts.extensions, body).await?;
     let customers = customers(&body, app.config.limits.decisions)?;
     drop(body);
@@ -99,16 +99,15 @@ pub(super) async fn batch(State(app): State<Arc<App>>, request: Request) -> Resu
     let wall_ms = app.wall_ms();
     let mut batch = BatchAnswer::new(customers.len());
     if customers.len() <= DECISIONS_PER_SLICE {
-        batch.decide(&app, &customers, &ask, wall_ms);
+        batch.decide(&app, &customers, dry_run, wall_ms);
         return Ok(json_bytes(batch.end()));
     }
     let customers: Arc<[Id]> = customers.into();
-    let ask = Arc::new(ask);
     for first in (0..customers.len()).step_by(DECISIONS_PER_SLICE) {
-        let (worker, customers, ask) = (Arc::clone(&app), Arc::clone(&customers), Arc::clone(&ask));
+        let (worker, customers) = (Arc::clone(&app), Arc::clone(&customers));
         let slice = move || {
             let last = customers.len().min(first + DECISIONS_PER_SLICE);
-            batch.decide(&worker, &customers[first..last], &ask, wall_ms);
+            batch.decide(&worker, &customers[first..last], dry_run, wall_ms);
             batch
         };
         batch = app.slices().run_async(slice).await?;
@@ -127,7 +126,7 @@ impl BatchAnswer {
     }
 
     /// Decides for the next customers.
-    fn decide(&mut self, app: &App, customers: &[Id], ask: &Ask, wall_ms: i64) {
+    fn decide(&mut self, app: &App, customers: &[Id], dry_run: bool, wall_ms: i64) {
         let campaign = &app.engine.settings().campaign.id;
         customers.iter().take(PREFETCH_DISTANCE).for_each(|customer| app.engine.prefetch(customer));
         for (index, customer) in customers.iter().enumerate() {
@@ -137,7 +136,12 @@ impl BatchAnswer {
             if self.0.last() == Some(&b'}') {
                 self.0.push(b',');
             }
-            answer::write(&mut self.0, customer, campaign, &app.engine.decide(customer, ask, wall_ms));
+            answer::write(
+                &mut self.0,
+                customer,
+                campaign,
+                &app.engine.decide_once(customer, dry_run, wall_ms),
+            );
         }
     }
 

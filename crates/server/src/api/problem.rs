@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use upbeat_engine::Report;
+use upbeat_engine::{NotKept, Report};
 
 use crate::wire::LoopsEnded;
 
@@ -107,6 +107,12 @@ impl Problem {
     #[must_use]
     pub fn with_report(self, report: Report) -> Self {
         Self { report: Some(report), ..self }
+    }
+}
+
+impl From<NotKept> for Problem {
+    fn from(not_kept: NotKept) -> Self {
+        Self::new(Kind::Overloaded, not_kept.to_string())
     }
 }
 

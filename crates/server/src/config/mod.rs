@@ -83,6 +83,8 @@ pub struct Limits {
     pub expected_customers: usize,
     /// The period in which every shard of the profile store is swept once for idle customers.
     pub evict_every: Duration,
+    /// The most bytes of answers kept for retries; a request with an id whose answer would need more is shed with 503.
+    pub retry_bytes: usize,
     /// The most tracks in the catalogue.
     pub tracks: usize,
     /// The most open connections per listener.
@@ -173,6 +175,7 @@ impl Default for Limits {
             profile_bytes: 8 << 30,
             expected_customers: 100_000,
             evict_every: Duration::from_secs(600),
+            retry_bytes: 1 << 30,
             tracks: 1_000_000,
             connections: 10_000,
             header_bytes: 16 << 10,

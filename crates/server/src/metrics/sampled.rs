@@ -106,6 +106,12 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|engine| Value::Count(engine.counters().retries())),
     },
     Sampled {
+        name: "repeatable_requests_shed",
+        help: "Requests with a request_id shed because limits.retry_bytes had no room for their answer",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.counters().requests_not_kept())),
+    },
+    Sampled {
         name: "impression_cost_spent",
         help: "Cost of the impressions decided",
         kind: Kind::Counter,
@@ -140,6 +146,12 @@ const SAMPLED: &[Sampled] = &[
         help: "Memory that profiles take, without allocator overhead; limits.profile_bytes bounds it",
         kind: Kind::Gauge,
         read: Read::Single(|engine| Value::Count(engine.profile_bytes() as u64)),
+    },
+    Sampled {
+        name: "retry_bytes",
+        help: "Memory of answers kept for retries, without allocator overhead; limits.retry_bytes bounds it",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.retry_bytes() as u64)),
     },
     Sampled {
         name: "resident_bytes",

@@ -65,6 +65,7 @@ impl App {
             expected_customers: config.limits.expected_customers,
             max_customers: config.limits.customers,
             max_profile_bytes: config.limits.profile_bytes,
+            max_retry_bytes: config.limits.retry_bytes,
             max_tracks: config.limits.tracks,
             first_decision: first_number,
         }));

@@ -1,4 +1,5 @@
-//! Background jobs: evicting idle customers, reloading the model. All of them are started and stopped here.
+//! Background jobs: evicting idle customers, dropping old answers, reloading the model. All of them are started and
+//! stopped here.
 
 use std::io;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ const SHORTEST_TICK: Duration = Duration::from_millis(10);
 /// The period in which a condition that goes on is logged once.
 const LOG_PERIOD: Duration = Duration::from_secs(1);
 
+/// How often answers kept for retries are looked through.
+const DROP_ANSWERS_EVERY: Duration = Duration::from_secs(1);
+
 /// Jobs that run until they are stopped.
 pub(super) struct Jobs {
     tasks: JoinSet<()>,
@@ -29,6 +33,7 @@ impl Jobs {
     pub(super) fn start(app: &Arc<App>) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(evict_idle_customers(Arc::clone(app)));
+        tasks.spawn(drop_old_answers(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
         }
@@ -97,6 +102,21 @@ async fn log_unconfirmed_dates(app: Arc<App>) {
             "events are dated more than {days} days ahead of the others, the last of them {dated}; they are kept, and \
              the event clock stays at {now} until an event of another customer within {days} days confirms the date"
         );
+    }
+}
+
+/// Drops the answers whose minute for retries is over, each second.
+async fn drop_old_answers(app: Arc<App>) {
+    let mut interval = tokio::time::interval(DROP_ANSWERS_EVERY);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        for shard in 0..app.engine.retry_shards() {
+            // To visit one without old answers takes nanoseconds; to yield takes a system call.
+            if app.engine.drop_old_answers(shard, app.wall_ms()) > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
 use upbeat_core::event::Id;
-use upbeat_engine::Ask;
+use upbeat_engine::{Ask, NotKept};
 
 use super::head::{self, Action, FastHead, FastRequest};
 use super::reply::{self, Date, Ending};
 use super::{HEAD_READ_BYTES, OUTPUT_BYTES};
 use crate::api::observe::{self, Observed};
-use crate::api::{Kind, answer, events};
+use crate::api::{Kind, Problem, answer, events};
 use crate::gate::{HeadFacts, Headers, Listener, Principal, is_request_id};
 use crate::metrics;
 use crate::runtime::App;
@@ -169,7 +169,13 @@ impl Answerer {
         };
         match (exchange.app.admit(&facts), &request.action) {
             (Ok(principal), Action::Decision { customer, ask, is_head }) => {
-                Ok(self.decide(exchange, principal, customer, ask, *is_head))
+                let begun = self.output.len();
+                let decided = self.decide(exchange, principal, customer, ask, *is_head);
+                Ok(decided.unwrap_or_else(|not_kept| {
+                    self.output.truncate(begun);
+                    let problem = Problem::from(not_kept);
+                    self.refuse_action(problem.into_response(), exchange, &request.action)
+                }))
             }
             (Ok(principal), Action::Event(event)) => Ok(self.apply(exchange, principal, event)),
             (Err(problem), action) => Ok(self.refuse_action(problem.into_response(), exchange, action)),
@@ -183,10 +189,10 @@ impl Answerer {
         customer: &Id,
         ask: &Ask,
         is_head: bool,
-    ) -> Instant {
+    ) -> Result<Instant, NotKept> {
         let Exchange { app, wall_ms, started, .. } = *exchange;
         reply::begin_json_head(&mut self.output, exchange.request_id);
-        let decision = app.engine.decide(customer, ask, wall_ms);
+        let decision = app.engine.decide(customer, ask, wall_ms)?;
         self.body.clear();
         answer::write(&mut self.body, customer, &app.engine.settings().campaign.id, &decision);
         self.end_answer(exchange, !is_head);
@@ -194,7 +200,7 @@ impl Answerer {
         app.metrics.decision_seconds.observe(now.saturating_duration_since(started));
         app.metrics.decisions_answered.inc();
         exchange.log(now, method_of_decision(is_head), metrics::DECISION_ROUTE, 200, None);
-        now
+        Ok(now)
     }
 
     fn apply(&mut self, exchange: &Exchange, _principal: Principal, event: &[u8]) -> Instant {

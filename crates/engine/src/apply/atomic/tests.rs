@@ -19,6 +19,7 @@ fn engine(max_customers: usize, max_profile_bytes: usize) -> Engine {
         expected_customers: 0,
         max_customers,
         max_profile_bytes,
+        max_retry_bytes: 1 << 20,
         max_tracks: 2,
         first_decision: 1,
     })
