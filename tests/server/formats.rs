@@ -126,6 +126,13 @@ fn line_that_is_not_utf8_is_rejected_alone() {
         report["rejected"][0]["detail"].as_str().is_some_and(|detail| detail.contains("UTF-8")),
         "{report}"
     );
+    // In CSV likewise, where the fields that are kept are not UTF-8; JSON is refused whole.
+    let rows =
+        b"1,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n12,4\xe48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n\
+                 13,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n";
+    let report = server.post("/events", CSV, rows).ok();
+    assert_eq!((&report["accepted"], &report["rejected"][0]["index"]), (&json!(2), &json!(1)));
+    server.post("/events", JSON, b"[{\"type\":\"pl\xe4y\"}]").problem(400, "malformed-body");
 }
 
 #[test]
@@ -249,6 +256,7 @@ fn unambiguous_forms_of_times_flags_and_levels_are_read_in_every_format() {
     assert!(detail.contains("%2B"), "{detail}");
 }
 
+#[test]
 fn customer_columns_may_come_in_any_order_and_hold_commas() {
     let server = Server::start();
     let body = "\u{feff}Level,\"SignDate\",Address,CustID\r\n2,\"06/04/2013\",\"1, Easy Cider \"\"Point\"\"\",48\r\n";

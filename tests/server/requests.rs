@@ -202,6 +202,68 @@ fn allowed_characters_of_an_id_are_accepted_and_others_named() {
 }
 
 #[test]
+fn id_that_means_a_place_in_a_path_is_refused_by_every_reader() {
+    let server = Server::start();
+    for id in [".", ".."] {
+        let event = json!({"type": "click", "event_id": 1, "customer_id": id, "ad": "A", "time": "2014-01-01T00:00:00"});
+        let said = "no URL can ask for";
+        for (field, value) in [("customer_id", id), ("event_id", id), ("ad", id)] {
+            let mut event = event.clone();
+            event["customer_id"] = json!("48");
+            event[field] = json!(value);
+            let detail = server.post("/events", JSON, event.to_string()).problem(422, "invalid-event");
+            assert!(detail.contains(said), "{field}: {detail}");
+        }
+        let envelope = json!({"specversion": "1.0", "id": "1", "source": "/a", "type": "upbeat.click", "subject": id,
+                              "time": "2014-01-01T00:00:00", "data": {"ad": "A"}});
+        let answer = server.post("/events", super::support::CLOUD_EVENT, envelope.to_string());
+        assert!(answer.problem(422, "invalid-event").contains(said));
+        let header = "CustID,Name,Gender,Address,zip,SignDate,Status,Level,Campaign,LinkedWithApps";
+        for (path, content_type, body) in [
+            ("/events", NDJSON, event.to_string()),
+            ("/events", super::support::CSV, format!("1,{id},453,\"2014-10-23 03:26:20\",0,\"72132\"\n")),
+            ("/events?kind=clicks", super::support::CSV, format!("1,{id},ADV,2014-10-23 03:26:20\n")),
+            (
+                "/events?kind=customers",
+                super::support::CSV,
+                format!("{header}\n{id},A,1,B,1,01/07/2013,1,1,1,0\n"),
+            ),
+            (
+                "/events?kind=tracks",
+                super::support::CSV,
+                format!("TrackId,Title,Artist,Length\n{id},a,b,10\n"),
+            ),
+        ] {
+            let report = server.post(path, content_type, body).ok();
+            assert_eq!(
+                (&report["accepted"], report["rejected"].as_array().map(Vec::len)),
+                (&json!(0), Some(1))
+            );
+            let detail = report["rejected"][0]["detail"].as_str().expect("a detail");
+            assert!(detail.contains(said), "{path} {content_type}: {detail}");
+        }
+        let answer = server.post("/decisions", JSON, json!({"customers": [id]}).to_string());
+        assert!(answer.problem(400, "invalid-customer-id").contains(said));
+        // Clients take these out of a path before they send it; a socket does not.
+        for (listener, path) in
+            [(&server.data, "should-show-ad"), (&server.admin, "customers"), (&server.admin, "tracks")]
+        {
+            for place in [id, &id.replace('.', "%2e")] {
+                let mut wire = super::support::Wire::to(listener);
+                wire.send(format!("GET /{path}/{place} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"));
+                let answer = wire.answer();
+                assert_eq!(answer.status, 400, "{path}/{place}");
+                assert!(answer.json()["detail"].as_str().expect("a detail").contains(said), "{path}/{place}");
+            }
+        }
+    }
+    assert_eq!(server.profiles(), 0);
+    for id in ["...", ".a", "a.."] {
+        server.decide(id);
+    }
+}
+
+#[test]
 fn unknown_and_malformed_query_parameters_are_refused() {
     let server = Server::start();
     for (query, said) in [

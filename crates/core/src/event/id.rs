@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// The longest id, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
 
-/// An opaque id: 1–64 of `A-Z a-z 0-9 . _ : -`.
+/// An opaque id: 1–64 of `A-Z a-z 0-9 . _ : -`, but not `.` and `..`.
 ///
 /// Decimal ids without leading zeros that fit 64 bits (the common case) are stored as numbers. Numbers sort before
 /// other ids, which sort as text.
@@ -27,6 +27,10 @@ pub enum IdError {
     /// The text has more than [`MAX_ID_LENGTH`] characters: how many.
     #[error("an id has {0} characters; at most 64 are allowed")]
     TooLong(usize),
+    /// The text is `.` or `..`, which a URL cannot name: as a part of a path they mean a place in it (RFC 3986, section
+    /// 5.2.4), and clients and proxies remove them.
+    #[error("an id is {0:?}, which no URL can ask for, since it means a place in a path; send another")]
+    PlaceInPath(String),
     /// A character is outside the alphabet: which one, and its position, counted from 1.
     #[error("an id has {0:?} at character {1}; only A-Z a-z 0-9 . _ : - are allowed")]
     BadCharacter(char, usize),
@@ -43,7 +47,7 @@ impl Id {
     /// Reads an id from text.
     ///
     /// # Errors
-    /// The text is empty, longer than 64 characters, or has a character outside `A-Z a-z 0-9 . _ : -`.
+    /// The text is empty, longer than 64 characters, `.` or `..`, or has a character outside `A-Z a-z 0-9 . _ : -`.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         IdRef::parse(text).map(IdRef::to_id)
     }
@@ -100,6 +104,9 @@ impl<'a> IdRef<'a> {
         }
         if text.len() > MAX_ID_LENGTH {
             return Err(IdError::TooLong(text.len()));
+        }
+        if matches!(text, "." | "..") {
+            return Err(IdError::PlaceInPath(text.to_owned()));
         }
         Ok(Self::Text(text))
     }
@@ -314,6 +321,13 @@ mod tests {
         assert_eq!(Id::parse("a b"), Err(IdError::BadCharacter(' ', 2)));
         assert_eq!(Id::parse("né"), Err(IdError::BadCharacter('é', 2)));
         assert_eq!(Id::parse("a/b"), Err(IdError::BadCharacter('/', 2)));
+        for place in [".", ".."] {
+            assert_eq!(Id::parse(place), Err(IdError::PlaceInPath(place.to_owned())));
+            assert_eq!(IdRef::parse_cell(place), Err(IdError::PlaceInPath(place.to_owned())));
+        }
+        for name in ["...", ".a", "..a", "a..", ".-", "-."] {
+            assert_eq!(Id::parse(name), Ok(Id::Text(name.into())));
+        }
     }
 
     #[test]
@@ -360,7 +374,7 @@ mod tests {
             assert_eq!(IdRef::parse(text).is_ok(), allowed, "{text}");
         }
         for text in
-            ["48", "007", "-1", "1.2.3", "e5", "5e", "1e5x", "a.b", ".", "v1.5", "18446744073709551616"]
+            ["48", "007", "-1", "1.2.3", "e5", "5e", "1e5x", "a.b", "...", "v1.5", "18446744073709551616"]
         {
             assert_eq!(IdRef::parse_cell(text), IdRef::parse(text), "{text}");
         }
