@@ -122,7 +122,7 @@ impl Reading {
         self.sources = Some(sources);
         let batch = batch?;
         if let Some(batch) = &batch {
-            let lines = batch.lines.iter().chain(batch.refused.iter().map(|(line, _)| line));
+            let lines = batch.lines.iter().chain(batch.refused.iter().map(|row| &row.lines.0));
             self.last_line.insert(batch.file.clone(), lines.max().copied().unwrap_or(0));
         }
         Ok(batch)

@@ -1,6 +1,9 @@
 //! CSV bodies as other programs write them: headers, quotes that are left open, rows with columns too many, bodies without
 //! a header.
 
+use std::fs;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::support::{CSV, Server};
@@ -121,5 +124,71 @@ fn counts_add_up_to_the_rows_of_the_file_whatever_its_quotes() {
         });
         assert_eq!(read + told.sum::<u64>(), 5, "{quote} at {at}: {details:?}");
         assert!(read >= 4, "{quote} at {at}: {details:?}");
+    }
+}
+
+/// The lines that a command names on stderr as `FILE:LINE: …` or `FILE:FIRST-LAST: …`.
+fn lines_named_by(arguments: &[&str], file: &str) -> Vec<String> {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_upbeat")).args(arguments).output().expect("the command runs");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    let named =
+        stderr.lines().filter_map(|line| line.strip_prefix(file)?.strip_prefix(':')?.split(':').next());
+    named.map(str::to_owned).collect()
+}
+
+#[test]
+fn post_features_and_replay_refuse_the_same_lines_of_a_file() {
+    let good = "1,48,3,\"2014-10-23 03:26:20\",0,\"72132\"";
+    let bad = [
+        "2,48,3,\"2014-10-23 03:26:20,0,72132",
+        "3,48,3,2014-10-23 03:26:20,0,\"72132",
+        "4,48,3,2014-10-23 03:26:20,0,\"72132\" x",
+        "5,48,3,2014-10-23 03:26:20,0,\"a long zip\nof two lines\"",
+        "6,48,3,2014-10-23 03:26:20,0",
+        "7,48,3,2014-10-23 03:26:20,0,\"",
+        "\"",
+    ];
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, none) = (directory.path().join("plays.csv"), directory.path().join("clicks.csv"));
+    let (file, none) = (file.to_str().expect("a name"), none.to_str().expect("a name"));
+    fs::write(none, "").expect("a file");
+    for end in ["\n", "\r\n", "\r"] {
+        for header in ["", "event_id,customer_id,track_id,time,mobile,zip\n"] {
+            let mut text = header.to_owned();
+            for bad in bad {
+                text += &format!("{good}\n{good}\n{bad}\n\n");
+            }
+            // A quoted line end belongs to a row that is good.
+            text += "8,48,3,2014-10-23 03:26:20,0,\"7\n2\"\n";
+            let text = text.replace('\n', end);
+            fs::write(file, &text).expect("a file");
+            let server = Server::by_event_clock();
+            let (read, details) = report(&server, "/events", &text);
+            assert_eq!((read, details.len()), (2 * bad.len() as u64 + 1, bad.len()), "{details:?}");
+            let named = details.iter().map(|detail| {
+                let lines = detail.split(':').next().expect("lines");
+                lines.trim_start_matches("lines ").trim_start_matches("line ").replace(" to ", "-")
+            });
+            let named: Vec<String> = named.collect();
+            let features = ["features", "--tracks", file, "--clicks", none, "--skip-bad"];
+            assert_eq!(lines_named_by(&features, file), named, "features {end:?}");
+            let server = Server::by_event_clock();
+            let replay =
+                ["replay", "--tracks", file, "--to", &format!("http://{}", server.data), "--batch", "3"];
+            let mut replayed = lines_named_by(&replay, file);
+            // A batch is told of before it is sent, so the order is not that of the file.
+            replayed.sort_by_key(|lines| {
+                lines.split('-').next().expect("a line").parse::<u64>().expect("a number")
+            });
+            // A row that the server refuses is named by the line where it begins.
+            let first = |lines: &String| lines.split('-').next().expect("a line").to_owned();
+            assert_eq!(
+                replayed.iter().map(first).collect::<Vec<_>>(),
+                named.iter().map(first).collect::<Vec<_>>(),
+                "replay {end:?}"
+            );
+            assert_eq!(server.held("48")["plays"].as_array().expect("plays").len(), 2);
+        }
     }
 }

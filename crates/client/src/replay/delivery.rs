@@ -204,8 +204,8 @@ impl Delivery {
     /// The server refuses the batch as a whole, does not answer, or its answer is not one for this batch. The rows are
     /// then counted as not sent or of unknown fate, or by the server's report where it gave one.
     pub async fn send(&mut self, batch: &Batch, mut note: impl FnMut(String)) -> Result<(), DeliveryError> {
-        for (line, reason) in &batch.refused {
-            note(format!("{}:{line}: {reason}", batch.file));
+        for row in &batch.refused {
+            note(format!("{}:{row}", batch.file));
         }
         self.counts.rejected += batch.refused.len() as u64;
         if batch.lines.is_empty() {

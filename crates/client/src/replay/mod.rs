@@ -9,4 +9,4 @@ mod retry;
 mod source;
 
 pub use delivery::{Delivery, DeliveryError};
-pub use source::{Batch, Kind, Source, SourceError, oldest_batch};
+pub use source::{Batch, Kind, RefusedRow, Source, SourceError, oldest_batch};

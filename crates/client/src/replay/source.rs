@@ -1,13 +1,17 @@
 //! Rows of a file, in batches that one request carries.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
+
+use upbeat_ingest::decode::csv::{self, Begin, Layout, Refusal, RowReader};
 
 /// A batch is closed when its rows reach this many bytes, well below what a server takes.
 const MAX_BATCH_BYTES: usize = 4 << 20;
-/// Longer lines are not sent: no event is this long.
-const MAX_LINE_BYTES: usize = 64 << 10;
+/// Bytes read at a time.
+const READ_BYTES: usize = 64 << 10;
+/// The place of the time among the columns of both kinds.
+const TIME_COLUMN: usize = 3;
 
 /// What the rows of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,13 @@ impl Kind {
             Self::Clicks => "/events?kind=clicks",
         }
     }
+
+    fn layout(self) -> Layout {
+        Layout::of(match self {
+            Self::Plays => csv::Kind::Plays,
+            Self::Clicks => csv::Kind::Clicks,
+        })
+    }
 }
 
 /// Rows for one request, and the lines they come from.
@@ -45,28 +56,55 @@ pub struct Batch {
     pub kind: Kind,
     /// The file's name for messages.
     pub file: String,
-    /// The rows, each closed by LF.
+    /// The rows, each closed by LF, after the file's header if it has one.
     pub body: Vec<u8>,
-    /// Line number of each row in `body`, from 1.
+    /// The line on which each row in `body` begins, from 1; the header is not one of them.
     pub lines: Vec<u64>,
-    /// Line numbers, from 1, of lines that are not sent, with the reason.
-    pub refused: Vec<(u64, &'static str)>,
+    /// Rows that are not sent.
+    pub refused: Vec<RefusedRow>,
     /// Bytes of the file that this batch covers.
     pub read_bytes: u64,
     /// Time of the first row as written; orders batches of two files.
     time: Vec<u8>,
 }
 
-/// A file or standard input, read row by row.
+/// A row that is not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Its first line and its last, from 1.
+    pub lines: (u64, u64),
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl std::fmt::Display for RefusedRow {
+    /// The line, or `7-9` for lines, and the reason.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.lines {
+            (first, last) if first == last => write!(out, "{first}: {}", self.reason),
+            (first, last) => write!(out, "{first}-{last}: {}", self.reason),
+        }
+    }
+}
+
+/// A file or standard input, read row by row, as the server reads the rows of a body.
 pub struct Source {
     kind: Kind,
     file: String,
-    reader: BufReader<Box<dyn Read + Send>>,
+    reader: Box<dyn Read + Send>,
     /// Whether to send what is there instead of waiting for a full batch.
     live: bool,
     bytes: Option<u64>,
     batch_rows: usize,
-    line: u64,
+    /// What was read and belongs to later rows: less than a row and one read.
+    buffer: Vec<u8>,
+    /// Whether nothing follows what was read.
+    ended: bool,
+    /// The columns, as far as they are known, and how the buffer begins.
+    layout: Layout,
+    begin: Begin,
+    /// Line ends before the buffer.
+    lines: u64,
     next: Option<Batch>,
 }
 
@@ -101,11 +139,15 @@ impl Source {
         Self {
             kind,
             file: file.to_owned(),
-            reader: BufReader::with_capacity(MAX_LINE_BYTES, reader),
+            reader,
             live: false,
             bytes: None,
             batch_rows,
-            line: 0,
+            buffer: Vec::new(),
+            ended: false,
+            layout: kind.layout(),
+            begin: Begin::FILE,
+            lines: 0,
             next: None,
         }
     }
@@ -137,7 +179,7 @@ impl Source {
             self.next = self.read_batch()?;
         }
         let line = self.next.as_ref().and_then(|batch| {
-            let refused = batch.refused.iter().map(|(line, _)| line);
+            let refused = batch.refused.iter().map(|row| &row.lines.0);
             batch.lines.iter().chain(refused).min().copied()
         });
         Ok(line.map(|line| (self.file.as_str(), line)))
@@ -154,70 +196,65 @@ impl Source {
             read_bytes: 0,
             time: Vec::new(),
         };
-        let mut line = Vec::new();
-        while batch.lines.len() < self.batch_rows && batch.body.len() < MAX_BATCH_BYTES {
-            let waits = self.live && !self.reader.buffer().contains(&b'\n');
-            if waits && !(batch.lines.is_empty() && batch.refused.is_empty()) {
+        loop {
+            self.take_rows(&mut batch);
+            let is_due = self.live && !(batch.lines.is_empty() && batch.refused.is_empty());
+            if self.ended || is_due || self.is_full(&batch) {
                 break;
             }
-            line.clear();
-            let (read, whole) = read_line(&mut self.reader, &mut line)
-                .map_err(|source| SourceError { file: self.file.clone(), source })?;
-            if read == 0 {
-                break;
-            }
-            self.line += 1;
-            batch.read_bytes += read;
-            batch.add(self.line, &line, whole);
+            self.read_more().map_err(|source| SourceError { file: self.file.clone(), source })?;
         }
         Ok((batch.read_bytes > 0).then_some(batch))
     }
-}
 
-impl Batch {
-    fn add(&mut self, number: u64, line: &[u8], whole: bool) {
-        let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
-        let row = line.trim_ascii_end();
-        if !whole {
-            let reason = "the line is longer than 65536 bytes";
-            self.refused.push((number, reason));
-        } else if memchr::memchr_iter(b'"', row).count() % 2 == 1 {
-            // Were it sent, the rows after it would be read as part of its field.
-            self.refused.push((number, "a quote is not closed"));
-        } else if !row.is_empty() {
-            if self.time.is_empty() {
-                self.time = time(row).to_vec();
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.lines.len().max(batch.refused.len()) >= self.batch_rows || batch.body.len() >= MAX_BATCH_BYTES
+    }
+
+    /// Moves rows that end in the buffer to a batch, until it is full.
+    fn take_rows(&mut self, batch: &mut Batch) {
+        let mut rows = RowReader::block(&self.buffer, self.layout.clone(), self.begin, self.ended);
+        let mut lines = rows.line_count();
+        while !self.is_full(batch) {
+            let Some(row) = rows.row() else { break };
+            match row {
+                Ok(row) => {
+                    if batch.lines.is_empty() {
+                        let header = rows.layout().header_line().map(|line| [&line[..], b"\n"].concat());
+                        batch.body = header.unwrap_or_default();
+                        batch.time = rows.column(&row, TIME_COLUMN).unwrap_or_default().trim_ascii().to_vec();
+                    }
+                    batch.lines.push(self.lines + lines.at(row.start));
+                    batch.body.extend_from_slice(self.buffer[row].trim_ascii_end());
+                    batch.body.push(b'\n');
+                }
+                Err(Refusal { row, reason }) => {
+                    let (first, last) = lines.of(&row);
+                    batch.refused.push(RefusedRow { lines: (self.lines + first, self.lines + last), reason });
+                }
             }
-            self.body.extend_from_slice(row);
-            self.body.push(b'\n');
-            self.lines.push(number);
         }
+        let taken = rows.position();
+        batch.read_bytes += taken as u64;
+        self.lines += rows.lines();
+        (self.begin, self.layout) = (rows.end(), rows.layout().clone());
+        self.buffer.drain(..taken);
     }
-}
 
-/// The fourth field, where both kinds of rows have the time; as text it sorts like a time.
-fn time(row: &[u8]) -> &[u8] {
-    let field = row.split(|&byte| byte == b',').nth(3).unwrap_or_default();
-    field.trim_ascii().strip_prefix(b"\"").unwrap_or(field)
-}
-
-/// Reads a line with its LF into `line`, at most [`MAX_LINE_BYTES`] of it; returns how many bytes were
-/// read and whether all of them were kept.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<(u64, bool)> {
-    let limit = MAX_LINE_BYTES as u64;
-    let mut read = reader.take(limit).read_until(b'\n', line)? as u64;
-    let mut whole = true;
-    let mut rest = Vec::new();
-    while read >= limit && line.last() != Some(&b'\n') && rest.last() != Some(&b'\n') {
-        rest.clear();
-        let more = reader.take(limit).read_until(b'\n', &mut rest)? as u64;
-        if more == 0 {
-            break;
-        }
-        read += more;
-        whole = false;
+    /// Reads what is there, or waits for it.
+    fn read_more(&mut self) -> io::Result<()> {
+        let before = self.buffer.len();
+        self.buffer.resize(before + READ_BYTES, 0);
+        let read = loop {
+            match self.reader.read(&mut self.buffer[before..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+        self.ended = read? == 0;
+        Ok(())
     }
-    Ok((read, whole))
 }
 
 /// Of the next batches of all sources, the one whose first row is the oldest; none at the end.
@@ -273,16 +310,61 @@ mod tests {
         assert_eq!(days, ["01", "02", "03", "04"]);
     }
 
+    /// All rows of a file in batches of two, and the lines of those that are refused.
+    fn rows(text: &[u8], read_bytes: usize) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>, u64) {
+        struct Slow(io::Cursor<Vec<u8>>, usize);
+        impl Read for Slow {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let most = buffer.len().min(self.1);
+                self.0.read(&mut buffer[..most])
+            }
+        }
+        let reader = Slow(io::Cursor::new(text.to_vec()), read_bytes);
+        let mut sources = [Source::new(Kind::Plays, "file", Box::new(reader), 2)];
+        let (mut rows, mut refused, mut read) = (Vec::new(), Vec::new(), 0);
+        while let Some(batch) = oldest_batch(&mut sources).unwrap() {
+            let mut reader = RowReader::new(&batch.body, Kind::Plays.layout());
+            for line in batch.lines {
+                let row = reader.row().expect("a row").expect("the server splits it alike");
+                rows.push((line, batch.body[row].to_vec()));
+            }
+            assert!(reader.row().is_none(), "a row that was not counted");
+            refused.extend(batch.refused.into_iter().map(|row| row.lines));
+            read += batch.read_bytes;
+        }
+        (rows, refused, read)
+    }
+
     #[test]
     fn unclosed_quote_and_overlong_line_leave_other_rows_intact() {
-        let text = format!("a\n0,\"open\n{}\nb\n", "x".repeat(3 * MAX_LINE_BYTES));
-        let mut sources = [Source::new(Kind::Plays, "file", Box::new(io::Cursor::new(text.clone())), 10)];
-        let batch = oldest_batch(&mut sources).unwrap().unwrap();
-        assert_eq!(batch.body, b"a\nb\n");
-        assert_eq!(batch.lines, [1, 4]);
-        let refused: Vec<u64> = batch.refused.iter().map(|(line, _)| *line).collect();
-        assert_eq!(refused, [2, 3]);
-        assert_eq!(batch.read_bytes, text.len() as u64);
+        let text = format!("a\n0,\"open\n{}\nb\n", "x".repeat(3 * READ_BYTES));
+        for read_bytes in [100, 4097, READ_BYTES] {
+            let (rows, refused, read) = rows(text.as_bytes(), read_bytes);
+            assert_eq!(rows, [(1, b"a".to_vec()), (4, b"b".to_vec())]);
+            assert_eq!((&refused[..], read), (&[(2, 2), (3, 3)][..], text.len() as u64));
+        }
+    }
+
+    #[test]
+    fn row_with_a_quoted_line_end_is_sent_as_one() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = "a,\"b\nc\"\nd\n\"e\nf\",g\nh,\"i\nj\n\"k\"\n".replace('\n', end);
+            for read_bytes in [1, 2, 3, 100] {
+                let (rows, refused, read) = rows(text.as_bytes(), read_bytes);
+                let wanted = [(1, "a,\"b\nc\""), (3, "d"), (4, "\"e\nf\",g"), (7, "j"), (8, "\"k\"")];
+                let wanted = wanted.map(|(line, row)| (line, row.replace('\n', end).into_bytes()));
+                assert_eq!(rows, wanted, "{end:?} {read_bytes}");
+                assert_eq!((&refused[..], read), (&[(6, 6)][..], text.len() as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn each_batch_of_a_file_with_a_header_has_it() {
+        let text = "\"event_id\",customer_id,track_id,time,mobile\n1,2,3,4,0\n2,2,3,4,0\n3,2,3,4,0\n";
+        let header = "\"event_id\",\"customer_id\",\"track_id\",\"time\",\"mobile\"\n";
+        let bodies = bodies(vec![source(Kind::Plays, text, 2)]);
+        assert_eq!(bodies, [format!("{header}1,2,3,4,0\n2,2,3,4,0\n"), format!("{header}3,2,3,4,0\n")]);
     }
 
     #[test]

@@ -133,6 +133,17 @@ impl Layout {
         is_seen.then(|| rows.layout().clone())
     }
 
+    /// The header as a line of CSV without its end, where one was read.
+    #[must_use]
+    pub fn header_line(&self) -> Option<Vec<u8>> {
+        let names = &self.header.as_ref()?.names;
+        let quoted = names.iter().map(|name| {
+            let doubled = name.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
+            [b"\"", &doubled[..], b"\""].concat()
+        });
+        Some(quoted.collect::<Vec<_>>().join(&b','))
+    }
+
     /// How many columns the header names, if it is known.
     pub(super) fn named_columns(&self) -> Option<usize> {
         self.header.as_ref().map(|header| header.names.len())
@@ -164,9 +175,21 @@ impl Layout {
                     "{reason}; send the file with its header, or name its columns with ?columns="
                 )),
             },
-            None if self.kind.has_order() => Ok(true),
+            None if self.kind.has_order() => match self.is_header(row) {
+                false => Ok(true),
+                true => Err("a header line that is not the first; send each file by itself".to_owned()),
+            },
             None => Err("the columns are not known, because the first line is not the header".to_owned()),
         }
+    }
+
+    /// Whether a row names all columns that are needed.
+    fn is_header(&self, row: Record<'_>) -> bool {
+        let a_needed_name = self.kind.columns()[1].as_bytes();
+        // Few rows pass the first check, so that the second one's cost does not matter.
+        (0..row.columns())
+            .any(|index| row.get(index).is_some_and(|field| field.trim_ascii() == a_needed_name))
+            && Header::read(self.kind, row).is_ok()
     }
 
     /// Where the columns are.

@@ -305,6 +305,17 @@ fn header_may_be_quoted_and_in_any_order() {
 }
 
 #[test]
+fn header_line_between_rows_is_skipped_as_a_repeat_and_else_refused() {
+    let header = "event_id,customer_id,track_id,time,mobile,zip\n";
+    assert_eq!(refused(Kind::Plays, format!("{header}{PLAY}{header}{PLAY}")), (2, vec![]));
+    let (read, reasons) = refused(Kind::Plays, format!("{PLAY}{header}{PLAY}"));
+    assert!(
+        read == 2 && reasons[0].starts_with("line 2: a header line that is not the first"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
 fn header_that_names_a_column_twice_is_refused_with_its_rows() {
     let body = "CustID,SignDate,Level,Level\n901,06/04/2013,0,2\n";
     let (read, reasons) = refused(Kind::Customers, body);
