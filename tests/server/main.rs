@@ -13,6 +13,7 @@ mod compression;
 mod configuration;
 mod csv_files;
 mod decisions;
+mod echoes;
 mod events;
 mod formats;
 mod history;

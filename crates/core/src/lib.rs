@@ -4,6 +4,7 @@ pub mod campaign;
 pub mod catalogue;
 pub mod decision;
 pub mod event;
+pub mod excerpt;
 pub mod feature;
 pub mod model;
 pub mod profile;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::excerpt::Excerpt;
+
 /// The longest id, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
 
@@ -36,11 +38,11 @@ pub enum IdError {
     BadCharacter(char, usize),
     /// A cell of a table has a number in fraction or exponent form: its first characters.
     #[error(
-        "an id is {0:?}, a number in fraction or exponent form, as spreadsheets and data frames write numbers whose \
+        "an id is {0}, a number in fraction or exponent form, as spreadsheets and data frames write numbers whose \
          digits they may have lost; export the column as whole numbers or as text (a text id of this form can be sent \
          as a JSON string)"
     )]
-    NumberForm(String),
+    NumberForm(Excerpt),
 }
 
 impl Id {
@@ -119,7 +121,7 @@ impl<'a> IdRef<'a> {
     pub fn parse_cell(text: &'a str) -> Result<Self, IdError> {
         match Self::parse(text) {
             Ok(Self::Number(number)) => Ok(Self::Number(number)),
-            _ if is_fraction_or_exponent(text) => Err(IdError::NumberForm(text.chars().take(40).collect())),
+            _ if is_fraction_or_exponent(text) => Err(IdError::NumberForm(Excerpt::of(text))),
             other => other,
         }
     }
@@ -368,7 +370,7 @@ mod tests {
         for text in
             ["48.0", "48.", ".5", "-1.0", "4.8e1", "48E0", "1E+05", "7.2e-3", "7211891077227361.0", "1e-400"]
         {
-            assert_eq!(IdRef::parse_cell(text), Err(IdError::NumberForm(text.to_owned())), "{text}");
+            assert_eq!(IdRef::parse_cell(text), Err(IdError::NumberForm(Excerpt::of(text))), "{text}");
             // Text and path segments say that they are text.
             let allowed = !text.contains('+');
             assert_eq!(IdRef::parse(text).is_ok(), allowed, "{text}");

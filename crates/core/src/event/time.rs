@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::calendar::{civil_from_days, days_from_civil, days_in_month};
 use super::zone::Zone;
+use crate::excerpt::Excerpt;
 
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;
@@ -63,13 +64,13 @@ impl From<PackedTime> for Time {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// The text is not of the form.
-    #[error("time {0:?} is not of the form 2014-10-23T03:26:20, with an offset such as Z or +02:00 if known")]
-    Form(String),
+    #[error("time {0} is not of the form 2014-10-23T03:26:20, with an offset such as Z or +02:00 if known")]
+    Form(Excerpt),
     /// The text is of the form, but the date or time of day does not exist.
-    #[error("time {text:?} has {part} {value}, which does not exist; {range}")]
+    #[error("time {text} has {part} {value}, which does not exist; {range}")]
     Range {
-        /// The whole text.
-        text: String,
+        /// The text.
+        text: Excerpt,
         /// Which part of it is out of range.
         part: &'static str,
         /// The part's value.
@@ -260,7 +261,7 @@ fn pairs_of_digits(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
 }
 
 fn form_error(text: &str) -> TimeError {
-    TimeError::Form(text.chars().take(40).collect())
+    TimeError::Form(Excerpt::of(text))
 }
 
 /// The error of a text of at least 19 bytes whose first 19 are not a date and time.
@@ -299,7 +300,7 @@ fn check(
     if good {
         return Ok(());
     }
-    Err(TimeError::Range { text: text.to_owned(), part, value, range })
+    Err(TimeError::Range { text: Excerpt::of(text), part, value, range })
 }
 
 fn check_date(text: &str, year: u32, month: u32, day: u32) -> Result<(), TimeError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use upbeat_core::excerpt::bounded_message;
 use upbeat_core::profile::Applied;
 
 use super::Rejection;
@@ -146,7 +147,7 @@ impl Refusal {
 /// The row could not be read.
 impl From<String> for Refusal {
     fn from(detail: String) -> Self {
-        Self { problem: RowProblem::InvalidEvent, detail }
+        Self { problem: RowProblem::InvalidEvent, detail: bounded_message(detail) }
     }
 }
 

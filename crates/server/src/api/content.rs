@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::problem::{Kind, Problem};
+use upbeat_core::excerpt::Excerpt;
 use upbeat_ingest::decode::encoding::Encoding;
 
 /// The initial capacity of an answer, so that its buffer seldom grows while it is written.
@@ -66,7 +67,9 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
                 "compressed bodies are read by POST /events only",
             )),
         },
-        Ok(essence) => Err(unsupported(&format!("content type {essence:?} is not read here"), accepted)),
+        Ok(essence) => {
+            Err(unsupported(&format!("content type {} is not read here", Excerpt::of(&essence)), accepted))
+        }
         Err(reason) => Err(unsupported(&reason, accepted)),
     }
 }

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 use upbeat_core::event::{Row, Time, TimeError};
+use upbeat_core::excerpt::Excerpt;
 use upbeat_engine::{Progress, Report, RowProblem};
 use upbeat_ingest::decode::encoding::{self, DecodeError, Encoding};
 use upbeat_ingest::decode::{self, Context, Format, csv};
@@ -230,7 +231,10 @@ fn format(headers: &HeaderMap, query: &Query) -> Result<Format, Problem> {
         "application/cloudevents+json" => Format::CloudEvent,
         "application/cloudevents-batch+json" => Format::CloudEventBatch,
         other => {
-            return Err(unsupported(&format!("content type {other:?} is not read here"), ACCEPTED_TYPES));
+            return Err(unsupported(
+                &format!("content type {} is not read here", Excerpt::of(other)),
+                ACCEPTED_TYPES,
+            ));
         }
     })
 }

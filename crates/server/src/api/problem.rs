@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use upbeat_core::excerpt::bounded_message;
 use upbeat_engine::{NotKept, Report};
 
 use crate::wire::LoopsEnded;
@@ -92,9 +93,10 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// A problem; `detail` says what was wrong, where, and how to fix it.
+    /// A problem; `detail` says what was wrong, where, and how to fix it. It is [bounded](bounded_message): whatever a
+    /// caller sent, no answer quotes more of it.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), report: None }
+        Self { kind, detail: bounded_message(detail.into()), report: None }
     }
 
     /// Its kind.

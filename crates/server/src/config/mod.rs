@@ -13,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use upbeat_core::campaign::Campaign;
 use upbeat_core::event::Zone;
+use upbeat_core::excerpt::bounded_message;
 use upbeat_core::profile::Window;
 use upbeat_engine::Clock;
 
@@ -224,9 +225,10 @@ impl Default for Log {
     }
 }
 
-/// Why a configuration is refused: a sentence with the source, the key, what is wrong, and what is allowed.
+/// Why a configuration is refused: a sentence with the source, the key, what is wrong, and what is allowed. As shown it
+/// is [bounded](bounded_message).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", bounded_message(.0.clone()))]
 pub struct ConfigError(pub String);
 
 /// Prefix of the environment variables that set keys: `UPBEAT_WINDOW_PLAYS` sets `window.plays`.

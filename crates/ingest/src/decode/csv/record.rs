@@ -8,6 +8,7 @@ use upbeat_core::catalogue::Track;
 use upbeat_core::event::{
     CUSTOMER_FILE_ID, Event, EventKind, Id, IdRef, Membership, Row, Time, TimeError, Zone,
 };
+use upbeat_core::excerpt::Excerpt;
 
 /// The longest title or artist, in bytes.
 const MAX_TITLE_LENGTH: usize = 512;
@@ -99,7 +100,7 @@ pub(super) fn play<'r>(record: Fields<'r>, zone: &Zone) -> Result<PlayRow<'r>, S
     let mobile = field(record, 4)?;
     let mobile = flag(mobile).ok_or_else(|| {
         let column = record.number(4);
-        format!("mobile (column {column}) is {:?}; send 0 or 1, or false or true", shortened(mobile))
+        format!("mobile (column {column}) is {}; send 0 or 1, or false or true", Excerpt::of(mobile))
     })?;
     if field(record, 5)?.chars().count() > MAX_ZIP_LENGTH {
         return Err(format!("zip (column {}) is longer than {MAX_ZIP_LENGTH} characters", record.number(5)));
@@ -134,8 +135,8 @@ pub(super) fn customer(record: Fields<'_>, context: &Context) -> Result<Event, S
     let level = field(record, 2)?;
     let level = level_of(level).ok_or_else(|| {
         format!(
-            "Level is {:?}; send 0 (Free), 1 (Silver) or 2 (Gold), a digit without a fraction",
-            shortened(level)
+            "Level is {}; send 0 (Free), 1 (Silver) or 2 (Gold), a digit without a fraction",
+            Excerpt::of(level)
         )
     })?;
     let time = match context.as_of {
@@ -157,7 +158,7 @@ pub(super) fn customer(record: Fields<'_>, context: &Context) -> Result<Event, S
 pub(super) fn track(record: Fields<'_>) -> Result<Row, String> {
     let length = field(record, 3)?;
     let length_s =
-        length.parse().map_err(|_| format!("Length is {:?}; send whole seconds", shortened(length)))?;
+        length.parse().map_err(|_| format!("Length is {}; send whole seconds", Excerpt::of(length)))?;
     let text = |column: usize, name: &str| -> Result<Box<str>, String> {
         let text = field(record, column)?;
         if text.is_empty() || text.len() > MAX_TITLE_LENGTH {
@@ -193,16 +194,15 @@ fn level_of(text: &str) -> Option<Membership> {
 fn sign_date(text: &str, zone: &Zone) -> Result<Time, String> {
     Time::parse_date(text, zone).map_err(|error| match error {
         TimeError::Form(_) => format!(
-            "SignDate is {:?}; send it as 06/04/2013, the month first and both in two digits, or as 2013-06-04",
-            shortened(text)
+            "SignDate is {}; send it as 06/04/2013, the month first and both in two digits, or as 2013-06-04",
+            Excerpt::of(text)
         ),
         TimeError::Range { part, value, range, .. } => {
             let months = if part == "month" { "; the month comes first in MM/DD/YYYY" } else { "" };
-            format!("SignDate is {:?} with {part} {value}, which does not exist; {range}{months}", shortened(text))
+            format!(
+                "SignDate is {} with {part} {value}, which does not exist; {range}{months}",
+                Excerpt::of(text)
+            )
         }
     })
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(40).collect()
 }

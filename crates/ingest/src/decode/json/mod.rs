@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Context, Malformed, Row, Rows};
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
+use upbeat_core::excerpt::{Excerpt, bounded_message};
 
 /// The longest `zip`, in characters.
 pub const MAX_ZIP_LENGTH: usize = 16;
@@ -73,9 +74,9 @@ impl Fields<'_> {
             "impression" => &["campaign", "decision_id"],
             "membership" => &["level"],
             other => {
-                let other: String = other.chars().take(40).collect();
                 return Err(format!(
-                    "type {other:?} is not known; send play, click, impression or membership"
+                    "type {} is not known; send play, click, impression or membership",
+                    Excerpt::of(other)
                 ));
             }
         };
@@ -162,7 +163,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String>
     if text.trim_ascii_start().starts_with('[') {
         return Err("a list where an object is expected".to_owned());
     }
-    serde_json::from_str(text).map_err(|error| error.to_string())
+    serde_json::from_str(text).map_err(|error| bounded_message(error.to_string()))
 }
 
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Malformed> {
