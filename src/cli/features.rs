@@ -1,16 +1,14 @@
 //! `upbeat features`: from play and click files to feature vectors.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-
+use super::files::Text;
 use super::progress::Progress;
 use super::{files, output};
 use upbeat_batch::blocks::Input;
 use upbeat_batch::features::{self, Resources, Source, Style, Watch};
-use upbeat_core::event::Id;
+use upbeat_core::event::{Id, Zone};
 use upbeat_core::profile::Window;
 
 /// Turn plays and clicks into feature vectors (libSVM text)
@@ -26,10 +24,10 @@ use upbeat_core::profile::Window;
   upbeat features --tracks tracks.csv --clicks clicks.csv --window-plays 256 --window-days 28 -o features.txt
   cat tracks.csv | upbeat features --tracks - --clicks clicks.csv --ids | head")]
 pub(crate) struct Args {
-    /// Plays: event id, customer id, track id, time, mobile 0|1, zip; - for stdin
+    /// Plays: event id, customer id, track id, time, mobile 0|1, zip; plain, gzip or zstd; - for stdin
     #[arg(long, value_name = "FILE")]
     tracks: PathBuf,
-    /// Clicks: event id, customer id, ad, time; - for stdin
+    /// Clicks: event id, customer id, ad, time; plain, gzip or zstd; - for stdin
     #[arg(long, value_name = "FILE")]
     clicks: PathBuf,
     /// The ad whose clicks make label 1
@@ -50,6 +48,9 @@ pub(crate) struct Args {
     /// Count only plays at most so many days older than the newest play in the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     window_days: Option<u32>,
+    /// Zone of times without an offset, an IANA name such as Europe/Berlin; the same as `time_zone` of `serve`
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = Zone::named)]
+    time_zone: Zone,
     /// Leave out lines that cannot be read, rather than stop with status 1
     #[arg(long)]
     skip_bad: bool,
@@ -66,6 +67,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut output = output::open_one(&[&args.tracks, &args.clicks], &args.output)?;
     let resources = Resources::new(spill_directory(&args.output));
     let threads = resources.threads;
+    let open = |path| open(path, args.time_zone.clone());
     let history = features::read([&|| open(&args.tracks), &|| open(&args.clicks)], &args.ad, &resources)?;
     let window =
         Window { plays: args.window_plays.unwrap_or(u32::MAX), days: args.window_days.unwrap_or(u32::MAX) };
@@ -102,15 +104,14 @@ fn spill_directory(output: &Path) -> PathBuf {
 }
 
 /// A file, or standard input, and a progress bar for it.
-fn open(path: &Path) -> anyhow::Result<Source<'static>> {
-    let name = files::shown(path);
-    if files::is_dash(path) {
-        let input = Input::Stream(Box::new(std::io::stdin()));
-        return Ok(Source { input, name, watch: Box::new(Bar(Progress::bytes(None))) });
-    }
-    let file = File::open(path).with_context(|| format!("{name}: cannot be opened"))?;
-    let length = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
-    Ok(Source { input: file.into(), name, watch: Box::new(Bar(Progress::bytes(length))) })
+fn open(path: &Path, zone: Zone) -> anyhow::Result<Source<'static>> {
+    let text = files::open_text(path)?;
+    let watch = Box::new(Bar(Progress::bytes(text.length())));
+    let input = match text {
+        Text::File(file) => file.into(),
+        Text::Stream(stream) => Input::Stream(stream),
+    };
+    Ok(Source { input, name: files::shown(path), zone, watch })
 }
 
 struct Bar(Progress);

@@ -1,16 +1,21 @@
 //! Opens the files and models that a command names, `-` among them.
 
-use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::Context;
 
 use super::progress::Progress;
+use upbeat_ingest::decode::encoding::Encoding;
+use upbeat_ingest::file::{self, Start};
 use upbeat_svm::Model;
 
 /// No more than this is read of a model file; [`Model::read`] refuses it as too long.
 const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;
+
+/// Bytes that are read from a file at a time.
+const READ_BUFFER: usize = 256 << 10;
 
 /// Whether a path is `-`: standard input or output.
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -22,19 +27,74 @@ pub(crate) fn shown(path: &Path) -> String {
     if is_dash(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-/// Opens a file, or standard input for `-`.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    if is_dash(path) {
-        return Ok(Box::new(io::stdin().lock()));
+/// A file of text that a command names.
+pub(crate) enum Text {
+    /// A plain file, at its beginning; it can be read in parts.
+    File(File),
+    /// Standard input, a pipe, or what a compressed file holds.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Text {
+    /// How many bytes will be read, where that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
+            Self::Stream(_) => None,
+        }
     }
-    let file = File::open(path).with_context(|| format!("{}: cannot be opened", path.display()))?;
-    Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
+}
+
+/// Opens a file of text, or standard input for `-`; decompresses what begins as gzip or zstd data does.
+///
+/// # Errors
+/// It cannot be opened, is a folder, or holds UTF-16: a sentence that says what to name instead.
+pub(crate) fn open_text(path: &Path) -> anyhow::Result<Text> {
+    let name = shown(path);
+    let stream = |source: Box<dyn Read + Send>| -> anyhow::Result<Text> {
+        Ok(Text::Stream(file::text(source).with_context(|| name.clone())?))
+    };
+    if is_dash(path) {
+        return stream(Box::new(io::stdin()));
+    }
+    let cannot_open = || format!("{name}: cannot be opened");
+    let mut file = File::open(path).with_context(cannot_open)?;
+    let metadata = file.metadata().with_context(cannot_open)?;
+    if metadata.is_dir() {
+        anyhow::bail!("{name}: is a folder; name a file in it");
+    }
+    if !metadata.is_file() {
+        return stream(Box::new(file));
+    }
+    let start = Start::read(&mut file).with_context(|| name.clone())?;
+    file.rewind().with_context(|| name.clone())?;
+    match start.encoding().with_context(|| name.clone())? {
+        Encoding::Identity => Ok(Text::File(file)),
+        Encoding::Gzip | Encoding::Zstd => stream(Box::new(file)),
+    }
+}
+
+/// As [`open_text`], to be read in one go.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    Ok(buffered(open_text(path)?))
+}
+
+fn buffered(text: Text) -> Box<dyn BufRead> {
+    match text {
+        Text::File(file) => Box::new(BufReader::with_capacity(READ_BUFFER, file)),
+        Text::Stream(stream) => Box::new(BufReader::with_capacity(READ_BUFFER, stream)),
+    }
+}
+
+/// `text`, with a progress bar that follows what has been read.
+pub(crate) fn with_progress(text: Text) -> impl BufRead {
+    let progress = Progress::bytes(text.length());
+    Observed { input: buffered(text), progress, unreported: 0 }
 }
 
 /// As [`open`], with a progress bar that follows what has been read.
 pub(crate) fn open_with_progress(path: &Path) -> anyhow::Result<impl BufRead> {
-    let length = path.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
-    Ok(Observed { input: open(path)?, progress: Progress::bytes(length), unreported: 0 })
+    Ok(with_progress(open_text(path)?))
 }
 
 /// Bytes read between two updates of the progress bar: each reads the clock, which would be slow for every line.

@@ -1,12 +1,12 @@
 //! `upbeat predict`: labels and decision values.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 
+use super::files::Text;
 use super::progress::Progress;
 use super::{files, output};
 use upbeat_batch::predict::{PredictError, Predictor};
@@ -55,17 +55,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn predict(args: &Args, model: &Model, output: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let predictor = if args.explain { explaining(model, &args.model)? } else { Predictor::new(model) };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    if threads > 1 && !files::is_dash(&args.features) {
-        let file = File::open(&args.features)
-            .with_context(|| format!("{}: cannot be opened", args.features.display()))?;
-        if let Some(metadata) = file.metadata().ok().filter(std::fs::Metadata::is_file) {
-            let mut progress = Progress::bytes(Some(metadata.len()));
-            let predicted = predictor.predict_file(file, threads, output, |bytes| progress.add(bytes));
-            return predicted.map_err(|error| with_file(error, &args.features));
-        }
+    let text = files::open_text(&args.features)?;
+    if threads > 1
+        && let Text::File(file) = text
+    {
+        let mut progress = Progress::bytes(file.metadata().ok().map(|metadata| metadata.len()));
+        let predicted = predictor.predict_file(file, threads, output, |bytes| progress.add(bytes));
+        return predicted.map_err(|error| with_file(error, &args.features));
     }
     // Lines of a pipe are predicted as they come.
-    let rows = RowReader::new(files::open_with_progress(&args.features)?);
+    let rows = RowReader::new(files::with_progress(text));
     predictor.predict(rows, output).map_err(|error| with_file(error, &args.features))
 }
 

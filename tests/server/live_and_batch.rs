@@ -10,7 +10,7 @@ use super::support::{CSV, Server, real_history, upbeat};
 const NAMES: [&str; 6] = ["morning", "afternoon", "evening", "night", "mobile", "unique_tracks"];
 
 /// The command's rows for the window that the server keeps: six values by customer.
-fn batch(tracks: &[u8]) -> BTreeMap<String, Vec<f64>> {
+fn batch(tracks: &[u8], flags: &[&str]) -> BTreeMap<String, Vec<f64>> {
     let directory = tempfile::tempdir().expect("a directory");
     let (tracks_file, clicks_file) =
         (directory.path().join("tracks.csv"), directory.path().join("clicks.csv"));
@@ -19,6 +19,7 @@ fn batch(tracks: &[u8]) -> BTreeMap<String, Vec<f64>> {
     let mut command = upbeat();
     command.arg("features").arg("--tracks").arg(tracks_file).arg("--clicks").arg(clicks_file);
     command.args(["--precise", "--ids", "--window-plays", "256", "--window-days", "28"]);
+    command.args(flags);
     let output = command.output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rows = String::from_utf8(output.stdout).expect("text");
@@ -45,12 +46,19 @@ fn live(server: &Server, customer: &str) -> Option<Vec<f64>> {
 
 /// Asserts that server and command agree on every customer of a file, to the last bit.
 fn assert_agreement(tracks: &[u8], customers: &[String]) {
-    let server = Server::by_event_clock();
+    assert_agreement_of(&Server::by_event_clock(), &batch(tracks, &[]), tracks, customers);
+}
+
+fn assert_agreement_of(
+    server: &Server,
+    batch: &BTreeMap<String, Vec<f64>>,
+    tracks: &[u8],
+    customers: &[String],
+) {
     server.load("/events?kind=plays", CSV, tracks);
-    let batch = batch(tracks);
     assert!(!batch.is_empty());
     for customer in customers {
-        let live = live(&server, customer);
+        let live = live(server, customer);
         assert_eq!(live.as_ref(), batch.get(customer), "customer {customer}");
     }
 }
@@ -76,6 +84,30 @@ fn live_features_equal_batch_features_of_windows_that_overflow() {
         }
     }
     assert_agreement(tracks.as_bytes(), &customers);
+}
+
+/// Times with and without offsets in one file: the zone decides which plays are in the window, and which are repeats.
+#[test]
+fn same_rows_and_time_zone_give_the_same_vectors_live_and_in_batch() {
+    let rows = "\
+        1,48,1,2014-07-01 00:30:00,0,1\n\
+        2,48,2,2014-07-02 12:00:00,1,1\n\
+        3,49,1,2014-07-20 12:00:00,0,1\n\
+        3,49,1,2014-07-20 10:00:00Z,0,1\n\
+        4,49,2,2014-07-21T08:00:00+05:30,1,1\n\
+        5,50,1,2014-03-30 02:30:00,1,1\n\
+        6,50,2,2014-07-15 23:30:00.5,1,1\n\
+        7,51,3,2014-07-28T23:00:00Z,0,1\n";
+    let customers = ["48", "49", "50", "51"].map(str::to_owned);
+    let mut vectors = Vec::new();
+    for zone in ["UTC", "Europe/Berlin", "America/New_York"] {
+        let batch = batch(rows.as_bytes(), &["--time-zone", zone]);
+        let server = Server::with(&["--clock", "event"], &[("UPBEAT_TIME_ZONE", zone)]);
+        assert_agreement_of(&server, &batch, rows.as_bytes(), &customers);
+        vectors.push(batch);
+    }
+    assert_ne!(vectors[0], vectors[1], "the zone matters to these rows");
+    assert_eq!(batch(rows.as_bytes(), &[]), vectors[0], "UTC is the default");
 }
 
 #[test]

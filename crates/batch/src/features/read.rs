@@ -9,6 +9,7 @@ use super::pipeline::Resources;
 use super::rows::{BlockRead, ReadRows, read_block};
 use crate::blocks::{Block, Blocks, Input, Place};
 use crate::in_order::in_order;
+use upbeat_core::event::Zone;
 use upbeat_ingest::decode::csv::{Begin, Layout, MAX_ROW_BYTES};
 
 /// A file to read.
@@ -17,6 +18,8 @@ pub struct Source<'a> {
     pub input: Input<'a>,
     /// Its name for messages.
     pub name: String,
+    /// The zone of times that are written without an offset.
+    pub zone: Zone,
     /// Observes the reading.
     pub watch: Box<dyn Watch>,
 }
@@ -47,13 +50,13 @@ pub(super) fn read_rows<T: ReadRows, R: Send>(
     finish: impl Fn(&mut T) -> R + Sync,
     take: impl FnMut(R) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<u64> {
-    let Source { input, name, mut watch } = source;
+    let Source { input, name, zone, mut watch } = source;
     let mut blocks = Blocks::new(input, resources.block_bytes)
         .with_longest_line(MAX_ROW_BYTES + 2)
         .with_lines_ending_in_cr();
     let layout = detect_layout::<T>(&mut blocks).with_context(|| name.clone())?;
     let mut merge = Merge { name: &name, lines: 0, bad: 0, watch: &mut *watch, take };
-    let worker = || Worker { rows: rows(), block: Block::default(), layout: layout.clone() };
+    let worker = || Worker { rows: rows(), block: Block::default(), layout: layout.clone(), zone: &zone };
     let mut begin = Begin::FILE;
     if resources.threads > 1 && blocks.is_seekable() {
         match read_in_parallel(&mut blocks, resources.threads, worker, &finish, &mut merge)? {
@@ -92,10 +95,10 @@ fn detect_layout<T: ReadRows>(blocks: &mut Blocks<'_>) -> io::Result<Layout> {
 
 /// Reads blocks on several threads, up to one that does not end with a line that ends a row; returns where its last row
 /// ends, and how what is there begins.
-fn read_in_parallel<T: ReadRows, R: Send>(
+fn read_in_parallel<'z, T: ReadRows, R: Send>(
     blocks: &mut Blocks<'_>,
     threads: usize,
-    worker: impl Fn() -> Worker<T> + Sync,
+    worker: impl Fn() -> Worker<'z, T> + Sync,
     finish: impl Fn(&mut T) -> R + Sync,
     merge: &mut Merge<'_, impl FnMut(R) -> anyhow::Result<()> + Send>,
 ) -> anyhow::Result<Option<(u64, Begin)>> {
@@ -132,15 +135,16 @@ fn read_in_parallel<T: ReadRows, R: Send>(
 }
 
 /// The state of a thread.
-struct Worker<T> {
+struct Worker<'z, T> {
     rows: T,
     block: Block,
     layout: Layout,
+    zone: &'z Zone,
 }
 
-impl<T: ReadRows> Worker<T> {
+impl<T: ReadRows> Worker<'_, T> {
     fn read(&mut self, place: Place, begin: Begin) -> BlockRead {
-        read_block(self.block.bytes(), &self.layout, begin, place.last, &mut self.rows)
+        read_block(self.block.bytes(), &self.layout, begin, place.last, self.zone, &mut self.rows)
     }
 }
 

@@ -32,19 +32,19 @@ pub(super) struct BlockRead {
     pub(super) end: Begin,
 }
 
-/// Reads the rows of a block. A row that does not end in it is not read, unless the block is the `last`.
+/// Reads the rows of a block; `zone` is that of times without an offset. A row that does not end in it is not read, unless the block is the `last`.
 pub(super) fn read_block(
     block: &[u8],
     layout: &Layout,
     begin: Begin,
     last: bool,
+    zone: &Zone,
     rows: &mut impl ReadRows,
 ) -> BlockRead {
-    let zone = Zone::utc();
     let mut reader = RowReader::block(block, layout.clone(), begin, last);
     let mut lines = reader.line_count();
     let mut bad = Vec::new();
-    while let Some(row) = rows.read_row(&mut reader, &zone) {
+    while let Some(row) = rows.read_row(&mut reader, zone) {
         if let Err(Refusal { row, reason }) = row {
             bad.push(BadRow { lines: lines.of(&row), reason });
         }

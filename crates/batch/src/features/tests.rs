@@ -129,7 +129,7 @@ fn actual(tracks: &[u8], clicks: &[u8], options: &Options, execution: &Execution
         } else {
             Input::Seekable(Box::new(reader))
         };
-        Ok(Source { input, name: name.to_owned(), watch: Box::new(bad_rows.clone()) })
+        Ok(Source { input, name: name.to_owned(), zone: Zone::utc(), watch: Box::new(bad_rows.clone()) })
     };
     let ad = Id::parse("AD").expect("an id");
     let history = read([&|| open("tracks", tracks), &|| open("clicks", clicks)], &ad, &resources);
