@@ -128,7 +128,7 @@ fn line_that_is_not_utf8_is_rejected_alone() {
     );
     // In CSV likewise, where the fields that are kept are not UTF-8; JSON is refused whole.
     let rows =
-        b"1,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n12,4\xe48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n\
+        b"11,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n12,4\xe48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n\
                  13,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n";
     let report = server.post("/events", CSV, rows).ok();
     assert_eq!((&report["accepted"], &report["rejected"][0]["index"]), (&json!(2), &json!(1)));
