@@ -130,6 +130,7 @@ fn refusal_of_a_connection_too_many_is_read_though_its_request_is_sent() {
         let answer = other.answer();
         answer.problem(503, "overloaded");
         assert_eq!(answer.header("connection"), "close");
+        other.finish().ends_in_order();
     }
     assert_eq!(only.send(health).answer().status, 200);
 }
@@ -148,6 +149,7 @@ fn answer_before_malformed_chunks_is_never_lost() {
             wire.try_send("x".repeat(1000));
             let answer = wire.answer();
             assert!(matches!(answer.status, 400 | 404), "{}", answer.status);
+            wire.finish().ends_in_order();
         }
     }
 }

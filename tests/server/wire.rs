@@ -91,6 +91,19 @@ impl Wire {
         String::from_utf8_lossy(&std::mem::take(&mut self.unread)).into_owned()
     }
 
+    /// Asserts that the server closes the connection without resetting it and sends nothing more: after a reset some
+    /// systems drop an answer that was not read.
+    #[track_caller]
+    pub fn ends_in_order(&mut self) {
+        let mut rest = Vec::new();
+        let read = self.stream.read_to_end(&mut rest);
+        assert!(
+            read.is_ok() && rest.is_empty() && self.unread.is_empty(),
+            "{read:?}, {rest:?}, {:?}",
+            self.unread
+        );
+    }
+
     fn read_more(&mut self) -> bool {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
