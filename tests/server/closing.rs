@@ -83,6 +83,26 @@ fn half_a_body_with_a_reset_is_an_error_of_the_connection_on_every_way() {
 }
 
 #[test]
+fn half_a_body_that_nobody_wants_is_counted_by_its_answer_on_every_way() {
+    let server = Server::start();
+    for address in [&server.data, &server.admin] {
+        for closes in [true, false] {
+            let mut wire = Wire::to(address);
+            wire.send("POST /nowhere HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n{");
+            if !closes {
+                assert_eq!(wire.answer().status, 404);
+                wire.finish();
+                assert_eq!(wire.rest(), "");
+            }
+        }
+    }
+    let answered = "upbeat_http_requests_total{route=\"other\",status=\"404\"}";
+    until("each is counted", || server.metric(answered) == 4.0);
+    until("all are closed", || server.metric("upbeat_http_connections{listener=\"data\"}") == 0.0);
+    assert_eq!((server.metric(&errors("data")), server.metric(&errors("admin"))), (0.0, 0.0));
+}
+
+#[test]
 fn http_2_preface_is_answered_400_on_both_listeners() {
     let server = Server::start();
     for address in [&server.data, &server.admin] {

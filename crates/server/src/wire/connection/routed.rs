@@ -244,17 +244,17 @@ impl<S: Socket> Connection<S> {
     pub(super) fn discard<D>(&mut self, turn: &mut Turn<'_, D>) -> Result<bool, CloseReason> {
         let mut unread = Vec::new();
         let next = self.next_bytes(&mut turn.input[..BODY_READ_BYTES], turn.polled, &mut unread);
-        let arrived = match (next, &self.state) {
-            (Ok(Some(arrived)), _) => arrived,
-            (Ok(None), _) => return Ok(false),
-            // The client has its last answer, and how it leaves is its own affair.
-            (Err(_), State::Lingering(_)) => return Err(CloseReason::Done),
-            (Err(error), _) => return Err(error.into()),
+        let arrived = match next {
+            Ok(Some(arrived)) => arrived,
+            Ok(None) => return Ok(false),
+            // The request was answered and counted, and how the client leaves behind that is its own affair.
+            Err(_) => return Err(CloseReason::Done),
         };
+        if arrived.is_empty() {
+            return Err(CloseReason::Done);
+        }
         let now = Instant::now();
         let (length, is_whole) = match &mut self.state {
-            State::Lingering(_) if arrived.is_empty() => return Err(CloseReason::Done),
-            State::Discarding(_) if arrived.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
             State::Lingering(discard) => discard.take(arrived, now).map_err(|_| CloseReason::Done)?,
             State::Discarding(discard) => match discard.take(arrived, now) {
                 Ok(taken) => taken,
