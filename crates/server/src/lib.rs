@@ -11,6 +11,8 @@ mod wire;
 
 pub use admin::OPENAPI_YAML;
 pub use api::{Kind, Problem};
+#[cfg(feature = "fuzzing")]
+pub use wire::fuzzing::check_head;
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,11 @@ impl Framing {
 
     /// Gives `take` the body's bytes at the front of `input`; how many bytes of input that took, and whether the body
     /// is whole.
-    fn read(&mut self, input: &[u8], mut take: impl FnMut(&[u8])) -> Result<(usize, bool), Malformed> {
+    pub(super) fn read(
+        &mut self,
+        input: &[u8],
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(usize, bool), Malformed> {
         match self {
             Self::Length(remaining) => {
                 let length = usize::try_from(*remaining).unwrap_or(usize::MAX).min(input.len());

@@ -16,6 +16,8 @@ mod deadline;
 mod dispatch;
 mod event_loop;
 mod fast;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod head;
 mod reply;
 mod slices;
