@@ -21,7 +21,9 @@ def main() -> int:
     suite = unittest.defaultTestLoader.discover(str(HERE), top_level_dir=str(HERE))
     result = unittest.TextTestRunner(verbosity=2, stream=sys.stdout).run(suite)
     bad = len({test.id().split(" ")[0] for test, _ in result.failures + result.errors})
-    print(f"# pass {max(result.testsRun - bad, 0)}\n# fail {bad}")
+    for test, reason in result.skipped:
+        print(f"skipped: {test.id()}: {reason}")
+    print(f"# pass {max(result.testsRun - bad - len(result.skipped), 0)}\n# fail {bad}")
     # A suite without tests must not count as passed.
     return int(bad > 0 or result.testsRun == 0)
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::skipped::skipped;
 use super::support::upbeat;
 use super::wire::Wire;
 
@@ -55,7 +56,7 @@ fn decision_takes_three_system_calls() {
     let folder = tempfile::tempdir().expect("a folder");
     let of = |decisions| calls(decisions, &folder.path().join("table"));
     let (Some(few), Some(many)) = (of(100), of(1100)) else {
-        eprintln!("skipped: strace is missing or may not trace");
+        skipped("strace is missing or may not trace");
         return;
     };
     let more = many - few;

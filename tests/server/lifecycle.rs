@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::listeners::play;
+use super::skipped::skipped;
 use super::support::{JSON, Server, until, upbeat};
 use super::wire::Wire;
 
@@ -206,7 +207,7 @@ fn burst_of_connects_waits_in_the_backlog() {
     const BURST: usize = 300;
     let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
     if most.is_ok_and(|most| most.trim().parse().is_ok_and(|most: usize| most < BURST)) {
-        eprintln!("skipped: the kernel's net.core.somaxconn is below {BURST}");
+        skipped(format_args!("the kernel's net.core.somaxconn is below {BURST}"));
         return;
     }
     let server = Server::start();

@@ -1,6 +1,8 @@
 //! Black-box tests of the server: the real binary, real HTTP, on ports of its own.
 
 mod listeners;
+#[path = "../shared/skipped.rs"]
+mod skipped;
 mod support;
 mod wire;
 

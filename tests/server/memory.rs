@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::listeners::{likely, play, play_at};
+use super::skipped::skipped;
 use super::support::{JSON, NDJSON, Server, until};
 
 fn membership(customer: &str, level: &str) -> String {
@@ -76,7 +77,7 @@ fn kernel_has_huge_pages() -> bool {
 #[test]
 fn heap_of_a_server_asks_for_huge_pages() {
     if !kernel_has_huge_pages() {
-        eprintln!("skipped: this kernel gives no huge pages");
+        skipped("this kernel gives no huge pages");
         return;
     }
     let server = Server::start();

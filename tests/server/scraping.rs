@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::listeners::{likely, membership, play};
+use super::skipped::skipped;
 use super::support::{Answer, CSV, JSON, NDJSON, Server};
 
 fn metrics(server: &Server, accept: &str) -> Answer {
@@ -110,9 +111,7 @@ fn classic_format_is_clean_to_promtool() {
     let check = ["check", "metrics"];
     let promtool = Command::new("promtool").args(check).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut promtool) = promtool else {
-        return eprintln!(
-            "skipped: there is no promtool here; its rules were checked by our own reading of them"
-        );
+        return skipped("there is no promtool here; its rules were checked by our own reading of them");
     };
     promtool.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
     let output = promtool.wait_with_output().expect("it ends");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use ureq::http;
 
+use super::skipped::skipped;
 pub use super::wire::Wire;
 
 /// The time limit of every wait in these tests: far more than any step takes, so that no test depends on speed.
@@ -42,11 +43,18 @@ pub fn upbeat() -> Command {
     command
 }
 
-/// One of the files of real history next to the project; `None`, with a line on stderr, where they are missing.
+/// One of the files of real history next to the project; `None` where they are missing, and the calling test is
+/// then skipped.
+#[track_caller]
 pub fn real_history(name: &str) -> Option<Vec<u8>> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-    let bytes = std::fs::read(&path);
-    bytes.inspect_err(|error| eprintln!("skipped: {}: {error}", path.display())).ok()
+    match std::fs::read(&path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            skipped(format_args!("{}: {error}", path.display()));
+            None
+        }
+    }
 }
 
 /// A running `upbeat serve`, killed when dropped.

@@ -3,6 +3,8 @@
 mod exchange;
 mod outputs;
 mod place;
+#[path = "../shared/skipped.rs"]
+mod skipped;
 mod training;
 
 use place::{Place, blobs};

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Output, Stdio};
 
 use super::place::Place;
+use super::skipped::skipped;
 
 const TRACKS: &str = "0,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n";
 const CLICKS: &str = "0,48,\"ADV_REDUCED_1DAY\",\"2014-10-23 03:26:20\"\n";
@@ -158,6 +159,8 @@ fn replaced_file_keeps_its_links_and_its_mode() {
         place.done("train features.txt -o private.json");
         let metadata = place.path("sub/private.json").metadata().unwrap();
         assert_eq!((metadata.uid(), metadata.gid(), mode("sub/private.json")), (1, 1, 0o600));
+    } else {
+        skipped("only the administrator can give a file another owner, to see whether it is kept");
     }
     assert!(
         fs::read_dir(place.path("sub"))

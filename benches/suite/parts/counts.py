@@ -37,6 +37,8 @@ def run(stage):
         say(f"system calls: {data['system_calls']}")
     else:
         data["left_out"].append("system calls: strace is not installed")
+    for reason in data["left_out"]:
+        say(f"skipped: {reason}")
     return data
 
 

@@ -9,7 +9,7 @@ use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
 use crate::solve::{Examples, NoProgress, Progress, Solution, Stopping};
-use crate::testing::blobs;
+use crate::testing::{blobs, skipped};
 
 const LOSSES: [Loss; 3] = [Loss::Hinge, Loss::SquaredHinge, Loss::Logistic];
 const BIASES: [Bias; 2] = [Bias::Regularised, Bias::Free];
@@ -317,9 +317,10 @@ fn solution_depends_on_the_seed_alone() {
 }
 
 /// What a trainer prints and its model, or nothing where it is not installed.
+#[track_caller]
 fn trained_by(program: &str, arguments: &str, case: &Case) -> Option<(String, String)> {
     if Command::new(program).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        eprintln!("passed over: {program} is not installed");
+        skipped(&format!("{program} is not installed"));
         return None;
     }
     let folder = tempfile::tempdir().unwrap();

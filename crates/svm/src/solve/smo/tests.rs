@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::solve::NoProgress;
-use crate::testing::blobs;
+use crate::testing::{blobs, skipped};
 
 const STOPPING: Stopping = Stopping { epsilon: 1e-3, max_iterations: 1_000_000 };
 
@@ -267,7 +267,7 @@ fn values_beyond_single_precision_give_a_finite_unconverged_solution() {
 #[test]
 fn objective_and_bias_equal_svm_trains() {
     if Command::new("svm-train").output().is_err() {
-        eprintln!("passed over: svm-train is not installed (libsvm-tools)");
+        skipped("svm-train is not installed (libsvm-tools)");
         return;
     }
     let problem = blobs(400, 0.1, 7);
