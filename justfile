@@ -29,6 +29,17 @@ stops count="50":
     cargo build --release
     tests/stops/run.py --stops {{count}}
 
+# Every access of the unsafe code of profiles checked by miri; needs a nightly toolchain with miri, and installs it
+miri:
+    rustup toolchain install nightly --profile minimal --component miri
+    MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=8 cargo +nightly miri test -p upbeat-core --lib -- \
+        profile::words profile::packed profile::tests
+
+# The same tests under the address sanitizer, on the stable toolchain: out of bounds, used after free, leaked
+asan:
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p upbeat-core --lib --target-dir target/asan \
+        --target "$(rustc -vV | sed -n 's/^host: //p')" -- profile::
+
 # Format the sources
 fmt:
     cargo fmt

@@ -96,6 +96,13 @@ impl Customer {
         i64::from(self.last_event_s) * 1000 < before_ms
     }
 
+    /// Takes `now_ms` for the time of the last event where that is later than `latest_ms`; both in Unix milliseconds.
+    pub(super) fn correct_last_event(&mut self, latest_ms: i64, now_ms: i64) {
+        if i64::from(self.last_event_s) * 1000 > latest_ms {
+            self.last_event_s = whole_seconds(now_ms).max(1);
+        }
+    }
+
     /// Drops everything but a membership above Free; returns whether nothing is left.
     pub(super) fn drop_behaviour(&mut self) -> bool {
         self.cached = PackedScore::NONE;

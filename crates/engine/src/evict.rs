@@ -2,7 +2,7 @@
 
 use upbeat_core::event::Id;
 
-use crate::{Engine, Settings, Sweep};
+use crate::{Clock, Engine, Settings, Sweep};
 
 /// An atomic body is changing the customer at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,12 +44,19 @@ impl Engine {
     /// # Panics
     /// There is no such shard.
     pub fn evict_idle(&self, shard: usize, wall_ms: i64) -> usize {
-        let Settings { window, campaign, .. } = &self.settings;
+        let Settings { window, campaign, clock, max_future_ms, .. } = &self.settings;
         let now_ms = self.now_ms(wall_ms);
         // A cap with a longer period than the window still needs its impressions.
         let idle_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
         let mut evicted = 0;
+        // On the wall clock an event is at most `max_future` ahead. What is further ahead was accepted while that clock was
+        // wrong; without a correction its customer would not be idle before the clock is there again.
+        let latest_ms = match clock {
+            Clock::Wall => now_ms.saturating_add(*max_future_ms),
+            Clock::Event => i64::MAX,
+        };
         self.customers.sweep(shard, |id, customer| {
+            customer.correct_last_event(latest_ms, now_ms);
             if !customer.is_idle(idle_before_ms) || self.claims.holds(id) {
                 return Sweep::Keep;
             }

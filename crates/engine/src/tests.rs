@@ -5,6 +5,8 @@ use upbeat_core::profile::Applied;
 
 use super::*;
 
+mod wall_clock;
+
 const WALL_MS: i64 = 1_700_000_000_000;
 
 fn settings() -> Settings {

@@ -299,6 +299,7 @@ impl PackedPlays {
             Ok(position) => {
                 self.layout_replacing(play) != self.layout() && play.precedes(&self.get(position))
             }
+            Err(0) if self.len() >= limit => false,
             Err(_) => self.layout_with(play, limit) != self.layout(),
         }
     }
@@ -392,5 +393,72 @@ impl PackedPlays {
         }
         moved.len = self.len;
         *self = moved;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays that need each column alone, both, and neither, under keys that are neighbours.
+    fn plays() -> Vec<PackedPlay> {
+        let play = |unix_ms: i64, event_id: u64, track: u64| {
+            PackedPlay::new(
+                Time::from_unix_ms(unix_ms),
+                &Id::Number(event_id),
+                &Id::Number(track),
+                track == 1,
+            )
+            .expect("the usual form")
+        };
+        vec![
+            play(1000, 1, 1),
+            play(1000, 2, 2),
+            play(2000, 1 << 40, 3),
+            play(2001, 1, 4),
+            play(2001, u64::MAX, 5),
+            // Copies of earlier ones: the first is the smaller, the second is not.
+            play(1000, 2, 1),
+            play(2001, u64::MAX, 6),
+        ]
+    }
+
+    /// Calls `visit` with every order of `rest` behind `order`.
+    fn for_each_order(
+        order: &mut Vec<PackedPlay>,
+        rest: &[PackedPlay],
+        visit: &mut impl FnMut(&[PackedPlay]),
+    ) {
+        if rest.is_empty() {
+            visit(order);
+        }
+        for index in 0..rest.len() {
+            let mut others = rest.to_vec();
+            order.push(others.remove(index));
+            for_each_order(order, &others, visit);
+            order.pop();
+        }
+    }
+
+    /// Every change of layout occurs at every length; a sanitizer or miri sees an access outside of the columns.
+    #[test]
+    fn every_order_of_plays_of_every_layout_gives_one_list() {
+        for limit in 1..=6 {
+            let mut expected = None;
+            for_each_order(&mut Vec::new(), &plays()[..if cfg!(miri) { 5 } else { 7 }], &mut |order| {
+                let mut packed = PackedPlays::default();
+                for play in order {
+                    let grows = packed.would_grow(play, limit);
+                    let bytes = packed.heap_bytes();
+                    packed.insert(*play, limit);
+                    assert_eq!(grows, packed.heap_bytes() > bytes, "{play:?}");
+                }
+                let copy = packed.clone();
+                drop(packed);
+                let content = |play: PackedPlay| (play.key(), play.track_and_mobile, play.time.fine);
+                let held: Vec<_> = copy.iter_from(0).map(content).collect();
+                assert_eq!(*expected.get_or_insert_with(|| held.clone()), held, "at most {limit}");
+            });
+        }
     }
 }

@@ -74,3 +74,35 @@ fn layout(length: usize) -> Option<Layout> {
             .unwrap_or_else(|_| unreachable!("a profile is far below half of memory")),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Under miri or an address sanitizer every access is checked: see `just miri`.
+    #[test]
+    fn words_of_every_length_are_zero_then_hold_what_was_written() {
+        for length in (0..200).chain([4096, 65_536]) {
+            let mut words = Words::zeroed(length);
+            // SAFETY: the length is the one that the words were made with, in all three calls, and the last use is `free`.
+            unsafe {
+                assert!(words.get(length).iter().all(|word| *word == 0));
+                for (index, word) in words.get_mut(length).iter_mut().enumerate() {
+                    *word = index as u32 + 1;
+                }
+                assert!(words.get(length).iter().zip(1..).all(|(word, index)| *word == index));
+                words.free(length);
+            }
+        }
+    }
+
+    #[test]
+    fn no_words_allocate_nothing_and_may_be_freed() {
+        let mut words = Words::none();
+        // SAFETY: there are no words.
+        unsafe {
+            assert!(words.get(0).is_empty() && words.get_mut(0).is_empty());
+            words.free(0);
+        }
+    }
+}
