@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::files::Text;
 use super::progress::Progress;
 use super::{files, output};
 use upbeat_batch::blocks::Input;
 use upbeat_batch::features::{self, Resources, Source, Style, Watch};
 use upbeat_core::event::{Id, Zone};
 use upbeat_core::profile::Window;
+use upbeat_ingest::file::Text;
 
 /// Turn plays and clicks into feature vectors (libSVM text)
 ///
@@ -108,8 +108,8 @@ fn open(path: &Path, zone: Zone) -> anyhow::Result<Source<'static>> {
     let text = files::open_text(path)?;
     let watch = Box::new(Bar(Progress::bytes(text.length())));
     let input = match text {
-        Text::File(file) => file.into(),
-        Text::Stream(stream) => Input::Stream(stream),
+        Text::Plain(file) => file.into(),
+        Text::Compressed(text) | Text::Stream(text) => Input::Stream(text),
     };
     Ok(Source { input, name: files::shown(path), zone, watch })
 }

@@ -1,14 +1,12 @@
 //! Opens the files and models that a command names, `-` among them.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::Context;
 
 use super::progress::Progress;
-use upbeat_ingest::decode::encoding::Encoding;
-use upbeat_ingest::file::{self, Start};
+use upbeat_ingest::file::Text;
 use upbeat_svm::Model;
 
 /// No more than this is read of a model file; [`Model::read`] refuses it as too long.
@@ -27,51 +25,12 @@ pub(crate) fn shown(path: &Path) -> String {
     if is_dash(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-/// A file of text that a command names.
-pub(crate) enum Text {
-    /// A plain file, at its beginning; it can be read in parts.
-    File(File),
-    /// Standard input, a pipe, or what a compressed file holds.
-    Stream(Box<dyn Read + Send>),
-}
-
-impl Text {
-    /// How many bytes will be read, where that is known.
-    pub(crate) fn length(&self) -> Option<u64> {
-        match self {
-            Self::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
-            Self::Stream(_) => None,
-        }
-    }
-}
-
 /// Opens a file of text, or standard input for `-`; decompresses what begins as gzip or zstd data does.
 ///
 /// # Errors
-/// It cannot be opened, is a folder, or holds UTF-16: a sentence that says what to name instead.
+/// It cannot be opened, is a folder, or holds UTF-16: a sentence that says what to do instead.
 pub(crate) fn open_text(path: &Path) -> anyhow::Result<Text> {
-    let name = shown(path);
-    let stream = |source: Box<dyn Read + Send>| -> anyhow::Result<Text> {
-        Ok(Text::Stream(file::text(source).with_context(|| name.clone())?))
-    };
-    if is_dash(path) {
-        return stream(Box::new(io::stdin()));
-    }
-    let cannot_open = || format!("{name}: cannot be opened");
-    let mut file = File::open(path).with_context(cannot_open)?;
-    let metadata = file.metadata().with_context(cannot_open)?;
-    if metadata.is_dir() {
-        anyhow::bail!("{name}: is a folder; name a file in it");
-    }
-    if !metadata.is_file() {
-        return stream(Box::new(file));
-    }
-    let start = Start::read(&mut file).with_context(|| name.clone())?;
-    file.rewind().with_context(|| name.clone())?;
-    match start.encoding().with_context(|| name.clone())? {
-        Encoding::Identity => Ok(Text::File(file)),
-        Encoding::Gzip | Encoding::Zstd => stream(Box::new(file)),
-    }
+    Text::open(path).with_context(|| format!("{}: cannot be opened", shown(path)))
 }
 
 /// As [`open_text`], to be read in one go.
@@ -81,8 +40,8 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
 
 fn buffered(text: Text) -> Box<dyn BufRead> {
     match text {
-        Text::File(file) => Box::new(BufReader::with_capacity(READ_BUFFER, file)),
-        Text::Stream(stream) => Box::new(BufReader::with_capacity(READ_BUFFER, stream)),
+        Text::Plain(file) => Box::new(BufReader::with_capacity(READ_BUFFER, file)),
+        Text::Compressed(text) | Text::Stream(text) => Box::new(BufReader::with_capacity(READ_BUFFER, text)),
     }
 }
 

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::files::Text;
 use super::progress::Progress;
 use super::{files, output};
 use upbeat_batch::predict::{PredictError, Predictor};
+use upbeat_ingest::file::Text;
 use upbeat_svm::{Model, RowReader, training_mean};
 
 /// Write label and decision value of every row
@@ -57,7 +57,7 @@ fn predict(args: &Args, model: &Model, output: &mut (dyn Write + Send)) -> anyho
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let text = files::open_text(&args.features)?;
     if threads > 1
-        && let Text::File(file) = text
+        && let Text::Plain(file) = text
     {
         let mut progress = Progress::bytes(file.metadata().ok().map(|metadata| metadata.len()));
         let predicted = predictor.predict_file(file, threads, output, |bytes| progress.add(bytes));

@@ -39,10 +39,10 @@ Examples:
   tail -F tracks.csv | upbeat replay --tracks - --to http://127.0.0.1:8080
       whatever another process writes, as it comes")]
 pub(crate) struct Args {
-    /// Plays: event id, customer, track, "time", mobile 0/1, "zip"; `-` for stdin
+    /// Plays: event id, customer, track, "time", mobile 0/1, "zip"; plain, gzip or zstd; `-` for stdin
     #[arg(long, value_name = "FILE", required_unless_present = "clicks")]
     tracks: Option<PathBuf>,
-    /// Clicks: event id, customer, "ad", "time"; `-` for stdin
+    /// Clicks: event id, customer, "ad", "time"; plain, gzip or zstd; `-` for stdin
     #[arg(long, value_name = "FILE")]
     clicks: Option<PathBuf>,
     /// The server's data address, such as http://127.0.0.1:8080
@@ -132,7 +132,7 @@ impl Reading {
     fn tell_unread(&mut self) {
         let mut ended = Vec::new();
         for source in self.sources.iter_mut().flatten() {
-            let is_file = source.bytes().is_some();
+            let is_file = !source.is_live();
             match source.first_unsent() {
                 Ok(Some((file, line))) => {
                     output::note(format_args!("not sent: {file}, from line {line} on"));

@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::listeners::likely;
-use super::support::{Answer, CLOUD_EVENT, JSON, NDJSON, Server};
+use super::support::{Answer, CLOUD_EVENT, JSON, NDJSON, Server, upbeat};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -67,6 +67,50 @@ fn padding_and_skippable_frames_are_no_part_of_the_content() {
         assert_eq!(post(&server, "/events", NDJSON, encoding, &body).ok()["accepted"], 24, "{encoding}");
         assert_eq!(server.reason("48"), "likely_to_click");
     }
+}
+
+#[test]
+fn replay_sends_what_compressed_files_hold_and_refuses_what_is_not_text() {
+    let rows: String = (0..2000)
+        .map(|number| format!("{number},{},{number},2014-10-23 03:26:20,0,1\n", number % 40))
+        .collect();
+    let folder = tempfile::tempdir().expect("a directory");
+    let utf16: Vec<u8> = rows.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let files = [
+        ("tracks.gz", gzip(rows.as_bytes()), "accepted 2000"),
+        ("tracks.zst", zstd(rows.as_bytes()), "duplicates 2000"),
+        ("tracks.csv", rows.into_bytes(), "duplicates 2000"),
+        ("utf16.csv", utf16.clone(), "iconv -f UTF-16"),
+        ("utf16.gz", gzip(&utf16), "iconv -f UTF-16"),
+    ];
+    let server = Server::by_event_clock();
+    let replay = |path: &std::path::Path, stdin: std::process::Stdio| {
+        let to = format!("http://{}", server.data);
+        let mut command = upbeat();
+        command.args(["replay", "--to", &to, "--tracks"]).arg(path).stdin(stdin);
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+        (output.status.code(), said)
+    };
+    for (name, bytes, said) in files {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        let stdin = std::fs::File::open(&path).expect("a file");
+        for (path, stdin) in
+            [(&*path, std::process::Stdio::null()), (std::path::Path::new("-"), stdin.into())]
+        {
+            let (status, told) = replay(path, stdin);
+            let is_text = !name.starts_with("utf16");
+            assert_eq!(status, Some(i32::from(!is_text)), "{name}: {told}");
+            // What the file brought is known when it comes from standard input.
+            let again = said.replace("accepted 2000", "duplicates 2000");
+            let expected = if path == std::path::Path::new("-") { &again } else { said };
+            assert!(told.contains(expected), "{name}: {told}");
+        }
+    }
+    let (status, told) = replay(folder.path(), std::process::Stdio::null());
+    assert!(status == Some(1) && told.contains("name a file in it"), "{told}");
+    assert_eq!(server.profiles(), 40);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Files as users give them: plain text, or compressed with gzip or zstd.
 
-use std::io::{self, BufReader, Cursor, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::path::Path;
 
 use crate::decode::encoding::{Decoder, Encoding};
 
@@ -21,9 +23,74 @@ impl From<NotText> for io::Error {
     }
 }
 
+/// A file of text, at its beginning.
+pub enum Text {
+    /// A plain file that is not compressed; it can be read in parts, from any place.
+    Plain(File),
+    /// What a compressed plain file holds.
+    Compressed(Box<dyn Read + Send>),
+    /// Standard input, a pipe or a device, decompressed where its first bytes say so; it may pause anywhere.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Text {
+    /// Opens a file; `-` is standard input. A stream is not read from yet.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is a folder, or is not text: [`NotText`], inside an error of the kind `InvalidData`.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::Stream(Box::new(Lazy::Source(Some(Box::new(io::stdin()))))));
+        }
+        let mut file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it"));
+        }
+        if !metadata.is_file() {
+            return Ok(Self::Stream(Box::new(Lazy::Source(Some(Box::new(file))))));
+        }
+        let start = Start::read(&mut file)?;
+        file.rewind()?;
+        Ok(match start.encoding()? {
+            Encoding::Identity => Self::Plain(file),
+            Encoding::Gzip | Encoding::Zstd => Self::Compressed(text(file)?),
+        })
+    }
+
+    /// How many bytes will be read, where that is known.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Plain(file) => file.metadata().ok().map(|metadata| metadata.len()),
+            Self::Compressed(_) | Self::Stream(_) => None,
+        }
+    }
+}
+
+/// A stream whose first bytes are not waited for before they are needed.
+enum Lazy {
+    Source(Option<Box<dyn Read + Send>>),
+    Text(Box<dyn Read + Send>),
+}
+
+impl Read for Lazy {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Self::Source(source) = self {
+            // A source that failed is at its end.
+            let Some(source) = source.take() else { return Ok(0) };
+            *self = Self::Text(text(source)?);
+        }
+        match self {
+            Self::Text(text) => text.read(buffer),
+            Self::Source(_) => Ok(0),
+        }
+    }
+}
+
 /// The first bytes of a file, which tell its encoding.
 #[derive(Debug, Clone, Copy)]
-pub struct Start {
+struct Start {
     bytes: [u8; 4],
     length: usize,
 }
@@ -33,7 +100,7 @@ impl Start {
     ///
     /// # Errors
     /// `source` cannot be read.
-    pub fn read(source: &mut impl Read) -> io::Result<Self> {
+    fn read(source: &mut impl Read) -> io::Result<Self> {
         let mut start = Self { bytes: [0; 4], length: 0 };
         while start.length < start.bytes.len() {
             match source.read(&mut start.bytes[start.length..]) {
@@ -50,7 +117,7 @@ impl Start {
     ///
     /// # Errors
     /// The file is not text: [`NotText`], inside an error of the kind `InvalidData`.
-    pub fn encoding(&self) -> io::Result<Encoding> {
+    fn encoding(&self) -> io::Result<Encoding> {
         let bytes = &self.bytes[..self.length];
         check_text(bytes)?;
         Ok(Encoding::of_file(bytes))

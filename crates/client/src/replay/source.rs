@@ -1,10 +1,10 @@
 //! Rows of a file, in batches that one request carries.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use upbeat_ingest::decode::csv::{self, Begin, Layout, Refusal, RowReader};
+use upbeat_ingest::file::Text;
 
 /// A batch is closed when its rows reach this many bytes, well below what a server takes.
 const MAX_BATCH_BYTES: usize = 4 << 20;
@@ -109,30 +109,24 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens `path`; `-` is standard input. A batch has at most `batch_rows` rows, at least 1.
+    /// Opens `path`, plain or compressed with gzip or zstd; `-` is standard input. A batch has at most `batch_rows` rows, at least 1.
     ///
     /// What is not a plain file is read as it comes: its batches hold what is there.
     ///
     /// # Errors
-    /// The file cannot be opened, or is a folder.
+    /// The file cannot be opened, is a folder, or is not text.
     pub fn open(kind: Kind, path: &Path, batch_rows: usize) -> Result<Self, SourceError> {
-        if path.as_os_str() == "-" {
-            return Ok(Self::new(kind, "stdin", Box::new(io::stdin()), batch_rows).live());
-        }
-        let name = path.display().to_string();
+        let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
         let failed = |source| SourceError { file: name.clone(), source };
-        let file = File::open(path).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        if about.is_dir() {
-            return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
-        }
-        let mut source = Self::new(kind, &name, Box::new(file), batch_rows);
-        if about.is_file() {
-            source.bytes = Some(about.len());
-            return Ok(source);
-        }
-        // A pipe or a device may have a pause after any row.
-        Ok(source.live())
+        let text = Text::open(path).map_err(failed)?;
+        let bytes = text.length();
+        let source = match text {
+            Text::Plain(file) => Self::new(kind, &name, Box::new(file), batch_rows),
+            Text::Compressed(text) => Self::new(kind, &name, text, batch_rows),
+            // A pipe or a device may have a pause after any row.
+            Text::Stream(text) => Self::new(kind, &name, text, batch_rows).live(),
+        };
+        Ok(Self { bytes, ..source })
     }
 
     fn new(kind: Kind, file: &str, reader: Box<dyn Read + Send>, batch_rows: usize) -> Self {
@@ -157,7 +151,13 @@ impl Source {
         self
     }
 
-    /// The file's length in bytes, where it has one.
+    /// Whether more may come after any pause: it is standard input, a pipe or a device.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// The length in bytes of what will be read, where that is known.
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         self.bytes
