@@ -95,7 +95,7 @@ pub(super) async fn batch(State(app): State<Arc<App>>, request: Request) -> Resu
     let customers = customers(&body, app.config.limits.decisions)?;
     drop(body);
     // Held until the whole answer is there, and asked for before anything is counted.
-    let _room = app.room_for_answer(customers.len() * answer::MAX_BYTES)?;
+    let _room = app.room_for_answer(customers.len() * USUAL_ANSWER_BYTES)?;
     let wall_ms = app.wall_ms();
     let mut batch = BatchAnswer::new(customers.len());
     if customers.len() <= DECISIONS_PER_SLICE {

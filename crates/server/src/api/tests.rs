@@ -54,6 +54,15 @@ async fn panic_is_answered_and_the_server_continues() {
     assert!(metrics.contains("upbeat_problems_total{type=\"internal\"} 3"), "{metrics}");
 }
 
+#[tokio::test]
+async fn gate_that_panics_is_answered_500() {
+    let app = crate::runtime::App::new(Default::default(), upbeat_core::event::Zone::utc(), || 0);
+    let app = Arc::new(app.with_admit(|_| panic!("a customer's secret")));
+    let response = get_from(&router(&app), "/healthz").await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!text(response).await.contains("secret"));
+}
+
 #[test]
 fn every_problem_has_its_own_name_and_an_error_status() {
     let mut names: Vec<_> = problem::Kind::ALL.iter().map(|kind| kind.slug()).collect();

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
-use super::admin_stream::{AdminStream, Exchange, Left};
+use super::admin_stream::{AdminStream, Exchange, Remains};
 use super::app::App;
 use super::linger::linger;
 use super::listen;
@@ -222,7 +222,7 @@ async fn serve_by_hyper(
             }
         }
     };
-    let Left { stream, has_answered, cut } = exchange.take_left();
+    let Remains { stream, has_answered, cut } = exchange.take_remains();
     match (&ended, cut) {
         (_, Some(cause)) => app.metrics.count_connection_cut(listener, cause),
         (Err(error), None) => app.metrics.count_connection_error(listener, error),

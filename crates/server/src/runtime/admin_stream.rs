@@ -25,12 +25,12 @@ pub(super) struct Exchange {
     answering: AtomicBool,
     /// When bytes last arrived; `None` while the client has not asked for anything.
     last_read: Mutex<Option<Instant>>,
-    left: Mutex<Left>,
+    remains: Mutex<Remains>,
 }
 
 /// What is left of a connection once hyper is done with it.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct Remains {
     /// The socket, where its client may still send.
     pub(super) stream: Option<TcpStream>,
     /// Whether something was sent since bytes last arrived.
@@ -61,12 +61,12 @@ impl Exchange {
     }
 
     /// What is left, once the stream was dropped.
-    pub(super) fn take_left(&self) -> Left {
-        std::mem::take(&mut *self.left())
+    pub(super) fn take_remains(&self) -> Remains {
+        std::mem::take(&mut *self.remains())
     }
 
-    fn left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remains(&self) -> MutexGuard<'_, Remains> {
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -256,7 +256,10 @@ impl Drop for AdminStream {
             // What the kernel still holds for the client is given up with it.
             let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
-        *self.exchange.left() =
-            Left { stream: stream.filter(|_| !self.is_over), has_answered: self.has_answered, cut: self.cut };
+        *self.exchange.remains() = Remains {
+            stream: stream.filter(|_| !self.is_over),
+            has_answered: self.has_answered,
+            cut: self.cut,
+        };
     }
 }

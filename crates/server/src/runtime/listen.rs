@@ -38,6 +38,28 @@ pub fn capped_backlog(connections: usize) -> Option<(u32, u32)> {
     (most < asked).then_some((asked, most))
 }
 
+/// So many bytes of answers at most the kernel holds for a client beyond those that its window takes. A client that does
+/// not read would have it hold megabytes; what waits in our own memory is counted and has a deadline. It is twice
+/// what a loop offers at a time, so that the socket does not run dry between two turns.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 256 << 10;
+
+/// Bounds what the kernel holds unsent for each connection of this listener; connections inherit it.
+///
+/// # Errors
+/// The kernel does not have the option; it then holds as much as its buffers may grow to.
+#[cfg(target_os = "linux")]
+pub(super) fn bound_unsent_bytes(listener: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES)
+}
+
+/// On other systems the kernel's buffers have bounds of their own.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps)]
+pub(super) fn bound_unsent_bytes(_listener: &TcpListener) -> io::Result<()> {
+    Ok(())
+}
+
 /// From now on the kernel begins no connection on this listener. Those that have begun can still be accepted; whoever
 /// comes later sends the first packet again after a second, and finds the port closed. Otherwise a connection could be
 /// completed between our last accept and the close of the listener, which would reset it.
@@ -63,4 +85,21 @@ pub(super) fn begin_no_more(listener: &TcpListener) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn begin_no_more(_listener: &TcpListener) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn connection_inherits_the_bound_on_what_the_kernel_holds_unsent() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0)), 1).expect("a port");
+        bound_unsent_bytes(&listener).expect("Linux has the option");
+        let address = listener.local_addr().expect("an address");
+        let _client = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let bound = socket2::SockRef::from(&stream).tcp_notsent_lowat();
+        assert_eq!(bound.expect("Linux has the option"), UNSENT_BYTES);
+    }
 }

@@ -78,6 +78,11 @@ impl Server {
     pub fn start(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
         let router = RouterTasks::new(&app, api::router(&app), Handle::current());
         let loops = Arc::new(EventLoops::start(&app, &router)?);
+        for listener in [&listeners.data, &listeners.admin] {
+            if let Err(error) = listen::bound_unsent_bytes(listener) {
+                tracing::debug!(%error, "the kernel bounds what it holds for clients that do not read by itself");
+            }
+        }
         let (stop, stopping) = watch::channel(None);
         let data = Connections::new(Listener::Data, &app, stopping.clone());
         let admin = Connections::new(Listener::Admin, &app, stopping);
