@@ -295,9 +295,12 @@ fn batch_that_is_given_up_is_counted_by_what_is_known_of_it() {
             })
             .await;
             // Nobody accepts at this address, and the kernel completes the connection.
-            let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let url =
-                if silent { format!("http://{}", deaf.local_addr().unwrap()) } else { stub.url.clone() };
+            let unaccepting = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = if silent {
+                format!("http://{}", unaccepting.local_addr().unwrap())
+            } else {
+                stub.url.clone()
+            };
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("t.csv"), "a\n").unwrap();
             let mut sources = [Source::open(Kind::Plays, &folder.path().join("t.csv"), 2).unwrap()];
