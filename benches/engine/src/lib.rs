@@ -232,6 +232,11 @@ pub fn engine(customers: u64) -> Arc<Engine> {
     Arc::clone(&app.engine)
 }
 
+/// Makes this thread count by itself, as the event loops of `upbeat serve` do.
+pub fn count_as_event_loop() {
+    upbeat_engine::take_own_stripe();
+}
+
 /// As `upbeat serve` does, before there are other threads.
 pub fn keep_on_huge_pages() {
     upbeat_server::runtime::heap::keep_on_huge_pages();

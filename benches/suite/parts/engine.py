@@ -53,7 +53,9 @@ def run(stage):
     customers, plays = stage.pick(1_000_000, 5_000), stage.pick(40, 20)
     size = {"BENCH_CUSTOMERS": str(customers), "BENCH_PLAYS": str(plays)}
     results = bench("engine", "engine", quick=stage.quick, environment=size)
-    return {"customers": customers, "plays": plays, "results": results}
+    command = [stage.engine_benches / "threads", customers, stage.pick(2_000_000, 20_000), stage.pick(9, 1)]
+    threads = json.loads(stage.run(command, 280))
+    return {"customers": customers, "plays": plays, "results": results, "threads": threads}
 
 
 def ns(data, name):
@@ -79,7 +81,16 @@ def page(data):
         "(least–most) of the samples.",
         "",
         *text.table(["what", "ns"], rows),
+        *on_two_threads(data),
     ]
+
+
+def on_two_threads(data):
+    """The paragraph on two threads; data of older runs have none."""
+    if "threads" not in data:
+        return []
+    ratios = text.spread(data["threads"]["ratio"])
+    return ["", f"Two threads make {ratios} times as many decisions a second as one, median (least–most) of pairs."]
 
 
 def budgets(data):
@@ -89,4 +100,7 @@ def budgets(data):
     for name, (what, bound) in BUDGETS.items():
         measured = median(ns(data, name))
         rows.append((what, f"≤ {bound:,} ns", f"{text.figure(measured)} ns", measured <= bound))
+    if "threads" in data:
+        ratio = data["threads"]["median"]
+        rows.append(("decisions without HTTP, two threads by one", "≥ 1.9 ×", f"{text.figure(ratio)} ×", ratio >= 1.9))
     return rows

@@ -1,11 +1,12 @@
-//! The engine's counters: plain atomics, read by the metrics and the demo.
+//! The engine's counters, read by the metrics and the demo.
 
-use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 
 use upbeat_core::decision::Reason;
 use upbeat_core::event::EventKind;
 
 use crate::RowProblem;
+use crate::striped::{Padded, Striped};
 
 /// The result of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,117 +84,130 @@ impl From<&EventKind> for RowKind {
     }
 }
 
-/// Counts since the start. Updates are relaxed, so a reader may see one counter ahead of another.
+/// Counts since the start. Each thread counts by itself; readers sum up. Updates are relaxed, so a reader may see one
+/// counter ahead of another.
 #[derive(Debug, Default)]
 pub struct Counters {
+    counts: Striped<Counts>,
+    /// Not by thread, because every event asks whether there is memory left. Decisions change it only where they count an
+    /// impression.
+    profile_bytes: Padded<AtomicIsize>,
+}
+
+/// The counts of one stripe.
+#[derive(Debug, Default)]
+struct Counts {
     events: [[AtomicU64; Outcome::ALL.len()]; RowKind::ALL.len()],
     refused: [AtomicU64; RowProblem::ALL.len()],
     decisions: [AtomicU64; Reason::ALL.len()],
     dry_runs: AtomicU64,
     retries: AtomicU64,
     requests_not_kept: AtomicU64,
-    /// Negative for a moment, when one thread counts a removal before another counts the addition.
+    /// Negative where the stripe's threads removed what others had added.
     plays_kept: AtomicIsize,
-    profile_bytes: AtomicIsize,
-    evicted: AtomicUsize,
+    evicted: AtomicU64,
+}
+
+fn add_one(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Counters {
     /// Counts one event.
     pub fn count_event(&self, kind: RowKind, outcome: Outcome) {
-        self.events[kind as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
+        add_one(&self.counts.own().events[kind as usize][outcome as usize]);
     }
 
     /// Events by kind and outcome.
     pub fn events(&self) -> impl Iterator<Item = (RowKind, Outcome, u64)> {
-        RowKind::ALL.into_iter().zip(&self.events).flat_map(|(kind, row)| {
-            Outcome::ALL
-                .into_iter()
-                .map(move |outcome| (kind, outcome, row[outcome as usize].load(Ordering::Relaxed)))
+        RowKind::ALL.into_iter().flat_map(move |kind| {
+            Outcome::ALL.into_iter().map(move |outcome| {
+                (kind, outcome, self.counts.sum(|counts| &counts.events[kind as usize][outcome as usize]))
+            })
         })
     }
 
     pub(super) fn count_refused(&self, problem: RowProblem) {
-        self.refused[problem as usize].fetch_add(1, Ordering::Relaxed);
+        add_one(&self.counts.own().refused[problem as usize]);
     }
 
     /// Refused rows by problem, of bodies of any format.
     pub fn refused(&self) -> impl Iterator<Item = (RowProblem, u64)> {
-        let counts = self.refused.iter().map(|count| count.load(Ordering::Relaxed));
-        RowProblem::ALL.iter().copied().zip(counts)
+        let count = |problem: RowProblem| self.counts.sum(|counts| &counts.refused[problem as usize]);
+        RowProblem::ALL.iter().map(move |problem| (*problem, count(*problem)))
     }
 
     pub(super) fn count_decision(&self, reason: Reason, dry_run: bool) {
-        let counter = if dry_run { &self.dry_runs } else { &self.decisions[reason as usize] };
-        counter.fetch_add(1, Ordering::Relaxed);
+        let counts = self.counts.own();
+        add_one(if dry_run { &counts.dry_runs } else { &counts.decisions[reason as usize] });
     }
 
     /// Decisions by reason, without dry runs and without retries that got their earlier answer.
     pub fn decisions(&self) -> impl Iterator<Item = (Reason, u64)> {
-        Reason::ALL
-            .into_iter()
-            .map(|reason| (reason, self.decisions[reason as usize].load(Ordering::Relaxed)))
+        let count = |reason: Reason| self.counts.sum(|counts| &counts.decisions[reason as usize]);
+        Reason::ALL.into_iter().map(move |reason| (reason, count(reason)))
     }
 
     /// Decisions that were asked for as dry runs.
     #[must_use]
     pub fn dry_runs(&self) -> u64 {
-        self.dry_runs.load(Ordering::Relaxed)
+        self.counts.sum(|counts| &counts.dry_runs)
     }
 
     pub(super) fn count_retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+        add_one(&self.counts.own().retries);
     }
 
     /// Retries that got their earlier answer.
     #[must_use]
     pub fn retries(&self) -> u64 {
-        self.retries.load(Ordering::Relaxed)
+        self.counts.sum(|counts| &counts.retries)
     }
 
     pub(super) fn count_request_not_kept(&self) {
-        self.requests_not_kept.fetch_add(1, Ordering::Relaxed);
+        add_one(&self.counts.own().requests_not_kept);
     }
 
     /// Requests that were refused because their answer could not be kept for retries.
     #[must_use]
     pub fn requests_not_kept(&self) -> u64 {
-        self.requests_not_kept.load(Ordering::Relaxed)
+        self.counts.sum(|counts| &counts.requests_not_kept)
     }
 
     pub(super) fn add_plays(&self, count: usize) {
-        self.plays_kept.fetch_add(count as isize, Ordering::Relaxed);
+        self.counts.own().plays_kept.fetch_add(count as isize, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_plays(&self, count: usize) {
+        self.counts.own().plays_kept.fetch_sub(count as isize, Ordering::Relaxed);
+    }
+
+    /// Plays kept in all profiles.
+    #[must_use]
+    pub fn plays_kept(&self) -> usize {
+        let kept = self.counts.all().map(|counts| counts.plays_kept.load(Ordering::Relaxed)).sum::<isize>();
+        usize::try_from(kept).unwrap_or(0)
     }
 
     /// Adds to the bytes that profiles take; negative where they have freed some.
     pub(super) fn add_bytes(&self, bytes: isize) {
         // Most plays take none, because capacity grows by several plays at a time.
         if bytes != 0 {
-            self.profile_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.profile_bytes.0.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
     pub(super) fn profile_bytes(&self) -> usize {
-        usize::try_from(self.profile_bytes.load(Ordering::Relaxed)).unwrap_or(0)
+        usize::try_from(self.profile_bytes.0.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     pub(super) fn count_evicted(&self, customers: usize) {
-        self.evicted.fetch_add(customers, Ordering::Relaxed);
+        self.counts.own().evicted.fetch_add(customers as u64, Ordering::Relaxed);
     }
 
     /// Customers evicted because they were idle for longer than the window.
     #[must_use]
-    pub fn evicted(&self) -> usize {
-        self.evicted.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn remove_plays(&self, count: usize) {
-        self.plays_kept.fetch_sub(count as isize, Ordering::Relaxed);
-    }
-
-    /// Plays kept in all profiles.
-    #[must_use]
-    pub fn plays_kept(&self) -> usize {
-        usize::try_from(self.plays_kept.load(Ordering::Relaxed)).unwrap_or(0)
+    pub fn evicted(&self) -> u64 {
+        self.counts.sum(|counts| &counts.evicted)
     }
 }

@@ -1,7 +1,6 @@
 //! Decisions for one customer at one instant, and explanations of them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use upbeat_core::decision::{self, Reason, Score, Trace, Verdict};
 use upbeat_core::event::{DecisionId, Id, Time};
@@ -127,7 +126,7 @@ impl Engine {
     }
 
     fn new_decision_id(&self) -> DecisionId {
-        DecisionId(self.next_decision.fetch_add(1, Ordering::Relaxed))
+        DecisionId(self.decision_numbers.take())
     }
 
     /// The verdict on a customer whose shard is locked, with the cached score where it is valid.

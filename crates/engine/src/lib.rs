@@ -10,11 +10,12 @@ mod event_clock;
 mod evict;
 mod model_id;
 mod retries;
+mod striped;
 mod sync;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
 use upbeat_core::campaign::Campaign;
@@ -31,6 +32,7 @@ pub use event_clock::EventClockStatus;
 pub use evict::Claimed;
 pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
+pub use striped::{Numbers, Striped, take_own_stripe};
 pub use table::{Sweep, Table, UpdateError};
 
 use catalogue::Catalogue;
@@ -70,7 +72,7 @@ pub struct Settings {
     pub max_retry_bytes: usize,
     /// The most tracks in the catalogue.
     pub max_tracks: usize,
-    /// The first decision's number. It should be derived from the wall clock at start, so that ids never repeat.
+    /// Numbers of decisions are at least this. It should be derived from the wall clock at start, so that ids never repeat.
     pub first_decision: u64,
 }
 
@@ -102,7 +104,7 @@ pub struct Engine {
     tracks: Catalogue,
     champion: ArcSwapOption<Champion>,
     event_clock: EventClock,
-    next_decision: AtomicU64,
+    decision_numbers: Numbers,
     generation: AtomicU32,
     requests: RecentRequests,
     counters: Counters,
@@ -118,7 +120,7 @@ impl Engine {
             tracks: Catalogue::new(settings.max_tracks),
             champion: ArcSwapOption::empty(),
             event_clock: EventClock::new(settings.clock, settings.window),
-            next_decision: AtomicU64::new(settings.first_decision),
+            decision_numbers: Numbers::new(settings.first_decision),
             generation: AtomicU32::new(1),
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),

@@ -7,8 +7,8 @@
 //! - *room*: the check reserves a place for every new customer and every new track. Memory was there for the first row
 //!   that needed it, and may be exceeded by the rest of the body.
 //! - *a contradiction*: while the claim lasts, no other request changes a membership of these customers, confirms an
-//!   impression of theirs or deletes them, and they are not evicted (see `claims.rs`). A decision may still push an impression out of the ad history that the body
-//!   confirms; then the confirmation counts as made before.
+//!   impression of theirs or deletes them, and they are not evicted (see `claims.rs`). A decision may still push an
+//!   impression out of the ad history that the body confirms; then the confirmation counts as made before.
 //! - *the rows themselves*: each is checked against the earlier ones.
 //!
 //! So the last step cannot fail, and its functions return no error. A decision meanwhile may see a part of the body.

@@ -69,10 +69,12 @@ pub(crate) fn admit(app: &App, facts: &HeadFacts<'_>) -> Result<Principal, Probl
 /// Counts a request by its route (or [`OTHER_ROUTE`]), its status and its problem.
 pub(crate) fn count(app: &App, route: &str, status: u16, problem: Option<Kind>) {
     match (route, status) {
-        (DECISION_ROUTE, 200) => app.metrics.decisions_answered.inc(),
-        (EVENTS_ROUTE, 200) => app.metrics.events_answered.inc(),
-        _ => app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc(),
-    };
+        (DECISION_ROUTE, 200) => app.metrics.count_decision_answered(),
+        (EVENTS_ROUTE, 200) => app.metrics.count_events_answered(),
+        _ => {
+            app.metrics.requests.get_or_create(&RequestLabels { route: route.to_owned(), status }).inc();
+        }
+    }
     if let Some(kind) = problem {
         app.metrics.problems.get_or_create(&kind.into()).inc();
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
+use upbeat_engine::Striped;
 
 /// Upper bounds of the buckets, in nanoseconds, inclusive; one more bucket counts what is slower.
 const BOUNDS_NS: [u64; 14] = [
@@ -28,10 +29,10 @@ const BOUNDS_NS: [u64; 14] = [
 
 const NS_PER_S: f64 = 1e9;
 
-/// Latencies by bucket, as a Prometheus histogram in seconds. Updates are relaxed, so a reader may see the sum ahead of
-/// the counts.
+/// Latencies by bucket, as a Prometheus histogram in seconds. Each thread counts by itself. Updates are relaxed, so a reader
+/// may see the sum ahead of the counts.
 #[derive(Debug, Clone, Default)]
-pub struct Latency(Arc<Counts>);
+pub struct Latency(Arc<Striped<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -44,18 +45,19 @@ impl Latency {
     pub fn observe(&self, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_NS.iter().position(|bound| ns <= *bound).unwrap_or(BOUNDS_NS.len());
-        self.0.by_bucket[bucket].fetch_add(1, Ordering::Relaxed);
-        self.0.sum_ns.fetch_add(ns, Ordering::Relaxed);
+        let counts = self.0.own();
+        counts.by_bucket[bucket].fetch_add(1, Ordering::Relaxed);
+        counts.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 }
 
 impl EncodeMetric for Latency {
     fn encode(&self, mut encoder: MetricEncoder) -> Result<(), fmt::Error> {
         let bounds = BOUNDS_NS.iter().map(|ns| *ns as f64 / NS_PER_S).chain([f64::INFINITY]);
-        let counts = self.0.by_bucket.iter().map(|count| count.load(Ordering::Relaxed));
+        let counts = (0..=BOUNDS_NS.len()).map(|bucket| self.0.sum(|counts| &counts.by_bucket[bucket]));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum_s = self.0.sum_ns.load(Ordering::Relaxed) as f64 / NS_PER_S;
+        let sum_s = self.0.sum(|counts| &counts.sum_ns) as f64 / NS_PER_S;
         encoder.encode_histogram::<NoLabelSet>(sum_s, count, &buckets, None)
     }
 

@@ -12,14 +12,14 @@ mod tests;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use upbeat_engine::Engine;
+use upbeat_engine::{Engine, Striped};
 
 pub use format::Format;
 pub use labels::{
@@ -43,11 +43,12 @@ pub struct Metrics {
     registry: Registry,
     /// Requests by route and status.
     pub requests: Family<RequestLabels, Counter>,
-    /// The counter of `requests` for decisions answered with 200; looking it up by its labels takes as long as
-    /// deciding.
-    pub decisions_answered: Counter,
+    /// What every request of the data listener counts, by thread; added to `requests` and `body_bytes` when they are read.
+    frequent: Striped<Frequent>,
+    /// The counter of `requests` for decisions answered with 200.
+    decisions_answered: Counter,
     /// The counter of `requests` for `POST /events` answered with 200.
-    pub events_answered: Counter,
+    events_answered: Counter,
     /// Problems by type.
     pub problems: Family<ProblemLabels, Counter>,
     /// Open connections by listener.
@@ -63,9 +64,17 @@ pub struct Metrics {
     /// Bytes of answers that are held because their clients have not taken them.
     pub response_bytes: Gauge,
     /// Bytes of request bodies, as sent.
-    pub body_bytes: Counter,
+    body_bytes: Counter,
     /// Seconds from when a decision's request could be read to its answer.
     pub decision_seconds: Latency,
+}
+
+/// Counts of one stripe.
+#[derive(Debug, Default)]
+struct Frequent {
+    decisions_answered: AtomicU64,
+    events_answered: AtomicU64,
+    body_bytes: AtomicU64,
 }
 
 impl Metrics {
@@ -80,6 +89,7 @@ impl Metrics {
             requests.get_or_create_owned(&RequestLabels { route: route.to_owned(), status: 200 })
         };
         let metrics = Self {
+            frequent: Striped::default(),
             decisions_answered: answered(DECISION_ROUTE),
             events_answered: answered(EVENTS_ROUTE),
             requests,
@@ -114,6 +124,21 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
+    /// Counts a decision answered with 200. To look the counter up by its labels would take as long as to decide.
+    pub(crate) fn count_decision_answered(&self) {
+        self.frequent.own().decisions_answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a `POST /events` answered with 200.
+    pub(crate) fn count_events_answered(&self) {
+        self.frequent.own().events_answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the bytes of a request's body, as sent.
+    pub(crate) fn count_body_bytes(&self, bytes: usize) {
+        self.frequent.own().body_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// The gauge of a listener's open connections.
     pub(crate) fn open_connections(&self, listener: Listener) -> Gauge {
         self.connections.get_or_create_owned(&listener.into())
@@ -140,11 +165,21 @@ impl Metrics {
         self.connections_cut.get_or_create(&CutLabels::new(listener, cause)).inc();
     }
 
+    /// Brings the registered counters up to what the threads have counted.
+    fn sum_up_frequent(&self) {
+        // The greater one, because another scrape may have summed up later and be ahead.
+        let bring_up = |counter: &Counter, sum: u64| counter.inner().fetch_max(sum, Ordering::Relaxed);
+        bring_up(&self.decisions_answered, self.frequent.sum(|counts| &counts.decisions_answered));
+        bring_up(&self.events_answered, self.frequent.sum(|counts| &counts.events_answered));
+        bring_up(&self.body_bytes, self.frequent.sum(|counts| &counts.body_bytes));
+    }
+
     /// All metrics in a text format.
     ///
     /// # Errors
     /// Formatting failed, which does not happen with a `String`.
     pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
+        self.sum_up_frequent();
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(match format {

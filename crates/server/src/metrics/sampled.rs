@@ -91,7 +91,7 @@ const SAMPLED: &[Sampled] = &[
         name: "customers_evicted",
         help: "Customers evicted because they were idle for longer than the window",
         kind: Kind::Counter,
-        read: Read::Single(|engine| Value::Count(engine.counters().evicted() as u64)),
+        read: Read::Single(|engine| Value::Count(engine.counters().evicted())),
     },
     Sampled {
         name: "event_clock_unconfirmed",

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 use upbeat_core::event::{Zone, hex_digits};
-use upbeat_engine::{Engine, ModelId, Settings};
+use upbeat_engine::{Engine, ModelId, Numbers, Settings, Striped};
 
 use super::bulk::BulkPool;
 use super::memory::{ResponseMemory, ResponsePermit};
@@ -47,8 +47,8 @@ pub struct App {
     draining: AtomicBool,
     /// Event loops that have failed.
     failed_loops: AtomicUsize,
-    next_request: AtomicU64,
-    requests_logged: AtomicU64,
+    request_numbers: Numbers,
+    requests_seen: Striped<AtomicU64>,
 }
 
 impl App {
@@ -83,8 +83,8 @@ impl App {
             clock,
             draining: AtomicBool::new(false),
             failed_loops: AtomicUsize::new(0),
-            next_request: AtomicU64::new(first_number),
-            requests_logged: AtomicU64::new(0),
+            request_numbers: Numbers::new(first_number),
+            requests_seen: Striped::default(),
             engine,
             config,
             zone,
@@ -123,14 +123,15 @@ impl App {
     /// A new id for a request without one: 16 hexadecimal digits.
     #[must_use]
     pub fn new_request_id(&self) -> [u8; 16] {
-        hex_digits(self.next_request.fetch_add(1, Ordering::Relaxed))
+        hex_digits(self.request_numbers.take())
     }
 
-    /// Counts a request, and returns whether it is one of those that `log.sample` selects for the log.
+    /// Counts a request, and returns whether it is one of those that `log.sample` selects for the log: of each thread the
+    /// first, and one in every so many.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         let period = self.config.log.sample;
-        period > 0 && self.requests_logged.fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
+        period > 0 && self.requests_seen.own().fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
     }
 
     /// Runs long work on the bulk pool, so that no decision waits for it. What locks shards of the profile store, it runs

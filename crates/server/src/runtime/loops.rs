@@ -57,7 +57,10 @@ impl<G: Send + 'static> EventLoops<G> {
         let started = Self { shared };
         for (number, event_loop) in loops.into_iter().enumerate() {
             let shared = Arc::clone(&started.shared);
-            let run = move || shared.run(number, event_loop);
+            let run = move || {
+                upbeat_engine::take_own_stripe();
+                shared.run(number, event_loop);
+            };
             thread::Builder::new().name(format!("decide-{number}")).spawn(run)?;
         }
         Ok(started)

@@ -198,14 +198,14 @@ impl Answerer {
         self.end_answer(exchange, !is_head);
         let now = Instant::now();
         app.metrics.decision_seconds.observe(now.saturating_duration_since(started));
-        app.metrics.decisions_answered.inc();
+        app.metrics.count_decision_answered();
         exchange.log(now, method_of_decision(is_head), metrics::DECISION_ROUTE, 200, None);
         Ok(now)
     }
 
     fn apply(&mut self, exchange: &Exchange, _principal: Principal, event: &[u8]) -> Instant {
         let Exchange { app, wall_ms, .. } = *exchange;
-        app.metrics.body_bytes.inc_by(event.len() as u64);
+        app.metrics.count_body_bytes(event.len());
         let (status, problem) = match events::apply_json(app, event, wall_ms) {
             Ok(report) => {
                 self.body.clear();
@@ -213,7 +213,7 @@ impl Answerer {
                 let _ = serde_json::to_writer(&mut self.body, &report);
                 reply::begin_json_head(&mut self.output, exchange.request_id);
                 self.end_answer(exchange, true);
-                app.metrics.events_answered.inc();
+                app.metrics.count_events_answered();
                 (200, None)
             }
             Err(problem) => self.refuse(exchange, metrics::EVENTS_ROUTE, problem.into_response(), true),

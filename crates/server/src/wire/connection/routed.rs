@@ -143,7 +143,7 @@ impl<S: Socket> Connection<S> {
     fn finish_body<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) {
         if let Some(Collecting { head, principal, body, since }) = self.take_collecting() {
             let body = body.finish();
-            turn.app.metrics.body_bytes.inc_by(body.len() as u64);
+            turn.app.metrics.count_body_bytes(body.len());
             let form = ReplyForm::of(&head);
             let request = dispatch::request(head, Ok(principal), Some(Ok(body)), since);
             self.dispatch(request, form, None, turn);
