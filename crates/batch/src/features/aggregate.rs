@@ -111,7 +111,15 @@ fn for_each_customer<K: IdKey>(
             own.sort_by_key(Entry::order);
         }
         let counted = if rules.keep_repeats {
-            repeats += own.windows(2).filter(|pair| pair[0].order() == pair[1].order()).count() as u64;
+            let again = own.windows(2).filter(|pair| pair[0].order() == pair[1].order()).count();
+            if again > 0 {
+                // The window may leave some copies of a play out; which ones must not depend on the order of the file.
+                own.sort_by(|one, other| {
+                    let content = other.precedes(one).cmp(&one.precedes(other));
+                    one.order().cmp(&other.order()).then(content)
+                });
+            }
+            repeats += again as u64;
             own.len()
         } else {
             let distinct = keep_distinct(own, Entry::order, Entry::precedes);

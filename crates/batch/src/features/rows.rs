@@ -1,5 +1,7 @@
 //! The rows of a block.
 
+use std::sync::Arc;
+
 use upbeat_core::event::Zone;
 use upbeat_ingest::decode::csv::{Begin, Kind, Layout, Refusal, RowReader};
 
@@ -17,7 +19,7 @@ pub(super) trait ReadRows {
 pub(super) struct BadRow {
     /// The first and the last line of the block that it is on, counted from 1.
     pub(super) lines: (u64, u64),
-    pub(super) reason: String,
+    pub(super) reason: Arc<str>,
 }
 
 /// What was read of a block, without the rows themselves.
@@ -43,9 +45,14 @@ pub(super) fn read_block(
 ) -> BlockRead {
     let mut reader = RowReader::block(block, layout.clone(), begin, last);
     let mut lines = reader.line_count();
-    let mut bad = Vec::new();
+    let mut bad: Vec<BadRow> = Vec::new();
     while let Some(row) = rows.read_row(&mut reader, zone) {
         if let Err(Refusal { row, reason }) = row {
+            // A block of garbage has very many bad rows, most of them with the same reason as the one before.
+            let reason = match bad.last() {
+                Some(BadRow { reason: last, .. }) if **last == *reason => Arc::clone(last),
+                _ => reason.into(),
+            };
             bad.push(BadRow { lines: lines.of(&row), reason });
         }
     }

@@ -366,3 +366,23 @@ fn lines_may_end_in_cr() {
     assert_eq!((outcome.bad, outcome.repeats), (1, 10_000), "{:?}", outcome.bad_rows);
     assert!(outcome.bad_rows[0].starts_with("tracks: line 10001: "), "{:?}", outcome.bad_rows);
 }
+
+#[test]
+fn window_keeps_the_same_copies_of_a_play_whatever_their_order() {
+    let copies = [
+        "7,2,0,2014-10-05 07:30:00,1,x\n",
+        "7,2,1,2014-10-05 07:30:00,0,x\n",
+        "7,2,0,2014-10-05 07:30:00,0,x\n",
+    ];
+    let options = Options { keep_repeats: true, window: Window { plays: 2, days: u32::MAX }, ..ALL };
+    let execution = Execution { threads: 1, block_bytes: 1 << 20, plays_bytes: 1 << 20, stream: false };
+    let read = |order: [usize; 3]| {
+        let tracks = order.map(|copy| copies[copy]).concat();
+        let outcome = actual(tracks.as_bytes(), b"", &options, &execution);
+        assert_eq!(outcome, expected(tracks.as_bytes(), b"", &options));
+        outcome.text
+    };
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(read(order), read([0, 1, 2]), "{order:?}");
+    }
+}

@@ -118,7 +118,7 @@ pub(super) fn row<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>, 
 
 /// A batch of CloudEvents.
 pub(super) fn rows<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>, Malformed> {
-    let events = elements(utf8(body)?)?.into_iter().map(|element| event(element.get(), context));
+    let events = elements(utf8(body)?)?.map(|element| event(element, context));
     Ok(Rows { rows: Box::new(events), single: false })
 }
 

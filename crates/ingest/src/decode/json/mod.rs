@@ -1,5 +1,6 @@
 //! JSON events: one object, an array, or one object per line.
 
+mod elements;
 mod plain;
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Context, Malformed, Row, Rows};
+pub(super) use elements::elements;
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
 use upbeat_core::excerpt::{Excerpt, bounded_message};
 
@@ -171,11 +173,6 @@ pub(super) fn utf8(body: &[u8]) -> Result<&str, Malformed> {
         .map_err(|error| Malformed(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))
 }
 
-/// The elements of a JSON array, read as JSON but not yet as events.
-pub(super) fn elements(body: &str) -> Result<Vec<&RawValue>, Malformed> {
-    serde_json::from_str(body).map_err(|error| Malformed(format!("the body is not a JSON array: {error}")))
-}
-
 /// One object, or an array of them.
 pub(super) fn rows<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>, Malformed> {
     let body = utf8(body)?;
@@ -185,7 +182,7 @@ pub(super) fn rows<'a>(body: &'a [u8], context: &'a Context) -> Result<Rows<'a>,
                 let rows = events.into_iter().map(|event| Ok(Row::Event(event)));
                 return Ok(Rows { rows: Box::new(rows), single: false });
             }
-            let events = elements(body)?.into_iter().map(|element| event(element.get(), context));
+            let events = elements(body)?.map(|element| event(element, context));
             Ok(Rows { rows: Box::new(events), single: false })
         }
         Some(b'{') => {

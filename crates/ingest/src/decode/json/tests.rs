@@ -142,11 +142,11 @@ proptest! {
         let text = format!("{}{}{}", ends.0, objects.join(separator), ends.1);
         let context = Context { max_event_bytes, ..context() };
         if let Some(events) = plain::list(&text, &Zone::utc(), max_event_bytes) {
-            let elements = elements(&text);
+            let elements = elements(&text).map(Vec::from_iter);
             prop_assert!(elements.is_ok(), "{}", text);
             for (element, read) in elements.iter().flatten().zip(&events) {
-                prop_assert!(element.get().len() <= max_event_bytes);
-                let expected = any_event(element.get(), &context);
+                prop_assert!(element.len() <= max_event_bytes);
+                let expected = any_event(element, &context);
                 prop_assert_eq!(format!("{:?}", Ok::<_, String>(read)), format!("{expected:?}"));
             }
             prop_assert_eq!(elements.map(|elements| elements.len()), Ok(events.len()));

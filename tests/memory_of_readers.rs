@@ -1,0 +1,183 @@
+//! Reading takes little memory beside the bytes that are read, whatever they are. The allocator counts the bytes in use by all
+//! threads, so the tests of this file run one at a time.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use upbeat_batch::blocks::Input;
+use upbeat_batch::features::{self, Resources, Source, Watch};
+use upbeat_core::event::{Id, Zone};
+use upbeat_ingest::decode::{Context, Format, csv, rows};
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+struct Counting;
+
+// SAFETY: all is done by the system's allocator; counting allocates nothing. Growing in place is left to `realloc`'s
+// default, which takes the new memory before it gives the old back, so that the peak is that of the worst case.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        PEAK.fetch_max(IN_USE.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most bytes that `work` had in use at a time, beyond those before it.
+fn peak_of(work: impl FnOnce()) -> usize {
+    let before = IN_USE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    work();
+    PEAK.load(Relaxed) - before
+}
+
+/// The longest body that the server takes by default.
+const BODY_BYTES: usize = 8 << 20;
+
+/// `start`, and then a text again and again up to a length in bytes.
+fn filled(start: &str, with: &str, length: usize) -> Vec<u8> {
+    [start, &with.repeat((length - start.len()) / with.len())].concat().into_bytes()
+}
+
+#[test]
+fn rows_of_lines_are_read_in_less_than_a_megabyte() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let context = Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 64 << 10 };
+    for (format, header) in [
+        (Format::Csv(csv::Kind::Plays), ""),
+        (Format::Csv(csv::Kind::Clicks), ""),
+        (Format::Csv(csv::Kind::Customers), "CustID,SignDate,Level\n"),
+        (Format::Csv(csv::Kind::Customers), ""),
+        (Format::Csv(csv::Kind::Tracks), "TrackId,Title,Artist,Length\n"),
+        (Format::Csv(csv::Kind::Tracks), ""),
+        (Format::Ndjson, ""),
+    ] {
+        for (with, length) in [
+            (",", BODY_BYTES),
+            ("\"", BODY_BYTES),
+            ("x", BODY_BYTES),
+            ("\"\"\"", BODY_BYTES / 8),
+            ("\"\n", BODY_BYTES / 64),
+            (",\n", BODY_BYTES / 64),
+            ("\",\"", BODY_BYTES / 8),
+            ("[", BODY_BYTES / 8),
+        ] {
+            let body = filled(header, with, length);
+            let peak = peak_of(|| {
+                let rows = rows(format, &body, &context).expect("rows").rows;
+                assert_eq!(rows.filter(Result::is_ok).count(), 0, "{format:?} of {with:?}");
+            });
+            assert!(peak <= 1 << 20, "{peak} bytes for {format:?} of {with:?}");
+        }
+    }
+}
+
+#[test]
+fn arrays_are_read_in_at_most_three_times_their_length() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let context = Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 64 << 10 };
+    for format in [Format::Json, Format::CloudEventBatch] {
+        for (with, end) in [("0,", "0]"), ("{},", "{}]"), ("\"\",", "0]"), ("[", ""), ("{\"a\":", "")] {
+            let body = [filled("[", with, BODY_BYTES / 8), end.into()].concat();
+            let peak = peak_of(|| {
+                if let Ok(rows) = rows(format, &body, &context) {
+                    assert_eq!(rows.rows.filter(Result::is_ok).count(), 0, "{format:?} of {with:?}");
+                }
+            });
+            assert!(peak <= 3 * body.len() + (64 << 10), "{peak} bytes for {format:?} of {with:?}");
+        }
+    }
+}
+
+/// A file that repeats a byte, or two in turn, up to a length.
+struct Repeated {
+    bytes: [u8; 2],
+    length: u64,
+    at: u64,
+}
+
+impl Read for Repeated {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min((self.length - self.at) as usize);
+        let pair = self.bytes.repeat(length / 2 + 1);
+        let start = (self.at % 2) as usize;
+        buffer[..length].copy_from_slice(&pair[start..start + length]);
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl Seek for Repeated {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let SeekFrom::Start(at) = to else { unreachable!("blocks are sought from the start") };
+        self.at = at;
+        Ok(at)
+    }
+}
+
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn advance(&mut self, _: u64) {}
+
+    fn bad_row(&mut self, _: &str, _: (u64, u64), _: &str) {}
+}
+
+#[test]
+fn features_of_any_file_take_little_memory() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let ad = Id::parse("ADV").expect("an id");
+    // Of rows that are refused the lines and reasons are kept until the blocks before theirs were reported.
+    for (bytes, length, most) in [
+        (*b",,", 32 << 20, 4 << 20),
+        (*b"\"\"", 8 << 20, 4 << 20),
+        (*b"\",", 8 << 20, 4 << 20),
+        (*b"x\r", 1 << 20, 32 << 20),
+    ] {
+        for threads in [1, 2] {
+            for is_stream in [false, true] {
+                let file = Repeated { bytes, length, at: 0 };
+                let source = |input| Source {
+                    input,
+                    name: "plays".to_owned(),
+                    zone: Zone::utc(),
+                    watch: Box::new(Unwatched),
+                };
+                let file = Mutex::new(Some(file));
+                let open_plays = || {
+                    let file = file.lock().expect("no panic").take().expect("opened once");
+                    let input = if is_stream {
+                        Input::Stream(Box::new(file))
+                    } else {
+                        Input::Seekable(Box::new(file))
+                    };
+                    Ok(source(input))
+                };
+                let open_clicks = || Ok(source(Input::Seekable(Box::new(Cursor::new(Vec::new())))));
+                let resources = Resources { threads, ..Resources::new(std::env::temp_dir()) };
+                let peak = peak_of(|| {
+                    let history = features::read([&open_plays, &open_clicks], &ad, &resources).expect("read");
+                    assert!(!history.has_plays() && history.bad() > 0);
+                });
+                assert!(
+                    peak <= most,
+                    "{peak} bytes for {:?}, {threads} threads",
+                    bytes.escape_ascii().to_string()
+                );
+            }
+        }
+    }
+}
