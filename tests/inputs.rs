@@ -138,3 +138,59 @@ fn folder_and_utf16_file_are_refused_with_the_cure() {
         assert!(!model.exists());
     }
 }
+
+#[test]
+fn control_bytes_of_files_and_names_are_escaped_in_messages() {
+    let hostile = "\u{1b}[31mred\u{7}\u{9b}2J\rgone";
+    let tracks = [
+        format!("1,48,1,{hostile},0,1\n"),
+        format!("1,48,1,2014-10-23 03:26:20,{hostile},1\n"),
+        format!("1,{hostile},1,2014-10-23 03:26:20,0,1\n"),
+    ];
+    let name = "\u{1b}]0;title\u{7}.csv";
+    let folder = Folder::with(&[(name, tracks.concat().as_bytes()), ("clicks.csv", b"")]);
+    let (file, model) = (folder.path(name), folder.path("model.json"));
+    for output in [
+        features(&file, &folder.path("clicks.csv")),
+        upbeat(&["train".as_ref(), &file, "-o".as_ref(), &model]),
+        upbeat(&["evaluate".as_ref(), &file, "--model".as_ref(), &file]),
+        features(&folder.path("\u{1b}[2Jmissing"), &file),
+    ] {
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{said:?}");
+        assert!(said.contains("\\u{1b}"), "{said:?}");
+        assert!(!said.trim_end().replace('\n', "").contains(char::is_control), "{said:?}");
+    }
+}
+
+#[test]
+fn number_that_rounds_to_zero_is_shown_without_a_sign() {
+    let (tracks, clicks) = history();
+    let folder = Folder::with(&[("tracks.csv", tracks.as_bytes()), ("clicks.csv", clicks.as_bytes())]);
+    let rows = text(&features(&folder.path("tracks.csv"), &folder.path("clicks.csv")));
+    let (rows_file, model_file) = (folder.path("rows"), folder.path("model.json"));
+    std::fs::write(&rows_file, rows).expect("a file");
+    text(&upbeat(&[
+        "train".as_ref(),
+        &rows_file,
+        "-o".as_ref(),
+        &model_file,
+        "--kernel".as_ref(),
+        "linear".as_ref(),
+    ]));
+    let mut model: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&model_file).expect("a model")).expect("JSON");
+    let weights = model["weights"].as_array_mut().expect("a linear model");
+    (weights[0], weights[1]) = (serde_json::json!(-1e-9), serde_json::json!(-0.0));
+    std::fs::write(&model_file, model.to_string()).expect("a file");
+    let shown = text(&upbeat(&["model".as_ref(), "show".as_ref(), &model_file]));
+    assert!(shown.contains("0.0000") && !shown.contains("-0.0000"), "{shown}");
+    let explained = text(&upbeat(&[
+        "predict".as_ref(),
+        &rows_file,
+        "--model".as_ref(),
+        &model_file,
+        "--explain".as_ref(),
+    ]));
+    assert!(explained.contains(" 2:0 ") && !explained.contains(":-0 "), "{explained}");
+}

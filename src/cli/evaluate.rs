@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::{files, output};
-use upbeat_svm::{Interval, Labels, Metrics, Model, RowReader, Scorer};
+use upbeat_svm::{Fixed, Interval, Labels, Metrics, Model, RowReader, Scorer};
 
 /// Measure a model on labelled rows
 ///
@@ -67,8 +67,9 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
 
 /// The measures for people, a line each.
 pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
-    let share = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.2} %", 100.0 * value));
-    let plain = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let share =
+        |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{} %", Fixed(100.0 * value, 2)));
+    let plain = |value: Option<f64>| value.map_or("-".to_owned(), |value| Fixed(value, 4).to_string());
     let within = |low: String, high: String| format!("  (95 %: {low} to {high})");
     let shares = |ends: Option<Interval>| {
         ends.map_or(String::new(), |Interval(low, high)| within(share(Some(low)), share(Some(high))))

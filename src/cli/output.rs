@@ -3,6 +3,7 @@
 //! Every output is opened by [`open`] before the work begins, so that a wrong name or a missing permission is told at
 //! once and not after hours of training.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::fs::{File, Metadata, Permissions};
@@ -135,9 +136,24 @@ pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
     Ok(sink.write_all(text.to_string().as_bytes())?)
 }
 
-/// Writes a line to standard error. Where that fails there is nobody left to tell, and the work goes on.
-pub(crate) fn note(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes a line, or several, to standard error. Control characters that a file, a name or a server brought in are
+/// escaped, because a terminal would obey them. Where writing fails there is nobody left to tell, and the work goes on.
+pub(crate) fn note(lines: impl Display) {
+    let lines = lines.to_string();
+    let lines: Vec<_> = lines.split('\n').map(escaped).collect();
+    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
+}
+
+/// A text with its control characters, line ends among them, as Rust and JSON escape them: `\n`, `\u{1b}`.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// Whether a failure is only that the reader of an output closed it, as `head` does. A connection that breaks is none.

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output;
+
 /// A bar that appears after a second, if stderr is a terminal, and disappears when it is dropped. It has
 /// no colours.
 pub(crate) struct Progress {
@@ -47,9 +49,9 @@ impl Progress {
         }
     }
 
-    /// Writes a line to stderr, above the bar.
+    /// Writes one line to stderr, above the bar: a line end in a row's message does not begin another.
     pub(crate) fn note(&self, line: &str) {
-        self.bar.suspend(|| super::output::note(line));
+        self.bar.suspend(|| output::note(output::escaped(line)));
     }
 }
 

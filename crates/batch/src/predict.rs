@@ -149,7 +149,8 @@ impl PredictError {
 fn write_explanation(explanation: &Explanation, output: &mut Vec<u8>) -> io::Result<()> {
     write!(output, " base:{}", G17(explanation.base))?;
     for (i, contribution) in explanation.contributions.iter().enumerate() {
-        write!(output, " {}:{}", i + 1, G17(*contribution))?;
+        // Zero has no sign here: a contribution of -0 would read like one below zero.
+        write!(output, " {}:{}", i + 1, G17(*contribution + 0.0))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{CheckArgs, ShowArgs};
 use crate::cli::{evaluate, files, output};
 use upbeat_core::model::{check_serving, window};
-use upbeat_svm::{Calibration, Machine, Model, Platt, Training};
+use upbeat_svm::{Calibration, Fixed, Machine, Model, Platt, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     output::check(&[&args.model])?;
@@ -65,7 +65,7 @@ fn describe(model: &Model) -> anyhow::Result<String> {
             lines.push("weights    (of scaled features)".to_owned());
             // Thousands of weights are of no use on a terminal; the file has all of them.
             for (i, weight) in weights.iter().enumerate().take(20) {
-                lines.push(format!("  {:<16} {weight:>10.4}", name_of(i)));
+                lines.push(format!("  {:<16} {:>10}", name_of(i), Fixed(*weight, 4)));
             }
             if weights.len() > 20 {
                 lines.push(format!("  and {} more", weights.len() - 20));
@@ -103,7 +103,8 @@ fn describe_training(training: &Training) -> Vec<String> {
             parameters.loss, parameters.bias, parameters.epsilon, positive.0, negative.0
         ));
         let end = if parameters.converged { "" } else { "; stopped early, before the optimum" };
-        let objective = parameters.objective.map_or("-".to_owned(), |objective| objective.to_string());
+        let objective =
+            parameters.objective.map_or("-".to_owned(), |objective| (objective + 0.0).to_string());
         lines.push(format!(
             "           {} support vectors, objective {objective}{end}",
             parameters.support_vectors

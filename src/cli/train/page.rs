@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use upbeat_batch::report::{Candidate, Evaluation, Grid, Report, Spread, render};
-use upbeat_svm::{Matrix, Search};
+use upbeat_svm::{Fixed, Matrix, Search};
 
 /// The page; `x` are the rows of the training file.
 pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
@@ -69,7 +69,7 @@ fn facts(outcome: &Outcome) -> Vec<(String, String)> {
     ];
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
         let end = if solve.converged { "" } else { ", stopped before the optimum" };
-        facts.push(("Dual objective".to_owned(), format!("{objective:.6}")));
+        facts.push(("Dual objective".to_owned(), Fixed(objective, 6).to_string()));
         facts.push(("Iterations".to_owned(), format!("{iterations}{end}")));
     }
     facts

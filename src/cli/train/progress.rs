@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use upbeat_svm::Progress;
+use upbeat_svm::{Fixed, Progress};
 
 /// Shows the stage, its progress and the time since the start. Uses no colour, so `NO_COLOR` is honoured.
 pub(super) struct Bar {
@@ -53,6 +53,7 @@ impl Progress for Bar {
     }
 
     fn solving(&self, iterations: u64, violation: f64) {
-        self.bar.set_message(format!("iteration {iterations}, conditions violated by {violation:.4}"));
+        self.bar
+            .set_message(format!("iteration {iterations}, conditions violated by {}", Fixed(violation, 4)));
     }
 }

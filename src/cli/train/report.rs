@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
-use upbeat_svm::{Candidate, Criterion, Kernel, Loss, Measured, Parameters, Search};
+use upbeat_svm::{Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search};
 
 /// The report for programs: one object.
 pub(super) fn json(outcome: &Outcome) -> Value {
@@ -82,7 +82,7 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
         labels.positive
     );
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
-        text += &format!("solved     in {iterations} iterations, objective {objective:.6}\n");
+        text += &format!("solved     in {iterations} iterations, objective {}\n", Fixed(objective, 6));
     }
     text += &match &trained.measured {
         Some(Measured { method, folds, metrics }) => {
@@ -117,7 +117,7 @@ fn machine_name(parameters: &Parameters) -> String {
 const SHOWN: usize = 12;
 
 fn search_text(search: &Search) -> String {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| Fixed(value, 4).to_string());
     let by = match search.criterion {
         Criterion::LogLoss => "log loss",
         Criterion::Error => "error",

@@ -8,8 +8,8 @@ use super::chart::{
 };
 use super::text::{Terms, count, number, percent};
 use upbeat_svm::{
-    PrecisionRecall, ReliabilityBin, RocPoint, ScoreBin, average_precision, histogram, precision_recall,
-    wilson,
+    Fixed, PrecisionRecall, ReliabilityBin, RocPoint, ScoreBin, average_precision, histogram,
+    precision_recall, wilson,
 };
 
 /// Width and height of a picture in pixels.
@@ -231,5 +231,5 @@ fn shares<'a>(x_name: &'a str, y_name: &'a str) -> Axes<'a> {
 }
 
 fn tenth(share: &f64) -> String {
-    format!("{share:.1}")
+    Fixed(*share, 1).to_string()
 }

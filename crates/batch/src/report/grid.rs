@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use super::chart::{Area, FAINT, GRID, INK, picture, px, stroke, style};
 use super::text::{count, escape, number, percent};
 use super::{Candidate, Grid};
-use upbeat_svm::{Criterion, Kernel};
+use upbeat_svm::{Criterion, Fixed, Kernel};
 
 /// Colours from best to worst, dark to pale so that they also work in grey.
 const SCALE: [(u8, u8, u8); 5] =
@@ -221,7 +221,7 @@ fn colour(shade: f64) -> RGBColor {
 
 fn shown(value: f64, grid: &Grid<'_>) -> String {
     match grid.criterion {
-        Criterion::LogLoss => format!("{value:.4}"),
+        Criterion::LogLoss => Fixed(value, 4).to_string(),
         Criterion::Error => percent(value),
     }
 }
@@ -254,7 +254,7 @@ fn table(tried: &[&Candidate], grid: &Grid<'_>) -> String {
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
             escape(&described(tried.kernel, tried.scaled)),
             number(tried.c),
-            finite(tried.log_loss).map_or("–".to_owned(), |loss| format!("{loss:.4}")),
+            finite(tried.log_loss).map_or("–".to_owned(), |loss| Fixed(loss, 4).to_string()),
             finite(Some(tried.error)).map_or("–".to_owned(), percent),
             if tried.chosen { "✓ chosen" } else { "" }
         );

@@ -37,6 +37,8 @@ fn percent_number(share: f64) -> String {
 
 /// Four significant digits without trailing zeros; powers of ten when very small or large.
 pub(super) fn number(value: f64) -> String {
+    // Zero has no sign.
+    let value = value + 0.0;
     let size = value.abs();
     if size != 0.0 && !(1e-4..1e6).contains(&size) {
         return format!("{value:.2e}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod decimal;
 pub(crate) mod exact;
+pub(crate) mod fixed;
 pub(crate) mod folds;
 pub(crate) mod g17;
 pub(crate) mod labels;
