@@ -12,7 +12,7 @@ use super::{logging, output};
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
-    App, Listeners, Server, Stopped, capped_backlog, heap, listen, load_model, machine_clock,
+    App, Listeners, Server, Stopped, capped_backlog, heap, listen, load_model, machine_clock, make_room,
 };
 
 /// Run the server
@@ -139,7 +139,8 @@ pub(crate) fn bind(config: &Config) -> anyhow::Result<Listeners> {
     })
 }
 
-async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+    make_room(&mut config)?;
     let zone = config.zone()?;
     let listeners = bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);

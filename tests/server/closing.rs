@@ -143,7 +143,8 @@ fn refusal_of_a_connection_too_many_is_read_though_its_request_is_sent() {
     let health = "GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     let mut only = server.wire();
     assert_eq!(only.send(health).answer().status, 200);
-    let request = format!("{health}{}", "x".repeat(1 << 18));
+    let decision = health.replace("healthz", "should-show-ad/48");
+    let request = format!("{decision}{}", "x".repeat(1 << 18));
     for _ in 0..50 {
         let mut other = server.wire();
         other.try_send(&request);

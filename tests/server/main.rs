@@ -15,6 +15,7 @@ mod compression;
 mod configuration;
 mod csv_files;
 mod decisions;
+mod descriptors;
 mod echoes;
 mod events;
 mod formats;

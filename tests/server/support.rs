@@ -87,7 +87,22 @@ impl Server {
 
     /// A server with more flags and environment.
     pub fn with(flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = upbeat();
+        Self::spawn(upbeat(), flags, environment)
+    }
+
+    /// A server that may open so many files, which is both its soft and its hard limit.
+    pub fn with_open_files(most: usize, environment: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        let upbeat = upbeat();
+        for (name, value) in upbeat.get_envs() {
+            assert_eq!(value, None, "{name:?} is removed");
+            shell.env_remove(name);
+        }
+        shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(upbeat.get_program());
+        Self::spawn(shell, &[], environment)
+    }
+
+    fn spawn(mut command: Command, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "2"])
             .args(flags)

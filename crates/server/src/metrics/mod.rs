@@ -55,6 +55,8 @@ pub struct Metrics {
     pub connections: Family<ListenerLabels, Gauge>,
     /// Connections refused because too many were open.
     pub connections_refused: Family<ListenerLabels, Counter>,
+    /// Failures to accept a connection, for want of file descriptors as a rule.
+    pub accept_errors: Family<ListenerLabels, Counter>,
     /// Connections that ended because their bytes were not HTTP, or arrived too slowly.
     pub connection_errors: Family<ListenerLabels, Counter>,
     /// Event loops that have failed.
@@ -97,7 +99,11 @@ impl Metrics {
             connections: declare.family("http_connections", "Open connections"),
             connections_refused: declare.family(
                 "http_connections_refused",
-                "Connections refused because limits.connections were open",
+                "Connections refused because as many were open as there is room for",
+            ),
+            accept_errors: declare.family(
+                "http_accept_errors",
+                "Failures to accept a connection, for want of file descriptors as a rule",
             ),
             connection_errors: declare.family(
                 "http_connection_errors",
@@ -147,6 +153,11 @@ impl Metrics {
     /// Counts a connection that was refused because too many were open.
     pub(crate) fn count_connection_refused(&self, listener: Listener) {
         self.connections_refused.get_or_create(&listener.into()).inc();
+    }
+
+    /// Counts a failure to accept a connection.
+    pub(crate) fn count_accept_error(&self, listener: Listener) {
+        self.accept_errors.get_or_create(&listener.into()).inc();
     }
 
     /// Counts a connection that failed, and logs the error at `debug`.

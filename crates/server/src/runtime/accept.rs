@@ -2,8 +2,9 @@
 //! the data listener for life; hyper owns those of the admin listener.
 
 use std::error::Error;
+use std::io;
 use std::pin::pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -20,18 +21,18 @@ use tower::ServiceExt;
 
 use super::admin_stream::{AdminStream, Exchange, Remains};
 use super::app::App;
+use super::descriptors::{self, Reserve, Shares, Taken};
 use super::linger::linger;
 use super::listen;
 use super::loops::EventLoops;
-use crate::api::problem::PROBLEM_JSON;
 use crate::gate::Listener;
-use crate::wire::IDLE_AT_STOP;
-
-/// So many connections over the limit are open at once, for the moment in which they are told so.
-pub(super) const REFUSALS_AT_ONCE: usize = 256;
+use crate::wire::{IDLE_AT_STOP, Scope, TOO_MANY_CONNECTIONS};
 
 /// The delay after a failed accept (for example for want of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// A failure to accept is logged once in this time.
+const BETWEEN_LOGS: Duration = Duration::from_secs(10);
 
 /// At the end of a listener no connection may come for this long before it is closed: those that clients have begun are
 /// completed meanwhile.
@@ -43,40 +44,46 @@ const MOST_BEFORE_CLOSE: Duration = Duration::from_secs(1);
 /// When a server stops: `None` while it serves, then the end of the time that requests have to finish.
 pub(super) type StopAt = watch::Receiver<Option<Instant>>;
 
-/// The reply to a connection over the limit, before it is closed.
-static TOO_MANY_CONNECTIONS: LazyLock<String> = LazyLock::new(|| {
-    let body = "{\"type\":\"/problems/overloaded\",\"title\":\"The server is busy\",\"status\":503,\"detail\":\
-                \"as many connections as limits.connections allows are open; keep connections alive and share them\"}";
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
-});
-
 /// The state that all connections of one listener share.
 pub(super) struct Connections {
     listener: Listener,
     app: Arc<App>,
     permits: Arc<Semaphore>,
-    /// For those over the limit that are still told so.
-    refusals: Arc<Semaphore>,
+    /// For those over the limit, until they are answered.
+    spare: Arc<Semaphore>,
+    reserve: Reserve,
+    /// When a failure to accept was last logged.
+    logged: Option<Instant>,
     stop: StopAt,
     /// When the listener is closed at the latest, once the server stops.
     close_by: Option<Instant>,
 }
 
 impl Connections {
-    /// Connections of a listener, at most `limits.connections` at once, until `stop` is set.
-    pub(super) fn new(listener: Listener, app: &Arc<App>, stop: StopAt) -> Self {
-        let permits = Arc::new(Semaphore::new(app.config.limits.connections));
-        let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE));
-        Self { listener, app: Arc::clone(app), permits, refusals, stop, close_by: None }
+    /// Connections of a listener, at most as many at once as its share is, until `stop` is set.
+    pub(super) fn new(listener: Listener, app: &Arc<App>, reserve: Reserve, stop: StopAt) -> Self {
+        let connections = app.config.limits.connections;
+        let shares = Shares::of(connections);
+        let most = match listener {
+            Listener::Data => connections,
+            Listener::Admin => shares.admin,
+        };
+        Self {
+            listener,
+            app: Arc::clone(app),
+            permits: Arc::new(Semaphore::new(most)),
+            spare: Arc::new(Semaphore::new(shares.spare)),
+            reserve,
+            logged: None,
+            stop,
+            close_by: None,
+        }
     }
 
     /// Accepts the next connection, with its permit; `None` when the server stops and the kernel has no more of them. To
     /// the client a connection is open as soon as the kernel has completed it, and its request may be under way.
-    async fn next(&mut self, listener: &TcpListener) -> Option<(TcpStream, Permit)> {
+    async fn next(&mut self, listener: &TcpListener) -> Option<(TcpStream, Scope, Permit)> {
+        let mut taken = None;
         loop {
             let accepted = match self.close_by {
                 None => tokio::select! {
@@ -92,19 +99,50 @@ impl Connections {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, listener = self.listener.name(), "accept failed");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    self.note_failure(&error);
+                    // With the descriptor that this frees, the connection that waits can be accepted.
+                    taken = self
+                        .reserve
+                        .take(self.listener)
+                        .filter(|_| taken.is_none() && descriptors::are_used_up(&error));
+                    if taken.is_none() {
+                        tokio::time::sleep(ACCEPT_RETRY).await;
+                    }
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-                self.refuse(stream);
+            if let Err(error) = stream.set_nodelay(true) {
+                self.log_lost(&error);
                 continue;
-            };
-            match stream.set_nodelay(true) {
-                Ok(()) => return Some((stream, self.open(permit))),
-                Err(error) => self.log_lost(&error),
             }
+            if let Some(admitted) = self.place(stream, taken.take().or_else(|| self.reserve.account())) {
+                return Some(admitted);
+            }
+        }
+    }
+
+    /// Gives a connection its place; `None` where there is none, and it is refused.
+    fn place(&self, stream: TcpStream, taken: Option<Taken>) -> Option<(TcpStream, Scope, Permit)> {
+        let is_last = taken.is_some() && self.listener == Listener::Data;
+        if !is_last && let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some((stream, Scope::Everything, self.open(permit, taken, true)));
+        }
+        match (self.listener, Arc::clone(&self.spare).try_acquire_owned()) {
+            (Listener::Data, Ok(permit)) => Some((stream, Scope::Health, self.open(permit, taken, false))),
+            (_, permit) => {
+                self.refuse(stream, permit.ok());
+                None
+            }
+        }
+    }
+
+    /// Counts a failure to accept, and logs it now and then.
+    fn note_failure(&mut self, error: &io::Error) {
+        self.app.metrics.count_accept_error(self.listener);
+        let now = Instant::now();
+        if self.logged.is_none_or(|logged| now - logged >= BETWEEN_LOGS) {
+            self.logged = Some(now);
+            tracing::warn!(%error, listener = self.listener.name(), "accept failed");
         }
     }
 
@@ -115,23 +153,25 @@ impl Connections {
         }
     }
 
-    fn open(&self, permit: OwnedSemaphorePermit) -> Permit {
-        let count = self.app.metrics.open_connections(self.listener);
-        count.inc();
-        Permit { count, _permit: permit, stop: self.stop.clone() }
+    fn open(&self, permit: OwnedSemaphorePermit, taken: Option<Taken>, counts: bool) -> Permit {
+        let count = counts.then(|| self.app.metrics.open_connections(self.listener));
+        if let Some(count) = &count {
+            count.inc();
+        }
+        Permit { count, _permit: permit, _taken: taken, stop: self.stop.clone() }
     }
 
     /// Tells a client that it is one too many. Its request is read past: a plain close would reset the connection for it,
     /// and the client could lose the answer.
-    fn refuse(&self, stream: TcpStream) {
+    fn refuse(&self, stream: TcpStream, spare: Option<OwnedSemaphorePermit>) {
         self.app.metrics.count_connection_refused(self.listener);
-        match Arc::clone(&self.refusals).try_acquire_owned() {
-            Ok(permit) => drop(tokio::spawn(async move {
+        match spare {
+            Some(permit) => drop(tokio::spawn(async move {
                 linger(stream, TOO_MANY_CONNECTIONS.as_bytes()).await;
                 drop(permit);
             })),
             // Where many are being told, closing has to be answer enough.
-            Err(_) => drop(stream.try_write(TOO_MANY_CONNECTIONS.as_bytes())),
+            None => drop(stream.try_write(TOO_MANY_CONNECTIONS.as_bytes())),
         }
     }
 
@@ -142,14 +182,18 @@ impl Connections {
 
 /// Held by a connection while it is open; the connection counts as open until this is dropped.
 pub(super) struct Permit {
-    count: Gauge,
+    /// `None` for those beyond the limit.
+    count: Option<Gauge>,
     _permit: OwnedSemaphorePermit,
+    _taken: Option<Taken>,
     stop: StopAt,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.count.dec();
+        if let Some(count) = &self.count {
+            count.dec();
+        }
     }
 }
 
@@ -159,9 +203,9 @@ pub(super) async fn into_loops(
     mut connections: Connections,
     loops: Arc<EventLoops<Permit>>,
 ) {
-    while let Some((stream, permit)) = connections.next(&listener).await {
+    while let Some((stream, scope, permit)) = connections.next(&listener).await {
         // Deregisters the socket from this runtime's poller; the event loop registers it with its own.
-        let admitted = stream.into_std().and_then(|stream| loops.admit(stream, permit));
+        let admitted = stream.into_std().and_then(|stream| loops.admit(stream, scope, permit));
         if let Err(error) = admitted {
             connections.log_lost(&error);
         }
@@ -174,7 +218,7 @@ pub(super) async fn into_hyper(listener: TcpListener, mut connections: Connectio
     let mut http = http1::Builder::new();
     // The stream has the time limits. Not `pipeline_flush`: with it hyper does not send its own 431 and 400.
     http.header_read_timeout(None).max_header_size(limits.header_bytes).half_close(true);
-    while let Some((stream, permit)) = connections.next(&listener).await {
+    while let Some((stream, _, permit)) = connections.next(&listener).await {
         let (app, listener) = (Arc::clone(&connections.app), connections.listener);
         tokio::spawn(serve_by_hyper(http.clone(), stream, router.clone(), permit, app, listener));
     }

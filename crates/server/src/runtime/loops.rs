@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::app::App;
-use crate::wire::{Command, EventLoop, Handle, RouterTasks};
+use crate::wire::{Command, EventLoop, Handle, RouterTasks, Scope};
 
 /// Event loops that run until this is dropped, which closes all connections that are still open. `G` is a value
 /// attached to each connection, and dropped at its end.
@@ -70,8 +70,8 @@ impl<G: Send + 'static> EventLoops<G> {
     ///
     /// # Errors
     /// No loop is left.
-    pub(super) fn admit(&self, stream: TcpStream, attachment: G) -> io::Result<()> {
-        self.shared.admit(stream, attachment)
+    pub(super) fn admit(&self, stream: TcpStream, scope: Scope, attachment: G) -> io::Result<()> {
+        self.shared.admit(stream, scope, attachment)
     }
 
     /// Resolves when no loop is left.
@@ -124,9 +124,9 @@ impl<G: Send + 'static> Shared<G> {
         // Connections that were on their way to it when it failed are given to the others.
         for command in commands {
             match command {
-                Command::Admit(stream, attachment) => {
+                Command::Admit(stream, scope, attachment) => {
                     // Without any loop it is closed.
-                    let _ = self.admit(stream, attachment);
+                    let _ = self.admit(stream, scope, attachment);
                 }
                 Command::Stop(_) | Command::Cut => return,
                 _ => {}
@@ -134,14 +134,14 @@ impl<G: Send + 'static> Shared<G> {
         }
     }
 
-    fn admit(&self, stream: TcpStream, attachment: G) -> io::Result<()> {
+    fn admit(&self, stream: TcpStream, scope: Scope, attachment: G) -> io::Result<()> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let count = self.members.len();
         let living = (0..count)
             .map(|offset| &self.members[turn.wrapping_add(offset) % count])
             .find(|member| !member.has_failed.load(Ordering::Relaxed))
             .ok_or_else(|| io::Error::other("no event loop is left"))?;
-        living.handle.send(Command::Admit(stream, attachment))
+        living.handle.send(Command::Admit(stream, scope, attachment))
     }
 }
 

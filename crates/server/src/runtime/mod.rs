@@ -5,6 +5,7 @@ mod accept;
 mod admin_stream;
 mod app;
 mod bulk;
+mod descriptors;
 pub mod heap;
 mod jobs;
 pub(crate) mod linger;
@@ -24,10 +25,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
+pub use descriptors::make_room;
 pub use listen::{capped_backlog, listen};
 pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
+use descriptors::Reserve;
 use jobs::Jobs;
 use loops::EventLoops;
 pub(crate) use memory::ResponseMemory;
@@ -84,8 +87,9 @@ impl Server {
             }
         }
         let (stop, stopping) = watch::channel(None);
-        let data = Connections::new(Listener::Data, &app, stopping.clone());
-        let admin = Connections::new(Listener::Admin, &app, stopping);
+        let reserve = Reserve::new();
+        let data = Connections::new(Listener::Data, &app, reserve.clone(), stopping.clone());
+        let admin = Connections::new(Listener::Admin, &app, reserve, stopping);
         let accepting = [
             tokio::spawn(accept::into_loops(listeners.data, data, Arc::clone(&loops))),
             tokio::spawn(accept::into_hyper(listeners.admin, admin, admin::router(&app))),

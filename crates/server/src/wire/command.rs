@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use mio::Waker;
 
+use super::Scope;
 use super::dispatch::Reply;
 
 /// What a loop is told to do from outside. `G` is what comes with a connection and is dropped at its end.
 pub(crate) enum Command<G> {
     /// A connection for it, which does not block.
-    Admit(std::net::TcpStream, G),
+    Admit(std::net::TcpStream, Scope, G),
     /// The router's reply to a request of a connection; `None` where there will be none.
     Reply(ConnectionKey, Option<Reply>),
     /// Answer what was asked and what is asked until then, close what is idle, and end when no connection is left, or at

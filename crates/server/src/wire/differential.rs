@@ -85,7 +85,8 @@ async fn by_wire_with_fault(app: &App, router: &Router, pieces: &[&[u8]]) -> (Ve
     let errors = || app.metrics.connection_errors.get_or_create(&Listener::Data.into()).get();
     let before = errors();
     let pieces = pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| piece.to_vec()).collect();
-    let mut connection = Connection::new(Script { pieces, taken: Vec::new() }, Instant::now());
+    let mut connection =
+        Connection::new(Script { pieces, taken: Vec::new() }, super::Scope::Everything, Instant::now());
     connection.transport.readable = true;
     connection.transport.finished = true;
     let mut input: Input = Box::new([0; BODY_READ_BYTES]);

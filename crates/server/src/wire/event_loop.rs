@@ -20,7 +20,7 @@ use super::command::{Command, ConnectionKey, Handle};
 use super::connection::{CloseReason, Connection, Next, Socket, Turn};
 use super::dispatch::{Dispatch, Reply, RouterTasks, TaskGuard};
 use super::fast::Answerer;
-use super::{BODY_READ_BYTES, Input};
+use super::{BODY_READ_BYTES, Input, Scope};
 use crate::gate::Listener;
 use crate::runtime::App;
 
@@ -275,7 +275,7 @@ impl<G: Send + 'static> EventLoop<G> {
     fn obey(&mut self) -> bool {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Admit(stream, given)) => self.admit(stream, given),
+                Ok(Command::Admit(stream, scope, given)) => self.admit(stream, scope, given),
                 Ok(Command::Reply(key, reply)) => self.reply(key, reply),
                 Ok(Command::Stop(deadline)) => self.stop(deadline),
                 #[cfg(test)]
@@ -286,7 +286,7 @@ impl<G: Send + 'static> EventLoop<G> {
         }
     }
 
-    fn admit(&mut self, stream: std::net::TcpStream, given: G) {
+    fn admit(&mut self, stream: std::net::TcpStream, scope: Scope, given: G) {
         let mut stream = TcpStream::from_std(stream);
         let entry = self.slots.vacant_entry();
         let slot = entry.key();
@@ -297,7 +297,7 @@ impl<G: Send + 'static> EventLoop<G> {
         }
         let now = Instant::now();
         self.now = self.now.max(now);
-        let connection = Connection::new(stream, now);
+        let connection = Connection::new(stream, scope, now);
         let timer = connection.due(&self.app);
         self.timers.insert((timer, slot));
         self.generation += 1;

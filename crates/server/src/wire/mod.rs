@@ -20,6 +20,7 @@ mod fast;
 pub(crate) mod fuzzing;
 mod head;
 mod reply;
+mod scope;
 mod slices;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use command::{Command, Handle};
 pub(crate) use deadline::WriteDeadline;
 pub(crate) use dispatch::RouterTasks;
 pub(crate) use event_loop::EventLoop;
+pub(crate) use scope::{Scope, TOO_MANY_CONNECTIONS};
 pub(crate) use slices::{LoopsEnded, Slices};
 
 /// Bytes of requests read at a time, and held at most while answers wait to be sent.

@@ -35,7 +35,7 @@ fn connect(loops: &EventLoops<()>) -> TcpStream {
     let (stream, _) = listener.accept().expect("a connection");
     stream.set_nonblocking(true).expect("it does not block");
     // Where no loop is left the client sees the end.
-    let _ = loops.admit(stream, ());
+    let _ = loops.admit(stream, Scope::Everything, ());
     client
 }
 

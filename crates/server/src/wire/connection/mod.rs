@@ -14,7 +14,9 @@ use axum::body::Bytes;
 use super::body::{Discard, Fault};
 use super::dispatch::Dispatch;
 use super::fast::{Answered, Answerer, Pending};
-use super::{HEAD_READ_BYTES, IDLE_AT_STOP, Input};
+use super::scope::TIME_TO_ASK;
+use super::{HEAD_READ_BYTES, IDLE_AT_STOP, Input, Scope, TOO_MANY_CONNECTIONS};
+use crate::gate::Listener;
 use crate::metrics::CutCause;
 use crate::runtime::App;
 
@@ -98,6 +100,7 @@ enum Part {
 pub(super) struct Connection<S> {
     pub(super) transport: Transport<S>,
     state: State,
+    scope: Scope,
     /// What was read and is not answered: the beginning of a request, more requests than one turn answers, or what came
     /// behind a request that the router has.
     unread: Vec<u8>,
@@ -108,10 +111,11 @@ pub(super) struct Connection<S> {
 }
 
 impl<S: Socket> Connection<S> {
-    pub(super) fn new(stream: S, now: Instant) -> Self {
+    pub(super) fn new(stream: S, scope: Scope, now: Instant) -> Self {
         Self {
             transport: Transport::new(stream, now),
             state: State::Reading(Pending::Incomplete(None)),
+            scope,
             unread: Vec::new(),
             last: now,
             under_way: None,
@@ -126,6 +130,7 @@ impl<S: Socket> Connection<S> {
             return due.map_or(self.last + NEVER, |(due, _)| due);
         }
         match &self.state {
+            State::Reading(_) if self.scope == Scope::Health => self.last + TIME_TO_ASK,
             State::Reading(_) => match self.under_way {
                 Some((Part::Head, since)) => since + limits.header_timeout.get(),
                 Some((Part::Body, since)) => since + limits.body_timeout.get(),
@@ -154,6 +159,13 @@ impl<S: Socket> Connection<S> {
             };
         }
         match &self.state {
+            State::Reading(_) if self.scope == Scope::Health => {
+                turn.app.metrics.count_connection_refused(Listener::Data);
+                turn.answerer.output.extend_from_slice(TOO_MANY_CONNECTIONS.as_bytes());
+                self.state = State::Closing { lingers: true };
+                self.send(Bytes::new(), turn)?;
+                Ok(Next::Turn)
+            }
             State::Reading(Pending::Incomplete(Some(_))) => {
                 // The head may be refused, or its body be too large: then the router has it already.
                 self.route(turn)?;
@@ -257,7 +269,10 @@ impl<S: Socket> Connection<S> {
                 }
                 // The buffer is lent to the answerer beside the turn.
                 let arrived = &turn.input[..length];
-                if self.unread.is_empty() {
+                if self.scope == Scope::Health {
+                    self.unread.extend_from_slice(arrived);
+                    self.route(turn)?;
+                } else if self.unread.is_empty() {
                     let answered = turn.answerer.answer(turn.app, arrived, self.transport.arrived);
                     self.unread = arrived[answered.bytes..].to_vec();
                     self.answered(&answered);

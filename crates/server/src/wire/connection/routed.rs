@@ -10,12 +10,12 @@ use axum::http::StatusCode;
 use super::{CloseReason, Connection, Part, Socket, State, Turn};
 use crate::api::{self, Problem};
 use crate::gate::{Listener, Principal};
-use crate::wire::BODY_READ_BYTES;
 use crate::wire::body::{Collector, Discard, Fault, Framing, MOST_DISCARDED_BYTES};
 use crate::wire::dispatch::{self, Dispatch, Reply, ReplyForm, TaskGuard};
 use crate::wire::fast::{Pending, is_blank};
 use crate::wire::head::{self, AnyHead, RoutedHead};
 use crate::wire::reply;
+use crate::wire::{BODY_READ_BYTES, Scope};
 
 /// A request whose body arrives.
 pub(super) struct Collecting {
@@ -44,7 +44,7 @@ impl<S: Socket> Connection<S> {
             AnyHead::Refused(status) => return self.refuse(status, turn),
             AnyHead::Request(head) => {
                 self.unread.drain(..head.length);
-                match dispatch::admit(turn.app, &head) {
+                match self.scope.admit(turn.app, &head) {
                     Ok(principal) => return self.begin(*head, principal, turn),
                     Err(problem) => self.dispatch_without_body(*head, Err(problem), turn),
                 }
@@ -182,10 +182,11 @@ impl<S: Socket> Connection<S> {
     fn dispatch<D: Dispatch>(
         &mut self,
         request: Request,
-        form: ReplyForm,
+        mut form: ReplyForm,
         rest: Option<Framing>,
         turn: &mut Turn<'_, D>,
     ) {
+        form.closes |= self.scope == Scope::Health;
         self.under_way = None;
         let rest = rest.filter(|framing| !framing.is_empty());
         let task = turn.dispatch.dispatch(request);

@@ -81,7 +81,7 @@ impl Bench {
             app: app(),
             input: Box::new([0; BODY_READ_BYTES]),
             answerer: Answerer::new(),
-            connection: Connection::new(socket, Instant::now()),
+            connection: Connection::new(socket, Scope::Everything, Instant::now()),
             routed: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use super::*;
 use crate::api;
 use crate::tests::{DECISION, app};
+use crate::wire::Scope;
 
 /// Nothing here waits longer than this; it is far more than anything takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +42,7 @@ fn connect(handle: &Handle<Sender<()>>) -> (std::net::TcpStream, Receiver<()>) {
     let (stream, _) = listener.accept().expect("a connection");
     stream.set_nonblocking(true).expect("it does not block");
     let (open, closed) = mpsc::channel();
-    handle.send(Command::Admit(stream, open)).expect("a loop");
+    handle.send(Command::Admit(stream, Scope::Everything, open)).expect("a loop");
     (client, closed)
 }
 
