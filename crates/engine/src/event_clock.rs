@@ -135,7 +135,7 @@ impl EventClock {
             let is_other = event.customer != first.customer;
             let is_near = event.unix_ms >= self.reach_back(first.unix_ms);
             match (is_other, is_near) {
-                (true, true) => self.settle(doubts),
+                (true, true) => self.mark_settled(doubts),
                 (true, false) => {
                     self.push(doubts, Sighting { unix_ms: now_ms, ..first });
                     doubts.first = Some(event);
@@ -162,7 +162,7 @@ impl EventClock {
         match confirmed_ms {
             Some(confirmed_ms) => {
                 self.now_ms.fetch_max(event.unix_ms.max(confirmed_ms), Ordering::Relaxed);
-                self.settle(doubts);
+                self.mark_settled(doubts);
                 self.take_near(doubts);
             }
             None => {
@@ -188,7 +188,7 @@ impl EventClock {
         doubts.waiting.push_back(event);
     }
 
-    fn settle(&self, doubts: &mut Doubts) {
+    fn mark_settled(&self, doubts: &mut Doubts) {
         doubts.first = None;
         self.settled.store(true, Ordering::Relaxed);
     }
