@@ -31,7 +31,7 @@ stops count="50":
 
 # Every access of the unsafe code of profiles checked by miri; needs a nightly toolchain with miri, and installs it
 miri:
-    rustup toolchain install nightly --profile minimal --component miri
+    rustup toolchain install nightly --profile minimal --component miri --component rust-src
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=8 cargo +nightly miri test -p upbeat-core --lib -- \
         profile::words profile::packed profile::tests
 
