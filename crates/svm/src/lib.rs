@@ -37,7 +37,7 @@ pub use model::metadata::Metadata;
 pub use model::training::{Measured, SolverRecord, Training};
 pub use model::{Features, Model, ModelError, Parts};
 pub use score::Scorer;
-pub use score::simd::Simd;
+pub use score::simd::{Avx2, Avx512, Simd};
 pub use solve::linear::{Bias, Loss};
 pub use solve::{NoProgress, Progress};
 pub use train::cross_validation::cross_validate;

@@ -7,7 +7,7 @@ use super::terms::{Inner, Poly, Rbf, Sigmoid, Terms};
 use crate::data::matrix::Matrix;
 use crate::data::scaling::Scaling;
 use crate::kernel::Kernel;
-use crate::score::simd::Simd;
+use crate::score::simd::{self, Simd};
 
 /// How many features are scaled at once, on the stack.
 const CHUNK: usize = 64;
@@ -86,53 +86,50 @@ impl Expansion {
     }
 
     /// The scores of unscaled rows that stand one after the other; as many as `scores` has places.
-    ///
-    /// # Safety
-    /// The processor must have the instructions.
-    pub unsafe fn score(&self, simd: Simd, rows: &[f64], scores: &mut [f64]) {
+    pub fn score(&self, simd: Simd, rows: &[f64], scores: &mut [f64]) {
         match simd {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the caller guarantees the instructions.
-            Simd::Avx512 => unsafe { self.score_avx512(rows, scores) },
+            // SAFETY: the proof says that the processor has the instructions.
+            Simd::Avx512(proof) => unsafe { self.score_avx512(proof, rows, scores) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Simd::Avx2 => unsafe { self.score_avx2(rows, scores) },
-            _ => self.score_rows::<Portable>(rows, scores),
+            Simd::Avx2(proof) => unsafe { self.score_avx2(proof, rows, scores) },
+            _ => self.score_rows::<Portable>((), rows, scores),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-    fn score_avx512(&self, rows: &[f64], scores: &mut [f64]) {
-        self.score_rows::<Avx512>(rows, scores);
+    fn score_avx512(&self, proof: simd::Avx512, rows: &[f64], scores: &mut [f64]) {
+        self.score_rows::<Avx512>(proof, rows, scores);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn score_avx2(&self, rows: &[f64], scores: &mut [f64]) {
-        self.score_rows::<Avx2>(rows, scores);
+    fn score_avx2(&self, proof: simd::Avx2, rows: &[f64], scores: &mut [f64]) {
+        self.score_rows::<Avx2>(proof, rows, scores);
     }
 
     #[inline(always)]
-    fn score_rows<L: Lanes>(&self, rows: &[f64], scores: &mut [f64]) {
+    fn score_rows<L: Lanes>(&self, proof: L::Proof, rows: &[f64], scores: &mut [f64]) {
         match self.kernel {
-            Kernel::Linear => self.score_terms::<L>(Inner, rows, scores),
-            Kernel::Rbf { gamma } => self.score_terms::<L>(Rbf::new(gamma), rows, scores),
+            Kernel::Linear => self.score_terms::<L>(proof, Inner, rows, scores),
+            Kernel::Rbf { gamma } => self.score_terms::<L>(proof, Rbf::new(gamma), rows, scores),
             Kernel::Poly { gamma, coef0, degree } => {
-                self.score_terms::<L>(Poly { gamma, coef0, degree }, rows, scores);
+                self.score_terms::<L>(proof, Poly { gamma, coef0, degree }, rows, scores);
             }
             Kernel::Sigmoid { gamma, coef0 } => {
-                self.score_terms::<L>(Sigmoid { gamma, coef0 }, rows, scores);
+                self.score_terms::<L>(proof, Sigmoid { gamma, coef0 }, rows, scores);
             }
         }
     }
 
     #[inline(always)]
-    fn score_terms<L: Lanes>(&self, terms: impl Terms, rows: &[f64], scores: &mut [f64]) {
+    fn score_terms<L: Lanes>(&self, proof: L::Proof, terms: impl Terms, rows: &[f64], scores: &mut [f64]) {
         for (x, score) in rows.chunks_exact(self.features()).zip(scores) {
             let raw = match x.try_into() {
-                Ok(x) => self.narrow::<L, 6>(terms, x),
-                Err(_) => self.wide::<L>(terms, x),
+                Ok(x) => self.narrow::<L, 6>(proof, terms, x),
+                Err(_) => self.wide::<L>(proof, terms, x),
             };
             let sum = raw.sum + self.bias;
             // More than both forms' roundings together.
@@ -144,34 +141,34 @@ impl Expansion {
 
     /// The sum for a row whose width the compiler knows: the scaled row stays in registers.
     #[inline(always)]
-    fn narrow<L: Lanes, const N: usize>(&self, terms: impl Terms, x: &[f64; N]) -> Raw {
+    fn narrow<L: Lanes, const N: usize>(&self, proof: L::Proof, terms: impl Terms, x: &[f64; N]) -> Raw {
         let mut scaled = [0.0; N];
         let square = scale(x, &self.mean[..N], &self.scale[..N], &mut scaled);
-        let mut splat = [L::splat(0.0); N];
+        let mut splat = [L::splat(proof, 0.0); N];
         for (splat, &value) in splat.iter_mut().zip(&scaled) {
-            *splat = L::splat(value);
+            *splat = L::splat(proof, value);
         }
-        let mut sum = L::splat(0.0);
+        let mut sum = L::splat(proof, 0.0);
         for block in self.blocks.chunks_exact(N + 1) {
             // Two independent sums: a single one would wait for each addition in turn.
-            let mut inner = [L::splat(0.0); 2];
+            let mut inner = [L::splat(proof, 0.0); 2];
             for feature in 0..N {
                 let half = &mut inner[feature % 2];
-                *half = terms.add(*half, L::load(&block[feature]), splat[feature]);
+                *half = terms.add(*half, L::load(proof, &block[feature]), splat[feature]);
             }
-            sum = terms.value(inner[0].plus(inner[1])).times_plus(L::load(&block[N]), sum);
+            sum = terms.value(inner[0].plus(inner[1])).times_plus(L::load(proof, &block[N]), sum);
         }
         Raw { sum: sum.sum(), square }
     }
 
     /// The sum for a row of any width, without memory for all of it.
     #[inline(always)]
-    fn wide<L: Lanes>(&self, terms: impl Terms, x: &[f64]) -> Raw {
+    fn wide<L: Lanes>(&self, proof: L::Proof, terms: impl Terms, x: &[f64]) -> Raw {
         let size = x.len() + 1;
-        let mut sum = L::splat(0.0);
+        let mut sum = L::splat(proof, 0.0);
         let mut square = 0.0;
         for tile in self.blocks.chunks(TILE * size) {
-            let mut inner = [L::splat(0.0); TILE];
+            let mut inner = [L::splat(proof, 0.0); TILE];
             square = 0.0;
             for start in (0..x.len()).step_by(CHUNK) {
                 let end = x.len().min(start + CHUNK);
@@ -180,12 +177,12 @@ impl Expansion {
                 square += scale(&x[start..end], &self.mean[start..end], &self.scale[start..end], scaled);
                 for (inner, block) in inner.iter_mut().zip(tile.chunks_exact(size)) {
                     for (lanes, &x) in block[start..end].iter().zip(&*scaled) {
-                        *inner = terms.add(*inner, L::load(lanes), L::splat(x));
+                        *inner = terms.add(*inner, L::load(proof, lanes), L::splat(proof, x));
                     }
                 }
             }
             for (inner, block) in inner.iter().zip(tile.chunks_exact(size)) {
-                sum = terms.value(*inner).times_plus(L::load(&block[size - 1]), sum);
+                sum = terms.value(*inner).times_plus(L::load(proof, &block[size - 1]), sum);
             }
         }
         Raw { sum: sum.sum(), square }

@@ -27,8 +27,8 @@ const ROUNDER: f64 = 1.5 * (1u64 << 52) as f64;
 /// `t` as a whole number, in the last bits of a number that is [`ROUNDER`] and more, and a rest in -0.5..=0.5.
 #[inline(always)]
 fn split<L: Lanes>(t: L) -> (L, L) {
-    let whole = t.plus(L::splat(ROUNDER));
-    (whole, t.minus(whole.minus(L::splat(ROUNDER))))
+    let whole = t.plus(t.constant(ROUNDER));
+    (whole, t.minus(whole.minus(t.constant(ROUNDER))))
 }
 
 /// `(2^r - 1) / r`
@@ -36,7 +36,7 @@ fn split<L: Lanes>(t: L) -> (L, L) {
 fn quotient<L: Lanes>(r: L) -> L {
     // Two independent chains, of even and of odd powers: a single one would wait for each step in turn.
     let square = r.times(r);
-    let coefficient = |power: usize| L::splat(POWER_OF_TWO[power]);
+    let coefficient = |power: usize| r.constant(POWER_OF_TWO[power]);
     let (mut even, mut odd) = (coefficient(10), coefficient(9));
     for power in [8, 6, 4, 2, 0] {
         even = even.times_plus(square, coefficient(power));
@@ -76,13 +76,13 @@ static EIGHTHS: Block = Block([
 /// the rest is so small that a short polynomial does.
 #[inline(always)]
 pub(super) fn exp2<L: Lanes>(t: L) -> L {
-    let rounder = L::splat(ROUNDER / 8.0);
-    let t = t.at_least(L::splat(-1021.0));
+    let rounder = t.constant(ROUNDER / 8.0);
+    let t = t.at_least(t.constant(-1021.0));
     let eighths = t.plus(rounder);
     let r = t.minus(eighths.minus(rounder));
     let scale = eighths.pick(&EIGHTHS).times_eighths(eighths);
     let square = r.times(r);
-    let coefficient = |power: usize| L::splat(NEAR_ONE[power]);
+    let coefficient = |power: usize| r.constant(NEAR_ONE[power]);
     let (mut even, mut odd) = (coefficient(6), coefficient(5));
     for power in [4, 2, 0] {
         even = even.times_plus(square, coefficient(power));
@@ -100,11 +100,11 @@ pub(super) fn exp2<L: Lanes>(t: L) -> L {
 #[inline(always)]
 pub(super) fn tanh<L: Lanes>(z: L) -> L {
     // From 2^64 on, the quotient below is 1.
-    let t = z.absolute().times(L::splat(2.0 * LOG2_E)).at_most(L::splat(64.0));
+    let t = z.absolute().times(z.constant(2.0 * LOG2_E)).at_most(z.constant(64.0));
     let (whole, r) = split(t);
-    let scale = L::splat(1.0).times_power(whole);
-    let less_one = quotient(r).times(r).times_plus(scale, scale.minus(L::splat(1.0)));
-    less_one.over(less_one.plus(L::splat(2.0))).with_sign_of(z)
+    let scale = z.constant(1.0).times_power(whole);
+    let less_one = quotient(r).times(r).times_plus(scale, scale.minus(z.constant(1.0)));
+    less_one.over(less_one.plus(z.constant(2.0))).with_sign_of(z)
 }
 
 /// `base^degree`, `degree` ≥ 1.

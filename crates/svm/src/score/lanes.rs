@@ -10,13 +10,18 @@ pub(super) struct Block(pub [f64; LANES]);
 
 /// Eight numbers in registers, and what can be done with each.
 ///
-/// The functions that use vector instructions must end up inside of a function with these
-/// `#[target_feature]`s, which a caller enters for a processor that has them: hence `inline(always)` here
-/// and in all callers between. Elsewhere the types must not be used.
+/// A value can only be made with a proof that the processor has the instructions, so whoever holds one may use them. To be
+/// fast, the functions must end up inside of a function with these `#[target_feature]`s: hence `inline(always)` here and
+/// in all callers between.
 pub(super) trait Lanes: Copy {
+    /// The proof that the processor has the instructions; see [`Simd`](crate::Simd).
+    type Proof: Copy;
+
     /// The same number eight times.
-    fn splat(value: f64) -> Self;
-    fn load(block: &Block) -> Self;
+    fn splat(proof: Self::Proof, value: f64) -> Self;
+    fn load(proof: Self::Proof, block: &Block) -> Self;
+    /// Another number eight times; that `self` is there is the proof.
+    fn constant(self, value: f64) -> Self;
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn times(self, other: Self) -> Self;
@@ -56,14 +61,21 @@ impl Portable {
 }
 
 impl Lanes for Portable {
+    type Proof = ();
+
     #[inline(always)]
-    fn splat(value: f64) -> Self {
+    fn splat(_proof: (), value: f64) -> Self {
         Self([value; LANES])
     }
 
     #[inline(always)]
-    fn load(block: &Block) -> Self {
+    fn load(_proof: (), block: &Block) -> Self {
         Self(block.0)
+    }
+
+    #[inline(always)]
+    fn constant(self, value: f64) -> Self {
+        Self([value; LANES])
     }
 
     #[inline(always)]
@@ -143,10 +155,11 @@ mod x86 {
     use std::array::from_fn;
 
     use super::{Block, LANES, Lanes};
+    use crate::score::simd;
 
     /// Implements [`Lanes`] for registers of one width.
-    // SAFETY, for all that is unsafe in it: the instructions are there, as `Lanes` demands of its users, and
-    // a block is as long as the registers together and aligned for the widest.
+    // SAFETY, for all that is unsafe in it: the instructions are there, by the proof that is passed or with which `self`
+    // was made, and a block is as long as the registers together and aligned for the widest.
     macro_rules! lanes {
         ($name:ident, $register:ty, $splat:ident, $load:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
          $fmadd:ident, $max:ident, $min:ident, $and:ident, $andnot:ident, $or:ident, $to_bits:ident,
@@ -155,13 +168,20 @@ mod x86 {
             pub(in super::super) struct $name([$register; LANES * 8 / size_of::<$register>()]);
 
             impl Lanes for $name {
+                type Proof = simd::$name;
+
                 #[inline(always)]
-                fn splat(value: f64) -> Self {
+                fn splat(_proof: Self::Proof, value: f64) -> Self {
                     Self(from_fn(|_| unsafe { $splat(value) }))
                 }
 
                 #[inline(always)]
-                fn load(block: &Block) -> Self {
+                fn constant(self, value: f64) -> Self {
+                    Self(from_fn(|_| unsafe { $splat(value) }))
+                }
+
+                #[inline(always)]
+                fn load(_proof: Self::Proof, block: &Block) -> Self {
                     let start = block.0.as_ptr();
                     Self(from_fn(|i| unsafe { $load(start.add(i * size_of::<$register>() / 8)) }))
                 }

@@ -70,11 +70,7 @@ impl Scorer {
     }
 
     /// The same scorer with other vector instructions than the widest that the processor has; for tests and benches.
-    ///
-    /// # Panics
-    /// When `simd` is not one of [`Simd::available`].
     pub fn with_simd(mut self, simd: Simd) -> Self {
-        assert!(Simd::available().contains(&simd), "this processor has no {simd:?}");
         self.simd = simd;
         self
     }
@@ -98,8 +94,7 @@ impl Scorer {
             Form::Linear(linear) => linear.score(x),
             Form::Kernel(expansion) => {
                 let mut score = 0.0;
-                // SAFETY: `self.simd` is one that the processor has: detected, or checked in `with_simd`.
-                unsafe { expansion.score(self.simd, x, std::slice::from_mut(&mut score)) };
+                expansion.score(self.simd, x, std::slice::from_mut(&mut score));
                 score
             }
         }
@@ -116,8 +111,7 @@ impl Scorer {
             Form::Linear(linear) => {
                 rows.rows().zip(scores).for_each(|(row, score)| *score = linear.score(row));
             }
-            // SAFETY: as in `score`.
-            Form::Kernel(expansion) => unsafe { expansion.score(self.simd, rows.values(), scores) },
+            Form::Kernel(expansion) => expansion.score(self.simd, rows.values(), scores),
         }
     }
 

@@ -61,7 +61,7 @@ impl Terms for Rbf {
 
     #[inline(always)]
     fn value<L: Lanes>(self, sum: L) -> L {
-        exp2(sum.times(L::splat(self.rate)))
+        exp2(sum.times(sum.constant(self.rate)))
     }
 
     #[inline(always)]
@@ -87,7 +87,7 @@ impl Terms for Poly {
 
     #[inline(always)]
     fn value<L: Lanes>(self, sum: L) -> L {
-        let base = sum.times_plus(L::splat(self.gamma), L::splat(self.coef0));
+        let base = sum.times_plus(sum.constant(self.gamma), sum.constant(self.coef0));
         power(base, self.degree)
     }
 
@@ -113,7 +113,7 @@ impl Terms for Sigmoid {
 
     #[inline(always)]
     fn value<L: Lanes>(self, sum: L) -> L {
-        tanh(sum.times_plus(L::splat(self.gamma), L::splat(self.coef0)))
+        tanh(sum.times_plus(sum.constant(self.gamma), sum.constant(self.coef0)))
     }
 
     #[inline(always)]

@@ -18,10 +18,10 @@ macro_rules! vectorised {
                     $body::<true>($($argument),*)
                 }
                 match simd {
-                    // SAFETY: this variant is made only where the processor has AVX2 and FMA.
-                    crate::score::simd::Simd::Avx2 => return unsafe { avx2($($argument),*) },
-                    // SAFETY: this variant is made only where the processor has these parts of AVX-512.
-                    crate::score::simd::Simd::Avx512 => return unsafe { avx512($($argument),*) },
+                    // SAFETY: the variant holds the proof that the processor has AVX2 and FMA.
+                    crate::score::simd::Simd::Avx2(_) => return unsafe { avx2($($argument),*) },
+                    // SAFETY: the variant holds the proof that the processor has all of these.
+                    crate::score::simd::Simd::Avx512(_) => return unsafe { avx512($($argument),*) },
                     crate::score::simd::Simd::Portable => {}
                 }
             }
