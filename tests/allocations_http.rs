@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use upbeat_core::event::Zone;
+use upbeat_core::event::{Time, Zone};
 use upbeat_server::config::{self, Config};
 use upbeat_server::runtime::{self, App, Listeners, Stopped, machine_clock};
 
@@ -74,27 +74,52 @@ fn allocations_each(stream: &mut TcpStream, requests: &[Vec<u8>]) -> u64 {
     (ALLOCATIONS.load(Ordering::Relaxed) - before).div_ceil(counted.len() as u64)
 }
 
+/// Allocations of a decision whose score is computed.
+const FRESH_ALLOCATIONS: u64 = 0;
+
+/// Customers who ask, and plays of each: enough for a score.
+const CUSTOMERS: usize = 50;
+const PLAYS: usize = 12;
+
 fn decision(headers: &str) -> Vec<Vec<u8>> {
     let request =
         |customer| format!("GET /should-show-ad/{customer} HTTP/1.1\r\nhost: upbeat\r\n{headers}\r\n");
-    (0..WARM_UP + COUNTED).map(|number| request(number % 50).into_bytes()).collect()
+    (0..WARM_UP + COUNTED).map(|number| request(number % CUSTOMERS).into_bytes()).collect()
 }
 
-fn play() -> Vec<Vec<u8>> {
-    let request = |number: usize| {
-        let body = format!(
-            "{{\"type\":\"play\",\"event_id\":{number},\"customer_id\":{},\"track_id\":{},\
-             \"time\":\"2014-10-23T03:26:20\",\"mobile\":false,\"zip\":\"72132\"}}",
-            number % 50,
-            number % 7
-        );
-        let length = body.len();
-        format!(
-            "POST /events HTTP/1.1\r\nhost: upbeat\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        )
-    };
-    (0..WARM_UP + COUNTED).map(|number| request(number).into_bytes()).collect()
+fn post(body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "POST /events HTTP/1.1\r\nhost: upbeat\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// A play an hour or less ago, so that it counts for the decisions of the test.
+fn play(number: usize) -> Vec<u8> {
+    let customer = number % CUSTOMERS;
+    let time = Time::from_unix_ms(machine_clock() - 3_600_000 + 1000 * number as i64);
+    post(&format!(
+        "{{\"type\":\"play\",\"event_id\":{number},\"customer_id\":{customer},\"track_id\":{},\
+         \"time\":\"{time}\",\"mobile\":{},\"zip\":\"72132\"}}",
+        number % 7,
+        number % 3 == 0
+    ))
+}
+
+/// The answer to a decision, which must be one that took a score.
+fn assert_scored(stream: &mut TcpStream, customer: usize) {
+    let request = format!("GET /should-show-ad/{customer} HTTP/1.1\r\nhost: upbeat\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    while !is_whole(answer.as_bytes()) {
+        let mut buffer = [0; 2048];
+        let count = stream.read(&mut buffer).expect("an answer");
+        answer.push_str(std::str::from_utf8(&buffer[..count]).expect("text"));
+    }
+    let is_scored = answer.contains("\"reason\":\"unlikely_to_click\"") && answer.contains("\"score\":");
+    assert!(is_scored && !answer.contains("\"score\":null"), "{answer}");
 }
 
 #[test]
@@ -106,7 +131,11 @@ fn decision_allocates_nothing_and_event_at_most_twelve_times() {
         let address = listeners.data.local_addr().expect("an address");
         let mut config = Config { workers: 1, ..Config::default() };
         config.shutdown.drain = config::Duration::from_secs(0);
+        // Nobody is shown the ad: a decision that counts an impression may allocate.
+        config.campaign.threshold = 1e6;
         let app = Arc::new(App::new(config, Zone::utc(), machine_clock));
+        app.serve_configured_model().expect("the built-in model");
+        let engine = Arc::clone(&app.engine);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = tokio::spawn(runtime::run(listeners, app, async {
             let _ = stopped.await;
@@ -114,16 +143,30 @@ fn decision_allocates_nothing_and_event_at_most_twelve_times() {
         let client = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).expect("a connection");
             stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-            let events = allocations_each(&mut stream, &play());
+            let plays: Vec<_> = (0..WARM_UP + COUNTED).map(play).collect();
+            assert!(plays.len() >= CUSTOMERS * PLAYS);
+            let events = allocations_each(&mut stream, &plays);
             // The parser's, the table's, and the growth of the profile.
             assert!(events <= 12, "{events} allocations an event");
+            (0..CUSTOMERS).for_each(|customer| assert_scored(&mut stream, customer));
             for headers in ["", "x-request-id: mine\r\naccept: */*\r\nuser-agent: test\r\n"] {
                 assert_eq!(
                     allocations_each(&mut stream, &decision(headers)),
                     0,
-                    "a decision with {headers:?}"
+                    "a decision with a cached score and {headers:?}"
                 );
             }
+            // Another promotion of the model: no cached score is valid, so each of these computes its own.
+            let fresh = decision("");
+            let model = engine.champion().expect("a model").model.clone();
+            engine.promote(model).expect("the same model");
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            fresh[..CUSTOMERS].iter().for_each(|request| ask(&mut stream, request));
+            let scoring = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            assert!(
+                scoring <= FRESH_ALLOCATIONS * CUSTOMERS as u64,
+                "{scoring} for {CUSTOMERS} fresh scores"
+            );
         });
         let outcome = client.await;
         drop(stop);

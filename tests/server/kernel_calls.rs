@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::listeners::unlikely;
 use super::skipped::skipped;
-use super::support::upbeat;
+use super::support::{JSON, upbeat};
 use super::wire::Wire;
 
 /// Waiting for sockets, reading a request, writing its answer.
@@ -31,8 +32,18 @@ fn calls(decisions: usize, table: &Path) -> Option<u64> {
         return None;
     };
     let mut wire = Wire::to(line.split("http://").nth(1).expect("a URL"));
+    // A customer with plays in the window, so that every decision is one about a score.
+    for event in unlikely("48").lines() {
+        let length = event.len();
+        let head = format!(
+            "POST /events HTTP/1.1\r\nhost: upbeat\r\ncontent-type: {JSON}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        assert_eq!(wire.send(head + event).answer().ok()["accepted"], 1);
+    }
     for _ in 0..decisions {
-        wire.send("GET /should-show-ad/48 HTTP/1.1\r\nhost: upbeat\r\n\r\n").answer().ok();
+        let decision = wire.send("GET /should-show-ad/48 HTTP/1.1\r\nhost: upbeat\r\n\r\n").answer().ok();
+        assert_eq!(decision["reason"], "unlikely_to_click");
+        assert!(decision["score"].is_f64(), "{decision}");
     }
     drop(wire);
     end(&strace);

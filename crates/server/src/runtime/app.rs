@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 use upbeat_core::event::{Zone, hex_digits};
-use upbeat_engine::{Engine, ModelId, Numbers, Settings, Striped};
+use upbeat_engine::{Engine, ModelId, Numbers, Settings};
 
 use super::bulk::BulkPool;
 use super::memory::{ResponseMemory, ResponsePermit};
@@ -48,7 +48,8 @@ pub struct App {
     /// Event loops that have failed.
     failed_loops: AtomicUsize,
     request_numbers: Numbers,
-    requests_seen: Striped<AtomicU64>,
+    /// Counts only where `log.sample` asks for it: over all threads, so that one in every so many is logged.
+    requests_seen: AtomicU64,
 }
 
 impl App {
@@ -84,7 +85,7 @@ impl App {
             draining: AtomicBool::new(false),
             failed_loops: AtomicUsize::new(0),
             request_numbers: Numbers::new(first_number),
-            requests_seen: Striped::default(),
+            requests_seen: AtomicU64::new(0),
             engine,
             config,
             zone,
@@ -126,12 +127,11 @@ impl App {
         hex_digits(self.request_numbers.take())
     }
 
-    /// Counts a request, and returns whether it is one of those that `log.sample` selects for the log: of each thread the
-    /// first, and one in every so many.
+    /// Counts a request, and returns whether it is one of those that `log.sample` selects for the log.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         let period = self.config.log.sample;
-        period > 0 && self.requests_seen.own().fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
+        period > 0 && self.requests_seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(period)
     }
 
     /// Runs long work on the bulk pool, so that no decision waits for it. What locks shards of the profile store, it runs
