@@ -1,3 +1,5 @@
+mod racing;
+
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Time};

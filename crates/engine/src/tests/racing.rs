@@ -1,0 +1,176 @@
+//! Everything at once on plain threads, with what is counted recounted at the end.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use upbeat_core::campaign::Campaign;
+use upbeat_core::decision::{Check, Reason};
+use upbeat_core::event::{DAY_MS, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Row, Time};
+
+use super::*;
+
+const WALL_MS: i64 = 1_700_000_000_000;
+const CUSTOMERS: u64 = 300;
+
+/// An engine with the shipped model, in which everybody with enough plays is shown the ad.
+fn engine() -> Engine {
+    let mut campaign = Campaign { threshold: -1e6, ..Campaign::default() };
+    campaign.cap.impressions = 64;
+    let engine = Engine::new(Settings {
+        window: Window::default(),
+        campaign,
+        clock: Clock::Wall,
+        max_future_ms: 5 * MINUTE_MS,
+        expected_customers: 0,
+        max_customers: CUSTOMERS as usize / 2,
+        max_profile_bytes: 1 << 30,
+        max_retry_bytes: 1 << 20,
+        max_tracks: 2,
+        first_decision: 1,
+    });
+    let model = Model::read(include_bytes!("../../../../model/default.json").as_slice()).expect("a model");
+    engine.promote(model).expect("it fits");
+    engine
+}
+
+/// Numbers in an order like chance (Steele, Lea and Flood's SplitMix64, 2014).
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 27)
+}
+
+fn event(seed: u64) -> Event {
+    let chance = mix(seed);
+    let kind = match chance % 12 {
+        0 => EventKind::Click { ad: Id::Text(format!("an-ad-{}", chance % 5).into()) },
+        1 => EventKind::Impression(ImpressionOf::Campaign(Id::Text("another-campaign".into()))),
+        2 => EventKind::Membership(if chance & 64 == 0 { Membership::Gold } else { Membership::Silver }),
+        _ => EventKind::Play { track: Id::Number(chance % 50), mobile: chance & 1 == 0 },
+    };
+    let customer = mix(chance) % CUSTOMERS;
+    // Some ids are texts, which take memory of their own.
+    let text = |number: u64| Id::Text(format!("a-text-for-{number}").into());
+    Event {
+        customer: if customer % 7 == 0 { text(customer) } else { Id::Number(customer) },
+        id: if chance % 5 == 0 { text(chance % 1000) } else { Id::Number(chance % 1000) },
+        time: Time::from_unix_ms(WALL_MS - (chance % 1000) as i64 * MINUTE_MS),
+        kind,
+    }
+}
+
+/// What the counters say, and the same counted over every record.
+fn assert_recounted(engine: &Engine) {
+    let (mut customers, mut bytes, mut plays) = (0, 0, 0);
+    for shard in 0..engine.shards() {
+        engine.customers.sweep(shard, |id, customer| {
+            customers += 1;
+            bytes += customer.bytes(id);
+            plays += customer.profile.plays().len();
+            Sweep::Keep
+        });
+    }
+    assert!(customers > 0, "the test leaves nobody to count");
+    assert_eq!(engine.customer_count(), customers);
+    assert_eq!(engine.profile_bytes(), bytes);
+    assert_eq!(engine.counters().plays_kept(), plays);
+}
+
+#[test]
+fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
+    const STEPS: u64 = 4000;
+    let engine = engine();
+    let start = Barrier::new(6);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (engine, start, done) = (&engine, &start, &done);
+        let background = [0, 1].map(|kind| {
+            scope.spawn(move || {
+                start.wait();
+                let mut step = 0;
+                while !done.load(Ordering::Relaxed) {
+                    step += 1;
+                    match kind {
+                        // Some sweeps find everybody idle.
+                        0 => {
+                            let days = [0, 90][usize::from(step % 200 == 0)];
+                            engine.evict_idle(step as usize % engine.shards(), WALL_MS + days * DAY_MS);
+                        }
+                        _ => drop(engine.remove(&event(step as u64).customer)),
+                    }
+                }
+            })
+        });
+        let threads: Vec<_> = (0..4u64)
+            .map(|thread| {
+                scope.spawn(move || {
+                    start.wait();
+                    for step in 0..STEPS {
+                        let seed = thread << 32 | step;
+                        match (thread, step % 50) {
+                            (0, 0) => {
+                                let rows = (0..40).map(|row| Ok(Row::Event(event(seed << 8 | row))));
+                                drop(engine.apply_all(rows, WALL_MS));
+                            }
+                            (0 | 1, _) => drop(engine.apply(event(seed), WALL_MS)),
+                            (2, _) => drop(engine.decide_once(&event(seed).customer, false, WALL_MS)),
+                            _ => {
+                                let request_id = RequestId::parse(&(seed % 100).to_string()).ok();
+                                let ask = Ask { dry_run: false, request_id };
+                                let _ = engine.decide(&event(seed).customer, &ask, WALL_MS);
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        let results: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(results.iter().all(Result::is_ok), "a thread panicked");
+        background.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    });
+    // Whatever was deleted last, somebody is there to be counted.
+    (0..20).for_each(|number| drop(engine.apply(event(number), WALL_MS)));
+    assert_recounted(&engine);
+}
+
+#[test]
+fn explanation_never_contradicts_itself_beside_deletions() {
+    const ROUNDS: usize = 3000;
+    let engine = engine();
+    let id = Id::Number(48);
+    let play = |number: u64| Event {
+        customer: id.clone(),
+        id: Id::Number(number),
+        time: Time::from_unix_ms(WALL_MS - number as i64 * MINUTE_MS),
+        kind: EventKind::Play { track: Id::Number(number), mobile: true },
+    };
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Bounded, so that a failure of the other thread ends the test.
+            for _ in 0..100_000 {
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+                (0..15).for_each(|number| drop(engine.apply(play(number), WALL_MS)));
+                engine.decide_once(&id, false, WALL_MS);
+                assert_eq!(engine.remove(&id), Ok(true));
+            }
+        });
+        for explained in (0..ROUNDS).filter_map(|_| engine.explain(&id, WALL_MS)) {
+            let settings = engine.settings();
+            let plays = explained.profile.plays_in(&settings.window, explained.now_ms).len();
+            let reason = explained.decision.reason;
+            assert!(plays > 0 && reason != Reason::UnknownCustomer, "{reason:?} of {plays} plays");
+            assert_eq!(explained.trace.plays, plays);
+            assert_eq!(explained.decision.score.map(|score| score.value), explained.trace.value);
+            match explained.trace.checks().last() {
+                Some(Check::History) => assert!(plays < settings.campaign.min_plays as usize),
+                Some(Check::Score) => assert_eq!(reason, Reason::LikelyToClick),
+                other => panic!("{other:?} with {plays} plays"),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
