@@ -16,7 +16,7 @@ use super::{logging, output, serve};
 use upbeat_client::Client;
 use upbeat_core::event::{DAY_MS, Id};
 use upbeat_server::config::{Config, Duration};
-use upbeat_server::runtime::{self, App, Stopped, machine_clock};
+use upbeat_server::runtime::{self, App, Stopped, machine_clock, make_room};
 use upbeat_simulate::{Settings, Simulation};
 
 use tally::Tally;
@@ -72,6 +72,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     config.shutdown.drain = Duration::from_secs(0);
     config.log.level = "warn".into();
     let _logging = logging::start(&config)?;
+    make_room(&mut config)?;
     let stop = serve::stop_signal()?;
     let listeners = serve::bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
