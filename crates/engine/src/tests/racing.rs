@@ -52,8 +52,8 @@ fn event(seed: u64) -> Event {
     // Some ids are texts, which take memory of their own.
     let text = |number: u64| Id::Text(format!("a-text-for-{number}").into());
     Event {
-        customer: if customer % 7 == 0 { text(customer) } else { Id::Number(customer) },
-        id: if chance % 5 == 0 { text(chance % 1000) } else { Id::Number(chance % 1000) },
+        customer: if customer.is_multiple_of(7) { text(customer) } else { Id::Number(customer) },
+        id: if chance.is_multiple_of(5) { text(chance % 1000) } else { Id::Number(chance % 1000) },
         time: Time::from_unix_ms(WALL_MS - (chance % 1000) as i64 * MINUTE_MS),
         kind,
     }
