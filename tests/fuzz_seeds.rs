@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use upbeat_core::event::Zone;
+use upbeat_ingest::decode::{Context, Format, csv, encoding, rows};
 use upbeat_svm::{Import, Model, Problem};
 
 /// Reads every file of a folder of seeds; a failure names the file.
@@ -26,4 +28,34 @@ fn fuzz_seeds_are_readable() {
     each("problem", |bytes| Problem::read(bytes).map(drop).map_err(|error| error.to_string()));
     each("model_json", |bytes| Model::read(bytes).map(drop).map_err(|error| error.to_string()));
     each("model_text", |bytes| Import::default().read(bytes).map(drop).map_err(|error| error.to_string()));
+}
+
+/// Whether at least one row of a body is an event or a track.
+fn has_a_row(format: Format, body: &[u8]) -> Result<(), String> {
+    let context = Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 1 << 12 };
+    let mut rows = rows(format, body, &context).map_err(|error| error.to_string())?.rows;
+    if rows.any(|row| row.is_ok()) { Ok(()) } else { Err("no row is read".to_owned()) }
+}
+
+#[test]
+fn fuzz_seeds_of_events_have_rows() {
+    each("csv", |bytes| {
+        // The first two bytes are settings of the target.
+        let kind = [csv::Kind::Plays, csv::Kind::Clicks, csv::Kind::Customers, csv::Kind::Tracks]
+            [usize::from(bytes[0])];
+        has_a_row(Format::Csv(kind), &bytes[2..])
+    });
+    each("json", |bytes| has_a_row(Format::Ndjson, bytes));
+    each("cloudevents", |bytes| {
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        has_a_row(
+            Format::CloudEventBatch,
+            &[&b"["[..], &lines.collect::<Vec<_>>().join(&b','), &b"]"[..]].concat(),
+        )
+    });
+    each("encoding", |bytes| {
+        let encoding = encoding::Encoding::of_file(bytes);
+        let plain = encoding::decode(encoding, bytes, 1 << 20).map_err(|error| error.to_string())?;
+        has_a_row(Format::Csv(csv::Kind::Plays), &plain)
+    });
 }

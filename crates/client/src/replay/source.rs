@@ -310,8 +310,11 @@ mod tests {
         assert_eq!(days, ["01", "02", "03", "04"]);
     }
 
-    /// All rows of a file in batches of two, and the lines of those that are refused.
-    fn rows(text: &[u8], read_bytes: usize) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>, u64) {
+    /// A row that is sent: the line where it begins, and its bytes.
+    type SentRow = (u64, Vec<u8>);
+
+    /// All rows of a file in batches of two, the lines of those that are refused, and how many bytes were read.
+    fn rows(text: &[u8], read_bytes: usize) -> (Vec<SentRow>, Vec<(u64, u64)>, u64) {
         struct Slow(io::Cursor<Vec<u8>>, usize);
         impl Read for Slow {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -57,13 +57,14 @@ pub struct Rows<'a> {
 /// # Errors
 /// The body as a whole is unreadable; none of its rows may be applied.
 pub fn rows<'a>(format: Format, body: &'a [u8], context: &'a Context) -> Result<Rows<'a>, Malformed> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match format {
-        Format::Json => json::rows(body, context),
-        Format::Ndjson => Ok(json::line_rows(body, context)),
+        Format::Json => json::rows(text, context),
+        Format::Ndjson => Ok(json::line_rows(text, context)),
+        // The reader of files looks for the mark itself.
         Format::Csv(kind) => Ok(csv::rows(kind, body, context)),
-        Format::CloudEvent => cloudevents::row(body, context),
-        Format::CloudEventBatch => cloudevents::rows(body, context),
+        Format::CloudEvent => cloudevents::row(text, context),
+        Format::CloudEventBatch => cloudevents::rows(text, context),
     }
 }
 

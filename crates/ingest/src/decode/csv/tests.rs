@@ -8,7 +8,7 @@ fn context() -> Context {
 }
 
 fn read(kind: Kind, body: &[u8]) -> Vec<Result<Row, String>> {
-    rows(kind, body, &context()).rows.collect()
+    super::super::rows(super::super::Format::Csv(kind), body, &context()).expect("a list").rows.collect()
 }
 
 /// What is wrong with the rows of a body that are refused, and how many are read.
@@ -375,6 +375,13 @@ fn doubled_quotes_of_titles_are_read_as_one() {
         .collect();
     let wanted = [("C \"d\"", "\"X\""), ("\"A\" b", "Y"), ("One\nTwo", "Z")];
     assert_eq!(titles, wanted.map(|(title, artist)| (title.to_owned(), artist.to_owned())));
+}
+
+#[test]
+fn one_byte_order_mark_is_skipped() {
+    assert_eq!(refused(Kind::Plays, format!("\u{feff}{PLAY}")), (1, vec![]));
+    let (read, reasons) = refused(Kind::Plays, format!("\u{feff}\u{feff}{PLAY}"));
+    assert_eq!((read, reasons.len()), (0, 1), "{reasons:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The elements of a JSON array, in memory that its length bounds.
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Malformed;
