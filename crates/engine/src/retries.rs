@@ -124,7 +124,15 @@ impl Shard {
     /// Bytes that the shard takes, without the allocator's overhead.
     fn bytes(&self) -> usize {
         let lists = self.answers.capacity() * size_of::<Answer>();
-        lists + self.index.allocation_size() + self.customers.allocation_size() + self.heap_bytes
+        lists + self.index_bytes() + self.customers_bytes() + self.heap_bytes
+    }
+
+    fn index_bytes(&self) -> usize {
+        table_bytes::<u32>(self.index.capacity())
+    }
+
+    fn customers_bytes(&self) -> usize {
+        table_bytes::<(Id, usize)>(self.customers.capacity())
     }
 
     /// How many answers the list grows by when it is full.
@@ -143,8 +151,8 @@ impl Shard {
             + heap_bytes
             + is_full(self.answers.len(), self.answers.capacity()) * self.growth() * size_of::<Answer>()
             // Hash tables double.
-            + is_full(self.index.len(), self.index.capacity()) * self.index.allocation_size()
-            + is_full(self.customers.len(), self.customers.capacity()) * self.customers.allocation_size();
+            + is_full(self.index.len(), self.index.capacity()) * self.index_bytes()
+            + is_full(self.customers.len(), self.customers.capacity()) * self.customers_bytes();
         if grown > limit { Err(NotKept::MemoryFull) } else { Ok(()) }
     }
 
@@ -208,6 +216,15 @@ impl Shard {
             }
         }
         *self = kept;
+    }
+}
+
+/// Bytes of a hash table that has room for so many entries: seven of eight slots may be taken, a power of two of them,
+/// each with a byte of its hash.
+fn table_bytes<T>(capacity: usize) -> usize {
+    match capacity {
+        0 => 0,
+        _ => (capacity * 8 / 7).next_power_of_two() * (size_of::<T>() + 1),
     }
 }
 
