@@ -154,7 +154,7 @@ fn doubled_field_that_says_how_to_read_the_body_is_refused() {
 }
 
 #[test]
-fn transfer_encoding_other_than_chunked_once_is_refused_and_closed() {
+fn transfer_encoding_other_than_chunked_once_is_refused_and_closed_on_both_listeners() {
     let server = Server::start();
     for (headers, status) in [
         ("transfer-encoding: gzip, chunked\r\n", 501),
@@ -166,23 +166,61 @@ fn transfer_encoding_other_than_chunked_once_is_refused_and_closed() {
         ("transfer-encoding: chunked, chunked\r\n", 400),
         ("transfer-encoding: chunked\r\ntransfer-encoding: Chunked\r\n", 400),
         ("transfer-encoding: chunked\r\ncontent-length: 4\r\n", 400),
+        ("content-length: 18446744073709551616\r\n", 400),
     ] {
-        let head = format!("POST /events HTTP/1.1\r\nhost: a\r\ncontent-type: {NDJSON}\r\n{headers}\r\n");
-        let mut wire = server.wire();
-        wire.send(format!("{head}0\r\n\r\n")).finish();
-        let said = wire.rest();
-        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {said}");
-        assert_eq!(said.matches("HTTP/1.1").count(), 1, "{headers}: nothing follows: {said}");
-        assert!(said.contains("connection: close\r\n"), "{headers}: {said}");
+        let event =
+            format!("POST /events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {NDJSON}\r\n{headers}\r\n");
+        assert_refused(&server.data, &event, status);
+        assert_refused(
+            &server.admin,
+            &format!("GET /models HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n"),
+            status,
+        );
+    }
+    // The longest length that can be written is a length, too: no head is too large for it.
+    let longest = "content-length: 18446744073709551615\r\n\r\n";
+    let event = format!("POST /events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {NDJSON}\r\n{longest}");
+    ask(&server.data, event.as_bytes()).problem(413, "body-too-large");
+    assert_refused(&server.admin, &format!("GET /models HTTP/1.1\r\nhost: 127.0.0.1\r\n{longest}"), 413);
+    assert_eq!(server.metric("upbeat_http_connection_errors_total{listener=\"admin\"}"), 11.0);
+}
+
+/// Sends a head, and asserts that it is answered with this status alone, and the connection closed.
+#[track_caller]
+fn assert_refused(address: &str, head: &str, status: u16) {
+    let mut wire = Wire::to(address);
+    wire.send(format!("{head}0\r\n\r\n")).finish();
+    let said = wire.rest();
+    assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {said}");
+    assert_eq!(said.matches("HTTP/1.1").count(), 1, "{head}: nothing follows: {said}");
+    assert!(said.contains("connection: close\r\n"), "{head}: {said}");
+}
+
+#[test]
+fn refused_request_is_answered_behind_those_before_it() {
+    let server = Server::start();
+    for (address, path) in [(&server.data, "/healthz"), (&server.admin, "/models")] {
+        let good = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+        let mut wire = Wire::to(address);
+        wire.send(format!("{good}{good}GET {path}#a HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n{good}"));
+        let statuses: Vec<u16> = (0..3).map(|_| wire.answer().status).collect();
+        assert_eq!((statuses, wire.rest()), (vec![200, 200, 400], String::new()), "{path}");
     }
 }
 
 #[test]
-fn fragment_in_a_target_is_refused() {
+fn fragment_in_a_target_is_refused_on_both_listeners() {
     let server = Server::start();
-    for target in ["/should-show-ad/48#a", "/should-show-ad/48?dry_run=true#a", "/healthz#", "/#/healthz"] {
-        let mut wire = server.wire();
-        wire.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n"));
+    for (address, target) in [
+        (&server.data, "/should-show-ad/48#a"),
+        (&server.data, "/should-show-ad/48?dry_run=true#a"),
+        (&server.data, "/healthz#"),
+        (&server.data, "/#/healthz"),
+        (&server.admin, "/models#a"),
+        (&server.admin, "/#"),
+    ] {
+        let mut wire = Wire::to(address);
+        wire.send(format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"));
         assert_eq!(wire.answer().status, 400, "{target}");
         assert_eq!(wire.rest(), "", "closed");
     }

@@ -104,7 +104,7 @@ mod tests {
         #[test]
         fn answer_equals_what_serde_writes(
             number in any::<u64>(),
-            text in "[A-Za-z0-9._:-]{1,64}",
+            text in "[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,63}",
             is_text: bool,
             reason in proptest::sample::select(Reason::ALL.to_vec()),
             score in proptest::option::of((any::<f64>(), proptest::option::of(0.0..=1.0f64))),

@@ -2,7 +2,7 @@
 //! the data listener for life; hyper owns those of the admin listener.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,7 +27,7 @@ use super::linger::linger;
 use super::listen;
 use super::loops::EventLoops;
 use crate::gate::Listener;
-use crate::wire::{IDLE_AT_STOP, Scope, TOO_MANY_CONNECTIONS};
+use crate::wire::{IDLE_AT_STOP, Scope, TOO_MANY_CONNECTIONS, refusal};
 
 /// The delay after a failed accept (for example for want of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -266,24 +267,28 @@ async fn serve_by_hyper(
             }
         }
     };
-    let Remains { stream, has_answered, cut } = exchange.take_remains();
+    let Remains { stream, has_answered, cut, refused, is_late } = exchange.take_remains();
     match (&ended, cut) {
         (_, Some(cause)) => app.metrics.count_connection_cut(listener, cause),
+        (Ok(()), None) if refused.is_some() => {
+            app.metrics.count_connection_error(listener, &io::Error::from(ErrorKind::InvalidData));
+        }
+        (Ok(()), None) if is_late => {
+            app.metrics.count_connection_error(listener, &io::Error::from(ErrorKind::TimedOut));
+        }
         (Err(error), None) => app.metrics.count_connection_error(listener, error),
         (Ok(()), None) => {}
     }
-    // Hyper closes without a word where bytes are no HTTP/1.1 but the beginning of HTTP/2.
+    // What hyper may not read is answered here. Hyper itself closes without a word where bytes are no request.
     let unanswered = matches!(&ended, Err(error) if error.is_parse()) && !has_answered;
+    let refused = refused.or(unanswered.then_some(StatusCode::BAD_REQUEST)).map(refusal);
     if let Some(stream) = stream.filter(|_| !stopped) {
         tokio::select! {
-            () = linger(stream, if unanswered { NO_REQUEST } else { b"" }) => {}
+            () = linger(stream, refused.as_deref().unwrap_or_default()) => {}
             () = until_deadline(&mut permit.stop) => {}
         }
     }
 }
-
-/// The answer to bytes that are no request, behind which the connection is closed.
-const NO_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Resolves when the server stops and the connection was silent for [`IDLE_AT_STOP`]. Before that its requests are answered
 /// with an announcement of the close. A connection that has not asked yet is not idle before the stop's deadline.

@@ -2,19 +2,24 @@
 //! one limit for the first two and none for the last.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::config::Limits;
 use crate::metrics::CutCause;
-use crate::wire::WriteDeadline;
+use crate::wire::{CheckedRequests, Refused, WriteDeadline};
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 8 << 10;
 
 /// What the stream and the service of one connection know together.
 #[derive(Debug, Default)]
@@ -37,6 +42,10 @@ pub(super) struct Remains {
     pub(super) has_answered: bool,
     /// Why the client was given up that did not read.
     pub(super) cut: Option<CutCause>,
+    /// What the last bytes are answered with, which are no request or a refused one, and did not reach hyper.
+    pub(super) refused: Option<StatusCode>,
+    /// Whether a head did not arrive in time.
+    pub(super) is_late: bool,
 }
 
 impl Exchange {
@@ -70,7 +79,8 @@ impl Exchange {
     }
 }
 
-/// A socket whose client has to keep to the limits. An idle connection ends as if its client had closed it.
+/// A socket whose client has to keep to the limits, and to the wire's rules of framing. An idle connection ends as if its
+/// client had closed it, and so does one whose request is refused.
 pub(super) struct AdminStream {
     /// Taken when this is dropped.
     stream: Option<TcpStream>,
@@ -85,9 +95,16 @@ pub(super) struct AdminStream {
     head_since: Option<(u64, Instant)>,
     /// While the socket takes no more.
     blocked: Option<WriteDeadline>,
+    requests: CheckedRequests,
+    /// What hyper may read.
+    passed: Vec<u8>,
+    /// Set once hyper is to read no more than that.
+    ended: Option<Refused>,
     has_answered: bool,
     /// Whether the client has nothing to hear any more: it has left, or its time is over.
     is_over: bool,
+    /// Whether a head did not arrive in time. Hyper, which has nothing of it, takes that for the end of an idle connection.
+    is_late: bool,
     cut: Option<CutCause>,
 }
 
@@ -105,8 +122,12 @@ impl AdminStream {
             last: now,
             head_since: None,
             blocked: None,
+            requests: CheckedRequests::new(limits.header_bytes),
+            passed: Vec::new(),
+            ended: None,
             has_answered: false,
             is_over: false,
+            is_late: false,
             cut: None,
         }
     }
@@ -140,6 +161,18 @@ impl AdminStream {
         }
     }
 
+    /// Passes on to hyper what it may have of what arrived, or of the end.
+    fn pass_on(&mut self, arrived: &[u8]) {
+        self.note_read(arrived.len());
+        let Self { requests, passed, ended, .. } = self;
+        if arrived.is_empty() {
+            *passed = requests.rest();
+            *ended = Some(Refused(None));
+        } else if let Err(refused) = requests.take(arrived, passed) {
+            *ended = Some(refused);
+        }
+    }
+
     /// What a read without bytes comes to.
     fn wait_for_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.exchange.answering.load(Ordering::Relaxed) {
@@ -148,7 +181,7 @@ impl AdminStream {
         let requests = self.exchange.requests.load(Ordering::Relaxed);
         match self.head_since.filter(|(before, _)| *before == requests) {
             Some((_, since)) if self.is_due(context, since + self.header_timeout) => {
-                self.is_over = true;
+                (self.is_over, self.is_late) = (true, true);
                 Poll::Ready(Err(ErrorKind::TimedOut.into()))
             }
             None if self.is_due(context, self.last + self.idle_timeout) => {
@@ -197,17 +230,26 @@ impl AsyncRead for AdminStream {
             // takes more.
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        match self.stream()?.poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => {
-                self.note_read(buffer.filled().len() - before);
-                Poll::Ready(Ok(()))
+        loop {
+            if !self.passed.is_empty() {
+                let length = buffer.remaining().min(self.passed.len());
+                buffer.put_slice(&self.passed[..length]);
+                self.passed.drain(..length);
+                return Poll::Ready(Ok(()));
             }
-            Poll::Ready(Err(error)) => {
-                self.is_over = true;
-                Poll::Ready(Err(error))
+            if self.ended.is_some() {
+                return Poll::Ready(Ok(()));
             }
-            Poll::Pending => self.wait_for_bytes(context),
+            let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+            let mut arrived = ReadBuf::uninit(&mut bytes);
+            match self.stream()?.poll_read(context, &mut arrived) {
+                Poll::Ready(Ok(())) => self.pass_on(arrived.filled()),
+                Poll::Ready(Err(error)) => {
+                    self.is_over = true;
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => return self.wait_for_bytes(context),
+            }
         }
     }
 }
@@ -245,6 +287,10 @@ impl AsyncWrite for AdminStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.ended, Some(Refused(Some(_)))) {
+            // The answer to what was refused is still to be sent.
+            return Poll::Ready(Ok(()));
+        }
         self.stream()?.poll_shutdown(context)
     }
 }
@@ -260,6 +306,8 @@ impl Drop for AdminStream {
             stream: stream.filter(|_| !self.is_over),
             has_answered: self.has_answered,
             cut: self.cut,
+            refused: self.ended.and_then(|Refused(status)| status),
+            is_late: self.is_late,
         };
     }
 }

@@ -9,6 +9,7 @@
 //! Framing stands here once: RFC 9112, strictly. What is ambiguous is refused and closed.
 
 mod body;
+mod checked;
 mod chunked;
 mod command;
 mod connection;
@@ -29,6 +30,7 @@ mod differential;
 use std::time::Duration;
 
 pub(crate) use body::{Arrived, Fault};
+pub(crate) use checked::{CheckedRequests, Refused, refusal};
 pub(crate) use command::{Command, Handle};
 pub(crate) use deadline::WriteDeadline;
 pub(crate) use dispatch::RouterTasks;
