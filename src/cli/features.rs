@@ -122,9 +122,6 @@ impl Watch for Bar {
     }
 
     fn bad_row(&mut self, name: &str, lines: (u64, u64), reason: &str) {
-        self.0.note(&match lines {
-            (line, last) if line == last => format!("{name}:{line}: {reason}"),
-            (first, last) => format!("{name}:{first}-{last}: {reason}"),
-        });
+        self.0.note(&format!("{name}:{}", features::report(lines, reason)));
     }
 }

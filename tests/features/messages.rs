@@ -27,9 +27,13 @@ fn bad_lines_are_reported_by_file_and_line_and_end_the_run() {
         let output = features(&[], tracks.as_bytes(), clicks.as_bytes());
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        for part in
-            ["tracks.csv:3: ", "tracks.csv:4: 2 columns", "tracks.csv:6: ", "clicks.csv:2: ", "4 bad lines"]
-        {
+        for part in [
+            "tracks.csv:3: ",
+            "tracks.csv:4: 2 columns",
+            "tracks.csv:6: (lines 6 to 7) 3 columns",
+            "clicks.csv:2: ",
+            "4 bad lines",
+        ] {
             assert!(said.contains(part), "{part} in {said}");
         }
         assert!(output.stdout.is_empty(), "an incomplete output would look like a complete one");
@@ -50,7 +54,7 @@ fn bad_line_is_reported_with_its_reason() {
         ("1,48 ,4 53,2014-10-23 03:26:20,0,1", "track id"),
         ("1,,453,2014-10-23 03:26:20,0,1", "customer id"),
         ("1,48,453,2014-10-23 03:26:20,0,1,9", "7 columns"),
-        ("\"1,48,453,2014-10-23 03:26:20,0,1", "1 columns"),
+        ("\"1,48,453,2014-10-23 03:26:20,0,1", "column 1 is not closed"),
         ("1;48;453;2014-10-23 03:26:20;0;1", "1 columns"),
     ] {
         let output = features(&[], format!("{GOOD}{line}\n").as_bytes(), b"");

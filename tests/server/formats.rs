@@ -172,7 +172,10 @@ fn bad_row_is_reported_by_index_and_by_line_of_the_file() {
     }
     // A quoted line break is part of its row, and counts as a line.
     let rows = rejected(&server, "/events", CSV, "\"1\n\",48\nx\n");
-    assert!(rows[0].1.starts_with("lines 1 to 2: ") && rows[1].1.starts_with("line 3: "), "{rows:?}");
+    assert!(
+        rows[0].1.starts_with("line 1: (lines 1 to 2) ") && rows[1].1.starts_with("line 3: "),
+        "{rows:?}"
+    );
 }
 
 #[test]

@@ -20,3 +20,4 @@ pub use aggregate::Aggregated;
 pub use pipeline::{History, Resources, read};
 pub use read::{Source, Watch};
 pub use text::Style;
+pub use upbeat_ingest::decode::csv::report;

@@ -29,7 +29,8 @@ pub trait Watch: Send {
     /// `bytes` more of the file have been read.
     fn advance(&mut self, bytes: u64);
 
-    /// A row of file `name` could not be read; `lines` are its first and its last, counted from 1.
+    /// A row of file `name` could not be read; `lines` are its first and its last, counted from 1, as
+    /// [`report`](super::report) takes them.
     fn bad_row(&mut self, name: &str, lines: (u64, u64), reason: &str);
 }
 

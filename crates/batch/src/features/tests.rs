@@ -12,7 +12,7 @@ use crate::blocks::Input;
 use upbeat_core::event::{Event, EventKind, Id, Row, Zone};
 use upbeat_core::feature;
 use upbeat_core::profile::{Play, RecentEntry, Window};
-use upbeat_ingest::decode::csv::Kind;
+use upbeat_ingest::decode::csv::{Kind, report};
 use upbeat_ingest::decode::{self, Context, Format};
 
 /// The flags that change the result.
@@ -106,10 +106,7 @@ impl Watch for BadRows {
     fn advance(&mut self, _: u64) {}
 
     fn bad_row(&mut self, name: &str, lines: (u64, u64), reason: &str) {
-        self.0.lock().expect("no panic").push(match lines {
-            (line, last) if line == last => format!("{name}: line {line}: {reason}"),
-            (first, last) => format!("{name}: lines {first} to {last}: {reason}"),
-        });
+        self.0.lock().expect("no panic").push(format!("{name}: line {}", report(lines, reason)));
     }
 }
 

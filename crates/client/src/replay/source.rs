@@ -78,12 +78,9 @@ pub struct RefusedRow {
 }
 
 impl std::fmt::Display for RefusedRow {
-    /// The line, or `7-9` for lines, and the reason.
+    /// The line, the lines if there are several, and the reason.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.lines {
-            (first, last) if first == last => write!(out, "{first}: {}", self.reason),
-            (first, last) => write!(out, "{first}-{last}: {}", self.reason),
-        }
+        out.write_str(&csv::report(self.lines, &self.reason))
     }
 }
 

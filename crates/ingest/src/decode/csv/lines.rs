@@ -42,9 +42,16 @@ impl<'a> LineCount<'a> {
 
     /// What is wrong with a row, after its line or lines; must be called in ascending order.
     pub(super) fn report(&mut self, refusal: &Refusal) -> String {
-        match self.of(&refusal.row) {
-            (first, last) if first == last => format!("line {first}: {}", refusal.reason),
-            (first, last) => format!("lines {first} to {last}: {}", refusal.reason),
-        }
+        format!("line {}", report(self.of(&refusal.row), &refusal.reason))
+    }
+}
+
+/// What is wrong with a row, after the number of the line where it begins, and its lines if there are several:
+/// `7: (lines 7 to 9) …`.
+#[must_use]
+pub fn report(lines: (u64, u64), reason: &str) -> String {
+    match lines {
+        (first, last) if first == last => format!("{first}: {reason}"),
+        (first, last) => format!("{first}: (lines {first} to {last}) {reason}"),
     }
 }

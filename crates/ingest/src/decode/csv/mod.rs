@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Context, Row, Rows};
 
 pub use header::{Header, Layout};
-pub use lines::{LineCount, line_ends};
+pub use lines::{LineCount, line_ends, report};
 pub use reader::{Begin, Refusal, RowReader};
 pub use record::{ClickRow, PlayRow};
 pub use split::{MAX_COLUMNS, MAX_ROW_BYTES};
