@@ -12,7 +12,8 @@ fn play() -> impl Strategy<Value = Play> {
         (0u64..6).prop_map(|number| number.to_string()),
         Just("0048".to_owned()),
         Just("18446744073709551616".to_owned()),
-        "[a-cA-C.:_-]{1,3}",
+        // `.` and `..` are no ids.
+        "[a-cA-C.:_-]{0,2}[a-cA-C:_-]",
     ];
     let event_id = prop_oneof![4 => (0u64..40).prop_map(|number| number.to_string()), 1 => "[e-g]{1,2}"];
     (event_id, customer, 0u32..31, 0u32..24, 0u32..3).prop_map(|(event_id, customer, day, hour, minute)| {
