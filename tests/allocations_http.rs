@@ -104,7 +104,7 @@ fn play(number: usize) -> Vec<u8> {
         "{{\"type\":\"play\",\"event_id\":{number},\"customer_id\":{customer},\"track_id\":{},\
          \"time\":\"{time}\",\"mobile\":{},\"zip\":\"72132\"}}",
         number % 7,
-        number % 3 == 0
+        number.is_multiple_of(3)
     ))
 }
 

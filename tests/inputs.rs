@@ -12,7 +12,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 fn history() -> (String, String) {
     let play = |number: u32| {
         let (customer, day, hour) = (number % 30, 1 + number % 28, number % 24);
-        let mobile = u32::from(customer % 3 == 0 || number % 5 == 0);
+        let mobile = u32::from(customer.is_multiple_of(3) || number.is_multiple_of(5));
         format!("{number},{customer},{},2014-10-{day:02} {hour:02}:26:20,{mobile},72132\n", number % 97)
     };
     let click = |customer: u32| format!("{customer},{customer},ADV_REDUCED_1DAY,2014-10-28 12:00:00\n");

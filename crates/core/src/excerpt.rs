@@ -51,8 +51,9 @@ pub fn bounded_message(message: String) -> String {
     if message.len() <= MESSAGE_BYTES {
         return message;
     }
-    let start = message.floor_char_boundary(KEPT_OF_START);
-    let end = message.ceil_char_boundary(message.len() - KEPT_OF_END);
+    let is_boundary = |at: &usize| message.is_char_boundary(*at);
+    let start = (0..=KEPT_OF_START).rev().find(is_boundary).unwrap_or(0);
+    let end = (message.len() - KEPT_OF_END..).find(is_boundary).unwrap_or(message.len());
     format!("{}… ({} bytes cut) …{}", &message[..start], end - start, &message[end..])
 }
 
