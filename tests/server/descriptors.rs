@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::skipped::skipped;
 use super::support::{Server, until};
 use super::wire::Wire;
 
@@ -82,7 +83,7 @@ fn health_and_admin_listener_answer_when_no_descriptor_is_left() {
     let limit = format!("--nofile={}", open + 8);
     let id = format!("--pid={}", server.id());
     if !Command::new("prlimit").args([id, limit]).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: prlimit is missing or may not change limits");
+        skipped("prlimit is missing or may not change limits");
         return;
     }
     let mut kept = until_full(&server);
