@@ -44,7 +44,12 @@ fn read(kind: Kind, body: &[u8]) -> Vec<String> {
     let rows = rows(Format::Csv(kind), body, &context).expect("CSV is never refused as a whole").rows;
     rows.map(|row| match row {
         Ok(row) => format!("{row:?}"),
-        Err(reason) => reason.split_once(": ").expect("a line").1.to_owned(),
+        Err(reason) => {
+            let reason = reason.split_once(": ").expect("a line").1;
+            // A row of several lines names them all.
+            let lines = reason.strip_prefix("(lines ").and_then(|rest| rest.split_once(") "));
+            lines.map_or(reason, |(_, reason)| reason).to_owned()
+        }
     })
     .collect()
 }
@@ -81,7 +86,11 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(body[end..row.start].iter().all(blank), "bytes before {row:?} are in no row");
         end = row.end;
         let alone = &body[row.clone()];
-        let is_special = alone.starts_with(b"\xef\xbb\xbf") || read_whole[index].starts_with("a header line");
+        // What depends on the first row of the file, or on being it.
+        let is_special = alone.starts_with(b"\xef\xbb\xbf")
+            || ["a header line", "the header line", "the columns are not known"]
+                .iter()
+                .any(|reason| read_whole[index].starts_with(reason));
         if index < 100 && !is_special {
             assert_eq!(read(kind, alone), [read_whole[index].as_str()]);
         }

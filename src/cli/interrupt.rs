@@ -28,9 +28,10 @@ pub(super) fn create(create: impl FnOnce() -> io::Result<NamedTempFile>) -> io::
 /// Does what completes this file, with no signal ending the process in the middle of it.
 pub(super) fn complete<T, E>(path: &Path, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     let mut files = unfinished();
-    let done = work()?;
+    let done = work();
+    // Also where it failed: what is left may be the only copy.
     files.retain(|other| other != path);
-    Ok(done)
+    done
 }
 
 /// This file is removed, or stays on purpose.

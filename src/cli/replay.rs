@@ -77,7 +77,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut delivery = Delivery::new(client);
-    let mut reading = Reading { sources: Some(sources), last_line: BTreeMap::new() };
+    let last_line = sources.iter().map(|source| (source.file().to_owned(), 0)).collect();
+    let mut reading = Reading { sources: Some(sources), last_line };
     let outcome: anyhow::Result<Option<u8>> = runtime.block_on(async {
         let mut signals = Signals::new()?;
         tokio::select! {
@@ -145,7 +146,10 @@ impl Reading {
         }
         // A stream, or whatever a thread still reads: how far it goes is not known.
         for (file, line) in self.last_line.iter().filter(|(file, _)| !ended.contains(file)) {
-            output::note(format_args!("not sent: {file}, whatever comes after line {line}"));
+            match line {
+                0 => output::note(format_args!("not sent: {file}, all of it")),
+                line => output::note(format_args!("not sent: {file}, whatever comes after line {line}")),
+            }
         }
     }
 }

@@ -78,6 +78,9 @@ pub(super) fn read_rows<T: ReadRows, R: Send>(
     Ok(merge.bad)
 }
 
+/// Blank lines before the first row may take this many bytes, which are all looked at together.
+const MAX_BLANK_BYTES: usize = 1 << 20;
+
 /// The columns of a file. What is read for them is put back.
 fn detect_layout<T: ReadRows>(blocks: &mut Blocks<'_>) -> io::Result<Layout> {
     let (mut block, mut head) = (Block::default(), Vec::new());
@@ -88,6 +91,12 @@ fn detect_layout<T: ReadRows>(blocks: &mut Blocks<'_>) -> io::Result<Layout> {
         let layout = Layout::detect(T::KIND, &head, place.last);
         if layout.is_some() || place.last {
             break layout;
+        }
+        if head.len() > MAX_BLANK_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the first {MAX_BLANK_BYTES} bytes are blank lines; remove them"),
+            ));
         }
     };
     blocks.put_back(&head);

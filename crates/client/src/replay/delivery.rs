@@ -257,6 +257,8 @@ impl Delivery {
                         // An answer that was lost before may still have brought them.
                         self.learn(before);
                     }
+                    // A gateway may have lost the answer of a server that took the rows.
+                    self.answers_lost |= report.is_none() && !is_definite_refusal(answer.status) && !last;
                     let wait = retry_after(&answer, SystemTime::now());
                     let too_long = wait.filter(|&wait| wait > LONGEST_WAIT);
                     if last || too_long.is_some() || !is_worth_retrying(answer.status) {

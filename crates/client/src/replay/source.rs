@@ -103,6 +103,8 @@ pub struct Source {
     /// Line ends before the buffer.
     lines: u64,
     next: Option<Batch>,
+    /// Why nothing more can be read; told once the rows before it were given away.
+    failure: Option<io::Error>,
 }
 
 impl Source {
@@ -140,6 +142,7 @@ impl Source {
             begin: Begin::FILE,
             lines: 0,
             next: None,
+            failure: None,
         }
     }
 
@@ -195,11 +198,17 @@ impl Source {
         };
         loop {
             self.take_rows(&mut batch);
-            let is_due = self.live && !(batch.lines.is_empty() && batch.refused.is_empty());
-            if self.ended || is_due || self.is_full(&batch) {
+            let is_empty = batch.lines.is_empty() && batch.refused.is_empty();
+            if self.ended || (self.live && !is_empty) || self.is_full(&batch) {
                 break;
             }
-            self.read_more().map_err(|source| SourceError { file: self.file.clone(), source })?;
+            if let Err(error) = self.failure.take().map_or_else(|| self.read_more(), Err) {
+                if is_empty {
+                    return Err(SourceError { file: self.file.clone(), source: error });
+                }
+                self.failure = Some(error);
+                break;
+            }
         }
         Ok((batch.read_bytes > 0).then_some(batch))
     }
@@ -222,7 +231,7 @@ impl Source {
                         batch.time = rows.column(&row, TIME_COLUMN).unwrap_or_default().trim_ascii().to_vec();
                     }
                     batch.lines.push(self.lines + lines.at(row.start));
-                    batch.body.extend_from_slice(self.buffer[row].trim_ascii_end());
+                    batch.body.extend_from_slice(&self.buffer[row]);
                     batch.body.push(b'\n');
                 }
                 Err(Refusal { row, reason }) => {
@@ -365,6 +374,27 @@ mod tests {
         let header = "\"event_id\",\"customer_id\",\"track_id\",\"time\",\"mobile\"\n";
         let bodies = bodies(vec![source(Kind::Plays, text, 2)]);
         assert_eq!(bodies, [format!("{header}1,2,3,4,0\n2,2,3,4,0\n"), format!("{header}3,2,3,4,0\n")]);
+    }
+
+    #[test]
+    fn rows_before_a_fault_of_the_file_are_given_away_before_it_is_told() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("a bad sector"))
+            }
+        }
+        let reader = io::Cursor::new("a\nb\nc").chain(Broken);
+        let mut sources = [Source::new(Kind::Plays, "file", Box::new(reader), 10)];
+        assert_eq!(oldest_batch(&mut sources).unwrap().unwrap().lines, [1, 2]);
+        assert!(oldest_batch(&mut sources).is_err());
+    }
+
+    #[test]
+    fn row_of_blanks_that_the_server_counts_is_sent_as_it_is() {
+        let (rows, refused, _) = rows(b"a\n\x0c\n \t\nb \n", 100);
+        assert_eq!(rows, [(1, b"a".to_vec()), (2, b"\x0c".to_vec()), (4, b"b ".to_vec())]);
+        assert!(refused.is_empty());
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl Slices {
         let dropped = {
             let mut state = self.state();
             state.loops.retain(|held| !Arc::ptr_eq(held, waker));
+            if let Some(other) = state.loops.first().filter(|_| !state.queue.is_empty()).cloned() {
+                // What waits may have woken the loop that has ended, and no other.
+                drop(state);
+                let _ = other.wake();
+                return;
+            }
             if !state.loops.is_empty() {
                 return;
             }
@@ -202,6 +208,27 @@ mod tests {
         let HandedOver::Queued(result) = waiting else { panic!("it ran outside of a loop") };
         assert_eq!(finish(result.blocking_recv()), Err(LoopsEnded));
         assert_eq!(slices.run(|| 9), Err(LoopsEnded));
+    }
+
+    #[test]
+    fn loop_that_leaves_wakes_another_for_what_waits() {
+        let slices = Slices::default();
+        let ((mut first_poll, one), (mut second_poll, other)) = (waker(), waker());
+        slices.join(&one);
+        slices.join(&other);
+        let mut events = mio::Events::with_capacity(1);
+        let mut is_woken = |poll: &mut Poll| {
+            poll.poll(&mut events, Some(std::time::Duration::ZERO)).expect("a poller");
+            !events.is_empty()
+        };
+        let _waiting = slices.hand_over(|| 8).expect("loops");
+        let (woken, sleeping) = match is_woken(&mut first_poll) {
+            true => (&one, &mut second_poll),
+            false => (&other, &mut first_poll),
+        };
+        assert!(!is_woken(sleeping), "one of them is enough");
+        slices.leave(woken);
+        assert!(is_woken(sleeping));
     }
 
     #[test]

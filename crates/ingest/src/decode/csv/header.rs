@@ -110,19 +110,21 @@ impl Header {
 pub struct Layout {
     pub(super) kind: Kind,
     header: Option<Arc<Header>>,
+    /// Whether the file has a header line that cannot be read. Its rows may have any order, so none is read.
+    has_faulty_header: bool,
 }
 
 impl Layout {
     /// The columns that the file itself names in its header line; without one, those of [`Kind`].
     #[must_use]
     pub fn of(kind: Kind) -> Self {
-        Self { kind, header: None }
+        Self { kind, header: None, has_faulty_header: false }
     }
 
     /// The columns that `header` names, which was read for this kind. A line that repeats it is skipped.
     #[must_use]
     pub fn with_header(kind: Kind, header: Arc<Header>) -> Self {
-        Self { kind, header: Some(header) }
+        Self { kind, header: Some(header), has_faulty_header: false }
     }
 
     /// The columns of a file that begins with `bytes`; none if its first row does not end in them.
@@ -152,9 +154,10 @@ impl Layout {
     /// Whether rows have the order of [`Kind::columns`], and no other columns.
     pub(super) fn is_plain(&self) -> bool {
         let columns = self.kind.columns().len();
-        self.header.as_ref().is_none_or(|header| {
-            header.names.len() == columns && header.at[..columns].iter().copied().eq(0..columns)
-        })
+        !self.has_faulty_header
+            && self.header.as_ref().is_none_or(|header| {
+                header.names.len() == columns && header.at[..columns].iter().copied().eq(0..columns)
+            })
     }
 
     /// Whether a row is one of the file's, rather than its header. The `first` one becomes the header if it can be one
@@ -170,17 +173,42 @@ impl Layout {
                     self.header = Some(Arc::new(header));
                     Ok(false)
                 }
-                Err(_) if self.kind.has_order() => Ok(true),
+                Err(reason) if self.kind.has_order() => {
+                    let fields = (0..row.columns()).filter_map(|index| row.get(index));
+                    self.has_faulty_header = self.resembles_header(fields);
+                    if self.has_faulty_header { Err(format!("the header line: {reason}")) } else { Ok(true) }
+                }
                 Err(reason) => Err(format!(
                     "{reason}; send the file with its header, or name its columns with ?columns="
                 )),
             },
+            None if self.has_faulty_header => {
+                Err("the columns are not known, because the header line cannot be read".to_owned())
+            }
             None if self.kind.has_order() => match self.is_header(row) {
                 false => Ok(true),
                 true => Err("a header line that is not the first; send each file by itself".to_owned()),
             },
             None => Err("the columns are not known, because the first line is not the header".to_owned()),
         }
+    }
+
+    /// Notes that the first row was refused for its form: it may have been the header.
+    pub(super) fn note_refused_first_row(&mut self, row: &[u8]) {
+        let is_quoting = |byte: u8| byte == b'"' || byte.is_ascii_whitespace();
+        let fields = row.split(|byte| matches!(byte, b',' | b'\r' | b'\n')).map(|field| {
+            let start = field.iter().position(|byte| !is_quoting(*byte)).unwrap_or(field.len());
+            let end = field.iter().rposition(|byte| !is_quoting(*byte)).map_or(start, |last| last + 1);
+            &field[start..end]
+        });
+        self.has_faulty_header = self.header.is_none() && self.resembles_header(fields);
+    }
+
+    /// Whether fields are those of a header, although not all of them: no row of data has the names of two columns.
+    fn resembles_header<'f>(&self, fields: impl Iterator<Item = &'f [u8]>) -> bool {
+        let names = self.kind.columns();
+        fields.filter(|field| names.iter().any(|name| name.as_bytes() == field.trim_ascii())).take(2).count()
+            == 2
     }
 
     /// Whether a row names all columns that are needed.

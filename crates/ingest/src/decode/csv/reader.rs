@@ -238,7 +238,12 @@ impl<'a> RowReader<'a> {
             let record = splitter.record(&self.bytes[row.clone()]);
             let is_first = self.first_row == Some(start);
             let kept = match fault {
-                Some(fault) => Err(fault.to_string()),
+                Some(fault) => {
+                    if is_first {
+                        self.layout.note_refused_first_row(&self.bytes[row.clone()]);
+                    }
+                    Err(fault.to_string())
+                }
                 None if record.is_blank() => {
                     self.first_row = is_first.then_some(self.at).or(self.first_row);
                     Ok(false)
@@ -248,7 +253,10 @@ impl<'a> RowReader<'a> {
             match kept {
                 Ok(true) => return Some(Ok(row)),
                 Ok(false) => self.is_plain = self.layout.is_plain(),
-                Err(reason) => return Some(Err(Refusal { row, reason })),
+                Err(reason) => {
+                    self.is_plain = self.layout.is_plain();
+                    return Some(Err(Refusal { row, reason }));
+                }
             }
         }
         None

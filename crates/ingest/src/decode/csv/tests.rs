@@ -326,6 +326,24 @@ fn header_that_names_a_column_twice_is_refused_with_its_rows() {
 }
 
 #[test]
+fn rows_under_a_faulty_header_are_refused_rather_than_read_in_another_order() {
+    let row = "1,453,48,2014-10-23T03:26:20,0,0\n";
+    for (header, reason) in [
+        ("event_id,track_id,customer_id,time,mobile,mobile", "mobile is the name of columns 5 and 6"),
+        ("event_id,track_id,customer,time,mobile,zip", "the column customer_id is not named"),
+        ("\"event_id,track_id,customer_id,time,mobile,zip", "quote"),
+    ] {
+        let (read, reasons) = refused(Kind::Plays, format!("{header}\n{row}{row}"));
+        assert_eq!((read, reasons.len()), (0, 3), "{header}: {reasons:?}");
+        assert!(reasons[0].starts_with("line 1: ") && reasons[0].contains(reason), "{reasons:?}");
+        assert!(reasons[1].contains("the header line cannot be read"), "{reasons:?}");
+    }
+    // A first row that is wrong in another way is no header, and says nothing of the others.
+    let (read, reasons) = refused(Kind::Plays, format!("1,453\n{row}"));
+    assert_eq!((read, reasons.len()), (1, 1), "{reasons:?}");
+}
+
+#[test]
 fn first_line_that_is_no_header_refuses_rows_rather_than_the_body() {
     for kind in [Kind::Customers, Kind::Tracks] {
         assert_eq!(refused(kind, ""), (0, vec![]));

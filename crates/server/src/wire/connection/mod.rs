@@ -196,7 +196,7 @@ impl<S: Socket> Connection<S> {
             State::Lingering(_) => due.min(deadline),
             State::Reading(_) if self.is_between_requests() => {
                 let idle = if self.transport.has_received { self.last + IDLE_AT_STOP } else { deadline };
-                due.min(idle)
+                due.min(idle).min(deadline)
             }
             _ => due,
         }
