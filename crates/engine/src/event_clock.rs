@@ -1,4 +1,4 @@
-//! *Now* when history is replayed: the time of the newest event, which no single customer can push far ahead.
+//! *Now* when history is replayed: the time of the newest event, which no single customer can push far ahead in one step.
 //!
 //! One row with a wrong date must not age everyone: windows would be empty, and the next sweep would forget every customer.
 //! To refuse it would make profiles depend on the order of arrival, so the event is kept, and only the clock is careful:

@@ -1,6 +1,6 @@
 //! Removing customers: one by id, or all idle ones.
 
-use upbeat_core::event::Id;
+use upbeat_core::event::{DAY_MS, Id};
 
 use crate::{Clock, Engine, Settings, Sweep};
 
@@ -10,7 +10,8 @@ use crate::{Clock, Engine, Settings, Sweep};
 pub struct Claimed;
 
 impl Engine {
-    /// Removes one customer and the answers kept for their retries; returns whether anything was known of them.
+    /// Removes one customer and the answers kept for their retries, which there may be of an unknown customer too;
+    /// returns whether the customer was known.
     ///
     /// # Errors
     /// An atomic body that names the customer has been checked and is being applied: nothing was removed.
@@ -20,12 +21,15 @@ impl Engine {
             claimed = self.claims.holds(id);
             !claimed
         });
+        if claimed {
+            return Err(Claimed);
+        }
+        self.requests.remove(id);
         let Some(customer) = removed else {
-            return if claimed { Err(Claimed) } else { Ok(false) };
+            return Ok(false);
         };
         self.counters.remove_plays(customer.profile.plays().len());
         self.counters.add_bytes(-(customer.bytes(id) as isize));
-        self.requests.remove(id);
         Ok(true)
     }
 
@@ -49,12 +53,15 @@ impl Engine {
         // A cap with a longer period than the window still needs its impressions.
         let idle_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
         let mut evicted = 0;
-        // On the wall clock an event is at most `max_future` ahead. What is further ahead was accepted while that clock was
-        // wrong; without a correction its customer would not be idle before the clock is there again.
-        let latest_ms = match clock {
-            Clock::Wall => now_ms.saturating_add(*max_future_ms),
-            Clock::Event => i64::MAX,
+        // On the wall clock an event is at most `max_future` ahead; what is further ahead was accepted while that clock was
+        // wrong. The clock of events follows them within the window's days; what is further ahead is a jump that nobody has
+        // confirmed. Without a correction its customer would not be idle before the clock is there. (Where it is confirmed
+        // after the correction, its customer may be evicted, and with them an event or a few after a pause of all customers.)
+        let ahead_ms = match clock {
+            Clock::Wall => *max_future_ms,
+            Clock::Event => i64::from(window.days) * DAY_MS,
         };
+        let latest_ms = now_ms.saturating_add(ahead_ms);
         self.customers.sweep(shard, |id, customer| {
             customer.correct_last_event(latest_ms, now_ms);
             if !customer.is_idle(idle_before_ms) || self.claims.holds(id) {

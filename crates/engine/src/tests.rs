@@ -241,6 +241,36 @@ mod scores {
 }
 
 #[test]
+fn wrong_date_far_ahead_keeps_its_customer_no_longer_than_the_window_on_the_event_clock() {
+    let engine = Engine::new(Settings { clock: Clock::Event, ..settings() });
+    let start_ms = WALL_MS - 400 * DAY_MS;
+    let apply = |customer, id, unix_ms| {
+        assert_eq!(engine.apply(play(customer, id, unix_ms), WALL_MS), Ok(Applied::Accepted));
+    };
+    let sweep = || (0..engine.shards()).map(|shard| engine.evict_idle(shard, WALL_MS)).sum::<usize>();
+    apply(1, 1, start_ms);
+    apply(2, 1, start_ms);
+    apply(1, 2, WALL_MS);
+    assert_eq!((engine.now_ms(WALL_MS), sweep()), (start_ms, 0), "the date waits for another customer");
+    apply(2, 2, start_ms + 28 * DAY_MS);
+    assert_eq!(sweep(), 0, "not a moment earlier");
+    apply(2, 3, start_ms + 28 * DAY_MS + 1000);
+    assert_eq!(sweep(), 1);
+    assert!(!engine.contains(&Id::Number(1)) && engine.contains(&Id::Number(2)));
+}
+
+#[test]
+fn deletion_drops_the_answers_of_a_customer_who_is_not_known() {
+    let engine = Engine::new(settings());
+    let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
+    let answer = || engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room").id;
+    let first = answer();
+    assert_eq!(answer(), first);
+    assert_eq!(engine.remove(&Id::Number(48)), Ok(false));
+    assert_ne!(answer(), first);
+}
+
+#[test]
 fn explanation_is_a_dry_run_of_its_own_snapshot() {
     let engine = Engine::new(settings());
     assert!(engine.explain(&Id::Number(48), WALL_MS).is_none());
