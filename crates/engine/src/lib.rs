@@ -24,7 +24,9 @@ use upbeat_core::model::{ServingError, check_serving};
 use upbeat_core::profile::{Bounds, Profile, Window};
 use upbeat_svm::{Model, Scorer};
 
-pub use apply::{AtomicBody, MAX_REJECTED_REPORTED, Progress, RejectedRow, Rejection, Report, RowProblem};
+pub use apply::{
+    AtomicBody, MAX_REJECTED_REPORTED, Progress, RejectedRow, Rejection, Remains, Report, RowProblem,
+};
 pub use counters::{Counters, Outcome, RowKind};
 pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};

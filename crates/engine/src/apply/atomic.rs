@@ -6,9 +6,10 @@
 //!
 //! - *room*: the check reserves a place for every new customer and every new track. Memory was there for the first row
 //!   that needed it, and may be exceeded by the rest of the body.
-//! - *a contradiction*: while the claim lasts, no other request changes a membership of these customers, confirms an
-//!   impression of theirs or deletes them, and they are not evicted (see `claims.rs`). A decision may still push an
-//!   impression out of the ad history that the body confirms; then the confirmation counts as made before.
+//! - *a contradiction*: while the claim lasts, no other request deletes these customers, and they are not evicted; and
+//!   where the body has a membership or a confirmation of theirs, no other request makes one (see `claims.rs`). A
+//!   decision may still push an impression out of the ad history that the body confirms; then the confirmation counts as
+//!   made before.
 //! - *the rows themselves*: each is checked against the earlier ones.
 //!
 //! So the last step cannot fail, and its functions return no error. A decision meanwhile may see a part of the body.
@@ -19,8 +20,9 @@ use std::ops::Range;
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Row};
 use upbeat_core::profile::{Applied, EventConflict};
 
+use super::can_conflict;
 use super::report::{Refusal, Report};
-use crate::claims::{Claim, Claims};
+use crate::claims::{Claim, ClaimedCustomers, Claims};
 use crate::table::Reservation;
 use crate::{Engine, Outcome, Rejection, RowKind};
 
@@ -31,7 +33,14 @@ pub struct AtomicBody {
     next: Step,
     report: Report,
     additions: Additions,
-    _claim: Claim,
+    claim: Claim,
+}
+
+/// What is left of a body that has ended. To free the memory of a large one takes milliseconds, so it is for the caller
+/// to say where it is dropped; nobody waits for that.
+pub struct Remains {
+    _body: Box<AtomicBody>,
+    _claimed: ClaimedCustomers,
 }
 
 /// What is to be done next, from which row on.
@@ -46,9 +55,9 @@ pub enum Progress {
     /// There is more to do.
     UnderWay(Box<AtomicBody>),
     /// All rows were applied.
-    Applied(Report),
+    Applied(Report, Remains),
     /// Nothing was applied: the report lists the rows that would be refused.
-    Refused(Report),
+    Refused(Report, Remains),
 }
 
 impl Engine {
@@ -66,32 +75,36 @@ impl Engine {
         loop {
             match self.advance(body, usize::MAX) {
                 Progress::UnderWay(rest) => body = rest,
-                Progress::Applied(report) => return Ok(report),
-                Progress::Refused(report) => return Err(report),
+                Progress::Applied(report, _) => return Ok(report),
+                Progress::Refused(report, _) => return Err(report),
             }
         }
     }
 
     /// Begins to apply all rows or none, as [`Engine::apply_all`] does, for a caller that does it in slices. Locks no
-    /// shard, but waits for another atomic body to end.
+    /// shard, but waits for another atomic body to end. What takes long for a large body is done here: the memory for all
+    /// slices is allocated.
     pub fn begin_atomic(
         &self,
         rows: impl Iterator<Item = Result<Row, String>>,
         wall_ms: i64,
     ) -> Box<AtomicBody> {
         let rows: Vec<_> = rows.collect();
-        let events = rows.iter().filter_map(|row| match row {
-            Ok(Row::Event(event)) => Some(event.customer.clone()),
-            _ => None,
-        });
-        let claim = Claims::claim(&self.claims, events.collect());
+        let mut claimed = ClaimedCustomers::new();
+        for row in &rows {
+            if let Ok(Row::Event(event)) = row {
+                *claimed.entry(event.customer.clone()).or_default() |= can_conflict(&event.kind);
+            }
+        }
+        let additions = Additions::new(self, &rows, claimed.len());
+        let claim = Claims::claim(&self.claims, claimed);
         Box::new(AtomicBody {
             rows,
             wall_ms,
             next: Step::Check(0),
             report: Report::default(),
-            additions: Additions::new(self),
-            _claim: claim,
+            additions,
+            claim,
         })
     }
 
@@ -118,12 +131,16 @@ impl Engine {
                 if refused > 0 {
                     (0..refused)
                         .for_each(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected));
-                    return Progress::Refused(body.report);
+                    let (report, remains) = body.end();
+                    return Progress::Refused(report, remains);
                 }
                 body.next = Step::Apply(0);
                 Progress::UnderWay(body)
             }
-            Step::Apply(next) if next == body.rows.len() => Progress::Applied(body.report),
+            Step::Apply(next) if next == body.rows.len() => {
+                let (report, remains) = body.end();
+                Progress::Applied(report, remains)
+            }
             Step::Check(_) | Step::Apply(_) => Progress::UnderWay(body),
         }
     }
@@ -147,6 +164,17 @@ impl Engine {
     }
 }
 
+impl AtomicBody {
+    /// Ends the claim, and frees no memory.
+    fn end(mut self: Box<Self>) -> (Report, Remains) {
+        // The places before the claim: the next body, which waits for the claim, may need them.
+        self.additions.places.give_back();
+        self.additions.track_places.give_back();
+        let claimed = self.claim.release();
+        (std::mem::take(&mut self.report), Remains { _body: self, _claimed: claimed })
+    }
+}
+
 /// What the rows so far would add: each row is checked against the earlier rows as well as against the store, and room
 /// is reserved for it.
 struct Additions {
@@ -161,14 +189,26 @@ struct Additions {
 }
 
 impl Additions {
-    fn new(engine: &Engine) -> Self {
+    /// No additions yet, but the memory for those of all rows: to grow a large map would take one slice milliseconds.
+    fn new(engine: &Engine, rows: &[Result<Row, String>], customers: usize) -> Self {
+        let (mut tracks, mut memberships, mut confirmations) = (0, 0, 0);
+        for row in rows.iter().flatten() {
+            match row {
+                Row::Track(..) => tracks += 1,
+                Row::Event(event) => match event.kind {
+                    EventKind::Membership(_) => memberships += 1,
+                    EventKind::Impression(ImpressionOf::Decision(_)) => confirmations += 1,
+                    _ => {}
+                },
+            }
+        }
         Self {
-            customers: HashSet::new(),
+            customers: HashSet::with_capacity(customers),
             places: engine.customers.reservation(),
-            tracks: HashSet::new(),
+            tracks: HashSet::with_capacity(tracks),
             track_places: engine.tracks.reservation(),
-            memberships: HashMap::new(),
-            confirmations: HashMap::new(),
+            memberships: HashMap::with_capacity(memberships),
+            confirmations: HashMap::with_capacity(confirmations),
         }
     }
 

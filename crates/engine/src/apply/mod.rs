@@ -9,7 +9,7 @@ mod tests;
 use upbeat_core::event::{Event, EventKind, Id, ImpressionOf, Time};
 use upbeat_core::profile::{Applied, EventConflict, Profile};
 
-pub use atomic::{AtomicBody, Progress};
+pub use atomic::{AtomicBody, Progress, Remains};
 pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
 use crate::customer::Growth;
@@ -42,8 +42,8 @@ pub enum Rejection {
     MemoryFull(usize),
     /// The event could contradict an atomic body that has been checked and is being applied.
     #[error(
-        "an atomic body that names customer {0} is being applied at this moment; send the event again, it takes well \
-         under a second"
+        "an atomic body with a membership or a confirmation of customer {0} is being applied at this moment; send the \
+         event again, it takes well under a second"
     )]
     Claimed(Id),
     /// The event contradicts what is known of the customer.
@@ -111,7 +111,7 @@ impl Engine {
             if no_room && customer.profile.would_grow(&event, &bounds) {
                 return Err(Rejection::MemoryFull(max_profile_bytes));
             }
-            if can_conflict(&event.kind) && self.claims.holds(&event.customer) {
+            if can_conflict(&event.kind) && self.claims.can_be_contradicted(&event.customer) {
                 return Err(Rejection::Claimed(event.customer));
             }
             Ok(customer.apply(event, &bounds, last_event_ms))

@@ -22,8 +22,15 @@ pub(crate) use places::{Place, Places, Reservation};
 /// The approximate number of ids in a full shard. Shards are locked one at a time, and growing moves all their records:
 /// at this size that takes less than half a millisecond.
 const IDS_PER_SHARD: usize = 2048;
-const FEWEST_SHARDS: usize = 64;
+const FEWEST_SHARDS: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 const MOST_SHARDS: usize = 1 << 14;
+
+/// Keyed at random, so that nobody can choose ids that meet in a shard.
+#[cfg(not(feature = "loom"))]
+type Hasher = foldhash::fast::RandomState;
+/// The same in every run: loom replays orders of threads, and the tests need ids that share a shard.
+#[cfg(feature = "loom")]
+type Hasher = foldhash::fast::FixedState;
 
 /// Why an update was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +54,7 @@ pub enum Sweep {
 /// must not call the table: it would deadlock.
 pub struct Table<V> {
     shards: Box<[Mutex<Shard<V>>]>,
-    hasher: foldhash::fast::RandomState,
+    hasher: Hasher,
     /// Counted here because adding up the shards' own lengths would lock them all.
     places: Arc<Places>,
 }
@@ -60,7 +67,7 @@ impl<V: Default> Table<V> {
         let room = slots_for(expected.min(limit) / shards);
         Self {
             shards: (0..shards).map(|_| Mutex::new(Shard::with_slots(room))).collect(),
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: Hasher::default(),
             places: Arc::new(Places::new(limit)),
         }
     }

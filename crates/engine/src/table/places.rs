@@ -85,10 +85,15 @@ impl Reservation {
         }
         Place(&self.places)
     }
+
+    /// Gives back the places that are left over.
+    pub(crate) fn give_back(&mut self) {
+        self.places.give_back(std::mem::take(&mut self.left));
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.places.give_back(self.left);
+        self.give_back();
     }
 }

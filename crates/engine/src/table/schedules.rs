@@ -1,7 +1,7 @@
 //! The table's protocol of shards, places and claims in every order of two or three threads, by loom:
 //! `cargo test -p upbeat-engine --features loom schedules`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use loom::thread;
 
@@ -16,6 +16,16 @@ fn push(table: &Table<Vec<u8>>, id: Id, value: u8) -> Result<(), UpdateError<()>
         values.push(value);
         Ok(())
     })
+}
+
+fn shard_of(table: &Table<Vec<u8>>, id: &Id) -> usize {
+    (table.hasher.hash_one(id) >> (u64::BITS - table.shards.len().trailing_zeros())) as usize
+}
+
+/// An id other than [`ONE`] in the same shard.
+fn neighbour(table: &Table<Vec<u8>>) -> Id {
+    let shard = shard_of(table, &ONE);
+    (2..100).map(Id::Number).find(|id| shard_of(table, id) == shard).expect("there are two shards")
 }
 
 /// Whether the table's count of ids is the sum over its shards, and within its limit.
@@ -45,9 +55,7 @@ fn updates_removals_and_sweeps_count_every_id_once() {
         let remover = thread::spawn(move || removing.remove(&ONE).is_some());
         let sweeper = thread::spawn(move || {
             let mut removed = false;
-            let hash = sweeping.hasher.hash_one(&ONE);
-            let shard = (hash >> (u64::BITS - sweeping.shards.len().trailing_zeros())) as usize;
-            sweeping.sweep(shard, |_, _| {
+            sweeping.sweep(shard_of(&sweeping, &ONE), |_, _| {
                 removed = true;
                 Sweep::Remove
             });
@@ -56,6 +64,34 @@ fn updates_removals_and_sweeps_count_every_id_once() {
         push(&table, ONE, 1).expect("room");
         remover.join().expect("no panic");
         sweeper.join().expect("no panic");
+        assert!(is_counted(&table));
+    });
+}
+
+/// The first insertion makes the shard's slots, and the removal may move the other id.
+#[test]
+fn ids_of_one_shard_are_inserted_removed_and_found_side_by_side() {
+    loom::model(|| {
+        let table = Arc::new(Table::new(0, 2));
+        let beside = neighbour(&table);
+        let (inserting, id) = (Arc::clone(&table), beside.clone());
+        let inserter = thread::spawn(move || push(&inserting, id, 2).expect("room"));
+        push(&table, ONE, 1).expect("room");
+        assert_eq!(table.remove(&ONE), Some(vec![1]));
+        inserter.join().expect("no panic");
+        assert_eq!(table.with(&beside, Vec::clone), Some(vec![2]));
+        assert!(is_counted(&table) && table.len() == 1);
+    });
+}
+
+#[test]
+fn two_new_ids_of_one_shard_never_take_the_last_place_both() {
+    loom::model(|| {
+        let table = Arc::new(Table::new(0, 1));
+        let (other, id) = (Arc::clone(&table), neighbour(&table));
+        let second = thread::spawn(move || push(&other, id, 2).is_ok());
+        let first = push(&table, ONE, 1).is_ok();
+        assert!(first ^ second.join().expect("no panic"), "one of them finds room");
         assert!(is_counted(&table));
     });
 }
@@ -70,7 +106,7 @@ fn what_a_claim_has_checked_still_holds_when_it_is_applied() {
         let (other_table, other_claims) = (Arc::clone(&table), Arc::clone(&claims));
         let single = thread::spawn(move || {
             let pushed = other_table.update(ONE, |values| {
-                if !values.is_empty() || other_claims.holds(&ONE) {
+                if !values.is_empty() || other_claims.can_be_contradicted(&ONE) {
                     return Err(());
                 }
                 values.push(2);
@@ -78,7 +114,7 @@ fn what_a_claim_has_checked_still_holds_when_it_is_applied() {
             });
             pushed.is_ok()
         });
-        let claim = Claims::claim(&claims, HashSet::from([ONE]));
+        let claim = Claims::claim(&claims, HashMap::from([(ONE, true)]));
         let is_free = table.with(&ONE, Vec::is_empty).unwrap_or(true);
         let mut reserved = table.reservation();
         let applied = is_free && reserved.add_one();
@@ -102,11 +138,11 @@ fn second_claim_waits_for_the_first() {
         let claims = Arc::new(Claims::default());
         let other = Arc::clone(&claims);
         let second = thread::spawn(move || {
-            let claim = Claims::claim(&other, HashSet::from([TWO]));
+            let claim = Claims::claim(&other, HashMap::from([(TWO, true)]));
             assert!(other.holds(&TWO) && !other.holds(&ONE));
             drop(claim);
         });
-        let claim = Claims::claim(&claims, HashSet::from([ONE]));
+        let claim = Claims::claim(&claims, HashMap::from([(ONE, true)]));
         assert!(claims.holds(&ONE) && !claims.holds(&TWO));
         drop(claim);
         second.join().expect("no panic");

@@ -113,7 +113,15 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
                                 drop(engine.apply_all(rows, WALL_MS));
                             }
                             (0 | 1, _) => drop(engine.apply(event(seed), WALL_MS)),
-                            (2, _) => drop(engine.decide_once(&event(seed).customer, false, WALL_MS)),
+                            (2, _) => {
+                                let event = event(seed);
+                                let decision = engine.decide_once(&event.customer, false, WALL_MS);
+                                if decision.reason.shows() {
+                                    let kind = EventKind::Impression(ImpressionOf::Decision(decision.id));
+                                    let time = Time::from_unix_ms(WALL_MS);
+                                    drop(engine.apply(Event { kind, time, ..event }, WALL_MS));
+                                }
+                            }
                             _ => {
                                 let request_id = RequestId::parse(&(seed % 100).to_string()).ok();
                                 let ask = Ask { dry_run: false, request_id };
@@ -132,6 +140,37 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
     // Whatever was deleted last, somebody is there to be counted.
     (0..20).for_each(|number| drop(engine.apply(event(number), WALL_MS)));
     assert_recounted(&engine);
+    confirm_an_impression(&engine);
+    assert_recounted(&engine);
+}
+
+/// Puts a customer in the place of one that is held, and confirms an ad that they were shown, by an id that takes memory.
+fn confirm_an_impression(engine: &Engine) {
+    let mut held = None;
+    for shard in 0..engine.shards() {
+        engine.customers.sweep(shard, |id, _| {
+            held = Some(id.clone());
+            Sweep::Keep
+        });
+    }
+    let customer = held.expect("somebody is there");
+    assert_eq!(engine.remove(&customer), Ok(true));
+    let event = |number: u64, kind| Event {
+        customer: customer.clone(),
+        id: Id::Text(format!("a-text-for-{number}").into()),
+        time: Time::from_unix_ms(WALL_MS),
+        kind,
+    };
+    for number in 0..30 {
+        let play = EventKind::Play { track: Id::Number(number), mobile: true };
+        engine.apply(event(number, play), WALL_MS).expect("a play");
+    }
+    let decision = engine.decide_once(&customer, false, WALL_MS);
+    assert_eq!(decision.reason, Reason::LikelyToClick);
+    let before = engine.profile_bytes();
+    let confirmation = EventKind::Impression(ImpressionOf::Decision(decision.id));
+    engine.apply(event(99, confirmation), WALL_MS).expect("the decision is held");
+    assert!(engine.profile_bytes() > before, "its id takes memory");
 }
 
 #[test]

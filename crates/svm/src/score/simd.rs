@@ -8,7 +8,7 @@ pub use proofs::{Avx2, Avx512};
 /// A set of vector instructions that hot loops are compiled for. One that not every processor has is there only with the
 /// proof that this one does, which nothing but the detection makes:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0423
 /// let unproved = upbeat_svm::Simd::Avx512(upbeat_svm::Avx512(()));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]

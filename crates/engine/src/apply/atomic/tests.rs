@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use upbeat_core::campaign::Campaign;
 use upbeat_core::catalogue::Track;
@@ -45,16 +45,16 @@ fn body(events: impl IntoIterator<Item = Event>) -> impl Iterator<Item = Result<
 fn checked(engine: &Engine, events: impl IntoIterator<Item = Event>) -> Box<AtomicBody> {
     match engine.advance(engine.begin_atomic(body(events), WALL_MS), usize::MAX) {
         Progress::UnderWay(body) => body,
-        Progress::Applied(report) | Progress::Refused(report) => panic!("{report:?}"),
+        Progress::Applied(report, _) | Progress::Refused(report, _) => panic!("{report:?}"),
     }
 }
 
 /// Applies the rows of a checked body.
 fn finish(engine: &Engine, body: Box<AtomicBody>) -> Report {
     match engine.advance(body, usize::MAX) {
-        Progress::Applied(report) => report,
+        Progress::Applied(report, _) => report,
         Progress::UnderWay(_) => panic!("it is not applied"),
-        Progress::Refused(report) => panic!("{report:?}"),
+        Progress::Refused(report, _) => panic!("{report:?}"),
     }
 }
 
@@ -136,6 +136,57 @@ fn confirmation_cannot_contradict_an_atomic_body_that_was_checked() {
 }
 
 #[test]
+fn atomic_body_of_plays_refuses_nobody_elses_membership_but_a_deletion() {
+    let engine = engine(10, 1 << 20);
+    let body = checked(&engine, [play(1), play(2), membership(2, Membership::Gold)]);
+    assert_eq!(engine.apply(membership(1, Membership::Silver), WALL_MS), Ok(Applied::Accepted));
+    assert!(matches!(engine.apply(membership(2, Membership::Silver), WALL_MS), Err(Rejection::Claimed(_))));
+    assert_eq!(engine.remove(&Id::Number(1)), Err(Claimed));
+    assert_eq!(finish(&engine, body).accepted, 3);
+    assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
+}
+
+#[test]
+fn claim_and_places_of_an_atomic_body_are_free_before_its_remains_are_dropped() {
+    let engine = engine(3, 1 << 20);
+    let checked = checked(&engine, [1, 2].map(|customer| membership(customer, Membership::Gold)));
+    assert_eq!(engine.apply(play(1), WALL_MS), Ok(Applied::Accepted), "takes the third place");
+    let Progress::Applied(_, remains) = engine.advance(checked, usize::MAX) else {
+        panic!("it is not applied")
+    };
+    assert_eq!(engine.customer_count(), 2, "the place that was not needed is free");
+    engine.apply_all(body([play(3)]), WALL_MS).expect("the claim and a place");
+    assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
+    drop(remains);
+    assert_eq!(engine.customer_count(), 2, "nothing is given back twice");
+    let refused = engine.begin_atomic(body([4, 5].map(play)), WALL_MS);
+    let Progress::Refused(_, remains) = engine.advance(refused, usize::MAX) else {
+        panic!("there is a place for one of them")
+    };
+    assert_eq!((engine.customer_count(), engine.remove(&Id::Number(3))), (2, Ok(true)));
+    drop(remains);
+    assert_eq!(engine.customer_count(), 1);
+}
+
+#[test]
+fn maps_of_an_atomic_body_do_not_grow_while_it_is_checked() {
+    let engine = engine(1000, 1 << 20);
+    let track = Track { title: "t".into(), artist: "a".into(), length_s: 1 };
+    let rows = (0..100).map(|customer| Ok(Row::Event(membership(customer, Membership::Gold))));
+    let rows = rows.chain([1, 2].map(|id| Ok(Row::Track(Id::Number(id), track.clone()))));
+    let capacities = |body: &AtomicBody| {
+        let Additions { customers, tracks, memberships, confirmations, .. } = &body.additions;
+        [customers.capacity(), tracks.capacity(), memberships.capacity(), confirmations.capacity()]
+    };
+    let body = engine.begin_atomic(rows, WALL_MS);
+    let before = capacities(&body);
+    let Progress::UnderWay(body) = engine.advance(body, usize::MAX) else { panic!("there is room") };
+    assert_eq!(capacities(&body), before);
+    assert_eq!((body.additions.customers.len(), body.additions.memberships.len()), (100, 100));
+    assert_eq!((body.additions.tracks.len(), before[3]), (2, 0));
+}
+
+#[test]
 fn refused_atomic_body_leaves_places_and_customers_free() {
     let engine = engine(2, 1 << 20);
     engine.apply(membership(1, Membership::Free), WALL_MS).expect("a membership");
@@ -174,21 +225,32 @@ fn atomic_tracks_have_their_places_reserved() {
 #[test]
 fn racing_atomic_bodies_and_single_rows_leave_no_body_half_applied() {
     const CUSTOMERS: u64 = 200;
+    let (mut bodies_applied, mut bodies_refused) = (0, 0);
     for round in 0..20 {
         // Room for the customers of two of the three bodies, and for no other.
         let engine = engine(2 * CUSTOMERS as usize, 1 << 30);
-        let done = AtomicBool::new(false);
+        let (done, ended) = (AtomicBool::new(false), AtomicUsize::new(0));
         let bodies: Vec<Vec<Event>> = (0..3)
             .map(|number| (0..CUSTOMERS).map(|c| membership(1000 * number + c, Membership::Gold)).collect())
             .collect();
         std::thread::scope(|scope| {
             let applied: Vec<_> = bodies
                 .iter()
-                .map(|rows| scope.spawn(|| engine.apply_all(body(rows.iter().cloned()), WALL_MS)))
+                .map(|rows| {
+                    scope.spawn(|| {
+                        let result = engine.apply_all(body(rows.iter().cloned()), WALL_MS);
+                        ended.fetch_add(1, Ordering::Relaxed);
+                        result
+                    })
+                })
                 .collect();
             // Contradicts one row of each body, and deletes customers.
             let single = scope.spawn(|| {
                 let mut accepted = Vec::new();
+                // In the first round nothing can contradict the first of the bodies.
+                while round == 0 && ended.load(Ordering::Relaxed) == 0 {
+                    std::thread::yield_now();
+                }
                 while !done.load(Ordering::Relaxed) {
                     for number in 0..3 {
                         let row = membership(1000 * number + CUSTOMERS - 1, Membership::Silver);
@@ -203,10 +265,12 @@ fn racing_atomic_bodies_and_single_rows_leave_no_body_half_applied() {
             for (rows, result) in bodies.iter().zip(applied) {
                 let result = result.join().expect("no panic");
                 if let Ok(report) = &result {
+                    bodies_applied += 1;
                     assert_eq!(report.accepted as u64, CUSTOMERS, "half applied: {report:?}");
                     let held = rows.iter().filter(|row| engine.contains(&row.customer)).count() as u64;
                     assert!(held + 1 >= CUSTOMERS, "one of them may be deleted: {held}");
                 } else {
+                    bodies_refused += 1;
                     let middle = &rows[CUSTOMERS as usize / 2].customer;
                     assert!(!engine.contains(middle), "refused, and yet applied");
                 }
@@ -216,4 +280,5 @@ fn racing_atomic_bodies_and_single_rows_leave_no_body_half_applied() {
         });
         assert!(engine.customer_count() <= 2 * CUSTOMERS as usize);
     }
+    assert!(bodies_applied > 0 && bodies_refused > 0, "{bodies_applied} applied, {bodies_refused} refused");
 }
