@@ -116,7 +116,7 @@ impl Connections {
                 self.log_lost(&error);
                 continue;
             }
-            if let Some(admitted) = self.place(stream, taken.take().or_else(|| self.reserve.account())) {
+            if let Some(admitted) = self.place(stream, self.reserve.account(taken.take())) {
                 return Some(admitted);
             }
         }

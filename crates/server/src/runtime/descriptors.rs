@@ -171,8 +171,9 @@ impl Reserve {
     }
 
     /// A connection was accepted. Where it got a descriptor that had to be put by, because another connection ended just
-    /// then, it has taken it.
-    pub(super) fn account(&self) -> Option<Taken> {
+    /// then, it has taken it. One that was `given_up` for it is put by again first: others may be free by now.
+    pub(super) fn account(&self, given_up: Option<Taken>) -> Option<Taken> {
+        drop(given_up);
         let is_full = self.put_by().refill();
         (!is_full).then(|| Taken(self.clone()))
     }
@@ -204,6 +205,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn descriptor_given_up_is_put_by_again_where_others_are_free() {
+        let reserve = Reserve::new();
+        let given_up = reserve.take(Listener::Data);
+        assert!(given_up.is_some());
+        assert!(reserve.account(given_up).is_none(), "the connection has not taken the last one");
+        assert_eq!(reserve.put_by().data.len(), RESERVE);
     }
 
     #[test]
