@@ -62,6 +62,71 @@ fn reset(address: &str, whole: &str, half: &str) {
 }
 
 #[test]
+fn head_time_counts_for_what_is_a_head_and_for_one_behind_a_whole_request() {
+    let limits = [("UPBEAT_LIMITS_HEADER_TIMEOUT", "300ms"), ("UPBEAT_LIMITS_IDLE_TIMEOUT", "2s")];
+    let server = Server::with(&[], &limits);
+    let ways = ways(&server);
+    let mut idle: Vec<Wire> = ways.iter().map(|(address, _)| Wire::to(address)).collect();
+    for (wire, (_, request)) in idle.iter_mut().zip(&ways) {
+        assert_eq!(wire.send(request).answer().status, 200);
+        wire.send("\r\n");
+    }
+    for mut wire in idle {
+        assert_eq!(wire.rest(), "");
+    }
+    until("all are closed", || server.metric("upbeat_http_connections{listener=\"data\"}") == 0.0);
+    assert_eq!((server.metric(&errors("data")), server.metric(&errors("admin"))), (0.0, 0.0));
+
+    for (address, request) in ways {
+        let mut wire = Wire::to(address);
+        wire.send(format!("{request}{}", &request[..request.len() - 4]));
+        assert_eq!(wire.answer().status, 200);
+        assert_eq!(wire.rest(), "");
+    }
+    until("both on the data listener are counted", || server.metric(&errors("data")) == 2.0);
+    until("the one on the admin listener is", || server.metric(&errors("admin")) == 1.0);
+}
+
+#[test]
+fn reset_is_an_error_with_a_head_under_way_and_none_between_requests_on_every_way() {
+    let server = Server::start();
+    for (address, request) in ways(&server) {
+        for _ in 0..5 {
+            reset(address, request, "");
+        }
+    }
+    until("all are closed", || server.metric("upbeat_http_connections{listener=\"data\"}") == 0.0);
+    until("all but the one that asks are", || {
+        server.metric("upbeat_http_connections{listener=\"admin\"}") <= 1.0
+    });
+    assert_eq!((server.metric(&errors("data")), server.metric(&errors("admin"))), (0.0, 0.0));
+
+    for (address, request) in ways(&server) {
+        for _ in 0..5 {
+            reset(address, request, &request[..request.len() - 4]);
+        }
+    }
+    until("those on the data listener are counted", || server.metric(&errors("data")) == 10.0);
+    until("those on the admin listener are", || server.metric(&errors("admin")) == 5.0);
+}
+
+#[test]
+fn nothing_is_answered_or_counted_behind_a_request_that_closes_the_connection() {
+    let server = Server::start();
+    for (address, request) in ways(&server) {
+        for behind in ["HELLO\r\n\r\n", request] {
+            let last = request.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+            let mut wire = Wire::to(address);
+            let answer = wire.send(format!("{last}{behind}")).answer();
+            assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+            assert_eq!(wire.rest(), "");
+        }
+    }
+    until("all are closed", || server.metric("upbeat_http_connections{listener=\"data\"}") == 0.0);
+    assert_eq!((server.metric(&errors("data")), server.metric(&errors("admin"))), (0.0, 0.0));
+}
+
+#[test]
 fn half_a_body_with_a_reset_is_an_error_of_the_connection_on_every_way() {
     let server = Server::start();
     let whole = "GET /should-show-ad/48?dry_run=true HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";

@@ -267,17 +267,18 @@ async fn serve_by_hyper(
             }
         }
     };
-    let Remains { stream, has_answered, cut, refused, is_late } = exchange.take_remains();
+    let Remains { stream, has_answered, cut, refused, lost_head } = exchange.take_remains();
     match (&ended, cut) {
         (_, Some(cause)) => app.metrics.count_connection_cut(listener, cause),
         (Ok(()), None) if refused.is_some() => {
             app.metrics.count_connection_error(listener, &io::Error::from(ErrorKind::InvalidData));
         }
-        (Ok(()), None) if is_late => {
-            app.metrics.count_connection_error(listener, &io::Error::from(ErrorKind::TimedOut));
+        (Ok(()), None) => {
+            if let Some(cause) = lost_head {
+                app.metrics.count_connection_error(listener, &io::Error::from(cause));
+            }
         }
         (Err(error), None) => app.metrics.count_connection_error(listener, error),
-        (Ok(()), None) => {}
     }
     // What hyper may not read is answered here. Hyper itself closes without a word where bytes are no request.
     let unanswered = matches!(&ended, Err(error) if error.is_parse()) && !has_answered;

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -24,9 +24,7 @@ const READ_BYTES: usize = 8 << 10;
 /// What the stream and the service of one connection know together.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// Requests that the service was given.
-    requests: AtomicU64,
-    /// Whether it works on one; then nothing is waited for from the client.
+    /// Whether the service works on a request; then nothing is waited for from the client.
     answering: AtomicBool,
     /// When bytes last arrived; `None` while the client has not asked for anything.
     last_read: Mutex<Option<Instant>>,
@@ -44,14 +42,13 @@ pub(super) struct Remains {
     pub(super) cut: Option<CutCause>,
     /// What the last bytes are answered with, which are no request or a refused one, and did not reach hyper.
     pub(super) refused: Option<StatusCode>,
-    /// Whether a head did not arrive in time.
-    pub(super) is_late: bool,
+    /// Why the rest of a head did not arrive.
+    pub(super) lost_head: Option<ErrorKind>,
 }
 
 impl Exchange {
     /// The service has a request.
     pub(super) fn begin(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
         self.answering.store(true, Ordering::Relaxed);
     }
 
@@ -91,8 +88,8 @@ pub(super) struct AdminStream {
     timer: Pin<Box<Sleep>>,
     /// When the last byte was read or written.
     last: Instant,
-    /// When the head of the request after so many began to arrive.
-    head_since: Option<(u64, Instant)>,
+    /// Since when the rest of a head is awaited.
+    head_since: Option<Instant>,
     /// While the socket takes no more.
     blocked: Option<WriteDeadline>,
     requests: CheckedRequests,
@@ -103,8 +100,8 @@ pub(super) struct AdminStream {
     has_answered: bool,
     /// Whether the client has nothing to hear any more: it has left, or its time is over.
     is_over: bool,
-    /// Whether a head did not arrive in time. Hyper, which has nothing of it, takes that for the end of an idle connection.
-    is_late: bool,
+    /// Why the rest of a head did not arrive. Hyper, which has nothing of it, takes that for the end of an idle connection.
+    lost_head: Option<ErrorKind>,
     cut: Option<CutCause>,
 }
 
@@ -127,7 +124,7 @@ impl AdminStream {
             ended: None,
             has_answered: false,
             is_over: false,
-            is_late: false,
+            lost_head: None,
             cut: None,
         }
     }
@@ -153,15 +150,9 @@ impl AdminStream {
         if bytes > 0 {
             self.exchange.note_read(self.last);
         }
-        let requests = self.exchange.requests.load(Ordering::Relaxed);
-        if !self.exchange.answering.load(Ordering::Relaxed)
-            && self.head_since.is_none_or(|(before, _)| before != requests)
-        {
-            self.head_since = Some((requests, self.last));
-        }
     }
 
-    /// Passes on to hyper what it may have of what arrived, or of the end.
+    /// Passes on to hyper what it may have of what arrived, or of the end. All that was passed before is read.
     fn pass_on(&mut self, arrived: &[u8]) {
         self.note_read(arrived.len());
         let Self { requests, passed, ended, .. } = self;
@@ -171,6 +162,9 @@ impl AdminStream {
         } else if let Err(refused) = requests.take(arrived, passed) {
             *ended = Some(refused);
         }
+        // A head behind one that is whole now is another one.
+        let before = self.head_since.filter(|_| self.passed.is_empty());
+        self.head_since = self.requests.is_in_head().then(|| before.unwrap_or(self.last));
     }
 
     /// What a read without bytes comes to.
@@ -178,10 +172,10 @@ impl AdminStream {
         if self.exchange.answering.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
-        let requests = self.exchange.requests.load(Ordering::Relaxed);
-        match self.head_since.filter(|(before, _)| *before == requests) {
-            Some((_, since)) if self.is_due(context, since + self.header_timeout) => {
-                (self.is_over, self.is_late) = (true, true);
+        let head_since = self.head_since;
+        match head_since {
+            Some(since) if self.is_due(context, since + self.header_timeout) => {
+                (self.is_over, self.lost_head) = (true, Some(ErrorKind::TimedOut));
                 Poll::Ready(Err(ErrorKind::TimedOut.into()))
             }
             None if self.is_due(context, self.last + self.idle_timeout) => {
@@ -203,6 +197,8 @@ impl AdminStream {
             let taken = written?;
             self.last = Instant::now();
             self.has_answered = true;
+            // Until here the server was waited for.
+            self.head_since = self.head_since.map(|_| self.last);
             match &mut self.blocked {
                 Some(blocked) if taken > 0 => blocked.progressed(),
                 _ => {}
@@ -226,8 +222,7 @@ impl AsyncRead for AdminStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.blocked.is_some() {
-            // No further request of a client that does not take its answers is read. The task is woken when the socket
-            // takes more.
+            // No further request of a client that does not take its answers is read. The task is woken once it has.
             return Poll::Pending;
         }
         loop {
@@ -246,6 +241,13 @@ impl AsyncRead for AdminStream {
                 Poll::Ready(Ok(())) => self.pass_on(arrived.filled()),
                 Poll::Ready(Err(error)) => {
                     self.is_over = true;
+                    if self.requests.is_between_requests() {
+                        // How a client leaves that has asked for nothing is its own affair. Hyper makes an error of it
+                        // where it looks for the next request just behind an answer.
+                        self.ended = Some(Refused(None));
+                        continue;
+                    }
+                    self.lost_head = self.requests.is_in_head().then(|| error.kind());
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => return self.wait_for_bytes(context),
@@ -282,7 +284,10 @@ impl AsyncWrite for AdminStream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.stream()?.poll_flush(context))?;
         // Hyper flushes once all is written.
-        self.blocked = None;
+        if self.blocked.take().is_some() {
+            // Reading left no waker behind.
+            context.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -307,7 +312,44 @@ impl Drop for AdminStream {
             has_answered: self.has_answered,
             cut: self.cut,
             refused: self.ended.and_then(|Refused(status)| status),
-            is_late: self.is_late,
+            lost_head: self.lost_head,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::task::{Wake, Waker};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_goes_on_once_a_blocked_answer_is_sent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let _client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut stream = AdminStream::new(stream, &Limits::default(), Arc::default());
+        stream.blocked = Some(WriteDeadline::new(1));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut bytes = [0; 8];
+        let read = Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut bytes));
+        assert!(read.is_pending());
+        assert!(!woken.0.load(Ordering::Relaxed));
+        assert!(Pin::new(&mut stream).poll_flush(&mut context).is_ready());
+        assert!(woken.0.load(Ordering::Relaxed), "the task asks for bytes again");
     }
 }

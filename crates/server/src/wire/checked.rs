@@ -21,6 +21,8 @@ pub(crate) struct CheckedRequests {
     held: Vec<u8>,
     /// What of the last request's body has not arrived.
     body: Option<Framing>,
+    /// Whether the client wants the connection closed behind that request.
+    closes: bool,
 }
 
 /// Nothing more of a connection goes on: the status to close with, if anything is to be said.
@@ -30,14 +32,14 @@ pub(crate) struct Refused(pub(crate) Option<StatusCode>);
 impl CheckedRequests {
     /// For a connection whose heads may take `max_head_bytes`.
     pub(crate) fn new(max_head_bytes: usize) -> Self {
-        Self { max_head_bytes, held: Vec::new(), body: None }
+        Self { max_head_bytes, held: Vec::new(), body: None, closes: false }
     }
 
     /// Takes what arrived, and appends to `passed` what goes on.
     ///
     /// # Errors
     /// What follows is no request, or one to be refused. A body whose chunks are malformed is cut off without a word,
-    /// since its request is being answered.
+    /// since its request is being answered, and so is whatever comes behind a request that closes the connection.
     pub(crate) fn take(&mut self, mut arrived: &[u8], passed: &mut Vec<u8>) -> Result<(), Refused> {
         while !arrived.is_empty() {
             if let Some(body) = &mut self.body {
@@ -48,6 +50,9 @@ impl CheckedRequests {
                     self.body = None;
                 }
                 continue;
+            }
+            if self.closes {
+                return Err(Refused(None));
             }
             // A client that sends byte by byte does not have all before them parsed each time.
             let is_worth_parsing = memchr::memchr(b'\n', arrived).is_some();
@@ -67,6 +72,7 @@ impl CheckedRequests {
                         return Err(Refused(Some(StatusCode::PAYLOAD_TOO_LARGE)));
                     }
                     passed.extend_from_slice(&held[..head.length]);
+                    self.closes = head.wants_close;
                     self.body = Some(head.framing).filter(|framing| !framing.is_empty());
                     // Whatever was held before is part of this head.
                     let behind = held.len() - head.length;
@@ -75,6 +81,16 @@ impl CheckedRequests {
             }
         }
         Ok(())
+    }
+
+    /// Whether a head has begun to arrive and is not whole. The empty lines that may stand before it are none of it.
+    pub(crate) fn is_in_head(&self) -> bool {
+        self.held.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
+    /// Whether nothing of a request has arrived that is not whole.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.body.is_none() && !self.is_in_head()
     }
 
     /// What was held back when the client sends no more: half a head, which is for the server to make of what it will.
@@ -139,6 +155,38 @@ mod tests {
                 let status = StatusCode::from_u16(status).expect("a status");
                 assert_eq!(ended, Err(Refused(Some(status))), "{bad}");
             }
+        }
+    }
+
+    #[test]
+    fn nothing_passes_behind_a_request_that_closes_the_connection() {
+        for last in [
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi",
+            "GET / HTTP/1.0\r\n\r\n",
+        ] {
+            for behind in [GOOD, "HELLO\r\n\r\n"] {
+                for size in [1, 16, 4096] {
+                    let (passed, ended) = checked(&format!("{GOOD}{last}{behind}"), size);
+                    assert_eq!((passed, ended), (format!("{GOOD}{last}"), Err(Refused(None))), "{last}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn head_is_under_way_from_its_first_byte_to_its_last() {
+        let mut requests = CheckedRequests::new(1024);
+        for (piece, is_in_head, is_between_requests) in [
+            ("\r\n", false, true),
+            ("GET / HTTP/1.1\r\n", true, false),
+            ("host: a\r\ncontent-length: 2\r\n\r\nh", false, false),
+            ("i\r\nG", true, false),
+            ("ET / HTTP/1.1\r\nhost: a\r\n\r\n", false, true),
+        ] {
+            requests.take(piece.as_bytes(), &mut Vec::new()).expect("a request");
+            assert_eq!(requests.is_in_head(), is_in_head, "{piece}");
+            assert_eq!(requests.is_between_requests(), is_between_requests, "{piece}");
         }
     }
 

@@ -260,9 +260,12 @@ impl<S: Socket> Connection<S> {
             State::Reading(Pending::Other) => self.route(turn)?,
             State::Reading(Pending::Incomplete(needed)) => {
                 let needed = *needed;
-                let Some(length) = self.transport.read(&mut turn.input[..HEAD_READ_BYTES], turn.polled)?
-                else {
-                    return Ok(false);
+                let length = match self.transport.read(&mut turn.input[..HEAD_READ_BYTES], turn.polled) {
+                    Ok(Some(length)) => length,
+                    Ok(None) => return Ok(false),
+                    // How a client leaves that has asked for nothing is its own affair.
+                    Err(_) if self.unread.is_empty() => return Err(CloseReason::Done),
+                    Err(error) => return Err(error.into()),
                 };
                 if length == 0 {
                     return self.ended_by_client(turn);
