@@ -102,20 +102,18 @@ pub(super) async fn batch(State(app): State<Arc<App>>, request: Request) -> Resu
         batch.decide(&app, &customers, dry_run, wall_ms);
         return Ok(json_bytes(batch.end()));
     }
-    let customers: Arc<[Id]> = customers.into();
-    for first in (0..customers.len()).step_by(DECISIONS_PER_SLICE) {
-        let (worker, customers) = (Arc::clone(&app), Arc::clone(&customers));
-        let slice = move || {
-            let last = customers.len().min(first + DECISIONS_PER_SLICE);
-            batch.decide(&worker, &customers[first..last], dry_run, wall_ms);
-            batch
-        };
-        batch = app.slices().run_async(slice).await?;
-    }
-    Ok(json_bytes(batch.end()))
+    let (worker, mut first) = (Arc::clone(&app), 0);
+    let slice = move || {
+        let last = customers.len().min(first + DECISIONS_PER_SLICE);
+        batch.decide(&worker, &customers[first..last], dry_run, wall_ms);
+        first = last;
+        (last == customers.len()).then(|| std::mem::take(&mut batch).end())
+    };
+    Ok(json_bytes(app.slices().run_all_async(slice).await?))
 }
 
 /// The answer to a batch, as far as it is made.
+#[derive(Default)]
 struct BatchAnswer(Vec<u8>);
 
 impl BatchAnswer {

@@ -159,15 +159,18 @@ fn apply_atomic(app: &Arc<App>, rows: DecodedRows<'_>, wall_ms: i64) -> Result<R
             Progress::Refused(report, remains) => Some((Err(report), remains)),
         }
     };
-    loop {
-        // Where the loops have ended it goes on here: a body of which rows are applied must not be left so.
-        let done = app.slices().run(advance.clone()).unwrap_or_else(|LoopsEnded| advance());
-        if let Some((result, remains)) = done {
-            // Here and not on the loop that did the last slice: it takes milliseconds.
-            drop(remains);
-            return result;
+    let done = app.slices().run_all(advance.clone()).unwrap_or_else(|LoopsEnded| {
+        // It goes on here: a body of which rows are applied must not be left so.
+        loop {
+            if let Some(done) = advance() {
+                return done;
+            }
         }
-    }
+    });
+    let (result, remains) = done;
+    // Here and not on the loop that did the last slice: it takes milliseconds.
+    drop(remains);
+    result
 }
 
 /// Reads the rows of a body, which `apply` applies; the report on them, which is also noted for the operator.

@@ -5,7 +5,8 @@
 //! the scheduler could take its core away inside the lock, and a decision for a customer of the same shard would wait
 //! until the thread is given a core again. So only loops lock shards for bulk work: the bulk pool decodes, and hands what it
 //! decoded to them. A loop runs one slice a round, so that bulk work delays a decision by one slice at most, and gets
-//! a share of a busy loop that falls as the rounds grow.
+//! a share of a busy loop that falls as the rounds grow. Work of many slices is handed over once, since the way to a loop and
+//! back takes as long as some dozens of rows.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,10 +21,11 @@ use tokio::sync::oneshot;
 #[error("the server is stopping")]
 pub(crate) struct LoopsEnded;
 
-type Slice = Box<dyn FnOnce() + Send>;
+/// Runs the next slice of a piece of work; whether there is another one.
+type Slice = Box<dyn FnMut() -> bool + Send>;
 
-/// The queue between the bulk work and the event loops. Each piece of bulk work has one slice in it at a time, so its
-/// length is bounded by the number of requests.
+/// The queue between the bulk work and the event loops. Each piece of bulk work has one slice in it at a time, behind
+/// those of the others, so its length is bounded by the number of requests.
 #[derive(Default)]
 pub(crate) struct Slices {
     state: Mutex<State>,
@@ -89,8 +91,14 @@ impl Slices {
             self.waiting.store(state.queue.len(), Ordering::Relaxed);
             slice
         };
-        if let Some(slice) = slice {
-            slice();
+        let Some(mut slice) = slice else { return };
+        if slice() {
+            let mut state = self.state();
+            // After the last loop nobody would run it; dropping it tells who waits.
+            if !state.ended {
+                state.queue.push_back(slice);
+                self.waiting.store(state.queue.len(), Ordering::Relaxed);
+            }
         }
     }
 
@@ -106,24 +114,39 @@ impl Slices {
         &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, LoopsEnded> {
-        match self.hand_over(work)? {
+        let mut work = Some(work);
+        self.run_all(move || work.take().map(|work| work()))
+    }
+
+    /// As [`Slices::run`], for work of several slices: each call of `slice` does one, and the last one gives the result.
+    ///
+    /// # Errors
+    /// The loops have ended; some slices may have been done.
+    ///
+    /// # Panics
+    /// A slice panicked.
+    pub(crate) fn run_all<R: Send + 'static>(
+        &self,
+        slice: impl FnMut() -> Option<R> + Send + 'static,
+    ) -> Result<R, LoopsEnded> {
+        match self.hand_over(slice)? {
             HandedOver::Done(result) => Ok(result),
             HandedOver::Queued(result) => finish(result.blocking_recv()),
         }
     }
 
-    /// As [`Slices::run`], for tasks of an async runtime.
+    /// As [`Slices::run_all`], for tasks of an async runtime. No further slice is run once the task is gone.
     ///
     /// # Errors
-    /// The loops have ended; the work was not done.
+    /// The loops have ended; some slices may have been done.
     ///
     /// # Panics
-    /// The work panicked.
-    pub(crate) async fn run_async<R: Send + 'static>(
+    /// A slice panicked.
+    pub(crate) async fn run_all_async<R: Send + 'static>(
         &self,
-        work: impl FnOnce() -> R + Send + 'static,
+        slice: impl FnMut() -> Option<R> + Send + 'static,
     ) -> Result<R, LoopsEnded> {
-        match self.hand_over(work)? {
+        match self.hand_over(slice)? {
             HandedOver::Done(result) => Ok(result),
             HandedOver::Queued(result) => finish(result.await),
         }
@@ -131,9 +154,10 @@ impl Slices {
 
     fn hand_over<R: Send + 'static>(
         &self,
-        work: impl FnOnce() -> R + Send + 'static,
+        mut slice: impl FnMut() -> Option<R> + Send + 'static,
     ) -> Result<HandedOver<R>, LoopsEnded> {
         let (sender, result) = oneshot::channel();
+        let mut sender = Some(sender);
         let waker = {
             let mut state = self.state();
             if state.ended {
@@ -141,11 +165,23 @@ impl Slices {
             }
             if state.loops.is_empty() {
                 drop(state);
-                return Ok(HandedOver::Done(work()));
+                return Ok(HandedOver::Done(
+                    std::iter::repeat_with(slice).flatten().next().expect("it ends"),
+                ));
             }
             state.queue.push_back(Box::new(move || {
-                // A panic belongs to the request, not to the loop. Who asked may have gone: then nobody is told.
-                let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+                if sender.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                    return false;
+                }
+                // A panic belongs to the request, not to the loop.
+                let result = match catch_unwind(AssertUnwindSafe(&mut slice)) {
+                    Ok(None) => return true,
+                    Ok(Some(result)) => Ok(result),
+                    Err(panic) => Err(panic),
+                };
+                // Who asked may have gone in the meantime: then nobody is told.
+                let _ = sender.take().map(|sender| sender.send(result));
+                false
             }));
             self.waiting.store(state.queue.len(), Ordering::Relaxed);
             state.next = (state.next + 1) % state.loops.len();
@@ -203,11 +239,55 @@ mod tests {
         slices.join(&one);
         slices.join(&other);
         slices.leave(&one);
-        let waiting = slices.hand_over(|| 8).expect("a loop is left");
+        let waiting = slices.hand_over(|| Some(8)).expect("a loop is left");
         slices.leave(&other);
         let HandedOver::Queued(result) = waiting else { panic!("it ran outside of a loop") };
         assert_eq!(finish(result.blocking_recv()), Err(LoopsEnded));
         assert_eq!(slices.run(|| 9), Err(LoopsEnded));
+    }
+
+    #[test]
+    fn slices_of_several_pieces_of_work_take_turns() {
+        let slices = Slices::default();
+        let (_poll, waker) = waker();
+        slices.join(&waker);
+        let (sender, done) = std::sync::mpsc::channel();
+        let results: Vec<_> = ["a", "b"]
+            .map(|name| {
+                let (sender, mut left) = (sender.clone(), 3);
+                let slice = move || {
+                    left -= 1;
+                    sender.send(name).expect("the test receives");
+                    (left == 0).then_some(name)
+                };
+                slices.hand_over(slice).expect("a loop")
+            })
+            .into();
+        while slices.is_waiting() {
+            slices.run_next();
+        }
+        assert_eq!(done.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "b", "a", "b"]);
+        for (result, name) in results.into_iter().zip(["a", "b"]) {
+            let HandedOver::Queued(result) = result else { panic!("it ran outside of a loop") };
+            assert_eq!(finish(result.blocking_recv()), Ok(name));
+        }
+    }
+
+    #[test]
+    fn slices_for_a_task_that_has_gone_are_not_run() {
+        let slices = Slices::default();
+        let (_poll, waker) = waker();
+        slices.join(&waker);
+        let mut count = 0;
+        let work = slices.hand_over(move || {
+            count += 1;
+            assert!(count < 2, "nobody waits for it");
+            None::<()>
+        });
+        slices.run_next();
+        drop(work);
+        slices.run_next();
+        assert!(!slices.is_waiting());
     }
 
     #[test]
@@ -221,7 +301,7 @@ mod tests {
             poll.poll(&mut events, Some(std::time::Duration::ZERO)).expect("a poller");
             !events.is_empty()
         };
-        let _waiting = slices.hand_over(|| 8).expect("loops");
+        let _waiting = slices.hand_over(|| Some(8)).expect("loops");
         let (woken, sleeping) = match is_woken(&mut first_poll) {
             true => (&one, &mut second_poll),
             false => (&other, &mut first_poll),
