@@ -110,6 +110,8 @@ pub enum HostLines<'a> {
     Missing,
     /// The value of the one that there is.
     One(&'a [u8]),
+    /// One on the data listener whose value was admitted before: callers send the same one with every request.
+    Known,
     /// There are several.
     Several,
 }
@@ -179,6 +181,7 @@ impl Gate {
     #[inline]
     pub(super) fn admit(&self, head: &HeadFacts<'_>) -> Result<Principal, Problem> {
         match head.host {
+            HostLines::Known => {}
             HostLines::One(value) if host::is_valid(value) => {}
             HostLines::Missing if head.is_http_10 => {}
             lines => return Err(invalid_host(lines)),
@@ -229,7 +232,7 @@ pub(super) fn is_host_name(name: &str) -> bool {
 fn invalid_host(lines: HostLines<'_>) -> Problem {
     let detail = match lines {
         HostLines::Missing => "there is no Host header, which HTTP/1.1 requires; send one",
-        HostLines::One(_) => {
+        HostLines::One(_) | HostLines::Known => {
             "the Host header is not a name or an address with an optional port; send one that is"
         }
         HostLines::Several => "there are several Host headers; send one",

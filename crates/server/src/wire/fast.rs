@@ -13,7 +13,7 @@ use super::reply::{self, Date, Ending};
 use super::{HEAD_READ_BYTES, OUTPUT_BYTES};
 use crate::api::observe::{self, Observed};
 use crate::api::{Kind, Problem, answer, events};
-use crate::gate::{HeadFacts, Headers, Listener, Principal, is_request_id};
+use crate::gate::{HeadFacts, Headers, HostLines, Listener, Principal, is_request_id};
 use crate::metrics;
 use crate::runtime::App;
 
@@ -40,6 +40,9 @@ pub(super) struct Answered {
     pub(super) closes: bool,
 }
 
+/// The longest `Host` that is remembered, in bytes: a name of DNS with a port is not longer.
+const MAX_KNOWN_HOST_BYTES: usize = 264;
+
 /// The buffers of a thread.
 pub(super) struct Answerer {
     /// Answers to be sent.
@@ -49,6 +52,8 @@ pub(super) struct Answerer {
     pub(super) draining: bool,
     body: Vec<u8>,
     date: Date,
+    /// The `Host` that was admitted last. Nearly all requests of a thread have the same, which is then not read again.
+    known_host: Vec<u8>,
 }
 
 /// A request that goes to the router after all.
@@ -60,6 +65,7 @@ impl Answerer {
             output: Vec::with_capacity(2 * OUTPUT_BYTES),
             body: Vec::with_capacity(answer::MAX_BYTES),
             draining: false,
+            known_host: Vec::with_capacity(MAX_KNOWN_HOST_BYTES),
             date: Date::new(Instant::now()),
         }
     }
@@ -157,17 +163,28 @@ impl Answerer {
         {
             return Err(NotFast);
         }
+        let known_host = match host {
+            HostLines::One(value) if value == self.known_host => HostLines::Known,
+            host => host,
+        };
         let facts = HeadFacts {
             listener: Listener::Data,
             method,
             target,
             is_http_10: false,
             authority: None,
-            host,
+            host: known_host,
             is_cross_site,
             headers: Headers::Parsed(headers),
         };
-        match (exchange.app.admit(&facts), &request.action) {
+        let admitted = exchange.app.admit(&facts);
+        if let (Ok(_), HostLines::One(value)) = (&admitted, known_host)
+            && value.len() <= MAX_KNOWN_HOST_BYTES
+        {
+            self.known_host.clear();
+            self.known_host.extend_from_slice(value);
+        }
+        match (admitted, &request.action) {
             (Ok(principal), Action::Decision { customer, ask, is_head }) => {
                 let begun = self.output.len();
                 let decided = self.decide(exchange, principal, customer, ask, *is_head);

@@ -240,6 +240,26 @@ fn bytes_that_are_no_request_are_refused_and_counted() {
 }
 
 #[test]
+fn host_is_checked_whatever_was_admitted_before() {
+    let mut bench = Bench::new(&[], usize::MAX);
+    for (host, status) in [
+        ("host: a\r\n", "200 OK"),
+        ("host: a\r\n", "200 OK"),
+        ("host: a b\r\n", "400 Bad Request"),
+        ("host: a\r\nhost: a\r\n", "400 Bad Request"),
+        ("", "400 Bad Request"),
+        ("host: b\r\n", "200 OK"),
+        ("host: a\r\n", "200 OK"),
+    ] {
+        let before = bench.sent().len();
+        bench.brings(format!("GET /should-show-ad/48 HTTP/1.1\r\n{host}\r\n").leak().as_bytes());
+        bench.turn().expect("an open connection");
+        let answer = &bench.sent()[before..];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{host:?}: {answer}");
+    }
+}
+
+#[test]
 fn http_10_client_is_answered_in_its_own_version() {
     for (request, status, connection) in [
         ("GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n", None),
