@@ -102,23 +102,21 @@ impl Slices {
         }
     }
 
-    /// Has a loop run `work`, and waits for its result on this thread, which must not be one of an async runtime. Where
+    /// Has a loop run `work`, which the caller waits for with [`HandedOver::wait`]; it can do something else before that. Where
     /// no loop was ever started, as in tests of the router, it runs here.
     ///
     /// # Errors
-    /// The loops have ended; the work was not done.
-    ///
-    /// # Panics
-    /// The work panicked.
-    pub(crate) fn run<R: Send + 'static>(
+    /// The loops have ended; the work will not be done.
+    pub(crate) fn begin<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, LoopsEnded> {
+    ) -> Result<HandedOver<R>, LoopsEnded> {
         let mut work = Some(work);
-        self.run_all(move || work.take().map(|work| work()))
+        self.hand_over(move || work.take().map(|work| work()))
     }
 
-    /// As [`Slices::run`], for work of several slices: each call of `slice` does one, and the last one gives the result.
+    /// Has loops run work of several slices, and waits for its result on this thread, which must not be one of an async
+    /// runtime: each call of `slice` does one, and the last one gives the result.
     ///
     /// # Errors
     /// The loops have ended; some slices may have been done.
@@ -129,10 +127,7 @@ impl Slices {
         &self,
         slice: impl FnMut() -> Option<R> + Send + 'static,
     ) -> Result<R, LoopsEnded> {
-        match self.hand_over(slice)? {
-            HandedOver::Done(result) => Ok(result),
-            HandedOver::Queued(result) => finish(result.blocking_recv()),
-        }
+        self.hand_over(slice)?.wait()
     }
 
     /// As [`Slices::run_all`], for tasks of an async runtime. No further slice is run once the task is gone.
@@ -193,9 +188,28 @@ impl Slices {
     }
 }
 
-enum HandedOver<R> {
+/// Work that was handed over to the loops.
+pub(crate) enum HandedOver<R> {
+    /// It is done already.
     Done(R),
+    /// Here its result comes.
     Queued(oneshot::Receiver<std::thread::Result<R>>),
+}
+
+impl<R> HandedOver<R> {
+    /// Waits for its result on this thread, which must not be one of an async runtime.
+    ///
+    /// # Errors
+    /// The loops have ended; the work was not done.
+    ///
+    /// # Panics
+    /// The work panicked.
+    pub(crate) fn wait(self) -> Result<R, LoopsEnded> {
+        match self {
+            Self::Done(result) => Ok(result),
+            Self::Queued(result) => finish(result.blocking_recv()),
+        }
+    }
 }
 
 fn finish<R>(received: Result<std::thread::Result<R>, oneshot::error::RecvError>) -> Result<R, LoopsEnded> {
@@ -221,7 +235,7 @@ mod tests {
         slices.join(&waker);
         let asking = {
             let slices = Arc::clone(&slices);
-            std::thread::spawn(move || slices.run(|| std::thread::current().id()))
+            std::thread::spawn(move || slices.begin(|| std::thread::current().id())?.wait())
         };
         while !slices.is_waiting() {
             std::thread::yield_now();
@@ -234,7 +248,8 @@ mod tests {
     #[test]
     fn slice_without_a_loop_runs_at_once_and_after_the_last_loop_not_at_all() {
         let slices = Slices::default();
-        assert_eq!(slices.run(|| 7), Ok(7));
+        let run = |number| slices.begin(move || number)?.wait();
+        assert_eq!(run(7), Ok(7));
         let ((_first, one), (_second, other)) = (waker(), waker());
         slices.join(&one);
         slices.join(&other);
@@ -243,7 +258,7 @@ mod tests {
         slices.leave(&other);
         let HandedOver::Queued(result) = waiting else { panic!("it ran outside of a loop") };
         assert_eq!(finish(result.blocking_recv()), Err(LoopsEnded));
-        assert_eq!(slices.run(|| 9), Err(LoopsEnded));
+        assert_eq!(run(9), Err(LoopsEnded));
     }
 
     #[test]
@@ -318,7 +333,7 @@ mod tests {
         slices.join(&waker);
         let asking = {
             let slices = Arc::clone(&slices);
-            std::thread::spawn(move || slices.run(|| panic!("a fault in a row")))
+            std::thread::spawn(move || slices.begin(|| panic!("a fault in a row"))?.wait())
         };
         while !slices.is_waiting() {
             std::thread::yield_now();
