@@ -125,7 +125,7 @@ async fn rows_of_large_bodies_are_applied_by_event_loops_in_short_slices() {
     rows[500] = "not an event\n".to_owned();
     let response = post(&app, "/events", "application/x-ndjson", rows.concat());
     let (response, growth) = growth_by_slice(&app, response, || app.engine.customer_count()).await;
-    assert!(growth.len() > 1 && growth.iter().all(|rows| *rows <= 256), "{growth:?}");
+    assert!(growth.len() > 1 && growth.iter().all(|rows| *rows <= 128), "{growth:?}");
     let report: serde_json::Value = serde_json::from_str(&text(response).await).expect("JSON");
     assert_eq!(report["accepted"], ROWS - 1);
     assert_eq!(report["rejected"][0]["index"], 500, "rows are counted over all slices: {report}");

@@ -102,21 +102,7 @@ impl Slices {
         }
     }
 
-    /// Has a loop run `work`, which the caller waits for with [`HandedOver::wait`]; it can do something else before that. Where
-    /// no loop was ever started, as in tests of the router, it runs here.
-    ///
-    /// # Errors
-    /// The loops have ended; the work will not be done.
-    pub(crate) fn begin<R: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<HandedOver<R>, LoopsEnded> {
-        let mut work = Some(work);
-        self.hand_over(move || work.take().map(|work| work()))
-    }
-
-    /// Has loops run work of several slices, and waits for its result on this thread, which must not be one of an async
-    /// runtime: each call of `slice` does one, and the last one gives the result.
+    /// As [`Slices::begin`], and waits for the result on this thread, which must not be one of an async runtime.
     ///
     /// # Errors
     /// The loops have ended; some slices may have been done.
@@ -127,7 +113,7 @@ impl Slices {
         &self,
         slice: impl FnMut() -> Option<R> + Send + 'static,
     ) -> Result<R, LoopsEnded> {
-        self.hand_over(slice)?.wait()
+        self.begin(slice)?.wait()
     }
 
     /// As [`Slices::run_all`], for tasks of an async runtime. No further slice is run once the task is gone.
@@ -141,13 +127,19 @@ impl Slices {
         &self,
         slice: impl FnMut() -> Option<R> + Send + 'static,
     ) -> Result<R, LoopsEnded> {
-        match self.hand_over(slice)? {
+        match self.begin(slice)? {
             HandedOver::Done(result) => Ok(result),
             HandedOver::Queued(result) => finish(result.await),
         }
     }
 
-    fn hand_over<R: Send + 'static>(
+    /// Has loops run work of several slices: each call of `slice` does one, and the last one gives the result. The caller waits
+    /// for it with [`HandedOver::wait`], and can do something else before that. Where no loop was ever started, as in
+    /// tests of the router, the work is done here.
+    ///
+    /// # Errors
+    /// The loops have ended; the work will not be done.
+    pub(crate) fn begin<R: Send + 'static>(
         &self,
         mut slice: impl FnMut() -> Option<R> + Send + 'static,
     ) -> Result<HandedOver<R>, LoopsEnded> {
@@ -235,7 +227,7 @@ mod tests {
         slices.join(&waker);
         let asking = {
             let slices = Arc::clone(&slices);
-            std::thread::spawn(move || slices.begin(|| std::thread::current().id())?.wait())
+            std::thread::spawn(move || slices.run_all(|| Some(std::thread::current().id())))
         };
         while !slices.is_waiting() {
             std::thread::yield_now();
@@ -248,13 +240,13 @@ mod tests {
     #[test]
     fn slice_without_a_loop_runs_at_once_and_after_the_last_loop_not_at_all() {
         let slices = Slices::default();
-        let run = |number| slices.begin(move || number)?.wait();
+        let run = |number| slices.run_all(move || Some(number));
         assert_eq!(run(7), Ok(7));
         let ((_first, one), (_second, other)) = (waker(), waker());
         slices.join(&one);
         slices.join(&other);
         slices.leave(&one);
-        let waiting = slices.hand_over(|| Some(8)).expect("a loop is left");
+        let waiting = slices.begin(|| Some(8)).expect("a loop is left");
         slices.leave(&other);
         let HandedOver::Queued(result) = waiting else { panic!("it ran outside of a loop") };
         assert_eq!(finish(result.blocking_recv()), Err(LoopsEnded));
@@ -275,7 +267,7 @@ mod tests {
                     sender.send(name).expect("the test receives");
                     (left == 0).then_some(name)
                 };
-                slices.hand_over(slice).expect("a loop")
+                slices.begin(slice).expect("a loop")
             })
             .into();
         while slices.is_waiting() {
@@ -294,7 +286,7 @@ mod tests {
         let (_poll, waker) = waker();
         slices.join(&waker);
         let mut count = 0;
-        let work = slices.hand_over(move || {
+        let work = slices.begin(move || {
             count += 1;
             assert!(count < 2, "nobody waits for it");
             None::<()>
@@ -316,7 +308,7 @@ mod tests {
             poll.poll(&mut events, Some(std::time::Duration::ZERO)).expect("a poller");
             !events.is_empty()
         };
-        let _waiting = slices.hand_over(|| Some(8)).expect("loops");
+        let _waiting = slices.begin(|| Some(8)).expect("loops");
         let (woken, sleeping) = match is_woken(&mut first_poll) {
             true => (&one, &mut second_poll),
             false => (&other, &mut first_poll),
@@ -333,7 +325,7 @@ mod tests {
         slices.join(&waker);
         let asking = {
             let slices = Arc::clone(&slices);
-            std::thread::spawn(move || slices.begin(|| panic!("a fault in a row"))?.wait())
+            std::thread::spawn(move || slices.run_all(|| -> Option<()> { panic!("a fault in a row") }))
         };
         while !slices.is_waiting() {
             std::thread::yield_now();
