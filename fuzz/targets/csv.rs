@@ -92,7 +92,11 @@ fuzz_target!(|bytes: &[u8]| {
                 .iter()
                 .any(|reason| read_whole[index].starts_with(reason));
         if index < 100 && !is_special {
-            assert_eq!(read(kind, alone), [read_whole[index].as_str()]);
+            let read_alone = read(kind, alone);
+            // As the first row of a file it may be taken for a header.
+            if !read_alone.iter().any(|row| row.starts_with("the header line")) {
+                assert_eq!(read_alone, [read_whole[index].as_str()]);
+            }
         }
     }
 });
