@@ -1,7 +1,7 @@
 //! CloudEvents 1.0 in structured JSON mode, one or a batch: `data` is an event as in plain JSON.
 //!
 //! Fields that `data` does not have are taken from the envelope: `type` from the last part of the CloudEvent's type
-//! (`com.example.play`), `event_id` from `id` and `source` ([`event_id`]), `time` from `time`, `customer_id` from
+//! (`com.example.play`), `event_id` from `id` and `source` (`event_id`), `time` from `time`, `customer_id` from
 //! `subject`. Extension attributes are allowed and ignored. Source: CloudEvents specification 1.0.2 and its JSON event
 //! format.
 

@@ -3,8 +3,8 @@
 //! Without a descriptor no connection can be accepted. A client's connects then succeed, since the kernel completes them,
 //! and wait; health checks and the admin listener would, too, just when somebody looks for the cause.
 
-use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
@@ -123,12 +123,12 @@ pub(super) struct Reserve(Arc<Mutex<PutBy>>);
 
 #[derive(Default)]
 struct PutBy {
-    data: Vec<File>,
-    admin: Vec<File>,
+    data: Vec<UnixDatagram>,
+    admin: Vec<UnixDatagram>,
 }
 
 impl PutBy {
-    fn of(&mut self, listener: Listener) -> &mut Vec<File> {
+    fn of(&mut self, listener: Listener) -> &mut Vec<UnixDatagram> {
         match listener {
             Listener::Data => &mut self.data,
             Listener::Admin => &mut self.admin,
@@ -139,11 +139,11 @@ impl PutBy {
     fn refill(&mut self) -> bool {
         // Those of the admin listener first: there the cause can be seen.
         for listener in [Listener::Admin, Listener::Data] {
-            let files = self.of(listener);
-            while files.len() < RESERVE {
-                // Any file does.
-                match File::open("/dev/null") {
-                    Ok(file) => files.push(file),
+            let descriptors = self.of(listener);
+            while descriptors.len() < RESERVE {
+                // It needs no file: a container may have none, not even /dev/null.
+                match UnixDatagram::unbound() {
+                    Ok(socket) => descriptors.push(socket),
                     Err(_) => return false,
                 }
             }

@@ -53,7 +53,7 @@ impl Begin {
 
 /// The rows of a CSV file, or of one block of it.
 ///
-/// Rows of the usual form are read in one pass; all others are split by [`super::split`]'s rule. A byte order mark at the
+/// Rows of the usual form are read in one pass; all others are split by the rule of `split`. A byte order mark at the
 /// beginning of the file and blank lines are skipped, and so are lines that repeat the header.
 ///
 /// # Several threads
