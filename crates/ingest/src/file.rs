@@ -153,19 +153,8 @@ pub fn text<'a>(mut source: impl Read + Send + 'a) -> io::Result<Box<dyn Read + 
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(bytes).expect("memory");
-        encoder.finish().expect("memory")
-    }
-
-    fn zstd(bytes: &[u8]) -> Vec<u8> {
-        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-    }
+    use crate::decode::encoding::tests::{gzip, zstd};
 
     fn read(bytes: &[u8]) -> io::Result<String> {
         let mut read = String::new();

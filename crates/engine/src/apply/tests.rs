@@ -6,19 +6,24 @@ use super::*;
 
 const WALL_MS: i64 = 1_700_000_000_000;
 
-fn engine() -> Engine {
+/// An engine with room for so many customers and bytes of profiles, and for two tracks.
+pub(super) fn engine_with(max_customers: usize, max_profile_bytes: usize) -> Engine {
     Engine::new(Settings {
         window: Window::default(),
         campaign: Campaign::default(),
         clock: Clock::Wall,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 0,
-        max_customers: 10,
-        max_profile_bytes: 1 << 20,
+        max_customers,
+        max_profile_bytes,
         max_retry_bytes: 1 << 20,
         max_tracks: 2,
         first_decision: 1,
     })
+}
+
+fn engine() -> Engine {
+    engine_with(10, 1 << 20)
 }
 
 fn membership(customer: u64, level: Membership) -> Result<Row, String> {

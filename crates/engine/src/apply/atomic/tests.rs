@@ -1,29 +1,13 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use upbeat_core::campaign::Campaign;
 use upbeat_core::catalogue::Track;
-use upbeat_core::event::{DAY_MS, DecisionId, ImpressionOf, MINUTE_MS, Time};
-use upbeat_core::profile::Window;
+use upbeat_core::event::{DAY_MS, DecisionId, ImpressionOf, Time};
 
 use super::*;
-use crate::{Claimed, Clock, RowProblem, Settings};
+use crate::apply::tests::engine_with as engine;
+use crate::{Claimed, RowProblem};
 
 const WALL_MS: i64 = 1_700_000_000_000;
-
-fn engine(max_customers: usize, max_profile_bytes: usize) -> Engine {
-    Engine::new(Settings {
-        window: Window::default(),
-        campaign: Campaign::default(),
-        clock: Clock::Wall,
-        max_future_ms: 5 * MINUTE_MS,
-        expected_customers: 0,
-        max_customers,
-        max_profile_bytes,
-        max_retry_bytes: 1 << 20,
-        max_tracks: 2,
-        first_decision: 1,
-    })
-}
 
 fn event(customer: u64, kind: EventKind) -> Event {
     Event { customer: Id::Number(customer), id: Id::Number(7), time: Time::from_unix_ms(WALL_MS), kind }
