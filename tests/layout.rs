@@ -64,9 +64,12 @@ fn code(text: &str) -> String {
 
 /// A source without its inline test module.
 fn without_tests(text: &str) -> &str {
-    let mut marks = text.match_indices("#[cfg(test)]\nmod ");
-    let inline = marks
-        .find(|(at, mark)| text[at + mark.len()..].lines().next().is_some_and(|rest| rest.ends_with('{')));
+    let begins_module = |line: &str| {
+        let declared = line.strip_prefix("pub(crate) ").unwrap_or(line);
+        declared.starts_with("mod ") && declared.ends_with('{')
+    };
+    let mut marks = text.match_indices("#[cfg(test)]\n");
+    let inline = marks.find(|(at, mark)| text[at + mark.len()..].lines().next().is_some_and(begins_module));
     inline.map_or(text, |(at, _)| &text[..at])
 }
 
@@ -194,5 +197,12 @@ fn scanners_find_planted_faults() {
         assert_eq!(retired_in(&code(planted)).len(), 1, "{planted}");
     }
     assert!(retired_in(&code("fn mending() {} // mend\nlet how = settled; struct Mailbox;")).is_empty());
+    for (text, product) in [
+        ("a\n#[cfg(test)]\nmod tests {\nb", "a\n"),
+        ("a\n#[cfg(test)]\npub(crate) mod tests {\nb", "a\n"),
+        ("a\n#[cfg(test)]\nmod tests;\nb", "a\n#[cfg(test)]\nmod tests;\nb"),
+    ] {
+        assert_eq!(without_tests(text), product);
+    }
     assert_eq!(retired_headings("# Both ways\n```\n# mend\n```\nmend"), ["# Both ways"]);
 }
