@@ -92,7 +92,7 @@ impl Matrix {
         self.values.chunks_exact_mut(self.columns)
     }
 
-    /// The mean of each column; 0 where there is no row.
+    /// The mean of each column, finite also where the sum of its values is not; 0 where there is no row.
     pub fn mean(&self) -> Vec<f64> {
         let mut mean = vec![0.0; self.columns];
         for row in self.rows() {
@@ -100,6 +100,9 @@ impl Matrix {
         }
         let rows = self.len().max(1) as f64;
         mean.iter_mut().for_each(|sum| *sum /= rows);
+        for column in (0..self.columns).filter(|&column| !mean[column].is_finite()).collect::<Vec<_>>() {
+            mean[column] = self.rows().map(|row| row[column] / rows).sum();
+        }
         mean
     }
 

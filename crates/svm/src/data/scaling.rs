@@ -20,19 +20,25 @@ pub struct Scaling {
 impl Scaling {
     /// Mean and population standard deviation of each column; a constant column gets scale 1.
     ///
-    /// Two passes, so that a large mean does not swallow a small deviation.
+    /// Two passes, so that a large mean does not swallow a small deviation. Columns of any finite values are
+    /// standardised: where squares of deviations would overflow, or vanish, they are taken of values in another unit.
     pub fn learn(x: &Matrix) -> Self {
         let rows = x.len() as f64;
         let mean = x.mean();
-        let mut variance = vec![0.0; x.columns()];
+        let mut squares = vec![0.0; x.columns()];
         for row in x.rows() {
-            add_each(&mut variance, row.iter().zip(&mean).map(|(value, mean)| (value - mean).powi(2)));
+            add_each(&mut squares, row.iter().zip(&mean).map(|(value, mean)| (value - mean).powi(2)));
         }
-        let scale = variance
+        let scale = squares
             .iter()
             .zip(&mean)
-            .map(|(&sum, &mean)| {
-                let deviation = (sum / rows).sqrt();
+            .enumerate()
+            .map(|(column, (&squares, &mean))| {
+                let deviation = if EXACT_SQUARES.contains(&squares) {
+                    (squares / rows).sqrt()
+                } else {
+                    deviation_in_unit(|| x.rows().map(|row| row[column]), mean, rows)
+                };
                 // Below the rounding of the mean itself, a deviation is noise: the column is constant.
                 let noise = 8.0 * f64::EPSILON * mean.abs();
                 if deviation.is_normal() && deviation > noise { deviation } else { 1.0 }
@@ -56,6 +62,22 @@ impl Scaling {
     }
 }
 
+/// Sums of squares none of whose greater terms has overflowed, or lost digits below the least normal number.
+const EXACT_SQUARES: std::ops::Range<f64> = 1e-250..f64::INFINITY;
+
+/// The population standard deviation of a column whose squared deviations no float holds: of the values divided by a
+/// power of two near the greatest of them, which loses no digit (as LAPACK's `dlassq` scales a sum of squares).
+fn deviation_in_unit<I: Iterator<Item = f64>>(column: impl Fn() -> I, mean: f64, rows: f64) -> f64 {
+    let greatest = column().fold(mean.abs(), |greatest, value| greatest.max(value.abs()));
+    if greatest < f64::MIN_POSITIVE {
+        return 0.0;
+    }
+    // The exponent's bits alone: the greatest power of two that is not above the value.
+    let unit = f64::from_bits(greatest.to_bits() & f64::INFINITY.to_bits());
+    let squares: f64 = column().map(|value| (value / unit - mean / unit).powi(2)).sum();
+    (squares / rows).sqrt() * unit
+}
+
 fn add_each(sums: &mut [f64], values: impl Iterator<Item = f64>) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
@@ -76,6 +98,23 @@ mod tests {
         let scaling = Scaling::learn(&x);
         assert_eq!(scaling.scale, [1.0, 1.0]);
         assert!(scaling.applied(&x).rows().flatten().all(|value| value.abs() < 1e-6));
+    }
+
+    #[test]
+    fn columns_of_any_finite_magnitude_have_mean_0_and_variance_1() {
+        for power in [-300, -200, -170, -150, -1, 100, 150, 155, 200, 300, 307] {
+            let unit = 10f64.powi(power);
+            let x = matrix(&[[3.0 * unit, 9.0], [5.0 * unit, 9.0], [-8.0 * unit, 9.0], [7.0 * unit, 9.0]]);
+            let scaling = Scaling::learn(&x);
+            let scaled = scaling.applied(&x);
+            let mean = scaled.rows().map(|row| row[0]).sum::<f64>() / 4.0;
+            let variance = scaled.rows().map(|row| row[0] * row[0]).sum::<f64>() / 4.0;
+            assert!(mean.abs() < 1e-12 && (variance - 1.0).abs() < 1e-12, "1e{power}: {mean} {variance}");
+            assert_eq!(scaling.scale[1], 1.0);
+        }
+        // Sums of these overflow, though each of them and their mean do not.
+        let wide = Scaling::learn(&matrix(&[[1.5e308, 0.0], [1.7e308, 0.0], [1.6e308, 0.0]]));
+        assert!((wide.mean[0] / 1.6e308 - 1.0).abs() < 1e-12 && wide.scale[0] < 1e307, "{wide:?}");
     }
 
     proptest::proptest! {
