@@ -131,7 +131,7 @@ fn search_text(search: &Search) -> String {
     );
     text += &format!("  {:<28} {:>10} {:>8} {:>9} {:>8}\n", "kernel", "C", "error", "log loss", "AUC");
     for &i in best(search).iter().take(SHOWN) {
-        let Candidate { parameters, metrics } = &search.tried[i];
+        let Candidate { parameters, metrics, .. } = &search.tried[i];
         let mark = if i == search.chosen { "*" } else { " " };
         let (error, loss) = (100.0 * metrics.error, number(metrics.log_loss));
         let (name, auc) = (machine_name(parameters), number(metrics.auc));

@@ -33,19 +33,31 @@ pub fn cross_validate(
     Ok(scores)
 }
 
-/// The rows of each fold.
+/// The rows of each fold, and the fold of each row.
 pub(crate) struct FoldRows {
     held: Vec<Vec<usize>>,
+    fold_of: Vec<usize>,
 }
 
 impl FoldRows {
     /// Stratified and seeded; `folds` ≥ 2.
     pub(crate) fn new(problem: &Problem, folds: usize, seed: u64) -> Self {
         let mut held = vec![Vec::new(); folds];
-        for (row, fold) in stratified_folds(&problem.positive, folds, seed).into_iter().enumerate() {
+        let fold_of = stratified_folds(&problem.positive, folds, seed);
+        for (row, &fold) in fold_of.iter().enumerate() {
             held[fold].push(row);
         }
-        Self { held }
+        Self { held, fold_of }
+    }
+
+    /// How many folds there are.
+    pub(crate) fn count(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The fold of every row.
+    pub(crate) fn fold_of(&self) -> &[usize] {
+        &self.fold_of
     }
 
     /// The rows kept back in a fold, ascending.

@@ -1,6 +1,10 @@
 //! Choosing kernel, C and gamma by cross-validation: coarse first, then finer around the best.
 
-use crate::calibrate::{Calibration, Method};
+mod choose;
+mod compare;
+
+pub use choose::Criterion;
+
 use crate::data::folds::stratified_sample;
 use crate::data::problem::Problem;
 use crate::data::scaling::Scaling;
@@ -8,9 +12,9 @@ use crate::evaluate::metrics::Metrics;
 use crate::kernel::Kernel;
 use crate::solve::{NoProgress, Progress};
 use crate::train::cross_validation::{FoldRows, require_folds};
-use crate::train::fit::fit_path;
-use crate::train::parallel::{cores, in_parallel};
-use crate::train::parameters::{Parameters, Solver, TrainError};
+use crate::train::parameters::{Parameters, TrainError};
+use choose::choose;
+use compare::{Path, compare};
 
 /// Most rows that candidates are compared on, so that a search takes seconds, not hours.
 pub const SEARCH_ROWS: usize = 5000;
@@ -20,75 +24,6 @@ const C_POWERS: std::ops::RangeInclusive<i32> = -3..=6;
 
 /// Gamma of the coarse grid, in powers of 4, times 1 / (features × variance).
 const GAMMA_POWERS: std::ops::RangeInclusive<i32> = -3..=2;
-
-/// Bound on a candidate's iterations per row: most converge long before, and one that does not would delay all
-/// others. It is judged by the solution at the bound.
-const MAX_ITERATIONS_PER_ROW: u64 = 100;
-
-/// Log losses within this share of the least are a tie; and within one unit over all rows together, a
-/// likelihood ratio of e.
-const LOG_LOSS_TIE: f64 = 0.01;
-
-/// Counts of wrong rows within this many standard errors, √count, of the least are a tie; and within one
-/// row. Candidates are compared on the same rows, so that their difference scatters less than either count.
-const ERROR_TIE: f64 = 0.5;
-
-/// What makes one candidate better than another. Ties go by the other measure, and ties of both to the
-/// simpler candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Criterion {
-    /// Negative log probability of the true labels, after calibration; within 1 % (or one unit) is a tie.
-    LogLoss,
-    /// Rows with the wrong label; within half a standard error (or one row) is a tie.
-    Error,
-}
-
-impl Criterion {
-    /// `log-loss` or `error`, as on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::LogLoss => "log-loss",
-            Self::Error => "error",
-        }
-    }
-
-    /// The rule of choice, in words.
-    pub fn rule(self) -> &'static str {
-        match self {
-            Self::LogLoss => {
-                "log loss within 1 % (or one unit over all rows) of the least, then the least error, then the simplest"
-            }
-            Self::Error => {
-                "error within half a standard error (or one row) of the least, then the least log loss, then the simplest"
-            }
-        }
-    }
-
-    /// The measure to minimise: the log loss of all rows together, or how many rows are wrong.
-    pub fn of(self, metrics: &Metrics) -> f64 {
-        match self {
-            Self::LogLoss => {
-                metrics.log_loss.map_or(f64::INFINITY, |mean| mean * metrics.confusion.rows() as f64)
-            }
-            Self::Error => (metrics.confusion.false_positive + metrics.confusion.false_negative) as f64,
-        }
-    }
-
-    /// The worst that still counts as good as `best`.
-    fn tied(self, best: f64) -> f64 {
-        match self {
-            Self::LogLoss => best + (LOG_LOSS_TIE * best).max(1.0),
-            Self::Error => best + (ERROR_TIE * best.sqrt()).max(1.0),
-        }
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Self::LogLoss => Self::Error,
-            Self::Error => Self::LogLoss,
-        }
-    }
-}
 
 /// The candidates of a search and the rule that compares them.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,12 +37,16 @@ pub struct Grid {
 }
 
 /// One candidate and its measures.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
+    /// Place of its family among the grid's.
+    pub family: usize,
     /// What was tried.
     pub parameters: Parameters,
     /// Measures of its cross-validation, with a calibration fitted to the same scores.
     pub metrics: Metrics,
+    /// The score of each row of the sample by the machine that was trained without the row's fold.
+    pub scores: Vec<f64>,
 }
 
 /// The outcome of a search.
@@ -123,13 +62,10 @@ pub struct Search {
     pub folds: usize,
     /// What made one better than another.
     pub criterion: Criterion,
-}
-
-/// Machines that differ in C alone: trained one after the other, each from where the last one ended.
-struct Path {
-    family: usize,
-    parameters: Parameters,
-    cs: Vec<f64>,
+    /// Places of those rows in the problem, ascending.
+    pub sample: Vec<usize>,
+    /// The fold of each of those rows, below `folds`.
+    pub fold_of: Vec<usize>,
 }
 
 /// Compares every C and gamma of a coarse grid, then halves and doubles of each family's best, on at most
@@ -147,30 +83,33 @@ pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result
     let rows = stratified_sample(&problem.positive, SEARCH_ROWS, seed);
     let sample = problem.select(&rows);
     require_folds(&sample, grid.folds)?;
-    let compare = |paths: &[Path], stage: &str| compare(&sample, paths, grid.folds, seed, stage, progress);
+    let fold_rows = FoldRows::new(&sample, grid.folds, seed);
+    let compare = |paths: &[Path], stage: &str| compare(&sample, paths, &fold_rows, stage, progress);
     let mut tried = compare(&coarse(&sample, grid), "coarse grid")?;
     let bests: Vec<(usize, Parameters)> = (0..grid.families.len())
         .filter_map(|family| {
-            let of_family: Vec<_> = tried.iter().filter(|tried| tried.0 == family).copied().collect();
-            choose(&of_family, grid.criterion).map(|best| (family, of_family[best].1.parameters))
+            let of_family: Vec<&Candidate> = tried.iter().filter(|tried| tried.family == family).collect();
+            choose(&of_family, grid.criterion).map(|best| (family, of_family[best].parameters))
         })
         .collect();
     tried.extend(compare(&fine(&bests), "fine grid")?);
-    tried.sort_by(|(family, one), (other_family, other)| {
+    tried.sort_by(|one, other| {
         let gamma = |candidate: &Candidate| candidate.parameters.kernel.gamma().unwrap_or(0.0);
         let c = one.parameters.c.total_cmp(&other.parameters.c);
-        family.cmp(other_family).then(gamma(one).total_cmp(&gamma(other))).then(c)
+        one.family.cmp(&other.family).then(gamma(one).total_cmp(&gamma(other))).then(c)
     });
-    let Some(chosen) = choose(&tried, grid.criterion) else {
+    let Some(chosen) = choose(&tried.iter().collect::<Vec<_>>(), grid.criterion) else {
         let kernel = grid.families.first().map_or("", |parameters| parameters.kernel.name());
         return Err(TrainError::TooGreat { kernel });
     };
     Ok(Search {
-        tried: tried.into_iter().map(|(_, candidate)| candidate).collect(),
+        tried,
         chosen,
         rows: sample.len(),
         folds: grid.folds,
         criterion: grid.criterion,
+        sample: rows,
+        fold_of: fold_rows.fold_of().to_vec(),
     })
 }
 
@@ -225,76 +164,9 @@ fn power_of_4(value: f64) -> f64 {
     4f64.powi((value.log2() / 2.0).round() as i32)
 }
 
-/// Every candidate of the paths with its measures; folds and paths run in parallel.
-fn compare(
-    problem: &Problem,
-    paths: &[Path],
-    folds: usize,
-    seed: u64,
-    stage: &str,
-    progress: &dyn Progress,
-) -> Result<Vec<(usize, Candidate)>, TrainError> {
-    let machines: usize = paths.iter().map(|path| path.cs.len() * folds).sum();
-    progress.stage(stage, Some(machines as u64));
-    let fold_rows = FoldRows::new(problem, folds, seed);
-    let scored = in_parallel(paths.len() * folds, cores(), |piece| {
-        let (path, fold) = (&paths[piece / folds], piece % folds);
-        let training = fold_rows.training(problem, fold);
-        let parameters = bounded(&path.parameters, training.len());
-        let fitted = match fit_path(&training, &parameters, &path.cs, &NoProgress) {
-            Err(TrainError::TooGreat { .. } | TrainError::Solver { .. }) => return Ok(None),
-            fitted => fitted?,
-        };
-        progress.advance(path.cs.len() as u64);
-        let score = |machine: &crate::train::fit::Fitted| -> Vec<f64> {
-            let scorer = machine.scorer();
-            fold_rows.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect()
-        };
-        Ok(Some(fitted.iter().map(score).collect::<Vec<_>>()))
-    });
-    let scored = scored.into_iter().collect::<Result<Vec<_>, TrainError>>()?;
-    let mut tried = Vec::new();
-    for (path, of_folds) in paths.iter().zip(scored.chunks(folds)) {
-        let Some(of_folds) = of_folds.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() else {
-            continue;
-        };
-        for (at, &c) in path.cs.iter().enumerate() {
-            let mut scores = vec![0.0; problem.len()];
-            for (fold, of_cs) in of_folds.iter().enumerate() {
-                fold_rows.held(fold).iter().zip(&of_cs[at]).for_each(|(&row, &score)| scores[row] = score);
-            }
-            let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive);
-            if let Some(metrics) = Metrics::measure(&scores, &problem.positive, calibration.as_ref()) {
-                let parameters = Parameters { c, ..path.parameters };
-                tried.push((path.family, Candidate { parameters, metrics }));
-            }
-        }
-    }
-    Ok(tried)
-}
-
-/// The parameters with a bound on SMO's iterations, unless they have one; the other solvers end soon.
-fn bounded(parameters: &Parameters, rows: usize) -> Parameters {
-    let smo = parameters.solver == Solver::Smo || parameters.kernel != Kernel::Linear;
-    let bound = smo.then_some(MAX_ITERATIONS_PER_ROW * rows as u64);
-    Parameters { max_iterations: parameters.max_iterations.or(bound), ..*parameters }
-}
-
-/// The first of the candidates that tie by both measures, simplest first.
-fn choose(tried: &[(usize, Candidate)], criterion: Criterion) -> Option<usize> {
-    let mut tied: Vec<usize> = (0..tried.len()).collect();
-    for measure in [criterion, criterion.other()] {
-        let value = |&place: &usize| measure.of(&tried[place].1.metrics);
-        let best = tied.iter().map(value).fold(f64::INFINITY, f64::min);
-        tied.retain(|place| value(place) <= measure.tied(best));
-    }
-    tied.first().copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::metrics::Confusion;
     use crate::testing::blobs;
 
     fn grid(criterion: Criterion) -> Grid {
@@ -346,27 +218,5 @@ mod tests {
         assert!(found.tried.iter().all(|tried| tried.parameters.standardise));
         let reported = search(&problem, &grid(vec![raw]), &NoProgress).unwrap_err().to_string();
         assert!(reported.contains("use --scale standard"), "{reported}");
-    }
-
-    #[test]
-    fn ties_go_by_the_other_measure_and_then_to_the_simpler() {
-        let candidate = |wrong: u64, log_loss: f64| {
-            let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None).unwrap();
-            metrics.confusion =
-                Confusion { false_positive: wrong, true_negative: 1000 - wrong, ..Confusion::default() };
-            metrics.log_loss = Some(log_loss);
-            (0, Candidate { parameters: Parameters::default(), metrics })
-        };
-        for (tried, criterion, chosen) in [
-            ([(30, 0.5), (16, 0.3), (18, 0.2), (40, 0.1)], Criterion::Error, 2),
-            ([(30, 0.5), (16, 0.2), (18, 0.2), (40, 0.1)], Criterion::Error, 1),
-            ([(30, 0.5), (16, 0.2), (19, 0.1), (40, 0.1)], Criterion::Error, 1),
-            ([(30, 0.5), (40, 0.1005), (18, 0.1), (18, 0.1)], Criterion::LogLoss, 2),
-            ([(0, f64::INFINITY), (40, 0.1), (41, 0.1), (99, 0.1)], Criterion::LogLoss, 1),
-            ([(2, 0.0101), (2, 0.0100), (1, 0.0099), (1, 0.009)], Criterion::Error, 1),
-        ] {
-            let tried = tried.map(|(wrong, loss)| candidate(wrong, loss));
-            assert_eq!(choose(&tried, criterion), Some(chosen));
-        }
     }
 }
