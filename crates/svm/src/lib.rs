@@ -29,6 +29,7 @@ pub use evaluate::curves::{
 pub use evaluate::explanation::{Explanation, explain, training_mean};
 pub use evaluate::intervals::{auc_interval, wilson};
 pub use evaluate::metrics::{Confusion, Interval, Metrics};
+pub use evaluate::ties::{SCORE_TIE, constant};
 pub use formats::{ExchangeError, Import, TextFormat, liblinear, libsvm, onnx};
 pub use kernel::Kernel;
 pub use model::check::check_name;

@@ -1,7 +1,9 @@
 //! Curves of scores and probabilities against the true labels.
 //!
-//! Everywhere `scores` and `positive` have one entry per row, scores are finite, and ties count together, so
-//! that the order of the rows does not matter.
+//! Everywhere `scores` and `positive` have one entry per row, scores are finite, and ties
+//! ([`SCORE_TIE`](crate::SCORE_TIE)) count together, so that the order of the rows does not matter.
+
+use crate::evaluate::ties::Ties;
 
 /// Bins of a reliability diagram and of the expected calibration error: ten of equal width, as in Naeini,
 /// Cooper and Hauskrecht (2015). More bins hold fewer rows each, and chance then looks like miscalibration.
@@ -210,11 +212,9 @@ struct Step {
 /// The counts for every distinct score as threshold, highest first.
 fn steps(scores: &[f64], positive: &[bool]) -> Vec<Step> {
     assert_eq!(scores.len(), positive.len(), "one label per score");
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let mut steps = Vec::new();
     let mut counted = Step { positives: 0, negatives: 0 };
-    for tied in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+    for tied in Ties::of(scores).groups().rev() {
         let positives = tied.iter().filter(|&&row| positive[row]).count();
         counted.positives += positives as u64;
         counted.negatives += (tied.len() - positives) as u64;
@@ -231,7 +231,8 @@ mod tests {
 
     /// Scores with ties, and their labels.
     fn rows() -> impl Strategy<Value = (Vec<f64>, Vec<bool>)> {
-        let row = (prop_oneof![(-4i32..4).prop_map(|n| f64::from(n) / 2.0), -9.0f64..9.0], any::<bool>());
+        // Thousandths, so that two scores are equal or no tie.
+        let row = (prop_oneof![-4i32..4, -9000..9000].prop_map(|n| f64::from(n) / 1000.0), any::<bool>());
         proptest::collection::vec(row, 0..80).prop_map(|rows| rows.into_iter().unzip())
     }
 

@@ -6,6 +6,7 @@ use crate::calibrate::Calibration;
 use crate::data::exact;
 use crate::evaluate::curves::{RELIABILITY_BINS, expected_calibration_error, reliability};
 use crate::evaluate::intervals::{auc_interval, wilson};
+use crate::evaluate::ties::Ties;
 
 /// Rows by true label and predicted label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +46,8 @@ pub struct Metrics {
     /// 95 % interval of the recall ([`wilson`]).
     #[serde(default)]
     pub recall_interval: Option<Interval>,
-    /// Probability that a positive row scores above a negative one, ties half; none without both.
+    /// Probability that a positive row scores above a negative one, ties ([`SCORE_TIE`](crate::SCORE_TIE)) half; none
+    /// without both.
     #[serde(deserialize_with = "exact::optional")]
     pub auc: Option<f64>,
     /// 95 % interval of the AUC ([`auc_interval`]).
@@ -156,10 +158,8 @@ fn auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     if positives == 0.0 || negatives == 0.0 {
         return None;
     }
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let (mut ranked, mut rank_sum) = (0, 0.0);
-    for tied in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+    for tied in Ties::of(scores).groups() {
         let mean_rank = (ranked + 1 + ranked + tied.len()) as f64 / 2.0;
         rank_sum += mean_rank * tied.iter().filter(|&&row| positive[row]).count() as f64;
         ranked += tied.len();

@@ -4,3 +4,4 @@ pub(crate) mod curves;
 pub(crate) mod explanation;
 pub(crate) mod intervals;
 pub(crate) mod metrics;
+pub(crate) mod ties;
