@@ -21,7 +21,7 @@ use flags::Job;
 use progress::Bar;
 use upbeat_core::model;
 use upbeat_svm::{
-    Choice, Model, Parts, Problem, Progress as _, Solver, SolverRecord, Trained, Training, train,
+    Choice, Model, Parts, Problem, Progress as _, Shortest, Solver, SolverRecord, Trained, Training, train,
 };
 
 /// More rows than this are worth a warning: smartcore's time and memory grow with rows².
@@ -139,7 +139,7 @@ fn warn_if_unconverged(outcome: &Outcome) {
             "upbeat: warning: the solver stopped after {iterations} iterations, before the optimality \
              conditions were met within {}; the model works but is not the best for its parameters. Use \
              --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
-            outcome.trained.parameters.epsilon
+            Shortest(outcome.trained.parameters.epsilon)
         ));
     }
 }

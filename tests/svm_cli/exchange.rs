@@ -92,10 +92,15 @@ fn import_detects_the_format_whatever_the_flag_says() {
 fn import_of_an_unreadable_file_ends_with_status_1_and_the_line_and_writes_nothing() {
     let place = Place::new();
     let before = place.names();
-    place.put("cut.model", &LIBLINEAR[..LIBLINEAR.len() - 6]);
+    place.put("short.model", &LIBLINEAR[..LIBLINEAR.len() - "6.5 \n".len()]);
+    place.put("cut.model", &LIBLINEAR[..LIBLINEAR.len() - "5 \n".len()]);
     for (call, message) in [
         ("model import features.txt -o o.json", "features.txt: line 1: `1` is not a line of a libSVM model"),
-        ("model import cut.model -o o.json", "cut.model: the file ends at line 12, after 6 weights"),
+        ("model import short.model -o o.json", "short.model: the file ends at line 12, after 6 weights"),
+        (
+            "model import cut.model -o o.json",
+            "cut.model: line 13: the file ends within this line; it is not whole",
+        ),
         ("model import absent.model -o o.json", "absent.model: cannot be opened"),
         ("model import cut.model -o o.json --features 5", "cut.model: "),
     ] {
@@ -103,6 +108,28 @@ fn import_of_an_unreadable_file_ends_with_status_1_and_the_line_and_writes_nothi
         assert_eq!(ran.status, 1, "{call}: {}", ran.stderr);
         assert!(ran.stderr.contains(message), "{message:?} not in {:?}", ran.stderr);
     }
-    std::fs::remove_file(place.path("cut.model")).unwrap();
+    for name in ["cut.model", "short.model"] {
+        std::fs::remove_file(place.path(name)).unwrap();
+    }
     assert_eq!(place.names(), before);
+}
+
+#[test]
+fn libsvm_model_that_was_cut_short_or_holds_a_comment_is_no_other_model() {
+    let place = Place::new();
+    place.done("train features.txt -o ours.json --kernel rbf --scale none");
+    place.done("model export --format libsvm ours.json -o theirs.model");
+    let whole = place.text("theirs.model");
+    let last = whole.trim_end().lines().last().unwrap();
+    for (text, message) in [
+        (whole[..whole.len() - 5].to_owned(), "the file ends within this line; it is not whole"),
+        (whole[..whole.len() - 1].to_owned(), "the file ends within this line; it is not whole"),
+        (whole.replace(last, &last.replacen(" 2:", " # 2:", 1)), "a support vector has no comment"),
+    ] {
+        place.put("broken.model", text);
+        let ran = place.run("model import broken.model -o back.json");
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{message:?} not in {:?}", ran.stderr);
+        assert!(!place.names().contains(&"back.json".to_owned()));
+    }
 }

@@ -1,6 +1,7 @@
 //! `train`, `predict`, `evaluate` and `model` over the real binary.
 
 mod exchange;
+mod numbers;
 mod outputs;
 mod place;
 #[path = "../shared/skipped.rs"]

@@ -1,5 +1,7 @@
 //! The four kernels, with libSVM's formulas and names.
 
+use crate::data::fixed::Shortest;
+
 /// A kernel and its parameters; all finite, `gamma` > 0, `degree` in `1..=10`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kernel {
@@ -112,10 +114,10 @@ impl std::fmt::Display for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
         if let Some(gamma) = self.gamma() {
-            write!(f, " gamma={gamma}")?;
+            write!(f, " gamma={}", Shortest(gamma))?;
         }
         if let Some(coef0) = self.coef0() {
-            write!(f, " coef0={coef0}")?;
+            write!(f, " coef0={}", Shortest(coef0))?;
         }
         if let Some(degree) = self.degree() {
             write!(f, " degree={degree}")?;

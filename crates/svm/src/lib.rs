@@ -14,7 +14,7 @@ mod train;
 
 pub use calibrate::{Calibration, Isotonic, Method, Platt};
 pub use data::exact::Number;
-pub use data::fixed::Fixed;
+pub use data::fixed::{Fixed, Shortest, Significant};
 pub use data::folds::{Split, stratified_folds, stratified_sample, stratified_split};
 pub use data::g17::G17;
 pub use data::labels::Labels;

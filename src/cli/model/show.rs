@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{CheckArgs, ShowArgs};
 use crate::cli::{evaluate, files, output};
 use upbeat_core::model::{check_serving, window};
-use upbeat_svm::{Calibration, Fixed, Machine, Model, Platt, Training};
+use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     output::check(&[&args.model])?;
@@ -48,11 +48,11 @@ fn describe(model: &Model) -> anyhow::Result<String> {
         format!("window     {} plays, {} days", window.plays, window.days),
         format!("labels     {} positive, {} negative", parts.labels.positive, parts.labels.negative),
         format!("kernel     {}", parts.machine.kernel()),
-        format!("bias       {}", parts.machine.bias()),
+        format!("bias       {}", Shortest(parts.machine.bias())),
         format!("scaling    {}", if parts.scaling.is_some() { "standard" } else { "none" }),
         match &parts.calibration {
             Some(Calibration::Platt(Platt { a, b })) => {
-                format!("calibrated probability = 1 / (1 + exp({a} score + {b}))")
+                format!("calibrated probability = 1 / (1 + exp({} score + {}))", Shortest(*a), Shortest(*b))
             }
             Some(Calibration::Isotonic(isotonic)) => {
                 format!("calibrated by a rising line through {} points", isotonic.scores().len())
@@ -65,7 +65,7 @@ fn describe(model: &Model) -> anyhow::Result<String> {
             lines.push("weights    (of scaled features)".to_owned());
             // Thousands of weights are of no use on a terminal; the file has all of them.
             for (i, weight) in weights.iter().enumerate().take(20) {
-                lines.push(format!("  {:<16} {:>10}", name_of(i), Fixed(*weight, 4)));
+                lines.push(format!("  {:<16} {:>10}", name_of(i), Significant(*weight, 5)));
             }
             if weights.len() > 20 {
                 lines.push(format!("  and {} more", weights.len() - 20));
@@ -93,18 +93,22 @@ fn describe(model: &Model) -> anyhow::Result<String> {
 fn describe_training(training: &Training) -> Vec<String> {
     let mut lines = vec![
         format!("trained    on {} rows, {} of them positive", training.rows, training.positives),
-        format!("with       {}, C={}, seed {}", training.solver, training.c, training.seed),
+        format!("with       {}, C={}, seed {}", training.solver, Shortest(training.c), training.seed),
     ];
     if let Some(parameters) = &training.parameters {
         let [positive, negative] = parameters.class_weights;
         let rows = if parameters.row_weights { ", rows with weights of their own" } else { "" };
         lines.push(format!(
             "           {} loss, bias {}, epsilon {}, class weights {} and {}{rows}",
-            parameters.loss, parameters.bias, parameters.epsilon, positive.0, negative.0
+            parameters.loss,
+            parameters.bias,
+            Shortest(parameters.epsilon),
+            Shortest(positive.0),
+            Shortest(negative.0)
         ));
         let end = if parameters.converged { "" } else { "; stopped early, before the optimum" };
         let objective =
-            parameters.objective.map_or("-".to_owned(), |objective| (objective + 0.0).to_string());
+            parameters.objective.map_or("-".to_owned(), |objective| Shortest(objective).to_string());
         lines.push(format!(
             "           {} support vectors, objective {objective}{end}",
             parameters.support_vectors

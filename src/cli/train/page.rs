@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use upbeat_batch::report::{Candidate, Evaluation, Grid, Report, Spread, render};
-use upbeat_svm::{Fixed, Matrix, Search};
+use upbeat_svm::{Matrix, Search, Shortest, Significant};
 
 /// The page; `x` are the rows of the training file.
 pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
@@ -61,15 +61,19 @@ fn facts(outcome: &Outcome) -> Vec<(String, String)> {
             "Support vectors".to_owned(),
             format!("{}, {} of them at their bound", solve.support_vectors, solve.bounded),
         ),
-        ("Tolerance".to_owned(), parameters.epsilon.to_string()),
+        ("Tolerance".to_owned(), Shortest(parameters.epsilon).to_string()),
         (
             "Class weights".to_owned(),
-            format!("{} and {}", parameters.class_weights.positive, parameters.class_weights.negative),
+            format!(
+                "{} and {}",
+                Shortest(parameters.class_weights.positive),
+                Shortest(parameters.class_weights.negative)
+            ),
         ),
     ];
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
         let end = if solve.converged { "" } else { ", stopped before the optimum" };
-        facts.push(("Dual objective".to_owned(), Fixed(objective, 6).to_string()));
+        facts.push(("Dual objective".to_owned(), Significant(objective, 8).to_string()));
         facts.push(("Iterations".to_owned(), format!("{iterations}{end}")));
     }
     facts

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
-use upbeat_svm::{Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search};
+use upbeat_svm::{
+    Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search, Shortest, Significant,
+};
 
 /// The report for programs: one object.
 pub(super) fn json(outcome: &Outcome) -> Value {
@@ -75,14 +77,14 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     text += &format!(
         "trained    {} C={}, {} support vectors\non         {} rows, {} of them labelled {}\n",
         machine_name(parameters),
-        parameters.c,
+        Shortest(parameters.c),
         solve.support_vectors,
         trained.rows,
         trained.positives,
         labels.positive
     );
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
-        text += &format!("solved     in {iterations} iterations, objective {}\n", Fixed(objective, 6));
+        text += &format!("solved     in {iterations} iterations, objective {}\n", Significant(objective, 8));
     }
     text += &match &trained.measured {
         Some(Measured { method, folds, metrics }) => {
@@ -104,8 +106,7 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
 /// The kernel, and the loss where it is not the usual one.
 fn machine_name(parameters: &Parameters) -> String {
     let kernel = match parameters.kernel {
-        Kernel::Rbf { gamma } if gamma < 1e-3 => format!("rbf gamma={gamma:.2e}"),
-        Kernel::Rbf { gamma } => format!("rbf gamma={gamma:.5}"),
+        Kernel::Rbf { gamma } => format!("rbf gamma={}", Significant(gamma, 5)),
         other => other.to_string(),
     };
     let loss = if parameters.loss == Loss::Hinge { String::new() } else { format!(" {}", parameters.loss) };
@@ -135,7 +136,8 @@ fn search_text(search: &Search) -> String {
         let mark = if i == search.chosen { "*" } else { " " };
         let (error, loss) = (100.0 * metrics.error, number(metrics.log_loss));
         let (name, auc) = (machine_name(parameters), number(metrics.auc));
-        text += &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", parameters.c);
+        text +=
+            &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", Shortest(parameters.c));
     }
     text + &format!("chosen     * {}\n", search.criterion.rule())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
 use super::values::above_zero;
-use crate::cli::files;
+use crate::cli::{files, output};
 use upbeat_svm::Problem;
 
 /// Longest line of a file of weights.
@@ -44,6 +44,12 @@ pub(super) fn read_weights(path: &Path, rows: usize) -> anyhow::Result<Vec<f64>>
         }
         if weights.len() == rows {
             bail!("{}: there are only {rows} rows; give each row one weight", at());
+        }
+        if !line.ends_with('\n') {
+            output::note(format_args!(
+                "{}: the last line has no end; where the file was cut short, its last weight is another number",
+                at()
+            ));
         }
         let text = line.trim();
         let weight = above_zero(text);

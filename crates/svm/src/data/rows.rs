@@ -265,7 +265,10 @@ fn parse_plain(line: &[u8], entries: &mut Vec<(usize, f64)>) -> Option<(Range<us
 }
 
 /// Splits a line without its comment into label, label value and entries.
-fn parse_line<'a>(text: &'a str, entries: &mut Vec<(usize, f64)>) -> Result<(&'a str, f64), RowFault> {
+pub(crate) fn parse_line<'a>(
+    text: &'a str,
+    entries: &mut Vec<(usize, f64)>,
+) -> Result<(&'a str, f64), RowFault> {
     let mut tokens = text.split_ascii_whitespace();
     let label = tokens.next().unwrap_or_default();
     let value = finite(label)

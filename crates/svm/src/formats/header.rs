@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read};
 
-use crate::data::rows::{finite, shorten};
+use crate::data::rows::{MAX_LINE_BYTES, RowError, RowFault, finite, parse_line, shorten};
 use crate::formats::ExchangeError;
 
 /// A header line longer than this belongs to another kind of file.
@@ -99,6 +99,7 @@ impl<R: BufRead> HeaderReader<R> {
             take(&line)?;
             line = self.next_line(end, tool)?;
         }
+        self.check_end()?;
         Ok(line)
     }
 
@@ -125,6 +126,7 @@ impl<R: BufRead> HeaderReader<R> {
             let text = String::from_utf8_lossy(&self.bytes);
             let text = text.trim_ascii();
             if !text.is_empty() {
+                self.check_end()?;
                 let problem = || format!("`{}` is not one finite number", shorten(text));
                 let number = finite(text);
                 return number
@@ -135,14 +137,40 @@ impl<R: BufRead> HeaderReader<R> {
         Ok(None)
     }
 
+    /// The next line that is not blank, as a row of libSVM text without a comment; none at the end of the file.
+    ///
+    /// Returns the label's value and its entries, which go to `entries`.
+    pub fn next_vector(&mut self, entries: &mut Vec<(usize, f64)>) -> Result<Option<f64>, ExchangeError> {
+        while self.fill(MAX_LINE_BYTES)? {
+            let line = self.line;
+            let at = |fault| RowError::At { line, fault };
+            let text = std::str::from_utf8(&self.bytes).map_err(|_| at(RowFault::NotText))?;
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            // Rows of data may end with a comment; in a model it would be a vector that lost its last entries.
+            if text.contains('#') {
+                let problem = "a support vector has no comment; this is not what svm-train wrote".to_owned();
+                return Err(ExchangeError::Line { line, problem });
+            }
+            self.check_end()?;
+            return Ok(Some(parse_line(text, entries).map_err(at)?.1));
+        }
+        Ok(None)
+    }
+
     /// How many lines have been read.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// What follows the lines read so far.
-    pub fn into_rest(self) -> R {
-        self.input
+    /// Refuses a last line that has no end: a number that is cut off is another number.
+    fn check_end(&self) -> Result<(), ExchangeError> {
+        if self.bytes.ends_with(b"\n") {
+            return Ok(());
+        }
+        let problem = "the file ends within this line; it is not whole, copy it again".to_owned();
+        Err(ExchangeError::Line { line: self.line, problem })
     }
 
     fn fill(&mut self, most: usize) -> Result<bool, ExchangeError> {

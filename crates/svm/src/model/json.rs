@@ -343,6 +343,16 @@ mod tests {
     }
 
     #[test]
+    fn every_file_cut_before_its_last_brace_is_refused() {
+        let text = sample();
+        let end = text.rfind('}').unwrap();
+        assert!(Model::read(&text.as_bytes()[..=end]).is_ok());
+        for cut in 0..end {
+            assert!(Model::read(&text.as_bytes()[..cut]).is_err(), "cut at byte {cut}");
+        }
+    }
+
+    #[test]
     fn refusals_name_the_field() {
         assert!(Model::read(sample().as_bytes()).is_ok());
         for (from, to, message) in [

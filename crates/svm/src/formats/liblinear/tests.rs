@@ -109,7 +109,7 @@ fn models_that_liblinear_cannot_hold_are_refused() {
 fn line_ends_and_byte_order_marks_do_not_matter() {
     let wanted = read(SVC).unwrap();
     let spaced = SVC.replace("w\n", "\nw\n\n");
-    for text in [SVC.replace('\n', "\r\n"), SVC.trim_end().to_owned(), format!("\u{feff}{SVC}"), spaced] {
+    for text in [SVC.replace('\n', "\r\n"), format!("{SVC}\n"), format!("\u{feff}{SVC}"), spaced] {
         assert_eq!(read(&text).unwrap(), wanted, "{text:?}");
     }
 }
@@ -140,6 +140,7 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
         (SVC.replace("-1 \n", "nan \n"), "line 8: `nan` is not one finite number"),
         (SVC.replace("-1 \n", "-1 1 \n"), "line 8: `-1 1` is not one finite number"),
         (SVC.replace("-1 \n", &"1".repeat(300)), "line 8: longer than 256 bytes"),
+        (SVC.trim_end().to_owned(), "line 10: the file ends within this line; it is not whole"),
         (SVC[..40].to_owned(), "line 2: `nr_class` must be one value"),
         (SVC[..53].to_owned(), "no `w` line"),
         (format!("{SVC}{SVC}"), "line 11: `solver_type L2R_L1LOSS_SVC_DUAL` is not one finite number"),
@@ -150,6 +151,17 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
     let narrow = Import { features: Some(2), ..Import::default() };
     let reported = narrow.read(SVC.as_bytes()).unwrap_err().to_string();
     assert!(reported.contains("the model has 3 features, and rows are to have 2"), "{reported}");
+}
+
+#[test]
+fn every_proper_prefix_of_a_model_is_refused() {
+    let bare = "solver_type L2R_LR\nnr_class 2\nlabel 1 -1\nnr_feature 1\nbias -1\nw\n-12.5e+10 \n";
+    for text in [SVC, &SVC.replace('\n', "\r\n"), bare] {
+        assert!(read(text).is_ok(), "{text}");
+        for end in 0..text.len() {
+            assert!(read(&text[..end]).is_err(), "{:?} was taken for a model", &text[..end]);
+        }
+    }
 }
 
 proptest::proptest! {

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use crate::calibrate::{Calibration, Platt};
 use crate::data::matrix::Matrix;
-use crate::data::rows::{RowError, RowReader, shorten};
+use crate::data::rows::{RowError, RowFault, shorten};
 use crate::formats::header::{HeaderLine, HeaderReader, set};
 use crate::formats::{ExchangeError, Import, order};
 use crate::kernel::Kernel;
@@ -54,8 +54,12 @@ pub(crate) fn import<R: BufRead>(
 
     coefficients.iter_mut().for_each(|coefficient| *coefficient *= sign);
     // 1 - 1/(1+exp(Af+B)) = 1/(1+exp(A(-f)-B)): changing the score's sign changes that of B and leaves A.
-    let calibration =
-        header.prob_a.zip(header.prob_b).map(|(a, b)| Calibration::Platt(Platt { a, b: b * sign }));
+    let calibration = match (header.prob_a, header.prob_b) {
+        (Some(a), Some(b)) => Some(Calibration::Platt(Platt { a, b: b * sign })),
+        (None, None) => None,
+        (Some(_), None) => return Err(missing("probB")),
+        (None, Some(_)) => return Err(missing("probA")),
+    };
     let count = vectors.columns();
     Ok(Model::new(Parts {
         name: wanted.name,
@@ -70,47 +74,39 @@ pub(crate) fn import<R: BufRead>(
 }
 
 fn read_vectors<R: BufRead>(
-    lines: HeaderReader<R>,
+    mut lines: HeaderReader<R>,
     total: usize,
     wanted: &Import,
 ) -> Result<(Vec<f64>, Matrix), ExchangeError> {
-    let above = lines.line();
-    // Line numbers are those of the file, not those of what follows the header.
-    let in_file = |error| match error {
-        RowError::At { line, fault } => RowError::At { line: line + above, fault },
-        RowError::Io { line, source } => RowError::Io { line: line + above, source },
-    };
-    let mut reader = RowReader::new(lines.into_rest());
-    let mut coefficients = Vec::new();
+    let mut coefficients: Vec<f64> = Vec::new();
     let mut rows: Vec<Vec<(usize, f64)>> = Vec::new();
-    let mut dense = vec![0.0; wanted.features.unwrap_or(0)];
-    let (mut widest, mut last) = (1, 0);
-    while let Some(row) = reader.next_row().map_err(in_file)? {
-        last = row.line;
+    let mut entries = Vec::new();
+    let mut widest = 1;
+    while let Some(coefficient) = lines.next_vector(&mut entries)? {
+        let line = lines.line();
         if rows.len() == total {
             let problem = format!("more support vectors than the {total} of total_sv");
-            return Err(ExchangeError::Line { line: last + above, problem });
+            return Err(ExchangeError::Line { line, problem });
         }
-        if wanted.features.is_some() {
-            row.fill(&mut dense).map_err(in_file)?;
+        let index = entries.last().map_or(0, |entry| entry.0);
+        if let Some(features) = wanted.features.filter(|&features| index > features) {
+            return Err(RowError::At { line, fault: RowFault::BeyondModel { index, features } }.into());
         }
-        widest = widest.max(row.entries.last().map_or(0, |entry| entry.0));
-        coefficients.push(row.value);
-        rows.push(row.entries.to_vec());
+        widest = widest.max(index);
+        coefficients.push(coefficient);
+        rows.push(entries.clone());
         if rows.len().saturating_mul(wanted.count(widest)) > MAX_CELLS {
             return Err(ExchangeError::TooBig(MAX_CELLS));
         }
     }
     if rows.len() < total {
-        let (line, what) = (last + above, "support vectors");
+        let (line, what) = (lines.line(), "support vectors");
         return Err(ExchangeError::Truncated { line, what, wanted: total, read: rows.len() });
     }
     let mut vectors = Matrix::new(wanted.count(widest));
-    dense.resize(vectors.columns(), 0.0);
     for row in rows {
-        dense.fill(0.0);
+        let dense = vectors.push_zeros();
         row.into_iter().for_each(|(index, value)| dense[index - 1] = value);
-        vectors.push(&dense);
     }
     Ok((coefficients, vectors))
 }

@@ -129,6 +129,10 @@ mod tests {
             ),
             (RBF.replace("5:0.5", "0:3"), "line 10: `0` is not a feature index"),
             (RBF.replace("2:1", "2:inf"), "line 11: `inf` at index 2"),
+            (RBF.replace("1:1 ", "1:1 # "), "line 10: a support vector has no comment"),
+            (RBF.replace("nr_sv", "probA -2\nnr_sv"), "no `probB` line"),
+            (RBF.replace("nr_sv", "probB -2\nnr_sv"), "no `probA` line"),
+            (RBF.trim_end().to_owned(), "line 11: the file ends within this line; it is not whole"),
         ] {
             let reported = read(&text).unwrap_err().to_string();
             assert!(reported.contains(message), "{message:?} not in {reported:?}");
@@ -142,8 +146,20 @@ mod tests {
     fn line_ends_and_byte_order_marks_do_not_matter() {
         let wanted = read(RBF).unwrap();
         let added = RBF.replace("nr_sv 1 1\n", "").replace("total_sv", "\ntotal_sv");
-        for text in [RBF.replace('\n', "\r\n"), RBF.trim_end().to_owned(), format!("\u{feff}{RBF}"), added] {
+        for text in [RBF.replace('\n', "\r\n"), format!("{RBF}\n"), format!("\u{feff}{RBF}"), added] {
             assert_eq!(read(&text).unwrap(), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_proper_prefix_of_a_model_is_refused() {
+        let calibrated = RBF.replace("nr_sv", "probA -2.25\nprobB 0.5\nnr_sv");
+        let linear = "svm_type c_svc\nkernel_type linear\nnr_class 2\ntotal_sv 1\nrho 0\nlabel 1 0\nSV\n1 1:25 2:4e+10\n";
+        for text in [RBF, &calibrated, &RBF.replace('\n', "\r\n"), linear] {
+            assert!(read(text).is_ok(), "{text}");
+            for end in 0..text.len() {
+                assert!(read(&text[..end]).is_err(), "{:?} was taken for a model", &text[..end]);
+            }
         }
     }
 
