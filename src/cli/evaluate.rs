@@ -65,6 +65,14 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
     metrics.with_context(|| format!("{}: a score is not a finite number", at()))
 }
 
+/// What a calibration says that has one probability for all scores.
+pub(crate) fn same_probability(base_rate: f64) -> String {
+    format!(
+        "the scores do not tell the classes apart: every probability is the base rate, {}",
+        Fixed(base_rate, 6)
+    )
+}
+
 /// The measures for people, a line each.
 pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
     let share =

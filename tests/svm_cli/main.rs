@@ -1,5 +1,6 @@
 //! `train`, `predict`, `evaluate` and `model` over the real binary.
 
+mod calibration;
 mod exchange;
 mod numbers;
 mod outputs;

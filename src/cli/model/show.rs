@@ -51,6 +51,9 @@ fn describe(model: &Model) -> anyhow::Result<String> {
         format!("bias       {}", Shortest(parts.machine.bias())),
         format!("scaling    {}", if parts.scaling.is_some() { "standard" } else { "none" }),
         match &parts.calibration {
+            Some(calibration) if let Some(base_rate) = calibration.constant() => {
+                format!("calibrated {}", evaluate::same_probability(base_rate))
+            }
             Some(Calibration::Platt(Platt { a, b })) => {
                 format!("calibrated probability = 1 / (1 + exp({} score + {}))", Shortest(*a), Shortest(*b))
             }

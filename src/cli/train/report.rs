@@ -8,7 +8,8 @@ use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
 use upbeat_svm::{
-    Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search, Shortest, Significant,
+    Calibration, Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search, Shortest,
+    Significant,
 };
 
 /// The report for programs: one object.
@@ -33,6 +34,7 @@ pub(super) fn json(outcome: &Outcome) -> Value {
         "support_vectors": solve.support_vectors,
         "bounded_support_vectors": solve.bounded,
         "calibration": trained.calibration,
+        "base_rate": trained.calibration.as_ref().and_then(Calibration::constant),
         "measured": trained.measured,
         "search": trained.search.as_ref().map(search_json),
     })
@@ -98,6 +100,9 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     if trained.calibration.is_none() {
         text += "calibrated no: the model tells scores, not probabilities; add rows of the scarcer label, \
                  or leave --calibration none out\n";
+    }
+    if let Some(base_rate) = trained.calibration.as_ref().and_then(Calibration::constant) {
+        text += &format!("calibrated {}\n", evaluate::same_probability(base_rate));
     }
     let place = if files::is_dash(output) { String::new() } else { format!(" in {}", output.display()) };
     text + &format!("model      {}{place}\n", model.id())

@@ -112,6 +112,12 @@ impl Isotonic {
         if way.is_finite() { (low + way * (high - low)).clamp(low, high) } else { low }
     }
 
+    /// The probability of all scores, where there is but one.
+    pub(super) fn constant(&self) -> Option<f64> {
+        let first = self.probabilities[0];
+        self.probabilities.iter().all(|&probability| probability == first).then_some(first)
+    }
+
     /// The scores of the points, rising.
     pub fn scores(&self) -> &[f64] {
         &self.scores

@@ -10,8 +10,8 @@ pub use platt::Platt;
 
 use crate::data::exact::Number;
 
-/// A function from scores to probabilities of the positive label, in `0.0..=1.0`. It never falls as the score rises,
-/// except for a sigmoid with a slope above 0.
+/// A function from scores to probabilities of the positive label, in `0.0..=1.0`, that never falls as the score rises: a
+/// model with another is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "File", try_from = "File")]
 pub enum Calibration {
@@ -46,6 +46,15 @@ impl Calibration {
         match self {
             Self::Platt(platt) => platt.probability(score),
             Self::Isotonic(isotonic) => isotonic.probability(score),
+        }
+    }
+
+    /// The one probability that every score has, where they all have the same: the scores then do not tell the
+    /// classes apart. None where probabilities differ.
+    pub fn constant(&self) -> Option<f64> {
+        match self {
+            Self::Platt(platt) => (platt.a == 0.0).then(|| platt.probability(0.0)),
+            Self::Isotonic(isotonic) => isotonic.constant(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::data::exact;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Platt {
-    /// Slope; below 0 when a higher score means the positive label.
+    /// Slope, 0 or below: a higher score never means a lower probability. At 0 every probability is the same.
     #[serde(deserialize_with = "exact::number")]
     pub a: f64,
     /// Offset.
@@ -24,47 +24,38 @@ impl Platt {
         if t >= 0.0 { (-t).exp() / (1.0 + (-t).exp()) } else { 1.0 / (1.0 + t.exp()) }
     }
 
-    /// Fits the sigmoid to scores that the scoring model was not trained on.
+    /// The same probability for every score: that of the share of positive rows. None without rows of both classes.
+    pub fn base_rate(positive: &[bool]) -> Option<Self> {
+        let (positives, negatives) = counts(positive)?;
+        Some(Self { a: 0.0, b: (negatives / positives).ln() })
+    }
+
+    /// Fits the sigmoid to scores that the scoring model was not trained on; it never falls as the score rises.
     ///
     /// Newton's method with backtracking on Platt's regularised targets, from Lin, Lin and Weng, *A note
     /// on Platt's probabilistic outputs for support vector machines*, Machine Learning 68 (2007), sections
-    /// 2 and 3 and the pseudo code of appendix C. None when a class is missing or a score is not finite.
+    /// 2 and 3. It runs on scores that are moved and scaled into −1 to 1, and stops by the Newton decrement (Boyd and
+    /// Vandenberghe, *Convex optimization*, 2004, section 9.5), so that the scores' own scale does not matter. The
+    /// slope is held to a ≤ 0: where positive rows do not score above negative ones in the mean, or all scores
+    /// agree to six digits, it is [`Platt::base_rate`]. None when a class is missing or a score is not finite.
     pub fn fit(scores: &[f64], positive: &[bool]) -> Option<Self> {
+        Self::fit_from(scores, positive, None)
+    }
+
+    /// [`Platt::fit`] that begins at `start`, which takes two or three steps where that was fitted to most of the
+    /// same scores.
+    pub(crate) fn fit_from(scores: &[f64], positive: &[bool], start: Option<Self>) -> Option<Self> {
         assert_eq!(scores.len(), positive.len(), "one label per score");
-        let positives = positive.iter().filter(|&&positive| positive).count() as f64;
-        let negatives = positive.len() as f64 - positives;
-        if positives == 0.0 || negatives == 0.0 || scores.iter().any(|score| !score.is_finite()) {
+        let flat = Self::base_rate(positive)?;
+        if scores.iter().any(|score| !score.is_finite()) {
             return None;
         }
-        let high = (positives + 1.0) / (positives + 2.0);
-        let low = 1.0 / (negatives + 2.0);
-        let target = |i: usize| if positive[i] { high } else { low };
-        let objective = |at: Self| -> f64 { (0..scores.len()).map(|i| at.loss(scores[i], target(i))).sum() };
-
-        let mut at = Self { a: 0.0, b: ((negatives + 1.0) / (positives + 1.0)).ln() };
-        let mut value = objective(at);
-        for _ in 0..100 {
-            let slope = Slope::at(at, scores, target);
-            if slope.a.abs() < 1e-5 && slope.b.abs() < 1e-5 {
-                break;
-            }
-            let (da, db) = slope.newton_step();
-            let descent = slope.a * da + slope.b * db;
-            let mut step = 1.0;
-            loop {
-                let next = Self { a: at.a + step * da, b: at.b + step * db };
-                let next_value = objective(next);
-                if next_value < value + 1e-4 * step * descent {
-                    (at, value) = (next, next_value);
-                    break;
-                }
-                step /= 2.0;
-                if step < 1e-10 {
-                    return at.finite();
-                }
-            }
-        }
-        at.finite()
+        let Some(unit) = Unit::of(scores).filter(|unit| unit.rises(scores, positive)) else {
+            return Some(flat);
+        };
+        let fit = unit.newton(scores, positive, start.map_or(flat, |start| unit.inside(start)));
+        let found = unit.outside(fit);
+        Some(if found.a < 0.0 && found.a.is_finite() && found.b.is_finite() { found } else { flat })
     }
 
     /// Cross entropy of one score against its target, in the form that does not overflow.
@@ -72,44 +63,131 @@ impl Platt {
         let t = self.a * score + self.b;
         if t >= 0.0 { target * t + (-t).exp().ln_1p() } else { (target - 1.0) * t + t.exp().ln_1p() }
     }
+}
 
-    fn finite(self) -> Option<Self> {
-        (self.a.is_finite() && self.b.is_finite()).then_some(self)
+/// Rows of the positive and of the negative class; none without both.
+fn counts(positive: &[bool]) -> Option<(f64, f64)> {
+    let positives = positive.iter().filter(|&&positive| positive).count();
+    let negatives = positive.len() - positives;
+    (positives > 0 && negatives > 0).then_some((positives as f64, negatives as f64))
+}
+
+/// The least spread of scores that are told apart, as a share of the greatest of them: less is lost where a model is
+/// scored in 32-bit floats, and the last digits of a solver's result besides.
+const RESOLUTION: f64 = 1e-6;
+
+/// A change of unit that takes the scores into −1 to 1.
+struct Unit {
+    middle: f64,
+    half: f64,
+}
+
+impl Unit {
+    /// None where the scores are all the same.
+    fn of(scores: &[f64]) -> Option<Self> {
+        let low = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // Halved first: the difference of two finite numbers may overflow.
+        let (middle, half) = (high / 2.0 + low / 2.0, high / 2.0 - low / 2.0);
+        (half.is_normal() && half > RESOLUTION * low.abs().max(high.abs())).then_some(Self { middle, half })
+    }
+
+    fn of_score(&self, score: f64) -> f64 {
+        (score - self.middle) / self.half
+    }
+
+    /// A sigmoid of scores as one of scores in this unit.
+    fn inside(&self, outside: Platt) -> Platt {
+        Platt { a: outside.a * self.half, b: outside.b + outside.a * self.middle }
+    }
+
+    /// A sigmoid of scores in this unit as one of scores.
+    fn outside(&self, inside: Platt) -> Platt {
+        let a = inside.a / self.half;
+        Platt { a, b: inside.b - a * self.middle }
+    }
+
+    /// Whether positive rows score above negative ones in the mean. The cross entropy is convex, so that its minimum
+    /// has a < 0 just when its derivative at a = 0 says so.
+    fn rises(&self, scores: &[f64], positive: &[bool]) -> bool {
+        let (mut sums, mut rows) = ([0.0; 2], [0.0; 2]);
+        for (&score, &positive) in scores.iter().zip(positive) {
+            sums[usize::from(positive)] += self.of_score(score);
+            rows[usize::from(positive)] += 1.0;
+        }
+        sums[1] / rows[1] > sums[0] / rows[0]
+    }
+
+    /// The minimum of the cross entropy, in this unit.
+    fn newton(&self, scores: &[f64], positive: &[bool], start: Platt) -> Platt {
+        let Some((positives, negatives)) = counts(positive) else { return start };
+        let targets = [1.0 / (negatives + 2.0), (positives + 1.0) / (positives + 2.0)];
+        let rows = || {
+            let targets = positive.iter().map(|&positive| targets[usize::from(positive)]);
+            scores.iter().map(|&score| self.of_score(score)).zip(targets)
+        };
+        let objective = |at: Platt| -> f64 { rows().map(|(score, target)| at.loss(score, target)).sum() };
+        let (mut at, mut value) = (start, objective(start));
+        for _ in 0..MAX_STEPS {
+            let Step { a, b, decrement } = Step::at(at, rows());
+            // Twice the distance of the objective from its minimum, nearly; the objective counts every row.
+            if decrement.is_nan() || decrement <= CONVERGED {
+                break;
+            }
+            let mut share = 1.0;
+            let next = loop {
+                let next = Platt { a: at.a + share * a, b: at.b + share * b };
+                let next_value = objective(next);
+                if next_value < value - 1e-4 * share * decrement {
+                    break Some((next, next_value));
+                }
+                share /= 2.0;
+                if share < 1e-10 {
+                    break None;
+                }
+            };
+            let Some(next) = next else { break };
+            (at, value) = next;
+        }
+        at
     }
 }
 
-/// Gradient and Hessian of the cross entropy.
-struct Slope {
+/// Most steps of Newton's method; some ten are usual.
+const MAX_STEPS: usize = 100;
+
+/// Newton decrement, squared, at which the fit ends: the likelihood of all rows together is then known to nine digits.
+const CONVERGED: f64 = 1e-9;
+
+/// A step of Newton's method.
+struct Step {
     a: f64,
     b: f64,
-    aa: f64,
-    ab: f64,
-    bb: f64,
+    /// The squared Newton decrement: what the step promises, twice.
+    decrement: f64,
 }
 
-impl Slope {
-    fn at(at: Platt, scores: &[f64], target: impl Fn(usize) -> f64) -> Self {
-        const RIDGE: f64 = 1e-12;
-        let mut slope = Self { a: 0.0, b: 0.0, aa: RIDGE, ab: 0.0, bb: RIDGE };
-        for (i, &score) in scores.iter().enumerate() {
+impl Step {
+    /// Solved about the weighted mean of the scores, where the Hessian is diagonal: no digits cancel.
+    fn at(at: Platt, rows: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
+        let (mut sum, mut weights, mut residuals) = (0.0, 0.0, 0.0);
+        for (score, target) in rows.clone() {
             let p = at.probability(score);
-            let weight = p * (1.0 - p);
-            slope.aa += score * score * weight;
-            slope.ab += score * weight;
-            slope.bb += weight;
-            let residual = target(i) - p;
-            slope.a += score * residual;
-            slope.b += residual;
+            sum += score * (p * (1.0 - p));
+            weights += p * (1.0 - p);
+            residuals += target - p;
         }
-        slope
-    }
-
-    fn newton_step(&self) -> (f64, f64) {
-        let determinant = self.aa * self.bb - self.ab * self.ab;
-        (
-            -(self.bb * self.a - self.ab * self.b) / determinant,
-            -(-self.ab * self.a + self.aa * self.b) / determinant,
-        )
+        let mean = sum / weights;
+        let (mut curvature, mut slope) = (0.0, 0.0);
+        for (score, target) in rows {
+            let (p, from_mean) = (at.probability(score), score - mean);
+            curvature += from_mean * from_mean * (p * (1.0 - p));
+            slope += from_mean * (target - p);
+        }
+        let a = if curvature > 0.0 { -slope / curvature } else { 0.0 };
+        let shift = -residuals / weights;
+        let decrement = residuals * residuals / weights - slope * a;
+        Self { a, b: shift - mean * a, decrement }
     }
 }
 
@@ -156,7 +234,76 @@ mod tests {
         assert!((found.probability(0.3) - 0.25).abs() < 0.01, "{found:?}");
     }
 
+    #[test]
+    fn scores_that_fall_with_the_label_give_the_base_rate() {
+        let positive = [true, true, false, false, false, false, false, false];
+        let base_rate = Platt::base_rate(&positive).unwrap();
+        assert!((base_rate.probability(-7.0) - 0.25).abs() < 1e-15 && base_rate.a == 0.0);
+        let falling = [-2.0, -1.0, 0.5, 0.1, 1.0, 1.5, 2.0, 0.3];
+        assert_eq!(Platt::fit(&falling, &positive), Some(base_rate));
+    }
+
+    #[test]
+    fn scores_that_agree_to_six_digits_give_the_base_rate() {
+        // As a collapsed hinge machine's: the order of the last digits is that of the labels.
+        let positive: Vec<bool> = (0..100).map(|i| i % 5 == 0).collect();
+        let scores: Vec<f64> =
+            positive.iter().map(|&positive| if positive { -1.0 + 1e-9 } else { -1.0 - 1e-9 }).collect();
+        assert_eq!(Platt::fit(&scores, &positive), Platt::base_rate(&positive));
+    }
+
+    #[test]
+    fn fit_does_not_depend_on_the_unit_of_the_scores() {
+        let positive: Vec<bool> = (0..300).map(|i| i % 7 < 2 || i > 250).collect();
+        let scores: Vec<f64> = (0..300).map(|i| f64::from(i) / 100.0 - 1.5).collect();
+        let plain = Platt::fit(&scores, &positive).unwrap();
+        assert!(plain.a < -0.5);
+        for (factor, offset) in
+            [(1e-7, 0.0), (1e9, 0.0), (1e150, 0.0), (1e300, 0.0), (1e-4, -1.0), (1e-9, 0.0)]
+        {
+            let moved: Vec<f64> = scores.iter().map(|score| factor * score + offset).collect();
+            let found = Platt::fit(&moved, &positive).unwrap();
+            for (score, moved) in scores.iter().zip(&moved) {
+                let (wanted, probability) = (plain.probability(*score), found.probability(*moved));
+                assert!((wanted - probability).abs() < 1e-4, "{factor} {offset}: {probability} not {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn fit_from_near_the_end_is_the_fit_from_the_start() {
+        let positive: Vec<bool> = (0..200).map(|i| i % 3 == 0 || i > 150).collect();
+        let scores: Vec<f64> = (0..200).map(|i| f64::from(i) / 30.0).collect();
+        let fit = Platt::fit(&scores, &positive).unwrap();
+        for start in [fit, Platt { a: 1.1 * fit.a, b: 0.9 * fit.b }, Platt { a: -30.0, b: 7.0 }] {
+            let again = Platt::fit_from(&scores, &positive, Some(start)).unwrap();
+            assert!((again.a - fit.a).abs() < 1e-4 && (again.b - fit.b).abs() < 1e-4, "{start:?}: {again:?}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn probability_never_falls_as_the_score_rises(
+            rows in proptest::collection::vec((-3f64..3.0, proptest::bool::ANY), 2..40),
+            power in -12i32..12
+        ) {
+            let scores: Vec<f64> = rows.iter().map(|row| row.0 * 10f64.powi(power)).collect();
+            let positive: Vec<bool> = rows.iter().map(|row| row.1).collect();
+            if let Some(found) = Platt::fit(&scores, &positive) {
+                proptest::prop_assert!(found.a <= 0.0, "{:?}", found);
+                // Likelier than the base rate, but for what the targets take away: two rows.
+                let loss = |platt: Platt| -> f64 {
+                    let p = |(score, positive): (&f64, &bool)| {
+                        let p = platt.probability(*score);
+                        -(if *positive { p } else { 1.0 - p }).ln()
+                    };
+                    scores.iter().zip(&positive).map(p).sum()
+                };
+                let base_rate = Platt::base_rate(&positive).unwrap();
+                proptest::prop_assert!(loss(found) < loss(base_rate) + 1.0);
+            }
+        }
+
         #[test]
         fn probabilities_stay_between_0_and_1(
             rows in proptest::collection::vec((-1e6f64..1e6, proptest::bool::ANY), 0..40),

@@ -32,6 +32,11 @@ pub(crate) fn check(parts: &Parts) -> Result<(), ModelError> {
     if let Some(Platt { a, b }) = parts.calibration.as_ref().and_then(Calibration::platt) {
         check_numbers("calibration.a", &[a], 1)?;
         check_numbers("calibration.b", &[b], 1)?;
+        if a > 0.0 {
+            let problem = "must be 0 or below: above it a higher score has a lower probability; train again, or set \
+                           calibration to null for a model that tells scores alone";
+            return Err(ModelError::field("calibration.a", problem));
+        }
     }
     parts.training.as_ref().map_or(Ok(()), |training| check_training(training, count))
 }

@@ -268,7 +268,7 @@ mod tests {
         )(
             (rows, coefficients) in (proptest::collection::vec(numbers(count), vectors), numbers(vectors)),
             (mean, scale) in (numbers(count), proptest::collection::vec(1e-6f64..1e6, count)),
-            (bias, platt) in (-1e9f64..1e9, (-9.0f64..9.0, -9.0f64..9.0)),
+            (bias, platt) in (-1e9f64..1e9, (-9.0f64..=0.0, -9.0f64..9.0)),
             training in proptest::option::of(trainings()),
             window in (1u32..=65_536, 1u32..=36_500),
             (kernel, count) in (Just(kernel), Just(count)),
@@ -380,6 +380,7 @@ mod tests {
             ("[1,-1]", "[1]", "field coefficients: has 1 numbers where 2 are wanted"),
             ("[1,-1]", "[1,-1],\"weights\":[1]", "field support_vectors: a kernel model has"),
             ("\"a\":-2,", "", "calibration must have a and b, or scores and probabilities"),
+            ("\"a\":-2", "\"a\":1e-300", "field calibration.a: must be 0 or below: above it a higher score"),
             ("\"b\":0.5", "\"b\":0.5,\"scores\":[1]", "calibration must have a and b, or"),
             (
                 "\"a\":-2,\"b\":0.5",

@@ -134,7 +134,7 @@ impl Header {
             "coef0" => set(&mut self.coef0, line, line.number()?),
             "degree" => set(&mut self.degree, line, line.whole()?),
             "rho" => set(&mut self.rho, line, line.number()?),
-            "probA" => set(&mut self.prob_a, line, line.number()?),
+            "probA" => set(&mut self.prob_a, line, falling(line)?),
             "probB" => set(&mut self.prob_b, line, line.number()?),
             "total_sv" => set(&mut self.total_sv, line, line.whole()?),
             "label" => set(&mut self.labels, line, line.labels()?),
@@ -167,6 +167,17 @@ fn kernel_type(line: &HeaderLine) -> Result<String, ExchangeError> {
     let kind = line.one()?;
     let known = ["linear", "polynomial", "rbf", "sigmoid"].contains(&kind);
     known.then(|| kind.to_owned()).ok_or_else(|| line.wrong("linear, polynomial, rbf or sigmoid"))
+}
+
+/// The slope of libSVM's sigmoid, which has our sign whichever label comes first.
+fn falling(line: &HeaderLine) -> Result<f64, ExchangeError> {
+    let slope = line.number()?;
+    if slope > 0.0 {
+        let problem = "probA is above 0, so that a higher decision value has a lower probability; take the lines \
+                       probA and probB out to import the decision values alone";
+        return Err(line.fault(problem));
+    }
+    Ok(slope)
 }
 
 fn counts(line: &HeaderLine) -> Result<[usize; 2], ExchangeError> {

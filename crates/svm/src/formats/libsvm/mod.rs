@@ -114,6 +114,7 @@ mod tests {
             (RBF.replace("rho 0.25", "rho 1 2"), "line 6: `rho` must be one value"),
             (RBF.replace("rho 0.25\n", ""), "no `rho` line"),
             (RBF.replace("gamma 0.5", "gamma -1"), "field kernel.gamma"),
+            (RBF.replace("nr_sv", "probA 2\nprobB 0.5\nnr_sv"), "line 9: probA is above 0, so that a higher"),
             (RBF.replace("nr_sv 1 1", "nr_sv 1 2"), "nr_sv 1 2 does not add up to total_sv 2"),
             (
                 RBF.replace("sv 2", "sv 3").replace("1 1\nSV", "1 2\nSV"),

@@ -10,7 +10,7 @@ use crate::data::problem::Problem;
 use crate::data::scaling::Scaling;
 use crate::evaluate::metrics::Metrics;
 use crate::kernel::Kernel;
-use crate::solve::{NoProgress, Progress};
+use crate::solve::Progress;
 use crate::train::cross_validation::{FoldRows, require_folds};
 use crate::train::parameters::{Parameters, TrainError};
 use choose::choose;
@@ -167,6 +167,7 @@ fn power_of_4(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::solve::NoProgress;
     use crate::testing::blobs;
 
     fn grid(criterion: Criterion) -> Grid {
