@@ -24,7 +24,7 @@ fn every_solver_and_loss_trains_and_is_recorded_in_the_model() {
         let model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
         assert_eq!(model["training"]["parameters"], report["parameters"]);
         assert_eq!(model["training"]["feature_mean"].as_array().unwrap().len(), 6);
-        assert_eq!(model["version"], 2);
+        assert_eq!(model["version"], 3);
         let error = place.done("evaluate other.txt --model model.json --json").json();
         assert!(error["metrics"]["error"].as_f64().unwrap() < 0.05, "{flags}: {error}");
     }
@@ -300,11 +300,14 @@ fn model_with_impossible_metrics_is_refused() {
 }
 
 #[test]
-fn models_of_version_1_are_still_read() {
+fn models_of_earlier_versions_are_still_read() {
     let place = Place::new();
-    place.put("old.json", include_str!("version-1.json"));
-    place.done("model check old.json");
-    assert_eq!(place.done("predict other.txt --model old.json").stdout.lines().count(), 60);
+    for old in [include_str!("version-1.json"), include_str!("version-2.json")] {
+        place.put("old.json", old);
+        place.done("model check old.json");
+        place.done("model show old.json");
+        assert_eq!(place.done("predict other.txt --model old.json").stdout.lines().count(), 60);
+    }
 }
 
 /// Ctrl-C during a write: no incomplete file and no temporary file remains, and the status is what a shell expects.

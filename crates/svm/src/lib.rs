@@ -44,5 +44,5 @@ pub use solve::{NoProgress, Progress};
 pub use train::cross_validation::cross_validate;
 pub use train::fit::{Fitted, Solve, fit};
 pub use train::parameters::{ClassWeights, Parameters, Solver, TrainError};
-pub use train::search::{Candidate, Criterion, Grid, SEARCH_ROWS, Search, search};
+pub use train::search::{Candidate, Criterion, Grid, LeftOut, SEARCH_ROWS, Search, search};
 pub use train::{CALIBRATION_ROWS, Choice, Plan, Scored, Trained, train};

@@ -16,8 +16,8 @@ use crate::model::training::Training;
 use crate::model::{Features, ModelError, Parts};
 
 const FORMAT: &str = "upbeat-model";
-/// Written; version 1 has fewer fields in its training, and is read too.
-const VERSION: u64 = 2;
+/// Written; versions 1 and 2 have fewer fields in their training, and are read too.
+const VERSION: u64 = 3;
 
 /// Most bytes a model file may have.
 const MAX_BYTES: usize = 64 << 20;
@@ -234,6 +234,7 @@ mod tests {
                 class_weights: [Number(auc + 0.1), Number(3.0)],
                 row_weights: true,
                 objective: Some(-auc / 7.0),
+                gap: Some(auc / 9.0),
                 iterations: Some(seed),
                 converged: false,
                 support_vectors: seed,
@@ -357,7 +358,7 @@ mod tests {
         assert!(Model::read(sample().as_bytes()).is_ok());
         for (from, to, message) in [
             ("upbeat-model", "other-model", "field format: must be \"upbeat-model\""),
-            ("\"version\":1", "\"version\":3", "field version: is 3, this build reads versions 1 to 2"),
+            ("\"version\":1", "\"version\":4", "field version: is 4, this build reads versions 1 to 3"),
             ("\"bias\":-0.25", "\"bias\":-0.25,\"extra\":1", "unknown field `extra`"),
             ("\"bias\":-0.25", "\"bias\":1,\"bias\":2", "duplicate field `bias`"),
             ("\"bias\":-0.25,", "", "missing field `bias`"),
@@ -431,13 +432,19 @@ mod tests {
 
     /// The repository's shipped files; a package of the crate by itself does not have them.
     #[test]
-    fn shipped_models_read_and_are_written_with_the_same_bytes() {
+    fn models_of_earlier_versions_read_and_are_written_in_the_current_one() {
         let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let Ok(default) = std::fs::read(repository.join("model/default.json")) else { return };
-        let model = Model::read(&default).unwrap();
-        assert_eq!(model.to_bytes(), default);
-        assert_eq!(Model::new(model.parts().clone()).unwrap().id(), model.id());
-        let version_1 = std::fs::read(repository.join("tests/svm_cli/version-1.json")).unwrap();
-        assert_eq!(Model::read(&version_1).unwrap().window().as_str(), "{\"plays\":256,\"days\":28}");
+        for name in ["model/default.json", "tests/svm_cli/version-1.json", "tests/svm_cli/version-2.json"] {
+            let Ok(bytes) = std::fs::read(repository.join(name)) else { return };
+            let model = Model::read(&bytes).unwrap();
+            assert_eq!(model.window().as_str(), "{\"plays\":256,\"days\":28}", "{name}");
+            let current = Model::new(model.parts().clone()).unwrap();
+            let back = Model::read(&current.to_bytes()).unwrap();
+            assert_eq!((back.parts(), back.id()), (model.parts(), current.id()), "{name}");
+            assert!(
+                back.to_bytes().starts_with(b"{\n\"format\":\"upbeat-model\",\n\"version\":3,\n"),
+                "{name}"
+            );
+        }
     }
 }

@@ -54,9 +54,12 @@ pub struct SolverRecord {
     /// The dual objective reached; none where the solver does not report it.
     #[serde(deserialize_with = "exact::optional")]
     pub objective: Option<f64>,
+    /// How far that is from the optimum at most, as [`Solve::gap`]; none in files of versions 1 and 2.
+    #[serde(default, deserialize_with = "exact::optional")]
+    pub gap: Option<f64>,
     /// Iterations; none where the solver does not report them.
     pub iterations: Option<u64>,
-    /// Whether the optimality conditions were met.
+    /// Whether the solver found the optimum, as [`Solve::converged`].
     pub converged: bool,
     /// Rows with a multiplier above 0.
     pub support_vectors: u64,
@@ -73,6 +76,7 @@ impl SolverRecord {
             class_weights: [Number(positive), Number(negative)],
             row_weights,
             objective: solve.objective,
+            gap: solve.gap,
             iterations: solve.iterations,
             converged: solve.converged,
             support_vectors: solve.support_vectors as u64,

@@ -1,5 +1,6 @@
 //! What every solver takes and what it gives back.
 
+pub(crate) mod duality;
 pub(crate) mod linear;
 #[cfg(feature = "smartcore")]
 pub(crate) mod smartcore;
@@ -39,6 +40,8 @@ pub(crate) struct Solution {
     /// The dual objective that was minimised, with the sign that libSVM and LIBLINEAR print:
     /// `½ αᵀQα − Σα` and what the loss adds.
     pub objective: f64,
+    /// The duality gap by the primal objective, at least 0; infinite where there is no solution. See `duality.rs`.
+    pub gap: f64,
     /// Iterations taken: pairs of multipliers for SMO, passes over the rows for coordinate descent.
     pub iterations: u64,
     /// Whether the optimality conditions were met before the bound on iterations.

@@ -51,6 +51,7 @@ pub(crate) fn fit(
     let kept: Vec<f64> = support.iter().map(|&row| coefficients[row]).collect();
     let solve = Solve {
         objective: None,
+        gap: None,
         iterations: None,
         converged: true,
         support_vectors: support.len(),

@@ -36,6 +36,10 @@ pub struct Fitted {
 pub struct Solve {
     /// The dual objective, with libSVM's sign; none where the solver does not report it.
     pub objective: Option<f64>,
+    /// The duality gap at the end, relative to the primal objective: with the primal objective
+    /// `P = ½ |w|² + Σ cost · loss` of the machine and the dual objective `D`, this is `(P − D) / P`, so that P is at most
+    /// that share of it above the optimum. None where the solver does not report it.
+    pub gap: Option<f64>,
     /// Iterations; none where the solver does not report them.
     pub iterations: Option<u64>,
     /// Whether the optimality conditions were met within epsilon.
@@ -63,21 +67,24 @@ pub fn fit(
     progress: &dyn Progress,
 ) -> Result<Fitted, TrainError> {
     let mut path = fit_path(problem, parameters, &[parameters.c], progress)?;
-    path.pop().ok_or_else(|| failed(parameters, "it was given no C"))
+    path.pop().unwrap_or_else(|| Err(failed(parameters, "it was given no C")))
 }
 
 /// Trains a machine for each of `cs`, ascending. Every solver but smartcore begins each from the
 /// multipliers of the one before, scaled to the new bounds (DeCoste and Wagstaff, *Alpha seeding for
 /// support vector machines*, KDD 2000), and keeps the kernel rows it has computed.
 ///
+/// Gives an outcome for each of `cs`, in order: one that fails leaves the others as they are. A machine whose
+/// solver did not converge is among them, and says so in [`Solve::converged`].
+///
 /// # Errors
-/// As [`fit`].
+/// What no C can mend: a parameter out of range, or rows of one class only.
 pub fn fit_path(
     problem: &Problem,
     parameters: &Parameters,
     cs: &[f64],
     progress: &dyn Progress,
-) -> Result<Vec<Fitted>, TrainError> {
+) -> Result<Vec<Result<Fitted, TrainError>>, TrainError> {
     let greatest = cs.iter().copied().fold(0.0, f64::max);
     Parameters { c: greatest, ..*parameters }.check()?;
     require(problem, 1, "training", "add rows of it")?;
@@ -88,15 +95,16 @@ pub fn fit_path(
     let scaling = parameters.standardise.then(|| Scaling::learn(&problem.x));
     let scaled = scaling.as_ref().map(|scaling| scaling.applied(&problem.x));
     let x = scaled.as_ref().unwrap_or(&problem.x);
-    check_magnitude(x, parameters.kernel, &parameters.costs(problem, greatest))?;
+    let along = Along { problem, parameters, kernel_value: greatest_kernel_value(x, parameters.kernel) };
     let fitted = |(machine, solve)| Fitted { scaling: scaling.clone(), machine, solve };
-    match (parameters.solver, parameters.kernel) {
+    Ok(match (parameters.solver, parameters.kernel) {
         #[cfg(not(feature = "smartcore"))]
         (Solver::Smartcore, _) => unreachable!("refused by Parameters::check"),
         #[cfg(feature = "smartcore")]
         (Solver::Smartcore, _) => cs
             .iter()
             .map(|&c| {
+                along.costs(c)?;
                 if problem.weights.is_some() {
                     return Err(failed(parameters, "it has one C for all rows; leave the rows' weights out"));
                 }
@@ -107,22 +115,24 @@ pub fn fit_path(
             let options =
                 LinearOptions { loss: parameters.loss, bias: parameters.bias, seed: parameters.seed };
             let stopping = parameters.stopping(MAX_PASSES);
-            along(problem, parameters, cs, |costs, start| {
-                let examples = Examples { x, positive: &problem.positive, costs };
-                linear::solve(&examples, &options, stopping, start, progress)
-            })
-            .map(|solution| finish(problem, x, parameters, solution).map(fitted))
-            .collect()
+            along
+                .solve(cs, |costs, start| {
+                    let examples = Examples { x, positive: &problem.positive, costs };
+                    linear::solve(&examples, &options, stopping, start, progress)
+                })
+                .map(|solved| finish(problem, x, parameters, solved?).map(fitted))
+                .collect()
         }
         (Solver::Native | Solver::Smo, kernel) => {
             let mut smo = Smo::new(x, &problem.positive, kernel, SmoOptions::default());
             // libSVM's own bound.
             let stopping = parameters.stopping((100 * problem.len() as u64).max(10_000_000));
-            along(problem, parameters, cs, |costs, start| smo.solve(costs, stopping, start, progress))
-                .map(|solution| finish(problem, x, parameters, solution).map(fitted))
+            along
+                .solve(cs, |costs, start| smo.solve(costs, stopping, start, progress))
+                .map(|solved| finish(problem, x, parameters, solved?).map(fitted))
                 .collect()
         }
-    }
+    })
 }
 
 impl Parameters {
@@ -152,23 +162,52 @@ struct Solved {
     costs: Vec<f64>,
 }
 
-/// Solves for each C in turn.
-fn along<'a>(
+/// A problem along a path of C.
+#[derive(Clone, Copy)]
+struct Along<'a> {
     problem: &'a Problem,
     parameters: &'a Parameters,
-    cs: &'a [f64],
-    mut solve: impl FnMut(&[f64], Option<&[f64]>) -> Solution + 'a,
-) -> impl Iterator<Item = Solved> + 'a {
-    let mut last: Option<(f64, Vec<f64>)> = None;
-    cs.iter().map(move |&c| {
-        let costs = parameters.costs(problem, c);
-        let start = last.take().map(|(before, alpha)| smo::rescaled(&alpha, &costs, c / before));
-        let solution = solve(&costs, start.as_deref());
-        if cs.len() > 1 {
-            last = Some((c, solution.alpha.clone()));
+    /// The greatest of the rows, once scaled.
+    kernel_value: f64,
+}
+
+impl Along<'_> {
+    /// Solves for each C in turn; one that is refused leaves the start of the next as it is.
+    fn solve(
+        self,
+        cs: &[f64],
+        mut solve: impl FnMut(&[f64], Option<&[f64]>) -> Solution,
+    ) -> impl Iterator<Item = Result<Solved, TrainError>> {
+        let mut last: Option<(f64, Vec<f64>)> = None;
+        cs.iter().map(move |&c| {
+            let costs = self.costs(c)?;
+            let start = last.as_ref().map(|(before, alpha)| smo::rescaled(alpha, &costs, c / before));
+            let solution = solve(&costs, start.as_deref());
+            // A solver that gave up has found nothing to start from.
+            if cs.len() > 1 && solution.gap.is_finite() {
+                last = Some((c, solution.alpha.clone()));
+            }
+            Ok(Solved { solution, costs })
+        })
+    }
+
+    /// The cost of every row under this C, unless that is no number to calculate with: sums would be NaN or lose the
+    /// digits of the tolerance, and solvers do not converge on them.
+    fn costs(&self, c: f64) -> Result<Vec<f64>, TrainError> {
+        let costs = self.parameters.costs(self.problem, c);
+        if !costs.iter().all(|cost| cost.is_normal() && *cost > 0.0) {
+            return Err(TrainError::Parameter {
+                name: "C times the weights",
+                wanted: "a number within 1e-300 and 1e300",
+            });
         }
-        Solved { solution, costs }
-    })
+        let greatest = costs.iter().copied().fold(1.0, f64::max);
+        // Written so that NaN is refused as well.
+        if self.kernel_value * greatest <= MAX_MAGNITUDE {
+            return Ok(costs);
+        }
+        Err(TrainError::TooGreat { kernel: self.parameters.kernel.name() })
+    }
 }
 
 /// The machine of a solution.
@@ -178,7 +217,7 @@ fn finish(
     parameters: &Parameters,
     solved: Solved,
 ) -> Result<(Machine, Solve), TrainError> {
-    let Solution { alpha, bias, objective, iterations, converged } = solved.solution;
+    let Solution { alpha, bias, objective, gap, iterations, converged } = solved.solution;
     if !bias.is_finite() || !objective.is_finite() || alpha.iter().any(|multiplier| !multiplier.is_finite()) {
         return Err(failed(parameters, "it did not come to finite numbers; try a smaller -c"));
     }
@@ -192,6 +231,7 @@ fn finish(
     let machine = Machine::from_expansion(parameters.kernel, x.select(&support), coefficients, bias);
     let solve = Solve {
         objective: Some(objective),
+        gap: gap.is_finite().then_some(gap),
         iterations: Some(iterations),
         converged,
         support_vectors: support.len(),
@@ -204,31 +244,19 @@ fn failed(parameters: &Parameters, problem: &str) -> TrainError {
     TrainError::Solver { solver: parameters.solver.name(), problem: problem.to_owned() }
 }
 
-/// Refuses values whose sums would be NaN or lose the digits of the tolerance: solvers do not converge on them.
-fn check_magnitude(x: &Matrix, kernel: Kernel, costs: &[f64]) -> Result<(), TrainError> {
-    let cost = costs.iter().copied().fold(0.0, f64::max);
-    if !costs.iter().all(|cost| cost.is_normal() && *cost > 0.0) {
-        return Err(TrainError::Parameter {
-            name: "C times the weights",
-            wanted: "a number within 1e-300 and 1e300",
-        });
-    }
+/// The greatest kernel value of two rows; NaN where there is one.
+fn greatest_kernel_value(x: &Matrix, kernel: Kernel) -> f64 {
     // |K(u, v)| is greatest for a vector with itself, by Cauchy and Schwarz; RBF and sigmoid stay within 1.
     let norm = x.rows().map(|row| Kernel::Linear.apply(row, row));
     // Unlike `f64::max`, this keeps NaN.
     let norm = norm
         .fold(0.0, |greatest: f64, norm| if greatest >= norm || greatest.is_nan() { greatest } else { norm });
-    let greatest = match kernel {
+    match kernel {
         Kernel::Linear => norm,
         Kernel::Poly { gamma, coef0, degree } => (gamma * norm + coef0.abs()).powi(degree as i32),
         Kernel::Rbf { .. } | Kernel::Sigmoid { .. } if norm.is_finite() => 1.0,
         Kernel::Rbf { .. } | Kernel::Sigmoid { .. } => norm,
-    };
-    // Written so that NaN is refused as well.
-    if greatest * cost.max(1.0) <= MAX_MAGNITUDE {
-        return Ok(());
     }
-    Err(TrainError::TooGreat { kernel: kernel.name() })
 }
 
 #[cfg(test)]
@@ -236,6 +264,20 @@ mod tests {
     use super::*;
     use crate::solve::NoProgress;
     use crate::testing::blobs;
+
+    #[test]
+    fn values_too_great_for_one_c_leave_the_machines_of_the_others() {
+        let mut problem = blobs(40, 0.1, 1);
+        problem.x.rows_mut().for_each(|row| row[0] *= 1e2);
+        for (solver, kernel) in [(Solver::Native, Kernel::Linear), (Solver::Smo, Kernel::Linear)] {
+            let parameters = Parameters { solver, kernel, standardise: false, ..Parameters::default() };
+            let path = fit_path(&problem, &parameters, &[1e-300, 1.0, 1e11], &NoProgress).unwrap();
+            let [_, Ok(fitted), Err(TrainError::TooGreat { .. })] = &path[..] else { panic!("{path:?}") };
+            let alone = fit(&problem, &parameters, &NoProgress).unwrap();
+            let objectives = [fitted, &alone].map(|fitted| fitted.solve.objective.unwrap());
+            assert!((objectives[0] - objectives[1]).abs() <= 1e-3 * objectives[1].abs(), "{objectives:?}");
+        }
+    }
 
     #[test]
     fn rows_and_weights_that_are_no_costs_or_numbers_are_refused() {

@@ -179,6 +179,12 @@ pub enum TrainError {
         /// Iterations taken.
         iterations: u64,
     },
+    /// No candidate of a search could be compared.
+    #[error("no machine of the grid could be trained; the first: {reason}")]
+    NoCandidate {
+        /// Why the first could not.
+        reason: String,
+    },
     /// The solver is not part of this build.
     #[error("the {solver} solver is not part of this build; build upbeat-svm with its feature `{feature}`")]
     MissingFeature {

@@ -131,7 +131,8 @@ impl Task<'_> {
         let added: f64 = multipliers.iter().map(M::added).sum();
         let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) + added;
         let alpha = multipliers.iter().map(M::alpha).collect();
-        Solution { alpha, bias, objective, iterations: descent.passes, converged: descent.converged }
+        let (iterations, converged) = (descent.passes, descent.converged);
+        Solution { alpha, bias, objective, gap: f64::INFINITY, iterations, converged }
     }
 
     /// The method of multipliers (Bertsekas, "Constrained Optimization and Lagrange Multiplier Methods",

@@ -20,7 +20,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::solve::{Examples, Progress, Solution, Stopping};
+use crate::solve::{Examples, Progress, Solution, Stopping, duality};
 
 /// The loss of a row as a function of its margin `m`, which is its score times its sign (+1 or −1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,11 @@ pub(crate) fn solve(
     progress: &dyn Progress,
 ) -> Solution {
     let few_columns = examples.x.columns() < interior::MAX_COLUMNS;
-    if options.loss == Loss::Hinge && options.bias == Bias::Free && few_columns {
-        return interior::solve(examples, stopping, progress);
-    }
-    coordinate::solve(examples, options, stopping, start, progress)
+    let mut solution = if options.loss == Loss::Hinge && options.bias == Bias::Free && few_columns {
+        interior::solve(examples, stopping, progress)
+    } else {
+        coordinate::solve(examples, options, stopping, start, progress)
+    };
+    solution.gap = duality::of_linear(examples, options.loss, options.bias, &solution);
+    solution
 }

@@ -32,6 +32,8 @@ use self::working_set::{Change, Extremes, Step, WorkingSet};
 use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::score::simd::Simd;
+use crate::solve::duality::Duality;
+use crate::solve::linear::Loss;
 use crate::solve::{Progress, Solution, Stopping};
 
 /// Iterations between two decisions on which rows to shrink; libSVM's number.
@@ -131,6 +133,7 @@ impl<'a> Smo<'a> {
         }
         let midway = extremes.top.map_or(extremes.bottom, |top| 0.5 * (top.residual + extremes.bottom));
         let mut bias = if free > 0 { sum / free as f64 } else { midway };
+        let gap = self.gap(&signed, costs, bias);
         let points = self.set.points();
         for (column, centre) in points.centre.iter().enumerate().filter(|_| points.is_linear()) {
             let weight: f64 = signed.iter().zip(self.x.rows()).map(|(signed, x)| signed * x[column]).sum();
@@ -140,12 +143,25 @@ impl<'a> Smo<'a> {
             return unsolved(costs.len(), iterations);
         }
         let alpha = signed.into_iter().map(f64::abs).collect();
-        Solution { alpha, bias, objective, iterations, converged }
+        Solution { alpha, bias, objective, gap, iterations, converged }
+    }
+
+    /// The relative duality gap, from the residuals as they are: a row's margin is `1 − y (residual − bias)`.
+    fn gap(&self, signed: &[f64], costs: &[f64], bias: f64) -> f64 {
+        let (mut duality, mut square, mut balance) = (Duality::default(), 0.0, 0.0);
+        for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
+            let sign = if self.positive[row] { 1.0 } else { -1.0 };
+            duality.add(Loss::Hinge, signed.abs(), costs[row], 1.0 - sign * (residual - bias));
+            square += signed * (sign - residual);
+            balance += signed;
+        }
+        duality.relative(0.5 * square.max(0.0), bias * balance)
     }
 }
 
 fn unsolved(rows: usize, iterations: u64) -> Solution {
-    Solution { alpha: vec![0.0; rows], bias: 0.0, objective: 0.0, iterations, converged: false }
+    let (alpha, gap) = (vec![0.0; rows], f64::INFINITY);
+    Solution { alpha, bias: 0.0, objective: 0.0, gap, iterations, converged: false }
 }
 
 /// Multipliers found under one C, made feasible under another, to start from: `ratio` is the new C by the old.

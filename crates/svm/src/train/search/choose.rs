@@ -93,7 +93,8 @@ mod tests {
             metrics.confusion =
                 Confusion { false_positive: wrong, true_negative: 1000 - wrong, ..Confusion::default() };
             metrics.log_loss = Some(log_loss);
-            Candidate { family: 0, parameters: Parameters::default(), metrics, scores: Vec::new() }
+            let parameters = Parameters::default();
+            Candidate { family: 0, parameters, metrics, converged: true, scores: Vec::new() }
         };
         for (tried, criterion, chosen) in [
             ([(30, 0.5), (16, 0.3), (18, 0.2), (40, 0.1)], Criterion::Error, 2),

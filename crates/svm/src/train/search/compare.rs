@@ -9,10 +9,10 @@ use crate::train::cross_validation::FoldRows;
 use crate::train::fit::{Fitted, fit_path};
 use crate::train::parallel::{cores, in_parallel};
 use crate::train::parameters::{Parameters, Solver, TrainError};
-use crate::train::search::Candidate;
+use crate::train::search::{Candidate, LeftOut};
 
 /// Bound on a candidate's iterations per row: most converge long before, and one that does not would delay all
-/// others. It is judged by the solution at the bound.
+/// others. It is judged by the solution at the bound, and [`Candidate::converged`] says so.
 const MAX_ITERATIONS_PER_ROW: u64 = 100;
 
 /// Machines that differ in C alone: trained one after the other, each from where the last one ended.
@@ -22,14 +22,28 @@ pub(super) struct Path {
     pub(super) cs: Vec<f64>,
 }
 
-/// Every candidate of the paths with its measures; folds and paths run in parallel.
+/// What became of the candidates.
+#[derive(Default)]
+pub(super) struct Compared {
+    pub(super) tried: Vec<Candidate>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// The scores of a fold's rows, and whether the solver converged.
+struct Held {
+    scores: Vec<f64>,
+    converged: bool,
+}
+
+/// Every candidate of the paths with its measures; folds and paths run in parallel. A candidate that fails in one
+/// fold is left out, alone.
 pub(super) fn compare(
     problem: &Problem,
     paths: &[Path],
     fold_rows: &FoldRows,
     stage: &str,
     progress: &dyn Progress,
-) -> Result<Vec<Candidate>, TrainError> {
+) -> Result<Compared, TrainError> {
     let folds = fold_rows.count();
     let machines: usize = paths.iter().map(|path| path.cs.len() * folds).sum();
     progress.stage(stage, Some(machines as u64));
@@ -37,36 +51,56 @@ pub(super) fn compare(
         let (path, fold) = (&paths[piece / folds], piece % folds);
         let training = fold_rows.training(problem, fold);
         let parameters = bounded(&path.parameters, training.len());
-        let fitted = match fit_path(&training, &parameters, &path.cs, &NoProgress) {
-            Err(TrainError::TooGreat { .. } | TrainError::Solver { .. }) => return Ok(None),
-            fitted => fitted?,
-        };
+        let fitted = fit_path(&training, &parameters, &path.cs, &NoProgress)?;
         progress.advance(path.cs.len() as u64);
-        let score = |machine: &Fitted| -> Vec<f64> {
-            let scorer = machine.scorer();
-            fold_rows.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect()
-        };
-        Ok(Some(fitted.iter().map(score).collect::<Vec<_>>()))
-    });
-    let scored = scored.into_iter().collect::<Result<Vec<_>, TrainError>>()?;
-    let mut tried = Vec::new();
-    for (path, of_folds) in paths.iter().zip(scored.chunks(folds)) {
-        let Some(of_folds) = of_folds.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() else {
-            continue;
-        };
-        for (at, &c) in path.cs.iter().enumerate() {
-            let mut scores = vec![0.0; problem.len()];
-            for (fold, of_cs) in of_folds.iter().enumerate() {
-                fold_rows.held(fold).iter().zip(&of_cs[at]).for_each(|(&row, &score)| scores[row] = score);
+        let judged_early = parameters.max_iterations != path.parameters.max_iterations;
+        let score = |machine: Result<Fitted, TrainError>| -> Result<Held, String> {
+            let machine = machine.map_err(|error| error.to_string())?;
+            let converged = machine.solve.converged;
+            // What stopped at the solver's own bound would do so on all rows as well.
+            if !converged && !judged_early {
+                let iterations = machine.solve.iterations.unwrap_or(0);
+                return Err(TrainError::Unconverged { iterations }.to_string());
             }
-            let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive);
-            if let Some(metrics) = Metrics::measure(&scores, &problem.positive, calibration.as_ref()) {
-                let parameters = Parameters { c, ..path.parameters };
-                tried.push(Candidate { family: path.family, parameters, metrics, scores });
+            let scorer = machine.scorer();
+            let scores = fold_rows.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect();
+            Ok(Held { scores, converged })
+        };
+        Ok(fitted.into_iter().map(score).collect::<Vec<_>>())
+    });
+    let mut scored = scored.into_iter().collect::<Result<Vec<_>, TrainError>>()?;
+    let mut compared = Compared::default();
+    for (path, of_folds) in paths.iter().zip(scored.chunks_mut(folds)) {
+        for (at, &c) in path.cs.iter().enumerate().rev() {
+            let parameters = Parameters { c, ..path.parameters };
+            let held: Result<Vec<Held>, String> = of_folds.iter_mut().map(|of_cs| of_cs.remove(at)).collect();
+            let measured = held.and_then(|held| measure(problem, fold_rows, &held));
+            match measured {
+                Ok((scores, metrics, converged)) => {
+                    let family = path.family;
+                    compared.tried.push(Candidate { family, parameters, metrics, converged, scores });
+                }
+                Err(reason) => compared.left_out.push(LeftOut { parameters, reason }),
             }
         }
     }
-    Ok(tried)
+    Ok(compared)
+}
+
+/// The scores of all rows, their measures, and whether every fold's machine converged.
+fn measure(
+    problem: &Problem,
+    fold_rows: &FoldRows,
+    held: &[Held],
+) -> Result<(Vec<f64>, Metrics, bool), String> {
+    let mut scores = vec![0.0; problem.len()];
+    for (fold, held) in held.iter().enumerate() {
+        fold_rows.held(fold).iter().zip(&held.scores).for_each(|(&row, &score)| scores[row] = score);
+    }
+    let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive);
+    let metrics = Metrics::measure(&scores, &problem.positive, calibration.as_ref());
+    let metrics = metrics.ok_or_else(|| "a score is not a finite number".to_owned())?;
+    Ok((scores, metrics, held.iter().all(|held| held.converged)))
 }
 
 /// The parameters with a bound on SMO's iterations, unless they have one; the other solvers end soon.

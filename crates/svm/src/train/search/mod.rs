@@ -14,7 +14,7 @@ use crate::solve::Progress;
 use crate::train::cross_validation::{FoldRows, require_folds};
 use crate::train::parameters::{Parameters, TrainError};
 use choose::choose;
-use compare::{Path, compare};
+use compare::{Compared, Path, compare};
 
 /// Most rows that candidates are compared on, so that a search takes seconds, not hours.
 pub const SEARCH_ROWS: usize = 5000;
@@ -45,8 +45,20 @@ pub struct Candidate {
     pub parameters: Parameters,
     /// Measures of its cross-validation, with a calibration fitted to the same scores.
     pub metrics: Metrics,
+    /// Whether every machine of that converged within the search's bound on iterations: a candidate that needs more is
+    /// compared by where it was then.
+    pub converged: bool,
     /// The score of each row of the sample by the machine that was trained without the row's fold.
     pub scores: Vec<f64>,
+}
+
+/// A candidate that could not be compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftOut {
+    /// What was tried.
+    pub parameters: Parameters,
+    /// Why it has no measures: values too great for it, or a solver that did not converge on a fold.
+    pub reason: String,
 }
 
 /// The outcome of a search.
@@ -54,6 +66,8 @@ pub struct Candidate {
 pub struct Search {
     /// Every candidate, simplest first: by family, then smaller gamma, then smaller C.
     pub tried: Vec<Candidate>,
+    /// Those that could not be compared.
+    pub left_out: Vec<LeftOut>,
     /// Place of the chosen one in `tried`.
     pub chosen: usize,
     /// Rows they were compared on.
@@ -73,11 +87,11 @@ pub struct Search {
 ///
 /// The best by the criterion wins, of those that tie the best by the other measure, of those that tie there
 /// too the simplest: the earlier family, then the smaller gamma, then the smaller C. The result does not
-/// depend on the number of threads. Candidates whose kernel values are too great, or that have no support
-/// vector, are left out.
+/// depend on the number of threads. Candidates whose kernel values are too great, that have no support
+/// vector or whose solver does not converge are left out, each by itself, and listed.
 ///
 /// # Errors
-/// Fewer rows of a class than folds, the solver's failure, or values too great for every family.
+/// Fewer rows of a class than folds, or the reason of the first candidate where none could be compared.
 pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result<Search, TrainError> {
     let seed = grid.families.first().map_or(0, |parameters| parameters.seed);
     let rows = stratified_sample(&problem.positive, SEARCH_ROWS, seed);
@@ -85,25 +99,28 @@ pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result
     require_folds(&sample, grid.folds)?;
     let fold_rows = FoldRows::new(&sample, grid.folds, seed);
     let compare = |paths: &[Path], stage: &str| compare(&sample, paths, &fold_rows, stage, progress);
-    let mut tried = compare(&coarse(&sample, grid), "coarse grid")?;
+    let Compared { mut tried, mut left_out } = compare(&coarse(&sample, grid), "coarse grid")?;
     let bests: Vec<(usize, Parameters)> = (0..grid.families.len())
         .filter_map(|family| {
             let of_family: Vec<&Candidate> = tried.iter().filter(|tried| tried.family == family).collect();
             choose(&of_family, grid.criterion).map(|best| (family, of_family[best].parameters))
         })
         .collect();
-    tried.extend(compare(&fine(&bests), "fine grid")?);
+    let finer = compare(&fine(&bests), "fine grid")?;
+    tried.extend(finer.tried);
+    left_out.extend(finer.left_out);
     tried.sort_by(|one, other| {
         let gamma = |candidate: &Candidate| candidate.parameters.kernel.gamma().unwrap_or(0.0);
         let c = one.parameters.c.total_cmp(&other.parameters.c);
         one.family.cmp(&other.family).then(gamma(one).total_cmp(&gamma(other))).then(c)
     });
     let Some(chosen) = choose(&tried.iter().collect::<Vec<_>>(), grid.criterion) else {
-        let kernel = grid.families.first().map_or("", |parameters| parameters.kernel.name());
-        return Err(TrainError::TooGreat { kernel });
+        let reason = left_out.first().map_or("there is none", |left_out| &left_out.reason);
+        return Err(TrainError::NoCandidate { reason: reason.to_owned() });
     };
     Ok(Search {
         tried,
+        left_out,
         chosen,
         rows: sample.len(),
         folds: grid.folds,
@@ -209,6 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn one_c_that_fails_leaves_the_others_of_its_family_and_is_listed() {
+        let mut problem = blobs(60, 0.05, 4);
+        problem.x.rows_mut().for_each(|row| row[0] *= 1e5);
+        let raw = Parameters { standardise: false, ..Parameters::default() };
+        // The weights of one row take only the greater C beyond what the solvers calculate with.
+        problem.weights = Some((0..60).map(|row| if row == 0 { 1e8 } else { 1.0 }).collect());
+        let grid = Grid { families: vec![raw], folds: 3, criterion: Criterion::Error };
+        let found = search(&problem, &grid, &NoProgress).unwrap();
+        assert!(!found.left_out.is_empty() && !found.tried.is_empty());
+        assert!(found.left_out.iter().all(|left_out| left_out.reason.contains("too great")));
+        let least = found.left_out.iter().map(|left_out| left_out.parameters.c).fold(f64::INFINITY, f64::min);
+        assert!(found.tried.iter().all(|tried| tried.parameters.c < least));
+    }
+
+    #[test]
     fn values_too_great_for_one_family_leave_the_other_families() {
         let mut problem = blobs(60, 0.05, 4);
         problem.x.rows_mut().for_each(|row| row[0] *= 1e8);
@@ -217,6 +249,8 @@ mod tests {
         let grid = |families| Grid { families, folds: 3, criterion: Criterion::Error };
         let found = search(&problem, &grid(both), &NoProgress).unwrap();
         assert!(found.tried.iter().all(|tried| tried.parameters.standardise));
+        assert!(found.left_out.iter().all(|left_out| !left_out.parameters.standardise));
+        assert_eq!(found.left_out.len(), C_POWERS.count());
         let reported = search(&problem, &grid(vec![raw]), &NoProgress).unwrap_err().to_string();
         assert!(reported.contains("use --scale standard"), "{reported}");
     }
