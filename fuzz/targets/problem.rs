@@ -13,9 +13,11 @@ fuzz_target!(|bytes: &[u8]| {
     assert!((1..problem.len()).contains(&problem.positives()), "both labels occur");
     // Zeros that are left out must not matter; the last one is written where no row has a value in the last column.
     let mut text = String::new();
-    for (row, &positive) in problem.x.rows().zip(&problem.positive) {
+    let mut values = vec![0.0; problem.x.columns()];
+    for (row, &positive) in problem.positive.iter().enumerate() {
+        problem.x.fill(row, &mut values);
         text += if positive { &problem.labels.positive } else { &problem.labels.negative };
-        for (i, value) in row.iter().enumerate().filter(|(i, value)| **value != 0.0 || i + 1 == row.len()) {
+        for (i, value) in values.iter().enumerate().filter(|(i, value)| **value != 0.0 || i + 1 == values.len()) {
             let _ = write!(text, " {}:{value:e}", i + 1);
         }
         text += "\n";

@@ -13,6 +13,7 @@ mod testing;
 mod train;
 
 pub use calibrate::{Calibration, Isotonic, Method, Platt};
+pub use data::either::Rows;
 pub use data::exact::Number;
 pub use data::fixed::{Fixed, Shortest, Significant};
 pub use data::folds::{Split, stratified_folds, stratified_sample, stratified_split};
@@ -22,6 +23,7 @@ pub use data::matrix::Matrix;
 pub use data::problem::{Problem, ProblemError};
 pub use data::rows::{MAX_FEATURES, MAX_LINE_BYTES, Row, RowError, RowFault, RowReader};
 pub use data::scaling::Scaling;
+pub use data::sparse::SparseMatrix;
 pub use evaluate::curves::{
     PrecisionRecall, RELIABILITY_BINS, ReliabilityBin, RocPoint, ScoreBin, average_precision,
     expected_calibration_error, histogram, precision_recall, reliability, roc,

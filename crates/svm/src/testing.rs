@@ -34,5 +34,5 @@ pub(crate) fn blobs(rows: usize, spread: f64, seed: u64) -> Problem {
         x.push(&means.map(|mean| mean + spread * normal()));
     }
     let labels = Labels { positive: "1".to_owned(), negative: "0".to_owned() };
-    Problem { x, positive, labels, weights: None }
+    Problem { x: x.into(), positive, labels, weights: None }
 }

@@ -2,10 +2,10 @@
 
 use super::Outcome;
 use upbeat_batch::report::{Candidate, Evaluation, Grid, Report, Spread, render};
-use upbeat_svm::{Matrix, Search, Shortest, Significant};
+use upbeat_svm::{Rows, Search, Shortest, Significant};
 
 /// The page; `x` are the rows of the training file.
-pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
+pub(super) fn page(outcome: &Outcome, x: &Rows) -> anyhow::Result<String> {
     let Outcome { model, trained } = outcome;
     let method = trained.measured.as_ref().map(|measured| match measured.folds {
         Some(folds) => format!("a cross-validation in {folds} folds"),
@@ -27,7 +27,7 @@ pub(super) fn page(outcome: &Outcome, x: &Matrix) -> anyhow::Result<String> {
             .zip(compared.as_deref())
             .zip(tried.as_deref())
             .map(|((search, method), tried)| Grid { method, criterion: search.criterion, tried }),
-        spreads: Some(Spread::of_rows(x)),
+        spreads: Some(Spread::of_rows(&x.to_dense())),
         why: why.as_deref(),
         facts: facts(outcome),
     })

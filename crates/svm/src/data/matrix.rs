@@ -47,6 +47,11 @@ impl Matrix {
         self.values.extend_from_slice(row);
     }
 
+    /// Makes room for so many more rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.values.reserve_exact(rows * self.columns);
+    }
+
     /// Adds a row of zeros, to be filled in.
     pub(crate) fn push_zeros(&mut self) -> &mut [f64] {
         let start = self.values.len();

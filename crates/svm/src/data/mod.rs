@@ -1,6 +1,7 @@
 //! Rows and what is done to them before training: reading, scaling, partitioning.
 
 pub(crate) mod decimal;
+pub(crate) mod either;
 pub(crate) mod exact;
 pub(crate) mod fixed;
 pub(crate) mod folds;
@@ -10,3 +11,4 @@ pub(crate) mod matrix;
 pub(crate) mod problem;
 pub(crate) mod rows;
 pub(crate) mod scaling;
+pub(crate) mod sparse;

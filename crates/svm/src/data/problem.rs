@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use crate::data::either::Rows;
 use crate::data::labels::Labels;
 use crate::data::matrix::Matrix;
 use crate::data::rows::{RowError, RowFault, RowReader};
@@ -27,13 +28,13 @@ const MAX_CELLS: usize = 1 << 28;
 /// ```
 /// # use upbeat_svm::Problem;
 /// let problem = Problem::read("+1 1:0.9 2:0.1  # a comment\n-1 2:0.7\n".as_bytes())?;
-/// assert_eq!(problem.x.row(1), [0.0, 0.7]);
+/// assert_eq!(problem.x.to_dense().row(1), [0.0, 0.7]);
 /// # Ok::<(), upbeat_svm::ProblemError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// The features, a row per example.
-    pub x: Matrix,
+    pub x: Rows,
     /// Whether the row at the same place has the positive label.
     pub positive: Vec<bool>,
     /// The two labels as written in the file.
@@ -96,7 +97,8 @@ impl Problem {
     ///
     /// # Errors
     /// No row; rows and classes that differ in number; values that are not finite; rows of one class only.
-    pub fn new(x: Matrix, positive: Vec<bool>) -> Result<Self, ProblemError> {
+    pub fn new(x: impl Into<Rows>, positive: Vec<bool>) -> Result<Self, ProblemError> {
+        let x = x.into();
         let (rows, classes) = (x.len(), positive.len());
         if rows != classes {
             return Err(ProblemError::Lengths { rows, classes });
@@ -104,9 +106,8 @@ impl Problem {
         if rows == 0 {
             return Err(ProblemError::Empty);
         }
-        if let Some(at) = x.values().iter().position(|value| !value.is_finite()) {
-            let (row, feature) = (at / x.columns(), at % x.columns());
-            return Err(ProblemError::NotFinite { row, feature, value: x.values()[at] });
+        if let Some((row, feature, value)) = x.first_not_finite() {
+            return Err(ProblemError::NotFinite { row, feature, value });
         }
         let labels = Labels::default();
         if positive.iter().all(|&class| class == positive[0]) {
@@ -178,7 +179,7 @@ impl Problem {
             Labels { positive: first_text, negative: second_text }
         };
         let positive = classes.into_iter().map(|class| class == positive_class).collect();
-        Ok(Self { x, positive, labels, weights: None })
+        Ok(Self { x: x.into(), positive, labels, weights: None })
     }
 
     /// How many rows there are.

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::either::Rows;
 use crate::data::exact;
 use crate::data::matrix::Matrix;
+use crate::data::sparse::SparseMatrix;
 
 /// Mean and scale of each feature, learned on training rows only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,29 +24,29 @@ impl Scaling {
     ///
     /// Two passes, so that a large mean does not swallow a small deviation. Columns of any finite values are
     /// standardised: where squares of deviations would overflow, or vanish, they are taken of values in another unit.
-    pub fn learn(x: &Matrix) -> Self {
-        let rows = x.len() as f64;
+    ///
+    /// Sparse rows keep their zeros, which centred ones would not: their means are given as 0, and only the scale is
+    /// learned. A linear machine whose bias is free is the same either way, since the bias takes up what the means
+    /// would; one whose bias is regularised is not.
+    pub fn learn(x: &Rows) -> Self {
         let mean = x.mean();
-        let mut squares = vec![0.0; x.columns()];
-        for row in x.rows() {
-            add_each(&mut squares, row.iter().zip(&mean).map(|(value, mean)| (value - mean).powi(2)));
-        }
-        let scale = squares
-            .iter()
+        let deviations = match x {
+            Rows::Dense(x) => dense_deviations(x, &mean),
+            Rows::Sparse(x) => sparse_deviations(x, &mean),
+        };
+        let scale = deviations
+            .into_iter()
             .zip(&mean)
-            .enumerate()
-            .map(|(column, (&squares, &mean))| {
-                let deviation = if EXACT_SQUARES.contains(&squares) {
-                    (squares / rows).sqrt()
-                } else {
-                    deviation_in_unit(|| x.rows().map(|row| row[column]), mean, rows)
-                };
+            .map(|(deviation, mean)| {
                 // Below the rounding of the mean itself, a deviation is noise: the column is constant.
                 let noise = 8.0 * f64::EPSILON * mean.abs();
                 if deviation.is_normal() && deviation > noise { deviation } else { 1.0 }
             })
             .collect();
-        Self { mean, scale }
+        match x {
+            Rows::Dense(_) => Self { mean, scale },
+            Rows::Sparse(_) => Self { mean: vec![0.0; mean.len()], scale },
+        }
     }
 
     /// Scales one row in place; `row.len()` is the number of features.
@@ -54,16 +56,41 @@ impl Scaling {
         }
     }
 
-    /// All rows, scaled.
-    pub fn applied(&self, x: &Matrix) -> Matrix {
-        let mut scaled = x.clone();
-        scaled.rows_mut().for_each(|row| self.apply(row));
-        scaled
+    /// All rows, scaled. Sparse rows become dense where a mean is not 0.
+    pub fn applied(&self, x: &Rows) -> Rows {
+        match x {
+            Rows::Sparse(x) if self.mean.iter().all(|&mean| mean == 0.0) => {
+                let mut scaled = x.clone();
+                scaled.for_each(|column, value| *value /= self.scale[column]);
+                scaled.into()
+            }
+            x => {
+                let mut scaled = x.to_dense().into_owned();
+                scaled.rows_mut().for_each(|row| self.apply(row));
+                scaled.into()
+            }
+        }
     }
 }
 
 /// Sums of squares none of whose greater terms has overflowed, or lost digits below the least normal number.
 const EXACT_SQUARES: std::ops::Range<f64> = 1e-250..f64::INFINITY;
+
+fn dense_deviations(x: &Matrix, mean: &[f64]) -> Vec<f64> {
+    let rows = x.len() as f64;
+    let mut squares = vec![0.0; x.columns()];
+    for row in x.rows() {
+        add_each(&mut squares, row.iter().zip(mean).map(|(value, mean)| (value - mean).powi(2)));
+    }
+    let deviation = |(column, (&squares, &mean)): (usize, (&f64, &f64))| {
+        if EXACT_SQUARES.contains(&squares) {
+            (squares / rows).sqrt()
+        } else {
+            deviation_in_unit(|| x.rows().map(|row| row[column]), mean, rows)
+        }
+    };
+    squares.iter().zip(mean).enumerate().map(deviation).collect()
+}
 
 /// The population standard deviation of a column whose squared deviations no float holds: of the values divided by a
 /// power of two near the greatest of them, which loses no digit (as LAPACK's `dlassq` scales a sum of squares).
@@ -72,10 +99,34 @@ fn deviation_in_unit<I: Iterator<Item = f64>>(column: impl Fn() -> I, mean: f64,
     if greatest < f64::MIN_POSITIVE {
         return 0.0;
     }
-    // The exponent's bits alone: the greatest power of two that is not above the value.
-    let unit = f64::from_bits(greatest.to_bits() & f64::INFINITY.to_bits());
+    let unit = power_of_two(greatest);
     let squares: f64 = column().map(|value| (value / unit - mean / unit).powi(2)).sum();
     (squares / rows).sqrt() * unit
+}
+
+/// The greatest power of two that is not above a normal value: its exponent's bits alone.
+fn power_of_two(value: f64) -> f64 {
+    f64::from_bits(value.to_bits() & f64::INFINITY.to_bits())
+}
+
+/// As [`deviation_in_unit`] for every column, in two passes over what is not zero.
+fn sparse_deviations(x: &SparseMatrix, mean: &[f64]) -> Vec<f64> {
+    let rows = x.len() as f64;
+    let entries = || (0..x.len()).flat_map(|row| x.row(row));
+    let mut unit: Vec<f64> = mean.iter().map(|mean| mean.abs()).collect();
+    let mut zeros = vec![rows; mean.len()];
+    for (column, value) in entries() {
+        unit[column] = unit[column].max(value.abs());
+        zeros[column] -= 1.0;
+    }
+    unit.iter_mut().for_each(|unit| *unit = power_of_two(unit.max(f64::MIN_POSITIVE)));
+    let mut squares = vec![0.0; mean.len()];
+    for (column, value) in entries() {
+        squares[column] += (value / unit[column] - mean[column] / unit[column]).powi(2);
+    }
+    let of_zeros = zeros.iter().zip(mean.iter().zip(&unit));
+    add_each(&mut squares, of_zeros.map(|(zeros, (mean, unit))| zeros * (mean / unit).powi(2)));
+    squares.iter().zip(&unit).map(|(squares, unit)| (squares / rows).sqrt() * unit).collect()
 }
 
 fn add_each(sums: &mut [f64], values: impl Iterator<Item = f64>) {
@@ -86,10 +137,8 @@ fn add_each(sums: &mut [f64], values: impl Iterator<Item = f64>) {
 mod tests {
     use super::*;
 
-    fn matrix(rows: &[[f64; 2]]) -> Matrix {
-        let mut matrix = Matrix::new(2);
-        rows.iter().for_each(|row| matrix.push(row));
-        matrix
+    fn matrix(rows: &[[f64; 2]]) -> Rows {
+        Matrix::from_rows(rows).into()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A trained decision function: vectors, coefficients and a bias, in scaled space.
 
+use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 
@@ -27,14 +28,21 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// The machine of a kernel expansion; the linear kernel's is collapsed into its weights.
-    pub fn from_expansion(kernel: Kernel, vectors: Matrix, coefficients: Vec<f64>, bias: f64) -> Self {
+    /// The machine of a kernel expansion; the linear kernel's is collapsed into its weights. The vectors of another
+    /// kernel become dense.
+    pub fn from_expansion(
+        kernel: Kernel,
+        vectors: impl Into<Rows>,
+        coefficients: Vec<f64>,
+        bias: f64,
+    ) -> Self {
+        let vectors = vectors.into();
         if kernel != Kernel::Linear {
-            return Self::Kernel { kernel, vectors, coefficients, bias };
+            return Self::Kernel { kernel, vectors: vectors.into_dense(), coefficients, bias };
         }
         let mut weights = vec![0.0; vectors.columns()];
-        for (vector, coefficient) in vectors.rows().zip(&coefficients) {
-            weights.iter_mut().zip(vector).for_each(|(weight, value)| *weight += coefficient * value);
+        for (row, &coefficient) in coefficients.iter().enumerate() {
+            vectors.add_to(row, coefficient, &mut weights);
         }
         Self::Linear { weights, bias }
     }

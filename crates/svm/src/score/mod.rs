@@ -16,6 +16,7 @@ use expansion::Expansion;
 use linear::Linear;
 
 use crate::calibrate::Calibration;
+use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
 use crate::data::scaling::Scaling;
 use crate::model::Model;
@@ -112,6 +113,21 @@ impl Scorer {
                 rows.rows().zip(scores).for_each(|(row, score)| *score = linear.score(row));
             }
             Form::Kernel(expansion) => expansion.score(self.simd, rows.values(), scores),
+        }
+    }
+
+    /// The decision values of the named rows, each bit by bit that of [`Scorer::score`].
+    pub(crate) fn score_rows(&self, x: &Rows, rows: &[usize]) -> Vec<f64> {
+        match x {
+            Rows::Dense(x) => rows.iter().map(|&row| self.score(x.row(row))).collect(),
+            x => {
+                let mut dense = vec![0.0; x.columns()];
+                let score = |&row: &usize| {
+                    x.fill(row, &mut dense);
+                    self.score(&dense)
+                };
+                rows.iter().map(score).collect()
+            }
         }
     }
 

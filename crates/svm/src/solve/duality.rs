@@ -47,16 +47,16 @@ pub(crate) fn of_linear(examples: &Examples, loss: Loss, bias: Bias, solution: &
     let signed = |row: usize| if examples.positive[row] { solution.alpha[row] } else { -solution.alpha[row] };
     let mut weights = vec![0.0; examples.x.columns()];
     let mut balance = 0.0;
-    for (row, x) in examples.x.rows().enumerate() {
+    for row in 0..examples.x.len() {
         let signed = signed(row);
         balance += signed;
         if signed != 0.0 {
-            weights.iter_mut().zip(x).for_each(|(weight, value)| *weight += signed * value);
+            examples.x.add_to(row, signed, &mut weights);
         }
     }
     let mut duality = Duality::default();
-    for (row, x) in examples.x.rows().enumerate() {
-        let score = weights.iter().zip(x).map(|(weight, value)| weight * value).sum::<f64>() + solution.bias;
+    for row in 0..examples.x.len() {
+        let score = examples.x.dot(row, &weights) + solution.bias;
         let margin = if examples.positive[row] { score } else { -score };
         duality.add(loss, solution.alpha[row], examples.costs[row], margin);
     }
@@ -89,7 +89,7 @@ mod tests {
 
     /// Two points at 3 and 1: by symmetry both multipliers are equal, and `w = 2 alpha`.
     fn gap(loss: Loss, alpha: f64, bias: f64) -> f64 {
-        let x = Matrix::from_rows([[3.0], [1.0]]);
+        let x = Matrix::from_rows([[3.0], [1.0]]).into();
         let examples = Examples { x: &x, positive: &[true, false], costs: &[10.0, 10.0] };
         let (objective, gap) = (0.0, 0.0);
         let solution =

@@ -6,13 +6,13 @@ pub(crate) mod linear;
 pub(crate) mod smartcore;
 pub(crate) mod smo;
 
-use crate::data::matrix::Matrix;
+use crate::data::either::Rows;
 
 /// Rows to train on, with what an error on each costs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Examples<'a> {
     /// The rows, scaled where scaling is asked for; finite.
-    pub x: &'a Matrix,
+    pub x: &'a Rows,
     /// Whether the row at the same place has the positive label; both classes occur.
     pub positive: &'a [bool],
     /// C of each row: the setting's C, times its class's weight, times its own; finite and above 0.

@@ -170,9 +170,10 @@ mod tests {
         ] {
             for c in [0.1, 5.0] {
                 let parameters = parameters(kernel, c);
-                let (machine, _) = fit(&problem.x, &problem.positive, &parameters).unwrap();
+                let (machine, _) = fit(&problem.x.to_dense(), &problem.positive, &parameters).unwrap();
                 let scorer = Scorer::compile(&machine, None, None);
-                let decided = decide(&problem.x, &problem.positive, &parameters, 0..problem.len()).unwrap();
+                let decided =
+                    decide(&problem.x.to_dense(), &problem.positive, &parameters, 0..problem.len()).unwrap();
                 for (row, decided) in problem.x.rows().zip(decided) {
                     let score = scorer.score(row);
                     assert!((score - decided).abs() < 1e-9, "{kernel} C={c}: {score} and {decided}");

@@ -24,7 +24,7 @@ pub fn cross_validate(
     let scored = in_parallel(folds, cores(), |fold| -> Result<Vec<f64>, TrainError> {
         let scorer = fit(&fold_rows.training(problem, fold), parameters, &NoProgress)?.scorer();
         progress.advance(1);
-        Ok(fold_rows.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect())
+        Ok(scorer.score_rows(&problem.x, fold_rows.held(fold)))
     });
     let mut scores = vec![0.0; problem.len()];
     for (fold, scored) in scored.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! One machine of one problem; and several along a path of C, each with a warm start from the last one.
 
-use crate::data::matrix::Matrix;
+use crate::data::either::Rows;
 use crate::data::problem::Problem;
 use crate::data::scaling::Scaling;
 use crate::kernel::Kernel;
@@ -108,7 +108,7 @@ pub fn fit_path(
                 if problem.weights.is_some() {
                     return Err(failed(parameters, "it has one C for all rows; leave the rows' weights out"));
                 }
-                smartcore::fit(x, &problem.positive, &Parameters { c, ..*parameters }).map(fitted)
+                smartcore::fit(&x.to_dense(), &problem.positive, &Parameters { c, ..*parameters }).map(fitted)
             })
             .collect(),
         (Solver::Native, Kernel::Linear) => {
@@ -124,7 +124,8 @@ pub fn fit_path(
                 .collect()
         }
         (Solver::Native | Solver::Smo, kernel) => {
-            let mut smo = Smo::new(x, &problem.positive, kernel, SmoOptions::default());
+            let dense = x.to_dense();
+            let mut smo = Smo::new(&dense, &problem.positive, kernel, SmoOptions::default());
             // libSVM's own bound.
             let stopping = parameters.stopping((100 * problem.len() as u64).max(10_000_000));
             along
@@ -213,7 +214,7 @@ impl Along<'_> {
 /// The machine of a solution.
 fn finish(
     problem: &Problem,
-    x: &Matrix,
+    x: &Rows,
     parameters: &Parameters,
     solved: Solved,
 ) -> Result<(Machine, Solve), TrainError> {
@@ -245,9 +246,9 @@ fn failed(parameters: &Parameters, problem: &str) -> TrainError {
 }
 
 /// The greatest kernel value of two rows; NaN where there is one.
-fn greatest_kernel_value(x: &Matrix, kernel: Kernel) -> f64 {
+fn greatest_kernel_value(x: &Rows, kernel: Kernel) -> f64 {
     // |K(u, v)| is greatest for a vector with itself, by Cauchy and Schwarz; RBF and sigmoid stay within 1.
-    let norm = x.rows().map(|row| Kernel::Linear.apply(row, row));
+    let norm = (0..x.len()).map(|row| x.square(row));
     // Unlike `f64::max`, this keeps NaN.
     let norm = norm
         .fold(0.0, |greatest: f64, norm| if greatest >= norm || greatest.is_nan() { greatest } else { norm });
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn values_too_great_for_one_c_leave_the_machines_of_the_others() {
         let mut problem = blobs(40, 0.1, 1);
-        problem.x.rows_mut().for_each(|row| row[0] *= 1e2);
+        problem.x.dense_mut().rows_mut().for_each(|row| row[0] *= 1e2);
         for (solver, kernel) in [(Solver::Native, Kernel::Linear), (Solver::Smo, Kernel::Linear)] {
             let parameters = Parameters { solver, kernel, standardise: false, ..Parameters::default() };
             let path = fit_path(&problem, &parameters, &[1e-300, 1.0, 1e11], &NoProgress).unwrap();
@@ -287,7 +288,7 @@ mod tests {
             fit(problem, &parameters, &NoProgress).unwrap_err().to_string()
         };
         let mut nan = problem.clone();
-        nan.x.rows_mut().nth(3).unwrap()[2] = f64::NAN;
+        nan.x.dense_mut().rows_mut().nth(3).unwrap()[2] = f64::NAN;
         for standardise in [true, false] {
             assert!(reported(&nan, standardise).contains("values of the linear kernel"));
         }

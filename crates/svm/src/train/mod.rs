@@ -156,7 +156,7 @@ pub fn train(
             let mut trained = train_all(&problem.select(&train), choice, None, calibrate, progress)?;
             let scorer = trained.fitted.scorer();
             let scored = Scored {
-                scores: held_out.iter().map(|&row| scorer.score(problem.x.row(row))).collect(),
+                scores: scorer.score_rows(&problem.x, &held_out),
                 positive: held_out.iter().map(|&row| problem.positive[row]).collect(),
             };
             trained.measured = measured("holdout", None, &scored, trained.calibration.as_ref());

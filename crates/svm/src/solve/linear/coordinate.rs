@@ -195,7 +195,7 @@ const MOST_STIFF: f64 = 1e12;
 /// The greater it is, the fewer rounds and the more passes in each, since it is then all that a row's
 /// length consists of.
 fn stiffness(examples: &Examples) -> f64 {
-    let squares: f64 = examples.x.rows().map(|row| row.iter().map(|value| value * value).sum::<f64>()).sum();
+    let squares: f64 = (0..examples.x.len()).map(|row| examples.x.square(row)).sum();
     let mean = squares / examples.costs.len() as f64;
     let of_class = |class: bool| -> f64 {
         let costs = examples.costs.iter().zip(examples.positive);

@@ -1,5 +1,6 @@
 //! Rows as the linear solvers read them: contiguous, signed, padded to whole cache lines.
 
+use crate::data::either::Rows;
 use crate::solve::Examples;
 
 /// Numbers in a cache line.
@@ -36,10 +37,19 @@ impl Packed {
         let lines_per_row = Self::lines_for(columns);
         let mut lines = vec![Line::ZERO; examples.x.len() * lines_per_row];
         let packed = lines.chunks_exact_mut(lines_per_row);
-        for ((packed, row), &positive) in packed.zip(examples.x.rows()).zip(examples.positive) {
+        for (row, (packed, &positive)) in packed.zip(examples.positive).enumerate() {
             let sign = if positive { 1.0 } else { -1.0 };
-            for (line, values) in packed.iter_mut().zip(row.chunks(WIDTH)) {
-                line.0.iter_mut().zip(values).for_each(|(slot, value)| *slot = sign * value);
+            match examples.x {
+                Rows::Dense(x) => {
+                    for (line, values) in packed.iter_mut().zip(x.row(row).chunks(WIDTH)) {
+                        line.0.iter_mut().zip(values).for_each(|(slot, value)| *slot = sign * value);
+                    }
+                }
+                Rows::Sparse(x) => {
+                    for (column, value) in x.row(row) {
+                        packed[column / WIDTH].0[column % WIDTH] = sign * value;
+                    }
+                }
             }
             packed[columns / WIDTH].0[columns % WIDTH] = sign * constant;
         }

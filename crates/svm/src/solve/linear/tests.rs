@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
+use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
@@ -16,7 +17,7 @@ const BIASES: [Bias; 2] = [Bias::Regularised, Bias::Free];
 
 #[derive(Debug, Clone)]
 struct Case {
-    x: Matrix,
+    x: Rows,
     positive: Vec<bool>,
     costs: Vec<f64>,
 }
@@ -25,7 +26,7 @@ impl Case {
     fn new(rows: &[Vec<f64>], positive: &[bool], costs: &[f64]) -> Self {
         let mut x = Matrix::new(rows[0].len());
         rows.iter().for_each(|row| x.push(row));
-        Self { x, positive: positive.to_vec(), costs: costs.to_vec() }
+        Self { x: x.into(), positive: positive.to_vec(), costs: costs.to_vec() }
     }
 
     fn blobs(rows: usize, cost: f64) -> Self {
@@ -119,7 +120,7 @@ fn cases() -> impl Strategy<Value = Case> {
         (row(), row(), 0.05f64..4.0, rest).prop_map(|(first, second, cost, rest)| {
             let mut case = Case::new(&[first, second], &[true, false], &[cost, 0.5 * cost]);
             for (row, positive, cost) in rest {
-                case.x.push(&row);
+                case.x.dense_mut().push(&row);
                 case.positive.push(positive);
                 case.costs.push(cost);
             }
@@ -174,7 +175,7 @@ proptest! {
     fn repeated_row_counts_as_a_row_of_twice_the_cost(case in cases()) {
         let mut twice = case.clone();
         for row in 0..case.costs.len() {
-            twice.x.push(case.x.row(row));
+            twice.x.dense_mut().push(case.x.row(row));
             twice.positive.push(case.positive[row]);
             twice.costs.push(case.costs[row]);
         }

@@ -151,11 +151,11 @@ fn shrinking_and_packing_change_nothing_beyond_rounding() {
     let problem = blobs(500, 0.15, 3);
     for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 30.0 }] {
         let costs = vec![20.0; problem.len()];
-        let solve = |options| solve(&problem.x, &problem.positive, &costs, kernel, options);
+        let solve = |options| solve(&problem.x.to_dense(), &problem.positive, &costs, kernel, options);
         let with = solve(SmoOptions { shrinking: true, ..plain() });
         let without = solve(SmoOptions { shrinking: false, ..plain() });
         assert!(with.converged && without.converged && with.iterations > 2 * 500, "{}", with.iterations);
-        assert_optimal(&problem.x, &problem.positive, &costs, kernel, &with);
+        assert_optimal(&problem.x.to_dense(), &problem.positive, &costs, kernel, &with);
         assert_close(with.objective, without.objective, 1e-5, "objective");
     }
 }
@@ -183,7 +183,15 @@ fn every_instruction_set_finds_the_same_vectors() {
     for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 2.0 }, Kernel::Sigmoid { gamma: 0.2, coef0: -0.5 }] {
         let found: Vec<Solution> = Simd::available()
             .iter()
-            .map(|&simd| solve(&problem.x, &problem.positive, &costs, kernel, SmoOptions { simd, ..plain() }))
+            .map(|&simd| {
+                solve(
+                    &problem.x.to_dense(),
+                    &problem.positive,
+                    &costs,
+                    kernel,
+                    SmoOptions { simd, ..plain() },
+                )
+            })
             .collect();
         for other in &found[1..] {
             assert_close(found[0].objective, other.objective, 1e-6, "objective");
@@ -303,7 +311,8 @@ fn objective_and_bias_equal_svm_trains() {
             };
             let cost = |&positive: &bool| if positive { c * weight } else { c };
             let costs: Vec<f64> = problem.positive.iter().map(cost).collect();
-            let mut smo = Smo::new(&problem.x, &problem.positive, kernel, plain());
+            let rows = problem.x.to_dense();
+            let mut smo = Smo::new(&rows, &problem.positive, kernel, plain());
             let stopping = Stopping { epsilon: 1e-5, ..STOPPING };
             let solution = smo.solve(&costs, stopping, None, &NoProgress);
             assert!(solution.converged);

@@ -63,7 +63,7 @@ pub(super) fn compare(
                 return Err(TrainError::Unconverged { iterations }.to_string());
             }
             let scorer = machine.scorer();
-            let scores = fold_rows.held(fold).iter().map(|&row| scorer.score(problem.x.row(row))).collect();
+            let scores = scorer.score_rows(&problem.x, fold_rows.held(fold));
             Ok(Held { scores, converged })
         };
         Ok(fitted.into_iter().map(score).collect::<Vec<_>>())

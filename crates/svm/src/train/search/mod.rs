@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn one_c_that_fails_leaves_the_others_of_its_family_and_is_listed() {
         let mut problem = blobs(60, 0.05, 4);
-        problem.x.rows_mut().for_each(|row| row[0] *= 1e5);
+        problem.x.dense_mut().rows_mut().for_each(|row| row[0] *= 1e5);
         let raw = Parameters { standardise: false, ..Parameters::default() };
         // The weights of one row take only the greater C beyond what the solvers calculate with.
         problem.weights = Some((0..60).map(|row| if row == 0 { 1e8 } else { 1.0 }).collect());
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn values_too_great_for_one_family_leave_the_other_families() {
         let mut problem = blobs(60, 0.05, 4);
-        problem.x.rows_mut().for_each(|row| row[0] *= 1e8);
+        problem.x.dense_mut().rows_mut().for_each(|row| row[0] *= 1e8);
         let raw = Parameters { standardise: false, ..Parameters::default() };
         let both = [raw, Parameters::default()].to_vec();
         let grid = |families| Grid { families, folds: 3, criterion: Criterion::Error };
