@@ -61,7 +61,7 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
     if scores.is_empty() {
         bail!("{}: there are no rows to measure on", at());
     }
-    let metrics = Metrics::measure(&scores, &positive, model.parts().calibration.as_ref());
+    let metrics = Metrics::measure(&scores, &positive, None, model.parts().calibration.as_ref());
     metrics.with_context(|| format!("{}: a score is not a finite number", at()))
 }
 

@@ -47,7 +47,8 @@ pub(super) fn evaluation(model: &Model, evaluation: &Evaluation<'_>) -> anyhow::
     let probabilities: Option<Vec<f64>> =
         evaluation.scores.iter().map(|&score| scorer.probability(score)).collect();
     let calibration = &model.parts().calibration;
-    let Some(metrics) = Metrics::measure(evaluation.scores, evaluation.positive, calibration.as_ref()) else {
+    let Some(metrics) = Metrics::measure(evaluation.scores, evaluation.positive, None, calibration.as_ref())
+    else {
         return Ok(NOT_EVALUATED.to_owned());
     };
     let terms = Terms::of(model);

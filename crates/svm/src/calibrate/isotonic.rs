@@ -1,5 +1,7 @@
 //! Isotonic regression: the rising function that is closest to the true labels.
 
+use crate::calibrate::counts::Counts;
+
 /// Most points that are kept; the fit of a million rows has some hundreds.
 pub const MAX_POINTS: usize = 10_000;
 
@@ -51,22 +53,21 @@ impl Isotonic {
     /// Pools adjacent violators: Ayer, Brunk, Ewing, Reid and Silverman, *An empirical distribution function
     /// for sampling with incomplete information*, Annals of Mathematical Statistics 26 (1955); for SVM
     /// scores Zadrozny and Elkan, KDD 2002, section 3. The targets are Platt's, (N₊+1)/(N₊+2) and
-    /// 1/(N₋+2), so that no probability is 0 or 1. None when a class is missing or a score is not
-    /// finite.
-    pub fn fit(scores: &[f64], positive: &[bool]) -> Option<Self> {
+    /// 1/(N₋+2), so that no probability is 0 or 1; a row of weight 2 counts as two. None when a class is missing, a
+    /// score is not finite, or a weight is not finite and above 0.
+    pub fn fit(scores: &[f64], positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
         assert_eq!(scores.len(), positive.len(), "one label per score");
-        let positives = positive.iter().filter(|&&positive| positive).count() as f64;
-        let negatives = positive.len() as f64 - positives;
-        if positives == 0.0 || negatives == 0.0 || scores.iter().any(|score| !score.is_finite()) {
+        let counts = Counts::of(positive, weights)?;
+        if scores.iter().any(|score| !score.is_finite()) {
             return None;
         }
-        let (high, low) = ((positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0));
         let mut rows: Vec<usize> = (0..scores.len()).collect();
         rows.sort_by(|&one, &other| scores[one].total_cmp(&scores[other]));
         let mut blocks: Vec<Block> = Vec::new();
         for row in rows {
-            let (score, target) = (scores[row], if positive[row] { high } else { low });
-            let mut block = Block { low: score, high: score, sum: target, rows: 1.0 };
+            let (score, weight) = (scores[row], counts.weight(row));
+            let sum = weight * counts.target(positive[row]);
+            let mut block = Block { low: score, high: score, sum, rows: weight };
             while let Some(before) =
                 blocks.pop_if(|before| before.high == block.low || before.mean() >= block.mean())
             {
@@ -165,16 +166,16 @@ mod tests {
 
     #[test]
     fn scores_of_one_class_or_not_finite_have_no_fit() {
-        assert_eq!(Isotonic::fit(&[1.0, 2.0], &[true, true]), None);
-        assert_eq!(Isotonic::fit(&[1.0, f64::INFINITY], &[true, false]), None);
-        assert_eq!(Isotonic::fit(&[], &[]), None);
+        assert_eq!(Isotonic::fit(&[1.0, 2.0], &[true, true], None), None);
+        assert_eq!(Isotonic::fit(&[1.0, f64::INFINITY], &[true, false], None), None);
+        assert_eq!(Isotonic::fit(&[], &[], None), None);
     }
 
     proptest! {
         #[test]
         fn fit_equals_the_min_max_formula(classes in proptest::collection::vec(any::<bool>(), 2..40)) {
             let scores: Vec<f64> = (0..classes.len()).map(|i| i as f64).collect();
-            if let Some(fit) = Isotonic::fit(&scores, &classes) {
+            if let Some(fit) = Isotonic::fit(&scores, &classes, None) {
                 let positives = classes.iter().filter(|&&class| class).count() as f64;
                 let negatives = classes.len() as f64 - positives;
                 let target = |&class: &bool| {
@@ -193,7 +194,7 @@ mod tests {
             asked in proptest::collection::vec(proptest::num::f64::NORMAL, 0..30)
         ) {
             let (scores, classes): (Vec<f64>, Vec<bool>) = rows.into_iter().unzip();
-            if let Some(fit) = Isotonic::fit(&scores, &classes) {
+            if let Some(fit) = Isotonic::fit(&scores, &classes, None) {
                 prop_assert!(Isotonic::new(fit.scores().to_vec(), fit.probabilities().to_vec()).is_ok());
                 let mut asked = [asked, scores, vec![f64::INFINITY, f64::NEG_INFINITY]].concat();
                 asked.sort_by(f64::total_cmp);

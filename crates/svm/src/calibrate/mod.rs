@@ -1,5 +1,6 @@
 //! From decision values to probabilities.
 
+mod counts;
 mod isotonic;
 mod platt;
 
@@ -33,11 +34,15 @@ pub enum Method {
 impl Calibration {
     /// Fits to scores that the scoring model was not trained on.
     ///
-    /// None when a class is missing or a score is not finite.
-    pub fn fit(method: Method, scores: &[f64], positive: &[bool]) -> Option<Self> {
+    /// A row of weight 2 counts as two; without weights every row counts as one. None when a class is missing, a score
+    /// is not finite, or a weight is not finite and above 0.
+    ///
+    /// # Panics
+    /// When there is not one label, and one weight where there are weights, per score.
+    pub fn fit(method: Method, scores: &[f64], positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
         match method {
-            Method::Platt => Platt::fit(scores, positive).map(Self::Platt),
-            Method::Isotonic => Isotonic::fit(scores, positive).map(Self::Isotonic),
+            Method::Platt => Platt::fit(scores, positive, weights).map(Self::Platt),
+            Method::Isotonic => Isotonic::fit(scores, positive, weights).map(Self::Isotonic),
         }
     }
 

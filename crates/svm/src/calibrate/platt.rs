@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::counts::Counts;
 use crate::data::exact;
 
 /// Platt's sigmoid: probability of the positive label = 1 / (1 + exp(a·score + b)).
@@ -24,10 +25,15 @@ impl Platt {
         if t >= 0.0 { (-t).exp() / (1.0 + (-t).exp()) } else { 1.0 / (1.0 + t.exp()) }
     }
 
-    /// The same probability for every score: that of the share of positive rows. None without rows of both classes.
-    pub fn base_rate(positive: &[bool]) -> Option<Self> {
-        let (positives, negatives) = counts(positive)?;
-        Some(Self { a: 0.0, b: (negatives / positives).ln() })
+    /// The same probability for every score: that of the share of positive rows.
+    ///
+    /// A row of weight 2 counts as two. None as for [`Platt::fit`].
+    pub fn base_rate(positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
+        Counts::of(positive, weights).map(|counts| Self::of_share(&counts))
+    }
+
+    fn of_share(counts: &Counts) -> Self {
+        Self { a: 0.0, b: (counts.negatives / counts.positives).ln() }
     }
 
     /// Fits the sigmoid to scores that the scoring model was not trained on; it never falls as the score rises.
@@ -37,23 +43,30 @@ impl Platt {
     /// 2 and 3. It runs on scores that are moved and scaled into −1 to 1, and stops by the Newton decrement (Boyd and
     /// Vandenberghe, *Convex optimization*, 2004, section 9.5), so that the scores' own scale does not matter. The
     /// slope is held to a ≤ 0: where positive rows do not score above negative ones in the mean, or all scores
-    /// agree to six digits, it is [`Platt::base_rate`]. None when a class is missing or a score is not finite.
-    pub fn fit(scores: &[f64], positive: &[bool]) -> Option<Self> {
-        Self::fit_from(scores, positive, None)
+    /// agree to six digits, it is [`Platt::base_rate`]. A row of weight 2 counts as two. None when a class is missing, a
+    /// score is not finite, or a weight is not finite and above 0.
+    pub fn fit(scores: &[f64], positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
+        Self::fit_from(scores, positive, weights, None)
     }
 
     /// [`Platt::fit`] that begins at `start`, which takes two or three steps where that was fitted to most of the
     /// same scores.
-    pub(crate) fn fit_from(scores: &[f64], positive: &[bool], start: Option<Self>) -> Option<Self> {
+    pub(crate) fn fit_from(
+        scores: &[f64],
+        positive: &[bool],
+        weights: Option<&[f64]>,
+        start: Option<Self>,
+    ) -> Option<Self> {
         assert_eq!(scores.len(), positive.len(), "one label per score");
-        let flat = Self::base_rate(positive)?;
+        let counts = Counts::of(positive, weights)?;
+        let flat = Self::of_share(&counts);
         if scores.iter().any(|score| !score.is_finite()) {
             return None;
         }
-        let Some(unit) = Unit::of(scores).filter(|unit| unit.rises(scores, positive)) else {
+        let Some(unit) = Unit::of(scores).filter(|unit| unit.rises(scores, positive, &counts)) else {
             return Some(flat);
         };
-        let fit = unit.newton(scores, positive, start.map_or(flat, |start| unit.inside(start)));
+        let fit = unit.newton(scores, positive, &counts, start.map_or(flat, |start| unit.inside(start)));
         let found = unit.outside(fit);
         Some(if found.a < 0.0 && found.a.is_finite() && found.b.is_finite() { found } else { flat })
     }
@@ -63,13 +76,6 @@ impl Platt {
         let t = self.a * score + self.b;
         if t >= 0.0 { target * t + (-t).exp().ln_1p() } else { (target - 1.0) * t + t.exp().ln_1p() }
     }
-}
-
-/// Rows of the positive and of the negative class; none without both.
-fn counts(positive: &[bool]) -> Option<(f64, f64)> {
-    let positives = positive.iter().filter(|&&positive| positive).count();
-    let negatives = positive.len() - positives;
-    (positives > 0 && negatives > 0).then_some((positives as f64, negatives as f64))
 }
 
 /// The least spread of scores that are told apart, as a share of the greatest of them: less is lost where a model is
@@ -109,24 +115,26 @@ impl Unit {
 
     /// Whether positive rows score above negative ones in the mean. The cross entropy is convex, so that its minimum
     /// has a < 0 just when its derivative at a = 0 says so.
-    fn rises(&self, scores: &[f64], positive: &[bool]) -> bool {
+    fn rises(&self, scores: &[f64], positive: &[bool], counts: &Counts) -> bool {
         let (mut sums, mut rows) = ([0.0; 2], [0.0; 2]);
-        for (&score, &positive) in scores.iter().zip(positive) {
-            sums[usize::from(positive)] += self.of_score(score);
-            rows[usize::from(positive)] += 1.0;
+        for (row, (&score, &positive)) in scores.iter().zip(positive).enumerate() {
+            let weight = counts.weight(row);
+            sums[usize::from(positive)] += weight * self.of_score(score);
+            rows[usize::from(positive)] += weight;
         }
         sums[1] / rows[1] > sums[0] / rows[0]
     }
 
     /// The minimum of the cross entropy, in this unit.
-    fn newton(&self, scores: &[f64], positive: &[bool], start: Platt) -> Platt {
-        let Some((positives, negatives)) = counts(positive) else { return start };
-        let targets = [1.0 / (negatives + 2.0), (positives + 1.0) / (positives + 2.0)];
+    fn newton(&self, scores: &[f64], positive: &[bool], counts: &Counts, start: Platt) -> Platt {
         let rows = || {
-            let targets = positive.iter().map(|&positive| targets[usize::from(positive)]);
-            scores.iter().map(|&score| self.of_score(score)).zip(targets)
+            let row =
+                |row: usize| (self.of_score(scores[row]), counts.target(positive[row]), counts.weight(row));
+            (0..scores.len()).map(row)
         };
-        let objective = |at: Platt| -> f64 { rows().map(|(score, target)| at.loss(score, target)).sum() };
+        let objective = |at: Platt| -> f64 {
+            rows().map(|(score, target, weight)| weight * at.loss(score, target)).sum()
+        };
         let (mut at, mut value) = (start, objective(start));
         for _ in 0..MAX_STEPS {
             let Step { a, b, decrement } = Step::at(at, rows());
@@ -168,21 +176,24 @@ struct Step {
 }
 
 impl Step {
+    /// `rows` are scores with their targets and weights.
+    ///
     /// Solved about the weighted mean of the scores, where the Hessian is diagonal: no digits cancel.
-    fn at(at: Platt, rows: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
+    fn at(at: Platt, rows: impl Iterator<Item = (f64, f64, f64)> + Clone) -> Self {
         let (mut sum, mut weights, mut residuals) = (0.0, 0.0, 0.0);
-        for (score, target) in rows.clone() {
+        for (score, target, weight) in rows.clone() {
             let p = at.probability(score);
-            sum += score * (p * (1.0 - p));
-            weights += p * (1.0 - p);
-            residuals += target - p;
+            let curvature = weight * (p * (1.0 - p));
+            sum += score * curvature;
+            weights += curvature;
+            residuals += weight * (target - p);
         }
         let mean = sum / weights;
         let (mut curvature, mut slope) = (0.0, 0.0);
-        for (score, target) in rows {
+        for (score, target, weight) in rows {
             let (p, from_mean) = (at.probability(score), score - mean);
-            curvature += from_mean * from_mean * (p * (1.0 - p));
-            slope += from_mean * (target - p);
+            curvature += weight * (from_mean * from_mean * (p * (1.0 - p)));
+            slope += weight * (from_mean * (target - p));
         }
         let a = if curvature > 0.0 { -slope / curvature } else { 0.0 };
         let shift = -residuals / weights;
@@ -204,14 +215,14 @@ mod tests {
         let scores: Vec<f64> = (0..40_000).map(|_| rng.random_range(-4.0..4.0)).collect();
         let positive: Vec<bool> =
             scores.iter().map(|&score| rng.random::<f64>() < planted.probability(score)).collect();
-        let found = Platt::fit(&scores, &positive).unwrap();
+        let found = Platt::fit(&scores, &positive, None).unwrap();
         assert!((found.a - planted.a).abs() < 0.05 && (found.b - planted.b).abs() < 0.05, "{found:?}");
     }
 
     #[test]
     fn separable_scores_stay_finite_and_ordered() {
         let scores = [-3.0, -2.0, -1.5, 1.2, 2.0, 1e6];
-        let found = Platt::fit(&scores, &[false, false, false, true, true, true]).unwrap();
+        let found = Platt::fit(&scores, &[false, false, false, true, true, true], None).unwrap();
         assert!(found.a < 0.0);
         let probabilities: Vec<f64> = scores.iter().map(|&score| found.probability(score)).collect();
         assert!(
@@ -222,25 +233,25 @@ mod tests {
 
     #[test]
     fn scores_of_one_class_or_not_finite_have_no_calibration() {
-        assert_eq!(Platt::fit(&[1.0, 2.0], &[true, true]), None);
-        assert_eq!(Platt::fit(&[1.0, f64::NAN], &[true, false]), None);
-        assert_eq!(Platt::fit(&[], &[]), None);
+        assert_eq!(Platt::fit(&[1.0, 2.0], &[true, true], None), None);
+        assert_eq!(Platt::fit(&[1.0, f64::NAN], &[true, false], None), None);
+        assert_eq!(Platt::fit(&[], &[], None), None);
     }
 
     #[test]
     fn equal_scores_give_the_share_of_positives() {
         let positive: Vec<bool> = (0..1000).map(|i| i % 4 == 0).collect();
-        let found = Platt::fit(&[0.3; 1000], &positive).unwrap();
+        let found = Platt::fit(&[0.3; 1000], &positive, None).unwrap();
         assert!((found.probability(0.3) - 0.25).abs() < 0.01, "{found:?}");
     }
 
     #[test]
     fn scores_that_fall_with_the_label_give_the_base_rate() {
         let positive = [true, true, false, false, false, false, false, false];
-        let base_rate = Platt::base_rate(&positive).unwrap();
+        let base_rate = Platt::base_rate(&positive, None).unwrap();
         assert!((base_rate.probability(-7.0) - 0.25).abs() < 1e-15 && base_rate.a == 0.0);
         let falling = [-2.0, -1.0, 0.5, 0.1, 1.0, 1.5, 2.0, 0.3];
-        assert_eq!(Platt::fit(&falling, &positive), Some(base_rate));
+        assert_eq!(Platt::fit(&falling, &positive, None), Some(base_rate));
     }
 
     #[test]
@@ -249,20 +260,20 @@ mod tests {
         let positive: Vec<bool> = (0..100).map(|i| i % 5 == 0).collect();
         let scores: Vec<f64> =
             positive.iter().map(|&positive| if positive { -1.0 + 1e-9 } else { -1.0 - 1e-9 }).collect();
-        assert_eq!(Platt::fit(&scores, &positive), Platt::base_rate(&positive));
+        assert_eq!(Platt::fit(&scores, &positive, None), Platt::base_rate(&positive, None));
     }
 
     #[test]
     fn fit_does_not_depend_on_the_unit_of_the_scores() {
         let positive: Vec<bool> = (0..300).map(|i| i % 7 < 2 || i > 250).collect();
         let scores: Vec<f64> = (0..300).map(|i| f64::from(i) / 100.0 - 1.5).collect();
-        let plain = Platt::fit(&scores, &positive).unwrap();
+        let plain = Platt::fit(&scores, &positive, None).unwrap();
         assert!(plain.a < -0.5);
         for (factor, offset) in
             [(1e-7, 0.0), (1e9, 0.0), (1e150, 0.0), (1e300, 0.0), (1e-4, -1.0), (1e-9, 0.0)]
         {
             let moved: Vec<f64> = scores.iter().map(|score| factor * score + offset).collect();
-            let found = Platt::fit(&moved, &positive).unwrap();
+            let found = Platt::fit(&moved, &positive, None).unwrap();
             for (score, moved) in scores.iter().zip(&moved) {
                 let (wanted, probability) = (plain.probability(*score), found.probability(*moved));
                 assert!((wanted - probability).abs() < 1e-4, "{factor} {offset}: {probability} not {wanted}");
@@ -274,9 +285,9 @@ mod tests {
     fn fit_from_near_the_end_is_the_fit_from_the_start() {
         let positive: Vec<bool> = (0..200).map(|i| i % 3 == 0 || i > 150).collect();
         let scores: Vec<f64> = (0..200).map(|i| f64::from(i) / 30.0).collect();
-        let fit = Platt::fit(&scores, &positive).unwrap();
+        let fit = Platt::fit(&scores, &positive, None).unwrap();
         for start in [fit, Platt { a: 1.1 * fit.a, b: 0.9 * fit.b }, Platt { a: -30.0, b: 7.0 }] {
-            let again = Platt::fit_from(&scores, &positive, Some(start)).unwrap();
+            let again = Platt::fit_from(&scores, &positive, None, Some(start)).unwrap();
             assert!((again.a - fit.a).abs() < 1e-4 && (again.b - fit.b).abs() < 1e-4, "{start:?}: {again:?}");
         }
     }
@@ -289,7 +300,7 @@ mod tests {
         ) {
             let scores: Vec<f64> = rows.iter().map(|row| row.0 * 10f64.powi(power)).collect();
             let positive: Vec<bool> = rows.iter().map(|row| row.1).collect();
-            if let Some(found) = Platt::fit(&scores, &positive) {
+            if let Some(found) = Platt::fit(&scores, &positive, None) {
                 proptest::prop_assert!(found.a <= 0.0, "{:?}", found);
                 // Likelier than the base rate, but for what the targets take away: two rows.
                 let loss = |platt: Platt| -> f64 {
@@ -299,7 +310,7 @@ mod tests {
                     };
                     scores.iter().zip(&positive).map(p).sum()
                 };
-                let base_rate = Platt::base_rate(&positive).unwrap();
+                let base_rate = Platt::base_rate(&positive, None).unwrap();
                 proptest::prop_assert!(loss(found) < loss(base_rate) + 1.0);
             }
         }
@@ -310,7 +321,7 @@ mod tests {
             score in proptest::num::f64::ANY
         ) {
             let (scores, positive): (Vec<f64>, Vec<bool>) = rows.into_iter().unzip();
-            if let Some(found) = Platt::fit(&scores, &positive) {
+            if let Some(found) = Platt::fit(&scores, &positive, None) {
                 let p = found.probability(score);
                 proptest::prop_assert!((0.0..=1.0).contains(&p) || p.is_nan());
                 proptest::prop_assert!(!p.is_nan() || !score.is_finite() );

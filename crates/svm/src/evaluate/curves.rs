@@ -248,7 +248,7 @@ mod tests {
         #[test]
         fn area_under_the_roc_equals_the_auc((scores, positive) in rows()) {
             let points = roc(&scores, &positive);
-            let auc = Metrics::measure(&scores, &positive, None).and_then(|metrics| metrics.auc);
+            let auc = Metrics::measure(&scores, &positive, None, None).and_then(|metrics| metrics.auc);
             match auc {
                 None => prop_assert!(points.is_empty()),
                 Some(auc) => prop_assert!((area(&points) - auc).abs() < 1e-12),

@@ -9,10 +9,14 @@ const Z95: f64 = 1.959_963_984_540_054;
 /// Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927. Unlike
 /// share ± 1.96 standard errors it holds for small counts and never has width 0.
 pub fn wilson(successes: u64, trials: u64) -> (f64, f64) {
-    if trials == 0 {
+    wilson_of(successes.min(trials) as f64, trials as f64)
+}
+
+/// [`wilson`] for counts of weighted rows, which are no whole numbers: `successes` in `0.0..=trials`.
+pub(crate) fn wilson_of(successes: f64, trials: f64) -> (f64, f64) {
+    if trials == 0.0 {
         return (0.0, 1.0);
     }
-    let (successes, trials) = (successes.min(trials) as f64, trials as f64);
     let failures = trials - successes;
     let middle = successes + Z95 * Z95 / 2.0;
     let reach = Z95 * (successes * failures / trials + Z95 * Z95 / 4.0).sqrt();
@@ -30,10 +34,14 @@ pub fn wilson(successes: u64, trials: u64) -> (f64, f64) {
 /// 2006, 25:559–573, method 5. Like [`wilson`] it stays in range and has a width even at an area of 1,
 /// where the variance at the area itself (Hanley and McNeil's or DeLong's) is 0.
 pub fn auc_interval(auc: f64, positives: u64, negatives: u64) -> (f64, f64) {
-    if positives == 0 || negatives == 0 {
+    auc_interval_of(auc, positives as f64, negatives as f64)
+}
+
+/// [`auc_interval`] for counts of weighted rows.
+pub(crate) fn auc_interval_of(auc: f64, positives: f64, negatives: f64) -> (f64, f64) {
+    if positives == 0.0 || negatives == 0.0 {
         return (0.0, 1.0);
     }
-    let (positives, negatives) = (positives as f64, negatives as f64);
     let others = (positives + negatives) / 2.0 - 1.0;
     let reaches = |area: f64| {
         let pairs = 1.0 + others * ((1.0 - area) / (2.0 - area) + area / (1.0 + area));

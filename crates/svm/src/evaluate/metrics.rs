@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibrate::Calibration;
 use crate::data::exact;
-use crate::evaluate::curves::{RELIABILITY_BINS, expected_calibration_error, reliability};
-use crate::evaluate::intervals::{auc_interval, wilson};
+use crate::evaluate::curves::RELIABILITY_BINS;
+use crate::evaluate::intervals::{auc_interval_of, wilson_of};
 use crate::evaluate::ties::Ties;
 
 /// Rows by true label and predicted label.
@@ -26,31 +26,31 @@ pub struct Confusion {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// Share of rows with the wrong label, in `0.0..=1.0`.
+    /// Share of rows with the wrong label, in `0.0..=1.0`; of their weight, where rows have weights.
     #[serde(deserialize_with = "exact::number")]
     pub error: f64,
-    /// 95 % interval of the error ([`wilson`]); none in files of version 1.
+    /// 95 % interval of the error ([`wilson`](crate::wilson)); none in files of version 1.
     #[serde(default)]
     pub error_interval: Option<Interval>,
-    /// Counts by true and predicted label.
+    /// Counts of rows by true and predicted label, whatever they weigh.
     pub confusion: Confusion,
     /// Of the rows predicted positive, the share that is; none when no row was.
     #[serde(deserialize_with = "exact::optional")]
     pub precision: Option<f64>,
-    /// 95 % interval of the precision ([`wilson`]).
+    /// 95 % interval of the precision ([`wilson`](crate::wilson)).
     #[serde(default)]
     pub precision_interval: Option<Interval>,
     /// Of the positive rows, the share that was found; none when there is no positive row.
     #[serde(deserialize_with = "exact::optional")]
     pub recall: Option<f64>,
-    /// 95 % interval of the recall ([`wilson`]).
+    /// 95 % interval of the recall ([`wilson`](crate::wilson)).
     #[serde(default)]
     pub recall_interval: Option<Interval>,
     /// Probability that a positive row scores above a negative one, ties ([`SCORE_TIE`](crate::SCORE_TIE)) half; none
     /// without both.
     #[serde(deserialize_with = "exact::optional")]
     pub auc: Option<f64>,
-    /// 95 % interval of the AUC ([`auc_interval`]).
+    /// 95 % interval of the AUC ([`auc_interval`](crate::auc_interval)).
     #[serde(default)]
     pub auc_interval: Option<Interval>,
     /// Mean negative log probability of the true label, natural logarithm; none without calibration.
@@ -82,43 +82,52 @@ impl From<(f64, f64)> for Interval {
 impl Metrics {
     /// Measures finite scores against the truth; a score above 0 predicts the positive label.
     ///
-    /// None when there are no rows or a score is not finite. Probabilities are kept 1e-15 away from 0 and
+    /// A row of weight 2 counts as two in every share and mean; intervals are those of as many rows as the weights are
+    /// worth, `(Σw)²/Σw²` (Kish, *Survey Sampling*, 1965, section 11.7). Without weights every row counts as one.
+    ///
+    /// None when there are no rows, a score is not finite, or a weight is not finite and above 0. Probabilities are kept 1e-15 away from 0 and
     /// 1 in the log loss, so that one wrong certainty does not make it infinite.
     ///
     /// ```
     /// use upbeat_svm::{Metrics, wilson};
     ///
-    /// let metrics = Metrics::measure(&[1.5, 0.2, -0.7, -1.1], &[true, false, true, false], None).unwrap();
+    /// let metrics = Metrics::measure(&[1.5, 0.2, -0.7, -1.1], &[true, false, true, false], None, None).unwrap();
     /// assert_eq!((metrics.error, metrics.precision, metrics.auc), (0.5, Some(0.5), Some(0.75)));
     /// assert_eq!(metrics.error_interval, Some(wilson(2, 4).into()));
     /// ```
     ///
     /// # Panics
-    /// When there is not one label per score.
-    pub fn measure(scores: &[f64], positive: &[bool], calibration: Option<&Calibration>) -> Option<Self> {
+    /// When there is not one label, and one weight where there are weights, per score.
+    pub fn measure(
+        scores: &[f64],
+        positive: &[bool],
+        weights: Option<&[f64]>,
+        calibration: Option<&Calibration>,
+    ) -> Option<Self> {
         assert_eq!(scores.len(), positive.len(), "one label per score");
         if scores.is_empty() || scores.iter().any(|score| !score.is_finite()) {
             return None;
         }
-        let confusion = Confusion::count(scores, positive);
-        let Confusion { true_positive, false_positive, false_negative, true_negative } = confusion;
-        let (wrong, rows) = (false_positive + false_negative, scores.len() as u64);
-        let (predicted, actual) = (true_positive + false_positive, true_positive + false_negative);
-        let auc = auc(scores, positive);
-        let interval = |part, whole| (whole > 0).then(|| wilson(part, whole).into());
+        let rows = Rows::of(scores, positive, weights)?;
+        let wrong = |row: usize| (scores[row] > 0.0) != positive[row];
+        let predicted = |row: usize| scores[row] > 0.0;
+        let share = |part: &dyn Fn(usize) -> bool, whole: &dyn Fn(usize) -> bool| rows.share(part, whole);
+        let (error, error_interval) = share(&wrong, &|_| true)?;
+        let precision = share(&|row| positive[row], &predicted);
+        let recall = share(&predicted, &|row| positive[row]);
+        let auc = rows.auc();
         Some(Self {
-            error: wrong as f64 / rows as f64,
-            error_interval: interval(wrong, rows),
-            confusion,
-            precision: share(true_positive, predicted),
-            precision_interval: interval(true_positive, predicted),
-            recall: share(true_positive, actual),
-            recall_interval: interval(true_positive, actual),
+            error,
+            error_interval: Some(error_interval),
+            confusion: Confusion::count(scores, positive),
+            precision: precision.map(|precision| precision.0),
+            precision_interval: precision.map(|precision| precision.1),
+            recall: recall.map(|recall| recall.0),
+            recall_interval: recall.map(|recall| recall.1),
             auc,
-            auc_interval: auc.map(|auc| auc_interval(auc, actual, false_positive + true_negative).into()),
-            log_loss: calibration.map(|calibration| log_loss(scores, positive, calibration)),
-            calibration_error: calibration
-                .and_then(|calibration| calibration_error(scores, positive, calibration)),
+            auc_interval: auc.map(|auc| rows.auc_interval(auc)),
+            log_loss: calibration.map(|calibration| rows.log_loss(calibration)),
+            calibration_error: calibration.map(|calibration| rows.calibration_error(calibration)),
         })
     }
 }
@@ -143,46 +152,94 @@ impl Confusion {
     }
 }
 
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
+/// Scores with the truth and what each row counts.
+struct Rows<'a> {
+    scores: &'a [f64],
+    positive: &'a [bool],
+    weights: Option<&'a [f64]>,
 }
 
-/// Area under the ROC curve: the Mann-Whitney statistic `U / (positives · negatives)`, from the sum of the
-/// positive rows' ranks, ties at their mean rank (Hanley and McNeil, Radiology 1982). None without rows of both
-/// classes.
-///
-/// Ranks are multiples of ½, so that their sum is exact in any order for up to 90 million rows.
-fn auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
-    let positives = positive.iter().filter(|&&positive| positive).count() as f64;
-    let negatives = positive.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return None;
+impl<'a> Rows<'a> {
+    fn of(scores: &'a [f64], positive: &'a [bool], weights: Option<&'a [f64]>) -> Option<Self> {
+        if let Some(weights) = weights {
+            assert_eq!(weights.len(), scores.len(), "one weight per score");
+            if !weights.iter().all(|&weight| weight > 0.0) || !weights.iter().sum::<f64>().is_finite() {
+                return None;
+            }
+        }
+        Some(Self { scores, positive, weights })
     }
-    let (mut ranked, mut rank_sum) = (0, 0.0);
-    for tied in Ties::of(scores).groups() {
-        let mean_rank = (ranked + 1 + ranked + tied.len()) as f64 / 2.0;
-        rank_sum += mean_rank * tied.iter().filter(|&&row| positive[row]).count() as f64;
-        ranked += tied.len();
-    }
-    Some((rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
-}
 
-fn log_loss(scores: &[f64], positive: &[bool], calibration: &Calibration) -> f64 {
-    const EDGE: f64 = 1e-15;
-    let sum: f64 = scores
-        .iter()
-        .zip(positive)
-        .map(|(&score, &positive)| {
+    fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// The sum over the rows.
+    fn sum(&self, of_row: impl Fn(usize) -> f64) -> f64 {
+        (0..self.scores.len()).map(of_row).sum()
+    }
+
+    /// How many equal rows say as much as these: `(Σw)²/Σw²`.
+    fn effective(&self, among: &dyn Fn(usize) -> bool) -> f64 {
+        let of = |power: i32| self.sum(|row| if among(row) { self.weight(row).powi(power) } else { 0.0 });
+        let (sum, squares) = (of(1), of(2));
+        if squares > 0.0 { sum * sum / squares } else { 0.0 }
+    }
+
+    /// The share of `part` in the weight of `whole`, and its 95 % interval; none when there is no such row.
+    fn share(&self, part: &dyn Fn(usize) -> bool, whole: &dyn Fn(usize) -> bool) -> Option<(f64, Interval)> {
+        let all = self.sum(|row| if whole(row) { self.weight(row) } else { 0.0 });
+        let these = self.sum(|row| if whole(row) && part(row) { self.weight(row) } else { 0.0 });
+        let trials = self.effective(whole);
+        let share = (these / all).min(1.0);
+        (all > 0.0)
+            .then(|| (share, wilson_of(if share == 1.0 { trials } else { share * trials }, trials).into()))
+    }
+
+    /// Area under the ROC curve: the Mann-Whitney statistic, of all pairs of a positive and a negative row the share
+    /// in which the positive one scores higher, ties half (Hanley and McNeil, Radiology 1982). None without rows of
+    /// both classes.
+    ///
+    /// Without weights all counts are multiples of ½, so that the sum is exact for up to 90 million rows.
+    fn auc(&self) -> Option<f64> {
+        let (mut below, mut positives, mut wins) = (0.0, 0.0, 0.0);
+        for tied in Ties::of(self.scores).groups() {
+            let (mut of_positive, mut of_negative) = (0.0, 0.0);
+            for &row in tied {
+                *if self.positive[row] { &mut of_positive } else { &mut of_negative } += self.weight(row);
+            }
+            wins += of_positive * (below + of_negative / 2.0);
+            below += of_negative;
+            positives += of_positive;
+        }
+        (positives > 0.0 && below > 0.0).then(|| (wins / (positives * below)).min(1.0))
+    }
+
+    fn auc_interval(&self, auc: f64) -> Interval {
+        let [positives, negatives] =
+            [true, false].map(|class| self.effective(&|row| self.positive[row] == class));
+        auc_interval_of(auc, positives, negatives).into()
+    }
+
+    fn log_loss(&self, calibration: &Calibration) -> f64 {
+        const EDGE: f64 = 1e-15;
+        let loss = self.sum(|row| {
+            let p = calibration.probability(self.scores[row]);
+            -self.weight(row) * (if self.positive[row] { p } else { 1.0 - p }).max(EDGE).ln()
+        });
+        loss / self.sum(|row| self.weight(row))
+    }
+
+    /// [`expected_calibration_error`](crate::expected_calibration_error) of weighted rows.
+    fn calibration_error(&self, calibration: &Calibration) -> f64 {
+        let mut gaps = [0.0; RELIABILITY_BINS];
+        for (row, &score) in self.scores.iter().enumerate() {
             let p = calibration.probability(score);
-            -(if positive { p } else { 1.0 - p }).max(EDGE).ln()
-        })
-        .sum();
-    sum / scores.len() as f64
-}
-
-fn calibration_error(scores: &[f64], positive: &[bool], calibration: &Calibration) -> Option<f64> {
-    let probabilities: Vec<f64> = scores.iter().map(|&score| calibration.probability(score)).collect();
-    expected_calibration_error(&reliability(&probabilities, positive, RELIABILITY_BINS))
+            let bin = ((p * RELIABILITY_BINS as f64) as usize).min(RELIABILITY_BINS - 1);
+            gaps[bin] += self.weight(row) * (f64::from(self.positive[row]) - p);
+        }
+        gaps.iter().map(|gap| gap.abs()).sum::<f64>() / self.sum(|row| self.weight(row))
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +269,7 @@ mod tests {
         let scores = [2.0, 0.5, -0.5, 0.0, -2.0];
         let positive = [true, false, true, false, false];
         let calibration = Calibration::Platt(Platt { a: -1.0, b: 0.0 });
-        let metrics = Metrics::measure(&scores, &positive, Some(&calibration)).unwrap();
+        let metrics = Metrics::measure(&scores, &positive, None, Some(&calibration)).unwrap();
         let confusion =
             Confusion { true_positive: 1, false_positive: 1, false_negative: 1, true_negative: 2 };
         assert_eq!(metrics.confusion, confusion);
@@ -224,11 +281,51 @@ mod tests {
 
     #[test]
     fn measures_without_rows_or_classes_are_none() {
-        assert_eq!(Metrics::measure(&[], &[], None), None);
-        assert_eq!(Metrics::measure(&[f64::NAN], &[true], None), None);
-        let all_negative = Metrics::measure(&[-1.0, -2.0], &[false, false], None).unwrap();
+        assert_eq!(Metrics::measure(&[], &[], None, None), None);
+        assert_eq!(Metrics::measure(&[f64::NAN], &[true], None, None), None);
+        let all_negative = Metrics::measure(&[-1.0, -2.0], &[false, false], None, None).unwrap();
         assert_eq!((all_negative.precision, all_negative.recall, all_negative.auc), (None, None, None));
         assert_eq!((all_negative.error, all_negative.log_loss), (0.0, None));
+    }
+
+    #[test]
+    fn row_of_weight_2_counts_as_two() {
+        let (scores, positive) = ([2.0, 0.5, -0.5, 0.0, -2.0], [true, false, true, false, false]);
+        let twice = [0, 0, 1, 2, 2, 3, 4];
+        let weights = [2.0, 1.0, 2.0, 1.0, 1.0];
+        let calibration = Calibration::Platt(Platt { a: -1.3, b: 0.2 });
+        let weighed = Metrics::measure(&scores, &positive, Some(&weights), Some(&calibration)).unwrap();
+        let repeated = Metrics::measure(
+            &twice.map(|row| scores[row]),
+            &twice.map(|row| positive[row]),
+            None,
+            Some(&calibration),
+        );
+        let repeated = repeated.unwrap();
+        let shares = |metrics: &Metrics| {
+            [
+                Some(metrics.error),
+                metrics.precision,
+                metrics.recall,
+                metrics.auc,
+                metrics.log_loss,
+                metrics.calibration_error,
+            ]
+            .map(Option::unwrap)
+        };
+        for (one, other) in shares(&weighed).into_iter().zip(shares(&repeated)) {
+            assert!((one - other).abs() < 1e-12, "{weighed:?} {repeated:?}");
+        }
+        // Five rows that weigh as seven tell less than seven rows.
+        let width = |metrics: &Metrics| metrics.error_interval.map(|Interval(low, high)| high - low);
+        assert!(width(&weighed) > width(&repeated));
+        assert_eq!(weighed.confusion.rows(), 5);
+        let heavier = weights.map(|weight| weight * 3e5);
+        let heavier = Metrics::measure(&scores, &positive, Some(&heavier), Some(&calibration)).unwrap();
+        assert!((heavier.log_loss.unwrap() - weighed.log_loss.unwrap()).abs() < 1e-12);
+        for no_weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Metrics::measure(&[1.0, 2.0], &[true, false], Some(&[1.0, no_weight]), None), None);
+        }
     }
 
     proptest::proptest! {
@@ -238,7 +335,7 @@ mod tests {
         ) {
             let scores: Vec<f64> = rows.iter().map(|row| f64::from(row.0) / 2.0).collect();
             let positive: Vec<bool> = rows.iter().map(|row| row.1).collect();
-            match (auc(&scores, &positive), brute_force_auc(&scores, &positive)) {
+            match (Rows { scores: &scores, positive: &positive, weights: None }.auc(), brute_force_auc(&scores, &positive)) {
                 (Some(ranks), Some(pairs)) => proptest::prop_assert!((ranks - pairs).abs() < 1e-12),
                 (ranks, pairs) => proptest::prop_assert_eq!(ranks, pairs),
             }

@@ -72,7 +72,7 @@ mod tests {
             let scores: Vec<f64> =
                 positive.iter().map(|&positive| offset + 1e-9 * f64::from(positive)).collect();
             assert!(constant(scores.iter().copied()));
-            assert_eq!(Metrics::measure(&scores, &positive, None).unwrap().auc, Some(0.5), "{offset}");
+            assert_eq!(Metrics::measure(&scores, &positive, None, None).unwrap().auc, Some(0.5), "{offset}");
             assert_eq!(roc(&scores, &positive).len(), 2);
             assert_eq!(precision_recall(&scores, &positive).len(), 1);
         }

@@ -107,6 +107,8 @@ pub struct Scored {
     pub scores: Vec<f64>,
     /// Whether the row at the same place has the positive label.
     pub positive: Vec<bool>,
+    /// What the row at the same place counts; none for 1 everywhere.
+    pub weights: Option<Vec<f64>>,
 }
 
 /// Trains, calibrates by the method `calibrate`, and measures: the long way from [`Problem`] to a model, of which
@@ -158,6 +160,7 @@ pub fn train(
             let scored = Scored {
                 scores: scorer.score_rows(&problem.x, &held_out),
                 positive: held_out.iter().map(|&row| problem.positive[row]).collect(),
+                weights: problem.weights.as_ref().map(|all| held_out.iter().map(|&row| all[row]).collect()),
             };
             trained.measured = measured("holdout", None, &scored, trained.calibration.as_ref());
             trained.scored = Some(scored);
@@ -197,8 +200,11 @@ fn train_all(
     let (mut calibration, mut measures, mut scored) = (None, None, None);
     if folds >= 2 {
         let scores = cross_validate(validated, parameters, folds, progress)?;
-        calibration = calibrate.and_then(|method| Calibration::fit(method, &scores, &validated.positive));
-        let these = Scored { scores, positive: validated.positive.clone() };
+        calibration = calibrate.and_then(|method| {
+            Calibration::fit(method, &scores, &validated.positive, validated.weights.as_deref())
+        });
+        let (positive, weights) = (validated.positive.clone(), validated.weights.clone());
+        let these = Scored { scores, positive, weights };
         measures = measured("cross-validation", Some(folds as u64), &these, calibration.as_ref());
         scored = Some(these);
     }
@@ -240,7 +246,7 @@ fn measured(
     scored: &Scored,
     calibration: Option<&Calibration>,
 ) -> Option<Measured> {
-    let metrics = Metrics::measure(&scored.scores, &scored.positive, calibration)?;
+    let metrics = Metrics::measure(&scored.scores, &scored.positive, scored.weights.as_deref(), calibration)?;
     Some(Measured { method: method.to_owned(), folds, metrics })
 }
 

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn ties_go_by_the_other_measure_and_then_to_the_simpler() {
         let candidate = |wrong: u64, log_loss: f64| {
-            let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None).unwrap();
+            let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None, None).unwrap();
             metrics.confusion =
                 Confusion { false_positive: wrong, true_negative: 1000 - wrong, ..Confusion::default() };
             metrics.log_loss = Some(log_loss);

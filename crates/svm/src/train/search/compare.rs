@@ -97,8 +97,9 @@ fn measure(
     for (fold, held) in held.iter().enumerate() {
         fold_rows.held(fold).iter().zip(&held.scores).for_each(|(&row, &score)| scores[row] = score);
     }
-    let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive);
-    let metrics = Metrics::measure(&scores, &problem.positive, calibration.as_ref());
+    let weights = problem.weights.as_deref();
+    let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive, weights);
+    let metrics = Metrics::measure(&scores, &problem.positive, weights, calibration.as_ref());
     let metrics = metrics.ok_or_else(|| "a score is not a finite number".to_owned())?;
     Ok((scores, metrics, held.iter().all(|held| held.converged)))
 }
