@@ -53,6 +53,12 @@ bench-svm *arguments:
     ./benches/svm/run {{arguments}}
     cargo bench --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bench scorer
 
+# Sets of every kind solved beside libSVM and LIBLINEAR, and the table of them; --sets and --limit for a part
+zoo *arguments:
+    cargo build --release --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bin zoo
+    -target/benches/release/zoo run {{arguments}}
+    target/benches/release/zoo table docs/svm-zoo.md
+
 # The library's documentation in a browser
 doc:
     cargo doc --no-deps --open
