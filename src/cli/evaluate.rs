@@ -51,12 +51,11 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
     let labels = &model.parts().labels;
     let scorer = Scorer::new(model);
     let mut rows = RowReader::new(files::open_with_progress(features)?);
-    let mut dense = vec![0.0; scorer.features()];
+    let mut cells = vec![0.0; scorer.features()];
     let (mut scores, mut positive) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next_row().with_context(at)? {
-        row.fill(&mut dense).with_context(at)?;
+        scores.push(scorer.score_row(&row, &mut cells).with_context(at)?);
         positive.push(row.is_positive(labels).with_context(at)?);
-        scores.push(scorer.score(&dense));
     }
     if scores.is_empty() {
         bail!("{}: there are no rows to measure on", at());

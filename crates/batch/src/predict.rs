@@ -65,15 +65,16 @@ impl<'a> Predictor<'a> {
         mut rows: RowReader<impl BufRead>,
         output: &mut (impl Write + ?Sized),
     ) -> Result<(), PredictError> {
-        let mut dense = vec![0.0; self.scorer.features()];
+        let mut cells = vec![0.0; self.scorer.features()];
         let mut line = Vec::new();
         while let Some(row) = rows.next_row()? {
-            row.fill(&mut dense)?;
-            let score = self.scorer.score(&dense);
+            let score = self.scorer.score_row(&row, &mut cells)?;
             line.clear();
             write!(line, "{} {}", self.labels.predicted(score), G17(score))?;
             if let Some(mean) = self.mean {
-                let explanation = self.explanation(mean, &dense)?;
+                row.fill(&mut cells)?;
+                let explanation = self.explanation(mean, &cells)?;
+                cells.fill(0.0);
                 write_explanation(&explanation, &mut line)?;
             }
             line.push(b'\n');

@@ -6,6 +6,7 @@ pub(crate) mod exact;
 pub(crate) mod fixed;
 pub(crate) mod folds;
 pub(crate) mod g17;
+pub(crate) mod gathered;
 pub(crate) mod labels;
 pub(crate) mod matrix;
 pub(crate) mod problem;

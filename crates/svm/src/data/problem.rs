@@ -3,12 +3,12 @@
 use std::io::BufRead;
 
 use crate::data::either::Rows;
+use crate::data::gathered::Gathered;
 use crate::data::labels::Labels;
-use crate::data::matrix::Matrix;
 use crate::data::rows::{RowError, RowFault, RowReader};
 
-/// Most values (rows × features) a problem may hold: 2 GiB of memory.
-const MAX_CELLS: usize = 1 << 28;
+/// Most values a problem may hold, of sparse rows those that are not zero: 2 GiB of memory, or 3 of sparse rows.
+const MAX_VALUES: usize = 1 << 28;
 
 /// Rows of features and whether each belongs to the positive class.
 ///
@@ -86,11 +86,15 @@ impl Problem {
     /// indices zero. Labels are compared as numbers and kept as first written; the greater one is the
     /// positive class.
     ///
+    /// Rows of more than 64 columns become sparse where fewer than a quarter of their values are not zero.
+    ///
     /// # Errors
-    /// A faulty line, with its number; a third label; fewer than two labels; more than 10,000 features
-    /// or 2²⁸ values.
+    /// A faulty line, with its number; a third label; fewer than two labels; more features than [`MAX_FEATURES`]
+    /// or more than 2²⁸ values, of sparse rows those that are not zero.
+    ///
+    /// [`MAX_FEATURES`]: crate::MAX_FEATURES
     pub fn read(input: impl BufRead) -> Result<Self, ProblemError> {
-        Self::read_at_most(input, MAX_CELLS)
+        Self::read_at_most(input, MAX_VALUES)
     }
 
     /// A problem of rows in memory with the labels `1` and `0`; other labels, and weights of rows, are set as fields.
@@ -117,10 +121,9 @@ impl Problem {
         Ok(Self { x, positive, labels, weights: None })
     }
 
-    fn read_at_most(input: impl BufRead, max_cells: usize) -> Result<Self, ProblemError> {
+    fn read_at_most(input: impl BufRead, most: usize) -> Result<Self, ProblemError> {
         let mut reader = RowReader::new(input);
-        let mut x = Matrix::new(1);
-        let mut columns = 0;
+        let mut rows = Gathered::new(most);
         let mut seen: Vec<(f64, String)> = Vec::new();
         let mut classes: Vec<usize> = Vec::new();
         while let Some(row) = reader.next_row()? {
@@ -136,41 +139,22 @@ impl Problem {
                     return Err(row.fault(RowFault::ThirdLabel { label, first, second }).into());
                 }
             };
-            let width = row.entries.last().map_or(0, |entry| entry.0);
-            columns = columns.max(width);
-            if (classes.len() + 1).saturating_mul(columns) > max_cells {
-                return Err(row.fault(RowFault::TooBig(max_cells)).into());
-            }
-            if width > x.columns() {
-                // Doubling keeps a file whose every row is wider than the last from costing rows²; most
-                // files are as wide as their first row.
-                x.reshape(if x.is_empty() { width } else { width.next_power_of_two() });
-            }
-            let dense = x.push_zeros();
-            for &(index, value) in row.entries {
-                dense[index - 1] = value;
+            if !rows.push(row.entries) {
+                return Err(row.fault(RowFault::TooBig(most)).into());
             }
             classes.push(class);
         }
-        Self::assemble(x, columns, seen, classes)
+        Self::assemble(rows, seen, classes)
     }
 
-    fn assemble(
-        mut x: Matrix,
-        columns: usize,
-        seen: Vec<(f64, String)>,
-        classes: Vec<usize>,
-    ) -> Result<Self, ProblemError> {
+    fn assemble(rows: Gathered, seen: Vec<(f64, String)>, classes: Vec<usize>) -> Result<Self, ProblemError> {
         let [(first, first_text), (second, second_text)] =
             <[_; 2]>::try_from(seen).map_err(|seen| match seen.into_iter().next() {
                 Some((_, label)) => ProblemError::OneLabel { label },
                 None => ProblemError::Empty,
             })?;
-        if columns == 0 {
+        if rows.columns() == 0 {
             return Err(ProblemError::NoFeatures);
-        }
-        if columns != x.columns() {
-            x.reshape(columns);
         }
         let positive_class = usize::from(second > first);
         let labels = if second > first {
@@ -179,7 +163,7 @@ impl Problem {
             Labels { positive: first_text, negative: second_text }
         };
         let positive = classes.into_iter().map(|class| class == positive_class).collect();
-        Ok(Self { x: x.into(), positive, labels, weights: None })
+        Ok(Self { x: rows.finish(), positive, labels, weights: None })
     }
 
     /// How many rows there are.
@@ -211,6 +195,7 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::matrix::Matrix;
 
     #[test]
     fn greater_label_is_positive_and_kept_as_written() {
@@ -272,8 +257,11 @@ mod tests {
 
     #[test]
     fn few_bytes_cannot_allocate_gigabytes() {
-        let text = "1 10000:1\n0\n0\n0\n";
-        let reported = Problem::read_at_most(text.as_bytes(), 30_000).unwrap_err().to_string();
-        assert!(reported.contains("line 4: the problem is greater than 30000 values"), "{reported}");
+        let text = format!("1 10000:1\n{}", "0\n".repeat(1000));
+        let Rows::Sparse(x) = Problem::read(text.as_bytes()).unwrap().x else { panic!("dense rows") };
+        assert_eq!((x.len(), x.columns(), x.stored()), (1001, 10_000, 1));
+        let text = "1 10000:1\n0 1:1\n0 1:1\n0 1:1\n";
+        let reported = Problem::read_at_most(text.as_bytes(), 3).unwrap_err().to_string();
+        assert!(reported.contains("line 4: the problem has more than 3 values"), "{reported}");
     }
 }

@@ -34,14 +34,20 @@ impl Row<'_> {
     /// # Errors
     /// An index greater than `dense.len()`.
     pub fn fill(&self, dense: &mut [f64]) -> Result<(), RowError> {
+        self.check_width(dense.len())?;
         dense.fill(0.0);
-        for &(index, value) in self.entries {
-            match dense.get_mut(index - 1) {
-                Some(slot) => *slot = value,
-                None => return Err(self.fault(RowFault::BeyondModel { index, features: dense.len() })),
-            }
-        }
+        self.entries.iter().for_each(|&(index, value)| dense[index - 1] = value);
         Ok(())
+    }
+
+    /// Whether no index is beyond so many features.
+    pub(crate) fn check_width(&self, features: usize) -> Result<(), RowError> {
+        // The last index is the greatest; the error names the first that is beyond.
+        if self.entries.last().is_none_or(|entry| entry.0 <= features) {
+            return Ok(());
+        }
+        let index = self.entries.iter().map(|entry| entry.0).find(|&index| index > features).unwrap_or(0);
+        Err(self.fault(RowFault::BeyondModel { index, features }))
     }
 
     /// Whether the row's label is the model's positive one.
@@ -125,7 +131,7 @@ pub enum RowFault {
     ThirdLabel { label: String, first: String, second: String },
     #[error("label {label} is neither the model's {positive} nor its {negative}")]
     UnknownLabel { label: String, positive: String, negative: String },
-    #[error("the problem is greater than {0} values (rows × features); take a sample of the rows")]
+    #[error("the problem has more than {0} values; take a sample of the rows")]
     TooBig(usize),
 }
 

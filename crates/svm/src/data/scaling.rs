@@ -137,7 +137,7 @@ fn add_each(sums: &mut [f64], values: impl Iterator<Item = f64>) {
 mod tests {
     use super::*;
 
-    fn matrix(rows: &[[f64; 2]]) -> Rows {
+    fn matrix<const N: usize>(rows: &[[f64; N]]) -> Rows {
         Matrix::from_rows(rows).into()
     }
 
@@ -167,6 +167,27 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn sparse_features_have_the_scale_of_dense_ones_and_no_mean(
+            rows in proptest::collection::vec([-5.0f64..5.0, -0.5f64..1e200, 2.0f64..2.1, 1e-200f64..2e-200], 2..60)
+        ) {
+            let rows: Vec<_> = rows.into_iter().map(|row| row.map(|value| if value < 0.0 { 0.0 } else { value })).collect();
+            let dense = matrix(&rows);
+            let mut sparse = SparseMatrix::new(4);
+            dense.rows().for_each(|row| sparse.push(row.iter().copied().enumerate()));
+            let sparse = Rows::from(sparse);
+            let (of_dense, of_sparse) = (Scaling::learn(&dense), Scaling::learn(&sparse));
+            proptest::prop_assert_eq!(&of_sparse.mean, &vec![0.0; 4]);
+            for (one, other) in of_dense.scale.iter().zip(&of_sparse.scale) {
+                proptest::prop_assert!((one / other - 1.0).abs() < 1e-9, "{} {}", one, other);
+            }
+            let scaled = of_sparse.applied(&sparse);
+            proptest::prop_assert!(scaled.as_dense().is_none());
+            let mut row = rows[0];
+            of_sparse.apply(&mut row);
+            proptest::prop_assert_eq!(scaled.to_dense().row(0).to_vec(), row.to_vec());
+        }
+
         #[test]
         fn scaled_features_have_mean_0_and_variance_1(
             rows in proptest::collection::vec([0.0f64..1.0, -50.0f64..50.0], 2..60)

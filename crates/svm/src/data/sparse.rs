@@ -34,6 +34,14 @@ impl SparseMatrix {
         Self { starts: vec![0], indices: Vec::new(), values: Vec::new(), columns }
     }
 
+    /// Gives the rows another width, which no column is beyond.
+    pub(crate) fn reshape(&mut self, columns: usize) {
+        debug_assert!(
+            columns >= self.columns || self.indices.iter().all(|&column| (column as usize) < columns)
+        );
+        self.columns = columns;
+    }
+
     /// Adds a row of values at ascending columns. Zeros are left out.
     ///
     /// # Panics

@@ -15,6 +15,8 @@ pub(super) struct Linear {
     mean: Box<[f64]>,
     weights: Box<[f64]>,
     scale: Box<[f64]>,
+    /// Whether a mean is not 0, so that zeros of a row add something to its score.
+    centred: bool,
 }
 
 impl Linear {
@@ -24,6 +26,7 @@ impl Linear {
             None => (vec![0.0; weights.len()], vec![1.0; weights.len()]),
         };
         Self {
+            centred: mean.iter().any(|&mean| mean != 0.0),
             bias,
             folded: weights.iter().zip(&scale).map(|(weight, scale)| weight / scale).collect(),
             mean: mean.into(),
@@ -49,10 +52,40 @@ impl Linear {
             (Ok(x), Some((folded, mean))) => sum(folded, mean, x),
             _ => sum(&self.folded, &self.mean, x),
         };
+        self.without_doubt(sum, magnitude).unwrap_or_else(|| self.plain(x))
+    }
+
+    /// [`Linear::score`] of a row given by its columns, ascending, and their values; the others are zero. None where
+    /// zeros add something to the score.
+    pub fn score_entries(&self, entries: impl Iterator<Item = (usize, f64)> + Clone) -> Option<f64> {
+        if self.centred {
+            return None;
+        }
+        // Each term goes to the sum that `sum` adds it to.
+        let in_three = self.folded.len() / 3 * 3;
+        let (mut sums, mut magnitudes) = ([0.0; 3], [0.0; 3]);
+        for (column, value) in entries.clone() {
+            let term = self.folded[column] * value;
+            let place = if column < in_three { column % 3 } else { 0 };
+            sums[place] += term;
+            magnitudes[place] += term.abs();
+        }
+        let (sum, magnitude) = (sums[0] + sums[1] + sums[2], magnitudes[0] + magnitudes[1] + magnitudes[2]);
+        let score = self.without_doubt(sum, magnitude);
+        Some(score.unwrap_or_else(|| {
+            let mut x = vec![0.0; self.folded.len()];
+            entries.for_each(|(column, value)| x[column] = value);
+            self.plain(&x)
+        }))
+    }
+
+    /// The score of terms with this sum and sum of magnitudes; none where rounding could have turned its sign.
+    #[inline]
+    fn without_doubt(&self, sum: f64, magnitude: f64) -> Option<f64> {
         let score = sum + self.bias;
         // See `Expansion::doubt`; here each term is off by three roundings at most.
-        let doubt = 4.0 * f64::EPSILON * (x.len() + 64) as f64 * (magnitude + self.bias.abs());
-        if score.abs() > doubt { score } else { self.plain(x) }
+        let doubt = 4.0 * f64::EPSILON * (self.folded.len() + 64) as f64 * (magnitude + self.bias.abs());
+        (score.abs() > doubt).then_some(score)
     }
 
     fn of_six(&self) -> Option<(&[f64; 6], &[f64; 6])> {

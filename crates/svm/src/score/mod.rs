@@ -18,6 +18,7 @@ use linear::Linear;
 use crate::calibrate::Calibration;
 use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
+use crate::data::rows::{Row, RowError};
 use crate::data::scaling::Scaling;
 use crate::model::Model;
 use crate::model::machine::Machine;
@@ -120,15 +121,58 @@ impl Scorer {
     pub(crate) fn score_rows(&self, x: &Rows, rows: &[usize]) -> Vec<f64> {
         match x {
             Rows::Dense(x) => rows.iter().map(|&row| self.score(x.row(row))).collect(),
-            x => {
-                let mut dense = vec![0.0; x.columns()];
-                let score = |&row: &usize| {
-                    x.fill(row, &mut dense);
-                    self.score(&dense)
-                };
-                rows.iter().map(score).collect()
+            Rows::Sparse(x) => {
+                let mut cells = vec![0.0; x.columns()];
+                rows.iter().map(|&row| self.score_entries(x.row(row), &mut cells)).collect()
             }
         }
+    }
+
+    /// The decision value of a row of libSVM text, bit by bit that of [`Scorer::score`]. It costs what the row has
+    /// written, not the model's width, for a linear model that subtracts no means.
+    ///
+    /// `cells` is room for a row: [`Scorer::features`] zeros, and so they are again afterwards.
+    ///
+    /// ```
+    /// use upbeat_svm::{Machine, RowReader, Scorer};
+    ///
+    /// let machine = Machine::Linear { weights: vec![2.0, -1.0, 5.0], bias: 0.5 };
+    /// let scorer = Scorer::compile(&machine, None, None);
+    /// let mut cells = vec![0.0; scorer.features()];
+    /// let mut rows = RowReader::new("1 2:4\n0 1:1 3:1\n".as_bytes());
+    /// let row = rows.next_row()?.unwrap();
+    /// assert_eq!(scorer.score_row(&row, &mut cells)?, -3.5);
+    /// let row = rows.next_row()?.unwrap();
+    /// assert_eq!(scorer.score_row(&row, &mut cells)?, 7.5);
+    /// # Ok::<(), upbeat_svm::RowError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An index that is greater than the model's number of features.
+    ///
+    /// # Panics
+    /// When `cells.len()` is not [`Scorer::features`].
+    pub fn score_row(&self, row: &Row<'_>, cells: &mut [f64]) -> Result<f64, RowError> {
+        row.check_width(self.features())?;
+        Ok(self.score_entries(row.entries.iter().map(|&(index, value)| (index - 1, value)), cells))
+    }
+
+    /// The score of a row given by its columns and values. `cells` are zeros, before and after.
+    fn score_entries(
+        &self,
+        entries: impl ExactSizeIterator<Item = (usize, f64)> + Clone,
+        cells: &mut [f64],
+    ) -> f64 {
+        let worth = entries.len() < self.features() / 4;
+        if let (Form::Linear(linear), true) = (&self.form, worth)
+            && let Some(score) = linear.score_entries(entries.clone())
+        {
+            return score;
+        }
+        entries.clone().for_each(|(column, value)| cells[column] = value);
+        let score = self.score(cells);
+        entries.for_each(|(column, _)| cells[column] = 0.0);
+        score
     }
 
     /// The change of the score per unit of each feature; none for a kernel expansion.
@@ -159,6 +203,7 @@ pub(crate) fn fold(weights: &[f64], bias: f64, scaling: Option<&Scaling>) -> (Ve
 mod tests {
     use super::*;
     use crate::calibrate::Platt;
+    use crate::data::sparse::SparseMatrix;
     use crate::kernel::Kernel;
     use proptest::prelude::*;
 
@@ -207,6 +252,35 @@ mod tests {
                 let near = (score - naive).abs() <= 1e-9 * naive.abs().max(1.0);
                 prop_assert!(near, "{:?}: {} {}", simd, score, naive);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rows_score_the_same_whether_zeros_are_written_or_not(
+            kernel in kernels(),
+            features in prop_oneof![1usize..9, 60usize..70],
+            values in proptest::collection::btree_map(1usize..70, -2.0f64..2.0, 0..12),
+            weights in proptest::collection::vec(-2.0f64..2.0, 70),
+            centred in any::<bool>(),
+            bias in prop_oneof![Just(0.0), -1.0f64..1.0]
+        ) {
+            let entries: Vec<_> = values.into_iter().filter(|entry| entry.0 <= features).collect();
+            let mut dense = vec![0.0; features];
+            entries.iter().for_each(|&(index, value)| dense[index - 1] = value);
+            let vectors = Matrix::from_rows([&weights[..features]]);
+            let machine = Machine::from_expansion(kernel, vectors, vec![1.0], bias);
+            let mean = if centred { weights[70 - features..].to_vec() } else { vec![0.0; features] };
+            let scaling = Scaling { mean, scale: weights[..features].iter().map(|v| v.abs() + 0.1).collect() };
+            let scorer = Scorer::compile(&machine, Some(&scaling), None);
+            let expected = scorer.score(&dense).to_bits();
+            let mut cells = vec![0.0; features];
+            let row = Row { line: 1, label: "1", value: 1.0, entries: &entries };
+            prop_assert_eq!(scorer.score_row(&row, &mut cells).unwrap().to_bits(), expected);
+            prop_assert_eq!(&cells, &vec![0.0; features]);
+            let mut sparse = SparseMatrix::new(features);
+            sparse.push(entries.iter().map(|&(index, value)| (index - 1, value)));
+            prop_assert_eq!(scorer.score_rows(&sparse.into(), &[0])[0].to_bits(), expected);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Coordinate descent for all losses, and the free bias by the method of multipliers.
 
 use super::order::Order;
-use super::packed::{Line, Packed, Weights, add, dot, fetch};
+use super::packed::{Line, Packed, fetch};
+use super::signed::{DenseRows, SignedRows, SparseRows};
 use super::{Bias, LinearOptions, Loss, logistic, svc};
+use crate::data::either::Rows;
 use crate::solve::{Examples, Progress, Solution, Stopping};
 
 /// The outcome of a run of coordinate descent.
@@ -24,10 +26,10 @@ pub(super) trait Multipliers: Sized {
 
     /// Passes over the rows until the optimality conditions are met. `weights` is `Σ alpha z` and what
     /// the caller added, before and after.
-    fn descend<W: Weights>(
-        rows: &Packed,
+    fn descend<R: SignedRows>(
+        rows: &R,
         multipliers: &mut [Self],
-        weights: &mut W,
+        weights: &mut R::Weights,
         order: &mut Order,
         stopping: Stopping,
         progress: &dyn Progress,
@@ -37,20 +39,19 @@ pub(super) trait Multipliers: Sized {
 /// One pass over the active rows in their order. `visit` takes a row's multiplier, the weights and the row, and
 /// returns whether it stays active; a later row is prefetched meanwhile.
 #[inline(always)]
-pub(super) fn pass<M, W: Weights>(
-    rows: &Packed,
+pub(super) fn pass<M, R: SignedRows>(
+    rows: &R,
     multipliers: &mut [M],
-    weights: &mut W,
+    weights: &mut R::Weights,
     order: &mut Order,
-    mut visit: impl FnMut(&mut M, &mut W, &[Line]) -> bool,
+    mut visit: impl FnMut(&mut M, &mut R::Weights, R::Row<'_>) -> bool,
 ) {
     // A copy that nothing else can point to stays in registers.
     let mut w = weights.clone();
-    let lines = w.as_ref().len();
     order.pass(|row, later| {
-        rows.fetch(later, lines);
+        rows.fetch(later);
         fetch(&multipliers[later]);
-        visit(&mut multipliers[row], &mut w, rows.row(row, lines))
+        visit(&mut multipliers[row], &mut w, rows.row(row))
     });
     *weights = w;
 }
@@ -79,48 +80,56 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Up to fifteen features get code of their own, with the weights in registers.
+    /// Up to fifteen dense features get code of their own, with the weights in registers.
     fn solve_for_width<M: Multipliers>(&self) -> Solution {
-        match Packed::lines_for(self.examples.x.columns()) {
-            1 => self.solve::<M, _>([Line::ZERO; 1]),
-            2 => self.solve::<M, _>([Line::ZERO; 2]),
-            lines => self.solve::<M, _>(vec![Line::ZERO; lines]),
-        }
-    }
-
-    /// `zero` are the initial weights.
-    fn solve<M: Multipliers, W: Weights>(&self, zero: W) -> Solution {
-        let Examples { costs, .. } = *self.examples;
         let constant = match self.options.bias {
             Bias::Regularised => 1.0,
             Bias::Free => stiffness(self.examples),
         };
+        let dense = self.examples;
+        match (self.examples.x, Packed::lines_for(self.examples.x.columns())) {
+            (Rows::Sparse(x), _) => {
+                self.solve::<M, _>(&SparseRows::new(x, self.examples.positive, constant), constant)
+            }
+            (Rows::Dense(_), 1) => {
+                self.solve::<M, _>(&DenseRows::new(dense, constant, [Line::ZERO; 1]), constant)
+            }
+            (Rows::Dense(_), 2) => {
+                self.solve::<M, _>(&DenseRows::new(dense, constant, [Line::ZERO; 2]), constant)
+            }
+            (Rows::Dense(_), lines) => {
+                self.solve::<M, _>(&DenseRows::new(dense, constant, vec![Line::ZERO; lines]), constant)
+            }
+        }
+    }
+
+    /// `constant` is the rows' constant feature.
+    fn solve<M: Multipliers, R: SignedRows>(&self, rows: &R, constant: f64) -> Solution {
+        let Examples { costs, .. } = *self.examples;
         let mut order = Order::new(costs.len(), self.options.seed);
-        let rows = Packed::new(self.examples, constant);
-        let mut multipliers: Vec<M> = rows
-            .rows(zero.as_ref().len())
-            .zip(costs)
+        let mut multipliers: Vec<M> = costs
+            .iter()
             .enumerate()
-            .map(|(row, (z, &cost))| {
+            .map(|(row, &cost)| {
                 let alpha = self.start.map_or(0.0, |start| start[row]);
-                M::new(self.options.loss, cost, dot(z, z), alpha)
+                M::new(self.options.loss, cost, rows.square(row), alpha)
             })
             .collect();
         let (bias, descent) = match self.options.bias {
             Bias::Regularised => {
-                let mut weights = expand(&rows, &multipliers, zero.clone());
+                let mut weights = expand(rows, &multipliers);
                 let (stopping, progress) = (self.stopping, self.progress);
                 let descent =
-                    M::descend(&rows, &mut multipliers, &mut weights, &mut order, stopping, progress);
+                    M::descend(rows, &mut multipliers, &mut weights, &mut order, stopping, progress);
                 (None, descent)
             }
             Bias::Free => {
-                let (bias, descent) = self.free_bias(&rows, &mut multipliers, &mut order, constant, &zero);
+                let (bias, descent) = self.free_bias(rows, &mut multipliers, &mut order, constant);
                 (Some(bias), descent)
             }
         };
-        let mut weights = expand(&rows, &multipliers, zero);
-        let summed = rows.constant(weights.as_mut());
+        let mut weights = expand(rows, &multipliers);
+        let summed = rows.constant(&mut weights);
         let bias = match bias {
             None => *summed,
             Some(bias) => {
@@ -129,7 +138,7 @@ impl Task<'_> {
             }
         };
         let added: f64 = multipliers.iter().map(M::added).sum();
-        let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) + added;
+        let objective = 0.5 * R::length_squared(&weights) + added;
         let alpha = multipliers.iter().map(M::alpha).collect();
         let (iterations, converged) = (descent.passes, descent.converged);
         Solution { alpha, bias, objective, gap: f64::INFINITY, iterations, converged }
@@ -143,23 +152,22 @@ impl Task<'_> {
     /// point method, which for a piecewise linear function ends after finitely many rounds. The rounds
     /// end when the bias moves by at most epsilon, so that `Σ ±alpha` is at most epsilon / constant², and
     /// this is also within epsilon of `Σ alpha`: where costs are small, so are the bias's moves.
-    fn free_bias<M: Multipliers, W: Weights>(
+    fn free_bias<M: Multipliers, R: SignedRows>(
         &self,
-        rows: &Packed,
+        rows: &R,
         multipliers: &mut [M],
         order: &mut Order,
         constant: f64,
-        zero: &W,
     ) -> (f64, Descent) {
         let (mut bias, mut passes) = (0.0, 0);
         loop {
-            let mut weights = expand(rows, multipliers, zero.clone());
-            *rows.constant(weights.as_mut()) += bias / constant;
+            let mut weights = expand(rows, multipliers);
+            *rows.constant(&mut weights) += bias / constant;
             let max_iterations = self.stopping.max_iterations - passes;
             let stopping = Stopping { max_iterations, ..self.stopping };
             let descent = M::descend(rows, multipliers, &mut weights, order, stopping, self.progress);
             passes += descent.passes;
-            let moved = *rows.constant(weights.as_mut()) * constant;
+            let moved = *rows.constant(&mut weights) * constant;
             let total: f64 = multipliers.iter().map(M::alpha).sum();
             let shift = (moved - bias).abs();
             let epsilon = self.stopping.epsilon;
@@ -173,13 +181,14 @@ impl Task<'_> {
 }
 
 /// `Σ alpha z`
-fn expand<M: Multipliers, W: Weights>(rows: &Packed, multipliers: &[M], mut zero: W) -> W {
-    for (z, multiplier) in rows.rows(zero.as_ref().len()).zip(multipliers) {
+fn expand<M: Multipliers, R: SignedRows>(rows: &R, multipliers: &[M]) -> R::Weights {
+    let mut weights = rows.zero();
+    for (row, multiplier) in multipliers.iter().enumerate() {
         if multiplier.alpha() != 0.0 {
-            add(zero.as_mut(), multiplier.alpha(), z);
+            R::add(&mut weights, multiplier.alpha(), rows.row(row));
         }
     }
-    zero
+    weights
 }
 
 /// A round moves the bias by the square of the constant feature times what the classes' multipliers differ

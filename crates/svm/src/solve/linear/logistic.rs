@@ -5,7 +5,7 @@ use super::Loss;
 use super::coordinate::{Descent, Multipliers, pass};
 use super::logarithm::ln;
 use super::order::Order;
-use super::packed::{Packed, Weights, add, dot};
+use super::signed::SignedRows;
 use crate::solve::{Progress, Stopping};
 
 /// Most Newton steps for one row; few take more than five.
@@ -44,10 +44,10 @@ impl Multipliers for Multiplier {
 
     /// Passes over the rows until no gradient exceeds `stopping.epsilon` when its row is visited, which is
     /// LIBLINEAR's rule. `weights` is `Σ alpha z`, and what the caller adds, throughout.
-    fn descend<W: Weights>(
-        rows: &Packed,
+    fn descend<R: SignedRows>(
+        rows: &R,
         multipliers: &mut [Self],
-        weights: &mut W,
+        weights: &mut R::Weights,
         order: &mut Order,
         stopping: Stopping,
         progress: &dyn Progress,
@@ -59,11 +59,11 @@ impl Multipliers for Multiplier {
             let mut newton_steps = 0;
             let mut violation: f64 = 0.0;
             pass(rows, multipliers, weights, order, |multiplier, w, z| {
-                let solved = one_row(multiplier, dot(w.as_ref(), z), accuracy);
+                let solved = one_row(multiplier, R::dot(w, z), accuracy);
                 violation = violation.max(solved.gradient);
                 newton_steps += u64::from(solved.steps);
                 if solved.steps > 0 {
-                    add(w.as_mut(), solved.change, z);
+                    R::add(w, solved.change, z);
                 }
                 true
             });

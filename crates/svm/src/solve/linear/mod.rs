@@ -14,6 +14,7 @@ mod logarithm;
 mod logistic;
 mod order;
 mod packed;
+mod signed;
 mod svc;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use super::Loss;
 use super::coordinate::{Descent, Multipliers, pass};
 use super::order::Order;
-use super::packed::{Packed, Weights, add, dot};
+use super::signed::SignedRows;
 use crate::solve::{Progress, Stopping};
 
 /// A gradient below this changes nothing beyond rounding.
@@ -41,10 +41,10 @@ impl Multipliers for Multiplier {
 
     /// Passes over the rows until the projected gradients lie within `stopping.epsilon` of each other and of
     /// zero, which is LIBLINEAR's rule. `weights` is `Σ alpha z`, and what the caller adds, throughout.
-    fn descend<W: Weights>(
-        rows: &Packed,
+    fn descend<R: SignedRows>(
+        rows: &R,
         multipliers: &mut [Self],
-        weights: &mut W,
+        weights: &mut R::Weights,
         order: &mut Order,
         stopping: Stopping,
         progress: &dyn Progress,
@@ -56,7 +56,7 @@ impl Multipliers for Multiplier {
             let (mut greatest, mut least) = (f64::NEG_INFINITY, f64::INFINITY);
             pass(rows, multipliers, weights, order, |multiplier, w, z| {
                 let Multiplier { alpha, upper, diagonal, inverse } = *multiplier;
-                let gradient = dot(w.as_ref(), z) - 1.0 + alpha * diagonal;
+                let gradient = R::dot(w, z) - 1.0 + alpha * diagonal;
                 let projected = if alpha == 0.0 {
                     if gradient > beyond {
                         return false;
@@ -75,7 +75,7 @@ impl Multipliers for Multiplier {
                 if projected.abs() > NO_GRADIENT {
                     let moved = (alpha - gradient * inverse).max(0.0).min(upper);
                     multiplier.alpha = moved;
-                    add(w.as_mut(), moved - alpha, z);
+                    R::add(w, moved - alpha, z);
                 }
                 true
             });

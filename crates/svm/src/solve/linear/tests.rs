@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
+use crate::data::sparse::SparseMatrix;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
 use crate::solve::{Examples, NoProgress, Progress, Solution, Stopping};
@@ -169,6 +170,25 @@ proptest! {
         prop_assume!(descent.converged);
         prop_assert!(near(exact.objective, descent.objective, 1e-3), "{exact:?} {descent:?}");
         prop_assert!(case.balance(&exact).abs() <= 1e-9, "{}", case.balance(&exact));
+    }
+
+    #[test]
+    fn sparse_rows_have_the_solution_of_dense_ones(case in cases()) {
+        let mut case = case;
+        case.x.dense_mut().rows_mut().flatten().filter(|value| value.abs() < 1.0).for_each(|value| *value = 0.0);
+        let mut sparse = SparseMatrix::new(case.x.columns());
+        case.x.rows().for_each(|row| sparse.push(row.iter().copied().enumerate()));
+        let sparse = Case { x: sparse.into(), ..case.clone() };
+        for loss in LOSSES {
+            for bias in BIASES {
+                let solve = |case: &Case| {
+                    coordinate::solve(&case.examples(), &options(loss, bias), stopping(1e-6), None, &NoProgress)
+                };
+                let (dense, sparse) = (solve(&case), solve(&sparse));
+                prop_assume!(dense.converged && sparse.converged);
+                prop_assert!(near(dense.objective, sparse.objective, 1e-5), "{loss} {bias}");
+            }
+        }
     }
 
     #[test]
