@@ -40,6 +40,11 @@ asan:
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p upbeat-core --lib --target-dir target/asan \
         --target "$(rustc -vV | sed -n 's/^host: //p')" -- profile::
 
+# Every export of 900 models of many kinds, scored by libSVM, LIBLINEAR and onnxruntime; some minutes
+exports:
+    cargo build --release
+    UPBEAT_BINARY=target/release/upbeat target/venv/bin/python tests/peers/exports.py
+
 # Format the sources
 fmt:
     cargo fmt

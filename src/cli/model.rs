@@ -94,14 +94,16 @@ pub(crate) struct ImportArgs {
 /// Write a model for another tool: libSVM, LIBLINEAR, or any stack that runs ONNX
 ///
 /// libsvm: what svm-predict reads. A linear model takes rows as they are; a kernel model with scaling takes
-/// rows scaled with `svm-scale -r OUT.range`, which is written beside it. svm-scale prints six digits; where
-/// every digit counts, train with --scale none.
+/// rows scaled with `svm-scale -r OUT.range`, which is written beside it. svm-scale prints six digits, and how far
+/// a probability may be off by that is said; where every digit counts, train with --scale none.
 ///
 /// liblinear: what LIBLINEAR's predict reads. Linear models only, rows as they are. Probabilities go along
 /// for a logistic regression only.
 ///
 /// onnx: a graph with the input X (float32, a row of unscaled features each) and the outputs label and
-/// probabilities (float32, negative label first), or scores for a model without calibration.
+/// probabilities (float32, negative label first), or scores for a model without Platt's calibration. The graph is
+/// run before it is written: a model whose probabilities it would change by more than 0.0001, because its rows
+/// need more than 32-bit floats, is refused with the feature.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

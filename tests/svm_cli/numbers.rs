@@ -46,7 +46,7 @@ fn columns_of_every_magnitude_train_alike_when_standardised() {
     let place = Place::new();
     let rows = |unit: &str| {
         let row = |i: usize| {
-            let (label, centre) = if i % 3 == 0 { (1, 5) } else { (0, 2) };
+            let (label, centre) = if i.is_multiple_of(3) { (1, 5) } else { (0, 2) };
             format!("{label} 1:{}{unit} 2:0.{}\n", centre + i % 4, (i * 7) % 10)
         };
         (0..60).map(row).collect::<String>()

@@ -12,7 +12,7 @@ use crate::cli::files;
 use crate::cli::output::{self, Output};
 use upbeat_core::feature::FEATURE_COUNT;
 use upbeat_core::model;
-use upbeat_svm::{Calibration, Import, Model, TextFormat, liblinear, libsvm, onnx};
+use upbeat_svm::{Calibration, Import, Model, Significant, TextFormat, liblinear, libsvm, onnx};
 
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let output = output::open_one(&[&args.input], &args.output)?;
@@ -86,6 +86,13 @@ fn export_libsvm(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             range.display(),
             args.output.display()
         ));
+        if let Some(apart) = libsvm::svm_scale_difference(model) {
+            let what = if has_sigmoid(model) { "a probability" } else { "a score, as a share of its size," };
+            output::note(format_args!(
+                "svm-scale writes six digits, by which {what} may differ by {}",
+                Significant(apart, 2)
+            ));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

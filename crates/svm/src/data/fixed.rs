@@ -38,8 +38,12 @@ pub struct Significant(pub f64, pub usize);
 
 impl fmt::Display for Significant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rounded = format!("{:.*e}", self.1.saturating_sub(1), self.0).parse();
-        Shortest(rounded.unwrap_or(self.0)).fmt(f)
+        let text = format!("{:.*e}", self.1.saturating_sub(1), self.0);
+        match text.parse::<f64>() {
+            Ok(rounded) if rounded.is_finite() => Shortest(rounded).fmt(f),
+            // No number, or one that was rounded up beyond the greatest.
+            _ => f.pad(&text),
+        }
     }
 }
 

@@ -4,14 +4,20 @@ mod header;
 pub mod liblinear;
 pub mod libsvm;
 pub mod onnx;
+mod probe;
 
 use std::io::BufRead;
 
+use crate::data::fixed::Shortest;
 use crate::data::labels::Labels;
 use crate::data::rows::{RowError, finite};
 use crate::formats::header::HeaderReader;
+use crate::formats::probe::{Answer, Difference};
 use crate::model::metadata::Metadata;
 use crate::model::{Model, ModelError};
+
+/// Most that a score may differ from the model's once the scaling is part of the weights, as a share of its size.
+const MAX_FOLDED_DIFFERENCE: f64 = 1e-6;
 
 /// Why a file is not a model that can be imported, or why a model cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +137,29 @@ pub(crate) fn order(labels: [String; 2]) -> (f64, Labels) {
         (1.0, Labels { positive: first, negative: second })
     } else {
         (-1.0, Labels { positive: second, negative: first })
+    }
+}
+
+/// Whether the model's calibration is the one that libSVM's text and ONNX graphs have.
+pub(crate) fn has_sigmoid(model: &Model) -> bool {
+    model.parts().calibration.as_ref().is_some_and(|calibration| calibration.platt().is_some())
+}
+
+/// Refuses weights with the scaling folded in whose scores are not the model's: where a mean is many times its scale, the
+/// digits that count are lost in the sum.
+pub(crate) fn check_folded(model: &Model, weights: &[f64], bias: f64) -> Result<(), ExchangeError> {
+    let difference = probe::greatest_difference(model, false, |row| {
+        let score = weights.iter().zip(row).map(|(weight, value)| weight * value).sum::<f64>() + bias;
+        Answer { positive: score > 0.0, value: score }
+    });
+    match difference.filter(|difference| difference.apart > MAX_FOLDED_DIFFERENCE) {
+        Some(Difference { value, given, .. }) => Err(ExchangeError::NotExportable(format!(
+            "a score would be {} where it is {}: the format has no place for the scaling, and with means so far from 0 \
+             the weights cannot hold it. Train with --scale none, or subtract a constant from such features",
+            Shortest(given),
+            Shortest(value)
+        ))),
+        None => Ok(()),
     }
 }
 

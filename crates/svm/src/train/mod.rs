@@ -2,7 +2,6 @@
 
 pub(crate) mod cross_validation;
 pub(crate) mod fit;
-pub(crate) mod memory;
 mod parallel;
 pub(crate) mod parameters;
 pub(crate) mod search;

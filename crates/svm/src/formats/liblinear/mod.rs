@@ -9,7 +9,7 @@ use crate::calibrate::{Calibration, Platt};
 use crate::data::g17::G17;
 use crate::data::rows::{MAX_FEATURES, shorten};
 use crate::formats::header::{HeaderLine, HeaderReader, set};
-use crate::formats::{ExchangeError, Import, order, whole_labels};
+use crate::formats::{ExchangeError, Import, check_folded, order, whole_labels};
 use crate::model::machine::Machine;
 use crate::model::{Features, Model, Parts};
 use crate::score::fold;
@@ -34,7 +34,8 @@ const OF_LOG_ODDS: Calibration = Calibration::Platt(Platt { a: -1.0, b: 0.0 });
 /// calibration, for which the format has no field.
 ///
 /// # Errors
-/// A model with another kernel; labels that are not whole numbers; a failing writer.
+/// A model with another kernel; labels that are not whole numbers; means so many times their scale that the weights cannot
+/// hold the scaling; a failing writer.
 pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError> {
     let parts = model.parts();
     let Machine::Linear { weights, bias } = &parts.machine else {
@@ -45,6 +46,7 @@ pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError
     };
     let [positive, negative] = whole_labels(&parts.labels)?;
     let (weights, bias) = fold(weights, *bias, parts.scaling.as_ref());
+    check_folded(model, &weights, bias)?;
     let solver = if keeps_calibration(model) { LOGISTIC[0] } else { "L2R_L1LOSS_SVC_DUAL" };
     writeln!(output, "solver_type {solver}\nnr_class 2\nlabel {positive} {negative}")?;
     writeln!(output, "nr_feature {}\nbias 1\nw", weights.len())?;

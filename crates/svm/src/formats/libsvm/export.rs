@@ -6,11 +6,15 @@ use crate::calibrate::{Calibration, Platt};
 use crate::data::g17::G17;
 use crate::data::matrix::Matrix;
 use crate::data::scaling::Scaling;
-use crate::formats::{ExchangeError, whole_labels};
+use crate::formats::probe::{self, Answer};
+use crate::formats::{ExchangeError, check_folded, has_sigmoid, whole_labels};
 use crate::kernel::Kernel;
 use crate::model::Model;
 use crate::model::machine::Machine;
-use crate::score::fold;
+use crate::score::{Scorer, fold};
+
+/// Most that the range file may move a probability, or a score as a share of its size.
+const MAX_RANGE_DIFFERENCE: f64 = 1e-6;
 
 /// Writes a model as libSVM text.
 ///
@@ -29,10 +33,12 @@ use crate::score::fold;
 /// ```
 ///
 /// # Errors
-/// Labels that are not whole numbers (libSVM reads no others); a failing writer.
+/// Labels that are not whole numbers (libSVM reads no others); means so many times their scale that a linear model's weights
+/// cannot hold the scaling, or [`write_range`]'s file a kernel model's; a failing writer.
 pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError> {
     let parts = model.parts();
     let [positive, negative] = whole_labels(&parts.labels)?;
+    check(model)?;
     writeln!(output, "svm_type c_svc")?;
     let kernel = parts.machine.kernel();
     let name = if let Kernel::Poly { .. } = kernel { "polynomial" } else { kernel.name() };
@@ -67,6 +73,49 @@ pub fn export(model: &Model, mut output: impl Write) -> Result<(), ExchangeError
     Ok(output.flush()?)
 }
 
+/// Refuses a model whose scaling neither the weights nor the range file can hold.
+fn check(model: &Model) -> Result<(), ExchangeError> {
+    if let Machine::Linear { weights, bias } = &model.parts().machine {
+        let (weights, bias) = fold(weights, *bias, model.parts().scaling.as_ref());
+        return check_folded(model, &weights, bias);
+    }
+    let by_range = difference_behind(model, |scaled| scaled);
+    match by_range.filter(|&apart| apart > MAX_RANGE_DIFFERENCE) {
+        Some(_) => Err(ExchangeError::NotExportable(
+            "the range file for svm-scale cannot hold this model's scaling: a mean is too many times its scale, or a \
+             number is too great. Train with --scale none, or subtract a constant from such features"
+                .to_owned(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// How far probabilities, or scores as a share of their size, are from the model's at most when rows go through
+/// `svm-scale`, which writes six digits; none for a model that takes rows as they are.
+///
+/// Measured over rows such as the model was trained on.
+pub fn svm_scale_difference(model: &Model) -> Option<f64> {
+    difference_behind(model, |scaled| format!("{scaled:.5e}").parse().unwrap_or(scaled))
+}
+
+/// The same with the scaled values as `written` changes them.
+fn difference_behind(model: &Model, written: impl Fn(f64) -> f64) -> Option<f64> {
+    let scaling = row_scaling(model)?;
+    let ranges: Vec<[f64; 2]> = ranges(scaling).collect();
+    let machine = Scorer::compile(&model.parts().machine, None, model.parts().calibration.clone());
+    let by_probability = has_sigmoid(model);
+    let difference = probe::greatest_difference(model, by_probability, |row| {
+        let scaled = row.iter().zip(&ranges).map(|(value, [least, most])| {
+            // As svm-scale does it, which leaves out a feature without a range.
+            if least == most { 0.0 } else { written(-1.0 + 2.0 * (value - least) / (most - least)) }
+        });
+        let score = machine.score(&scaled.collect::<Vec<f64>>());
+        let value = if by_probability { machine.probability(score).unwrap_or(score) } else { score };
+        Answer { positive: score > 0.0, value }
+    });
+    Some(difference.map_or(0.0, |difference| difference.apart))
+}
+
 /// Coefficients, vectors and bias; a linear machine is one vector for unscaled rows.
 fn expansion(machine: &Machine, scaling: Option<&Scaling>) -> (Vec<f64>, Matrix, f64) {
     match machine {
@@ -95,8 +144,13 @@ pub fn row_scaling(model: &Model) -> Option<&Scaling> {
 /// A failing writer.
 pub fn write_range(scaling: &Scaling, mut output: impl Write) -> std::io::Result<()> {
     writeln!(output, "x\n-1 1")?;
-    for (i, (mean, scale)) in scaling.mean.iter().zip(&scaling.scale).enumerate() {
-        writeln!(output, "{} {} {}", i + 1, G17(mean - scale), G17(mean + scale))?;
+    for (i, [least, most]) in ranges(scaling).enumerate() {
+        writeln!(output, "{} {} {}", i + 1, G17(least), G17(most))?;
     }
     output.flush()
+}
+
+/// What becomes -1 and 1 of each feature.
+fn ranges(scaling: &Scaling) -> impl Iterator<Item = [f64; 2]> {
+    scaling.mean.iter().zip(&scaling.scale).map(|(mean, scale)| [mean - scale, mean + scale])
 }

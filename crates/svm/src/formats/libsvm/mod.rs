@@ -6,7 +6,7 @@
 mod export;
 mod import;
 
-pub use export::{export, row_scaling, write_range};
+pub use export::{export, row_scaling, svm_scale_difference, write_range};
 pub(crate) use import::import;
 
 #[cfg(test)]
@@ -94,6 +94,29 @@ mod tests {
     }
 
     #[test]
+    fn scaling_that_neither_weights_nor_range_file_can_hold_is_refused() {
+        for (kernel, message) in [
+            (Kernel::Linear, "the format has no place for the scaling"),
+            (Kernel::Rbf { gamma: 0.7 }, "the range file for svm-scale cannot hold this model's scaling"),
+        ] {
+            let sound = model(kernel, true);
+            export(&sound, Vec::new()).unwrap();
+            let mut parts = sound.parts().clone();
+            parts.scaling.as_mut().unwrap().mean[2] = 1e15;
+            let reported = export(&Model::new(parts).unwrap(), Vec::new()).unwrap_err().to_string();
+            assert!(reported.contains(message), "{reported}");
+        }
+    }
+
+    #[test]
+    fn difference_behind_svm_scale_is_that_of_six_digits() {
+        assert_eq!(svm_scale_difference(&model(Kernel::Linear, true)), None);
+        assert_eq!(svm_scale_difference(&model(Kernel::Rbf { gamma: 0.7 }, false)), None);
+        let apart = svm_scale_difference(&model(Kernel::Rbf { gamma: 0.7 }, true)).unwrap();
+        assert!((1e-8..1e-4).contains(&apart), "{apart}");
+    }
+
+    #[test]
     fn files_of_other_kinds_are_refused_with_the_reason() {
         let twice = format!("{RBF}{RBF}");
         for (text, message) in [
@@ -114,7 +137,7 @@ mod tests {
             (RBF.replace("rho 0.25", "rho 1 2"), "line 6: `rho` must be one value"),
             (RBF.replace("rho 0.25\n", ""), "no `rho` line"),
             (RBF.replace("gamma 0.5", "gamma -1"), "field kernel.gamma"),
-            (RBF.replace("nr_sv", "probA 2\nprobB 0.5\nnr_sv"), "line 9: probA is above 0, so that a higher"),
+            (RBF.replace("nr_sv", "probA 2\nprobB 0.5\nnr_sv"), "line 8: probA is above 0, so that a higher"),
             (RBF.replace("nr_sv 1 1", "nr_sv 1 2"), "nr_sv 1 2 does not add up to total_sv 2"),
             (
                 RBF.replace("sv 2", "sv 3").replace("1 1\nSV", "1 2\nSV"),

@@ -5,16 +5,13 @@
 use prost::Message;
 
 /// `AttributeProto.AttributeType`
-pub const FLOATS: i32 = 6;
 pub const INT: i32 = 2;
-pub const INTS: i32 = 7;
-pub const STRING: i32 = 3;
-pub const STRINGS: i32 = 8;
 
 /// `TensorProto.DataType`
 pub const TYPE_FLOAT: i32 = 1;
 pub const TYPE_INT64: i32 = 7;
 pub const TYPE_STRING: i32 = 8;
+pub const TYPE_DOUBLE: i32 = 11;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
@@ -86,14 +83,6 @@ pub struct Attribute {
     pub name: String,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
-    #[prost(bytes = "vec", optional, tag = "4")]
-    pub s: Option<Vec<u8>>,
-    #[prost(float, repeated, tag = "7")]
-    pub floats: Vec<f32>,
-    #[prost(int64, repeated, tag = "8")]
-    pub ints: Vec<i64>,
-    #[prost(bytes = "vec", repeated, tag = "9")]
-    pub strings: Vec<Vec<u8>>,
     #[prost(int32, tag = "20")]
     pub kind: i32,
 }
@@ -106,10 +95,14 @@ pub struct Tensor {
     pub data_type: i32,
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub string_data: Vec<Vec<u8>>,
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
+    #[prost(double, repeated, tag = "10")]
+    pub double_data: Vec<f64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
