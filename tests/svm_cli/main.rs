@@ -199,7 +199,7 @@ fn wrong_flag_ends_with_status_2_and_is_named() {
         ("--grid -c 3", "cannot be used with"),
         ("--criterion error", "add one of them"),
         ("--solver smartcore --class-weight 1=5", "cannot weigh labels"),
-        ("--kernel rbf --loss logistic", "--loss is a parameter of --kernel linear"),
+        ("--kernel rbf --loss logistic", "--loss logistic is a parameter of --kernel linear"),
         ("--solver smo --bias regularised", "--bias is a parameter of --kernel linear"),
         ("-e 0", "above 0"),
         ("--max-iterations 0", "--max-iterations"),

@@ -73,7 +73,8 @@ pub(crate) struct Args {
     /// Constant of the poly and sigmoid kernels [default: 0]
     #[arg(long, value_parser = number)]
     coef0: Option<f64>,
-    /// What an error costs, for the linear kernel: hinge is libSVM's, all are LIBLINEAR's [default: hinge]
+    /// What an error costs: hinge is libSVM's, all are LIBLINEAR's; logistic for the linear kernel only
+    /// [default: hinge]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
     /// Whether the linear kernel's bias is left alone, as libSVM does, or kept small with the weights, as
@@ -282,11 +283,15 @@ impl Args {
                         leave --solver smartcore, or --class-weight and --row-weights, out"
                 .to_owned());
         }
-        let coordinate_descent = self.solver == SolverName::Native && self.kernel == KernelName::Linear;
-        for (flag, given) in [("--loss", self.loss.is_some()), ("--bias", self.bias.is_some())] {
-            if given && !coordinate_descent {
+        let straight = self.solver == SolverName::Native && self.kernel == KernelName::Linear;
+        let logistic = self.loss == Some(LossName::Logistic);
+        for (flag, given) in [("--loss logistic", logistic), ("--bias", self.bias.is_some())] {
+            if given && !straight {
                 return Err(format!("{flag} is a parameter of --kernel linear under --solver native only"));
             }
+        }
+        if smartcore && self.loss == Some(LossName::SquaredHinge) {
+            return Err("--solver smartcore knows the hinge loss only; leave --loss or --solver out".to_owned());
         }
         let unused =
             |flag: &str, kernels: &str| Err(format!("{flag} is a parameter of --kernel {kernels} only"));

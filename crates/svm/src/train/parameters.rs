@@ -57,7 +57,8 @@ pub struct Parameters {
     pub solver: Solver,
     /// The kernel and its parameters.
     pub kernel: Kernel,
-    /// The loss function; other than [`Loss::Hinge`] for the native linear solver only.
+    /// The loss function: [`Loss::Logistic`] for the native linear solver only, [`Loss::SquaredHinge`] for all but
+    /// smartcore's.
     pub loss: Loss,
     /// Whether the bias is regularised with the weights; regularised for the native linear solver only.
     pub bias: Bias,
@@ -123,9 +124,16 @@ impl Parameters {
             return Err(TrainError::MissingFeature { solver: self.solver.name(), feature: "smartcore" });
         }
         let straight = self.solver == Solver::Native && self.kernel == Kernel::Linear;
-        if !straight && (self.loss != Loss::Hinge || self.bias != Bias::Free) {
-            let wanted = "hinge, and the bias free, but for the linear kernel under the native solver";
+        if !straight && self.bias != Bias::Free {
+            let wanted = "free, but for the linear kernel under the native solver";
+            return Err(TrainError::Parameter { name: "bias", wanted });
+        }
+        if !straight && self.loss == Loss::Logistic {
+            let wanted = "hinge or squared hinge, but for the linear kernel under the native solver";
             return Err(TrainError::Parameter { name: "loss", wanted });
+        }
+        if self.solver == Solver::Smartcore && self.loss != Loss::Hinge {
+            return Err(TrainError::Parameter { name: "loss", wanted: "hinge for the smartcore solver" });
         }
         if self.solver == Solver::Smartcore && self.class_weights != ClassWeights::NONE {
             let wanted = "1 for the smartcore solver, which has one C for all rows";

@@ -5,7 +5,7 @@
 //! again is the same to the bit.
 
 use super::layout::{BLOCK, Form};
-use super::vectorised::vectorised;
+use crate::solve::vectorised::vectorised;
 
 vectorised! {
     /// Fills `out` with the kernel values of `x` and each row in `blocks`; `out.len()` is [`BLOCK`] times the

@@ -3,7 +3,9 @@
 //! Second-order selection of pairs after Fan, Chen and Lin, "Working set selection using second order
 //! information", JMLR 6 (2005); shrinking, the stopping rule, bounds of each row's own and the bias after Chang
 //! and Lin, "LIBSVM: a library for support vector machines" (2011), sections 4 and 5. The dual problem is
-//! `min ½ αᵀQα - Σα` with `0 ≤ α_i ≤ C_i` and `Σ yα = 0`.
+//! `min ½ αᵀQα - Σα` with `0 ≤ α_i ≤ C_i` and `Σ yα = 0`. Under the squared hinge loss the multipliers have no upper bound,
+//! and Q has `1/(2C_i)` added to its diagonal, the *ridge* (Tsang, Kwok and Cheung, "Core vector machines", JMLR 6, 2005,
+//! section 3.2).
 //!
 //! Here it is solved in signed multipliers `β = yα`, in which no label occurs any more: a pair's step lets one β
 //! rise and the other fall, and instead of the gradient the residual `y - Σ β K` is kept, which is the bias where
@@ -22,8 +24,9 @@ mod kernel_rows;
 mod layout;
 mod passes;
 #[cfg(test)]
+mod squared_hinge_tests;
+#[cfg(test)]
 mod tests;
-mod vectorised;
 mod working_set;
 
 use self::layout::Points;
@@ -68,21 +71,31 @@ impl Default for SmoOptions {
 pub(crate) struct Smo<'a> {
     x: &'a Matrix,
     positive: &'a [bool],
+    loss: Loss,
     set: WorkingSet,
     shrinking: bool,
 }
 
 impl<'a> Smo<'a> {
-    /// `x` are finite rows, scaled where scaling is asked for; `positive` their classes, both of which occur.
-    pub(crate) fn new(x: &'a Matrix, positive: &'a [bool], kernel: Kernel, options: SmoOptions) -> Self {
+    /// `x` are finite rows, scaled where scaling is asked for; `positive` their classes, both of which occur. The loss
+    /// is the hinge or the squared hinge.
+    pub(crate) fn new(
+        x: &'a Matrix,
+        positive: &'a [bool],
+        kernel: Kernel,
+        loss: Loss,
+        options: SmoOptions,
+    ) -> Self {
         assert_eq!(x.len(), positive.len(), "a class for each row");
+        assert_ne!(loss, Loss::Logistic, "logistic regression has no support vectors");
         let set = WorkingSet::new(Points::new(x, kernel), options.cache_bytes, options.simd);
-        Self { x, positive, set, shrinking: options.shrinking }
+        Self { x, positive, loss, set, shrinking: options.shrinking }
     }
 
     /// Solves for these costs, one a row, finite and above 0.
     ///
-    /// `start` are multipliers to begin with, `0 ≤ α ≤ cost` and `Σ yα = 0`; see [`rescaled`].
+    /// `start` are multipliers to begin with, `0 ≤ α`, at most the cost under the hinge loss, and `Σ yα = 0`;
+    /// see [`rescaled`].
     ///
     /// Values beyond what single precision holds (kernel values from about 10³⁰) end at once with multipliers of
     /// zero, `converged` false and a bias of 0; so does a solve whose objective is NaN.
@@ -104,12 +117,15 @@ impl<'a> Smo<'a> {
         if !self.set.points().representable {
             return unsolved(costs.len(), 0);
         }
-        let bounds = Bounds { positive: self.positive, costs };
-        let begun = self.set.begin(self.positive, &bounds.all_moves(&signed), &nonzero(&signed));
+        let squared = self.loss == Loss::SquaredHinge;
+        let bounds = Bounds { positive: self.positive, costs: (!squared).then_some(costs) };
+        let ridge = if squared { costs.iter().map(|cost| 0.5 / cost).collect() } else { Vec::new() };
+        let moves = bounds.all_moves(&signed);
+        let begun = self.set.begin(self.positive, &moves, &nonzero(&signed), ridge);
         let mut run = Run { bounds, signed, set: &mut self.set, shrunk: Vec::new(), iterations: 0 };
         let (converged, extremes) = run.iterate(begun, self.shrinking, stopping, progress);
         let Run { signed, iterations, .. } = run;
-        self.solution(signed, costs, extremes, iterations, converged)
+        self.solution(signed, bounds, costs, extremes, iterations, converged)
     }
 
     /// Bias and objective after Chang and Lin (2011), section 4.1.5: the bias is the mean residual of the free
@@ -117,12 +133,12 @@ impl<'a> Smo<'a> {
     fn solution(
         &self,
         signed: Vec<f64>,
+        bounds: Bounds,
         costs: &[f64],
         extremes: Extremes,
         iterations: u64,
         converged: bool,
     ) -> Solution {
-        let bounds = Bounds { positive: self.positive, costs };
         let (mut sum, mut free, mut objective) = (0.0, 0_u64, 0.0);
         for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
             objective -= 0.5 * (signed * residual + signed.abs());
@@ -140,18 +156,20 @@ impl<'a> Smo<'a> {
             bias -= weight * centre;
         }
         if !(objective.is_finite() && bias.is_finite() && signed.iter().all(|signed| signed.is_finite())) {
-            return unsolved(costs.len(), iterations);
+            return unsolved(signed.len(), iterations);
         }
         let alpha = signed.into_iter().map(f64::abs).collect();
-        Solution { alpha, bias, objective, gap, iterations, converged }
+        Solution { alpha, bias, weights: None, objective, gap, iterations, converged }
     }
 
-    /// The relative duality gap, from the residuals as they are: a row's margin is `1 − y (residual − bias)`.
+    /// The relative duality gap, from the residuals as they are: a row's margin is `1 − y (residual − bias)`, and the
+    /// ridge's part of the residual is none of its score.
     fn gap(&self, signed: &[f64], costs: &[f64], bias: f64) -> f64 {
         let (mut duality, mut square, mut balance) = (Duality::default(), 0.0, 0.0);
         for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
             let sign = if self.positive[row] { 1.0 } else { -1.0 };
-            duality.add(Loss::Hinge, signed.abs(), costs[row], 1.0 - sign * (residual - bias));
+            let residual = residual + self.set.ridge_of(row as u32) * signed;
+            duality.add(self.loss, signed.abs(), costs[row], 1.0 - sign * (residual - bias));
             square += signed * (sign - residual);
             balance += signed;
         }
@@ -161,32 +179,34 @@ impl<'a> Smo<'a> {
 
 fn unsolved(rows: usize, iterations: u64) -> Solution {
     let (alpha, gap) = (vec![0.0; rows], f64::INFINITY);
-    Solution { alpha, bias: 0.0, objective: 0.0, gap, iterations, converged: false }
+    Solution { alpha, bias: 0.0, weights: None, objective: 0.0, gap, iterations, converged: false }
 }
 
 /// Multipliers found under one C, made feasible under another, to start from: `ratio` is the new C by the old.
 ///
 /// Scaling keeps `Σ yα = 0`, bounded multipliers stay bounded and free ones free. DeCoste and Wagstaff, "Alpha
 /// seeding for support vector machines" (2000), section 3. One that misses its bound by rounding is put there: as a
-/// free one it would cost an iteration.
-pub(crate) fn rescaled(alpha: &[f64], costs: &[f64], ratio: f64) -> Vec<f64> {
-    let scaled = |(alpha, &cost): (&f64, &f64)| {
-        let scaled = alpha * ratio;
-        if scaled >= cost * (1.0 - 1e-14) { cost } else { scaled }
-    };
-    alpha.iter().zip(costs).map(scaled).collect()
+/// free one it would cost an iteration. `costs` are the bounds, where the loss has any.
+pub(crate) fn rescaled(alpha: &[f64], costs: Option<&[f64]>, ratio: f64) -> Vec<f64> {
+    let mut scaled: Vec<f64> = alpha.iter().map(|alpha| alpha * ratio).collect();
+    for (scaled, &cost) in scaled.iter_mut().zip(costs.unwrap_or_default()) {
+        *scaled = if *scaled >= cost * (1.0 - 1e-14) { cost } else { *scaled };
+    }
+    scaled
 }
 
 /// How far signed multipliers may go: `0..=C` for a positive row, `-C..=0` for a negative one.
 #[derive(Debug, Clone, Copy)]
 struct Bounds<'a> {
     positive: &'a [bool],
-    costs: &'a [f64],
+    /// None where nothing bounds them from above.
+    costs: Option<&'a [f64]>,
 }
 
 impl Bounds<'_> {
     fn of(&self, row: usize) -> (f64, f64) {
-        if self.positive[row] { (0.0, self.costs[row]) } else { (-self.costs[row], 0.0) }
+        let most = self.costs.map_or(f64::INFINITY, |costs| costs[row]);
+        if self.positive[row] { (0.0, most) } else { (-most, 0.0) }
     }
 
     fn all_moves(&self, signed: &[f64]) -> Vec<u8> {
@@ -263,7 +283,7 @@ impl Run<'_> {
         let first = extremes.top?;
         let (second, value) = self.set.partner(first)?;
         let (i, j) = (first.row as usize, second.row as usize);
-        let curvature = f64::from(first.diagonal) + f64::from(second.diagonal) - 2.0 * f64::from(value);
+        let curvature = self.set.curvature(first, second, value);
         let curvature = if curvature > 0.0 { curvature } else { f64::from(TAU) };
         let (least, most) = (self.bounds.of(j).0, self.bounds.of(i).1);
         let room = [most - self.signed[i], self.signed[j] - least];

@@ -7,7 +7,7 @@
 //! features cost about as much to compute as to fetch from memory.
 
 use super::layout::BLOCK;
-use super::vectorised::vectorised;
+use crate::solve::vectorised::vectorised;
 
 /// The row's signed multiplier `yα` may rise: `I_up` of Fan, Chen and Lin (2005), equation 6.
 pub(super) const RISES: u8 = 1;

@@ -18,7 +18,7 @@ fn plain() -> SmoOptions {
 }
 
 fn solve(x: &Matrix, positive: &[bool], costs: &[f64], kernel: Kernel, options: SmoOptions) -> Solution {
-    Smo::new(x, positive, kernel, options).solve(costs, STOPPING, None, &NoProgress)
+    Smo::new(x, positive, kernel, Loss::Hinge, options).solve(costs, STOPPING, None, &NoProgress)
 }
 
 /// Rows of a given width; a third of them repeat an earlier row, whatever its class.
@@ -133,10 +133,10 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let (x, positive, costs) = random_rows(60, 4, seed);
-        let mut smo = Smo::new(&x, &positive, kernel, plain());
+        let mut smo = Smo::new(&x, &positive, kernel, Loss::Hinge, plain());
         let before = smo.solve(&costs, STOPPING, None, &NoProgress);
         let costs: Vec<f64> = costs.iter().map(|cost| cost * ratio).collect();
-        let start = rescaled(&before.alpha, &costs, ratio);
+        let start = rescaled(&before.alpha, Some(&costs), ratio);
         let warm = smo.solve(&costs, STOPPING, Some(&start), &NoProgress);
         assert_optimal(&x, &positive, &costs, kernel, &warm);
         let cold = solve(&x, &positive, &costs, kernel, plain());
@@ -205,7 +205,7 @@ fn every_instruction_set_finds_the_same_vectors() {
 #[test]
 fn kernel_rows_of_one_c_are_reused_for_the_next() {
     let (x, positive, _) = random_rows(200, 20, 1);
-    let mut smo = Smo::new(&x, &positive, Kernel::Rbf { gamma: 0.05 }, plain());
+    let mut smo = Smo::new(&x, &positive, Kernel::Rbf { gamma: 0.05 }, Loss::Hinge, plain());
     for c in [0.1, 1.0, 10.0] {
         let costs = vec![c; 200];
         let solution = smo.solve(&costs, STOPPING, None, &NoProgress);
@@ -216,7 +216,7 @@ fn kernel_rows_of_one_c_are_reused_for_the_next() {
 #[test]
 fn bound_on_iterations_ends_a_solve_as_not_converged() {
     let (x, positive, costs) = random_rows(100, 3, 1);
-    let mut smo = Smo::new(&x, &positive, Kernel::Rbf { gamma: 1.0 }, plain());
+    let mut smo = Smo::new(&x, &positive, Kernel::Rbf { gamma: 1.0 }, Loss::Hinge, plain());
     let stopping = Stopping { epsilon: 1e-3, max_iterations: 7 };
     let solution = smo.solve(&costs, stopping, None, &NoProgress);
     assert_eq!((solution.iterations, solution.converged), (7, false));
@@ -312,7 +312,7 @@ fn objective_and_bias_equal_svm_trains() {
             let cost = |&positive: &bool| if positive { c * weight } else { c };
             let costs: Vec<f64> = problem.positive.iter().map(cost).collect();
             let rows = problem.x.to_dense();
-            let mut smo = Smo::new(&rows, &problem.positive, kernel, plain());
+            let mut smo = Smo::new(&rows, &problem.positive, kernel, Loss::Hinge, plain());
             let stopping = Stopping { epsilon: 1e-5, ..STOPPING };
             let solution = smo.solve(&costs, stopping, None, &NoProgress);
             assert!(solution.converged);

@@ -24,9 +24,9 @@ pub(super) struct Chosen {
     pub(super) row: u32,
     /// Its place among the active rows.
     pub(super) place: u32,
-    /// Its kernel value with itself.
+    /// Its kernel value with itself, and the ridge.
     pub(super) diagonal: f32,
-    /// `y - Σ yα K`; `-y` times the gradient of the dual objective.
+    /// `y - Σ yα K`, less the ridge's part; `-y` times the gradient of the dual objective.
     pub(super) residual: f64,
 }
 
@@ -56,7 +56,10 @@ pub(super) struct WorkingSet {
     simd: Simd,
     points: Points,
     blocks: Blocks,
+    /// The kernel value of each row with itself.
     diagonal: Vec<f32>,
+    /// What the loss adds to each row's; empty under the hinge loss, which adds nothing.
+    ridge: Vec<f64>,
     cache: RowCache,
     /// Of every row; of an active one as it was when last packed.
     residuals: Vec<f64>,
@@ -70,6 +73,7 @@ struct Active {
     rows: Vec<u32>,
     /// None while every row is active.
     blocks: Option<Blocks>,
+    /// With the ridge.
     diagonal: Vec<f32>,
     residuals: Vec<f64>,
     moves: Vec<u8>,
@@ -98,6 +102,7 @@ impl WorkingSet {
             points,
             blocks,
             diagonal,
+            ridge: Vec::new(),
             cache,
             residuals: vec![0.0; width],
             active: nothing,
@@ -110,15 +115,24 @@ impl WorkingSet {
     }
 
     /// Begins a solve: every row is active, and the residuals are those of these signed multipliers. `positive`
-    /// and `moves` are each row's class and the directions in which its multiplier may move.
-    pub(super) fn begin(&mut self, positive: &[bool], moves: &[u8], start: &[Change]) -> Extremes {
+    /// and `moves` are each row's class and the directions in which its multiplier may move; `ridge` what the loss adds
+    /// to each row's kernel value with itself, or nothing.
+    pub(super) fn begin(
+        &mut self,
+        positive: &[bool],
+        moves: &[u8],
+        start: &[Change],
+        ridge: Vec<f64>,
+    ) -> Extremes {
         self.shrunk.clear();
+        self.ridge = ridge;
         let rows: Vec<u32> = (0..positive.len() as u32).collect();
         let mut residuals = vec![0.0; padded(rows.len())];
         for (residual, &positive) in residuals.iter_mut().zip(positive) {
             *residual = if positive { 1.0 } else { -1.0 };
         }
         self.change(&rows, &self.blocks, start, &mut residuals);
+        start.iter().for_each(|&(row, signed)| residuals[row as usize] -= self.ridge_of(row) * signed);
         self.residuals = residuals;
         let mut padded_moves = moves.to_vec();
         padded_moves.resize(padded(rows.len()), 0);
@@ -135,10 +149,25 @@ impl WorkingSet {
         Some((self.chosen(place), row[place]))
     }
 
+    /// The second derivative of the dual objective along a pair's move. Rows that are equal may have nothing but the
+    /// ridge, of which single precision would lose what a great C leaves.
+    pub(super) fn curvature(&self, first: Chosen, second: Chosen, value: f32) -> f64 {
+        let [one, other] = [first.row, second.row];
+        let kernel = f64::from(self.diagonal[one as usize]) + f64::from(self.diagonal[other as usize]);
+        kernel - 2.0 * f64::from(value) + (self.ridge_of(one) + self.ridge_of(other))
+    }
+
+    /// What the loss adds to a row's kernel value with itself.
+    pub(super) fn ridge_of(&self, row: u32) -> f64 {
+        self.ridge.get(row as usize).map_or(0.0, |ridge| *ridge)
+    }
+
     /// Applies a step to the residuals.
     pub(super) fn step(&mut self, step: &Step) -> Extremes {
-        for (chosen, moves) in step.pair.iter().zip(step.moves) {
+        for ((chosen, moves), signed) in step.pair.iter().zip(step.moves).zip([step.step, -step.step]) {
             self.active.moves[chosen.place as usize] = moves;
+            let ridge = self.ridge_of(chosen.row);
+            self.active.residuals[chosen.place as usize] -= ridge * signed;
         }
         // Two rows always fit the cache, so the second does not evict the first.
         let [first, second] = step.pair.map(|chosen| self.kernel_row(chosen.row));
@@ -209,11 +238,17 @@ impl WorkingSet {
         self.active = Active {
             rows: (0..self.points.len() as u32).collect(),
             blocks: None,
-            diagonal: self.diagonal.clone(),
+            diagonal: self.ridged_diagonal(),
             residuals: self.residuals.clone(),
             moves,
         };
         self.extremes()
+    }
+
+    fn ridged_diagonal(&self) -> Vec<f32> {
+        let mut diagonal = self.diagonal.clone();
+        diagonal.iter_mut().zip(&self.ridge).for_each(|(value, ridge)| *value += *ridge as f32);
+        diagonal
     }
 
     /// The slot with the kernel values of a row and the active rows, computed where they are not in the cache.
