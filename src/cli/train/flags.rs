@@ -291,7 +291,9 @@ impl Args {
             }
         }
         if smartcore && self.loss == Some(LossName::SquaredHinge) {
-            return Err("--solver smartcore knows the hinge loss only; leave --loss or --solver out".to_owned());
+            return Err(
+                "--solver smartcore knows the hinge loss only; leave --loss or --solver out".to_owned()
+            );
         }
         let unused =
             |flag: &str, kernels: &str| Err(format!("{flag} is a parameter of --kernel {kernels} only"));

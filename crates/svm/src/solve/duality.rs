@@ -92,8 +92,15 @@ mod tests {
         let x = Matrix::from_rows([[3.0], [1.0]]).into();
         let examples = Examples { x: &x, positive: &[true, false], costs: &[10.0, 10.0] };
         let (objective, gap) = (0.0, 0.0);
-        let solution =
-            Solution { alpha: vec![alpha; 2], bias, objective, gap, iterations: 1, converged: true };
+        let solution = Solution {
+            alpha: vec![alpha; 2],
+            bias,
+            weights: None,
+            objective,
+            gap,
+            iterations: 1,
+            converged: true,
+        };
         of_linear(&examples, loss, Bias::Free, &solution)
     }
 

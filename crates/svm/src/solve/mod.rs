@@ -5,6 +5,7 @@ pub(crate) mod linear;
 #[cfg(feature = "smartcore")]
 pub(crate) mod smartcore;
 pub(crate) mod smo;
+mod vectorised;
 
 use crate::data::either::Rows;
 
@@ -37,6 +38,9 @@ pub(crate) struct Solution {
     pub alpha: Vec<f64>,
     /// Added to the sum.
     pub bias: f64,
+    /// The weights of a linear machine where the solver holds them more exactly than the multipliers, which carry their
+    /// rounding times the cost; else the sum of the multipliers' rows is meant.
+    pub weights: Option<Vec<f64>>,
     /// The dual objective that was minimised, with the sign that libSVM and LIBLINEAR print:
     /// `½ αᵀQα − Σα` and what the loss adds.
     pub objective: f64,

@@ -6,7 +6,7 @@ use crate::data::scaling::Scaling;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
 use crate::score::Scorer;
-use crate::solve::linear::{self, LinearOptions};
+use crate::solve::linear::{self, LinearOptions, Loss};
 #[cfg(feature = "smartcore")]
 use crate::solve::smartcore;
 use crate::solve::smo::{self, Smo, SmoOptions};
@@ -125,7 +125,7 @@ pub fn fit_path(
         }
         (Solver::Native | Solver::Smo, kernel) => {
             let dense = x.to_dense();
-            let mut smo = Smo::new(&dense, &problem.positive, kernel, SmoOptions::default());
+            let mut smo = Smo::new(&dense, &problem.positive, kernel, parameters.loss, SmoOptions::default());
             // libSVM's own bound.
             let stopping = parameters.stopping((100 * problem.len() as u64).max(10_000_000));
             along
@@ -182,7 +182,9 @@ impl Along<'_> {
         let mut last: Option<(f64, Vec<f64>)> = None;
         cs.iter().map(move |&c| {
             let costs = self.costs(c)?;
-            let start = last.as_ref().map(|(before, alpha)| smo::rescaled(alpha, &costs, c / before));
+            // The squared hinge loss has no upper bound to cut them to.
+            let bounds = (self.parameters.loss != Loss::SquaredHinge).then_some(costs.as_slice());
+            let start = last.as_ref().map(|(before, alpha)| smo::rescaled(alpha, bounds, c / before));
             let solution = solve(&costs, start.as_deref());
             // A solver that gave up has found nothing to start from.
             if cs.len() > 1 && solution.gap.is_finite() {
@@ -218,7 +220,7 @@ fn finish(
     parameters: &Parameters,
     solved: Solved,
 ) -> Result<(Machine, Solve), TrainError> {
-    let Solution { alpha, bias, objective, gap, iterations, converged } = solved.solution;
+    let Solution { alpha, bias, weights, objective, gap, iterations, converged } = solved.solution;
     if !bias.is_finite() || !objective.is_finite() || alpha.iter().any(|multiplier| !multiplier.is_finite()) {
         return Err(failed(parameters, "it did not come to finite numbers; try a smaller -c"));
     }
@@ -226,10 +228,17 @@ fn finish(
     if support.is_empty() {
         return Err(failed(parameters, "it found no support vector; try a greater -c"));
     }
-    let bounded = support.iter().filter(|&&row| alpha[row] >= solved.costs[row]).count();
+    // The squared hinge loss has no upper bound.
+    let has_bound = parameters.loss != Loss::SquaredHinge;
+    let bounded = support.iter().filter(|&&row| has_bound && alpha[row] >= solved.costs[row]).count();
     let sign = |row: usize| if problem.positive[row] { alpha[row] } else { -alpha[row] };
-    let coefficients = support.iter().map(|&row| sign(row)).collect();
-    let machine = Machine::from_expansion(parameters.kernel, x.select(&support), coefficients, bias);
+    let machine = match weights {
+        Some(weights) => Machine::Linear { weights, bias },
+        None => {
+            let coefficients = support.iter().map(|&row| sign(row)).collect();
+            Machine::from_expansion(parameters.kernel, x.select(&support), coefficients, bias)
+        }
+    };
     let solve = Solve {
         objective: Some(objective),
         gap: gap.is_finite().then_some(gap),

@@ -141,7 +141,7 @@ impl Task<'_> {
         let objective = 0.5 * R::length_squared(&weights) + added;
         let alpha = multipliers.iter().map(M::alpha).collect();
         let (iterations, converged) = (descent.passes, descent.converged);
-        Solution { alpha, bias, objective, gap: f64::INFINITY, iterations, converged }
+        Solution { alpha, bias, weights: None, objective, gap: f64::INFINITY, iterations, converged }
     }
 
     /// The method of multipliers (Bertsekas, "Constrained Optimization and Lagrange Multiplier Methods",

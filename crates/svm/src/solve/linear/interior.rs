@@ -275,7 +275,15 @@ impl<'a, W: Weights> Interior<'a, W> {
         let (bias, violation) = if bias.is_finite() { (bias, violation) } else { (0.0, f64::INFINITY) };
         let total: f64 = alpha.iter().sum();
         let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) - total;
-        Solution { alpha, bias, objective, gap: f64::INFINITY, iterations, converged: violation <= epsilon }
+        Solution {
+            alpha,
+            bias,
+            weights: None,
+            objective,
+            gap: f64::INFINITY,
+            iterations,
+            converged: violation <= epsilon,
+        }
     }
 
     /// Makes `Σ alpha z` equal to the weights again, and zero for the bias: the difference that the cuts made is

@@ -4,8 +4,8 @@
 //! multiplication and may differ in the last bit; a model would then depend on where it was trained.
 
 /// `ln 2`, split so that whole multiples of the first part are exact.
-const LN_2_HIGH: f64 = f64::from_bits(0x3FE6_2E42_FEE0_0000);
-const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+pub(super) const LN_2_HIGH: f64 = f64::from_bits(0x3FE6_2E42_FEE0_0000);
+pub(super) const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// The natural logarithm of a normal number above 0, within two units of the last place.
 ///

@@ -1,17 +1,18 @@
 //! Linear machines.
 //!
-//! Dual coordinate descent (`svc.rs`, `logistic.rs`) solves what LIBLINEAR solves, a problem in which the
-//! bias is the weight of a constant feature and kept small with the others. libSVM leaves the bias free,
-//! which is an equality constraint on the multipliers: coordinate descent meets it by the method of
-//! multipliers, and for the hinge loss and rows that are not wide there is an interior point method
-//! (`interior.rs`), whose effort does not grow with the cost.
+//! libSVM leaves the bias free; LIBLINEAR's is the weight of a constant feature and kept small with the others. Both are
+//! solved for every loss: the squared hinge and the logistic loss by Newton's method on the primal problem (`newton/`), the hinge
+//! loss by an interior point method where the bias is free and rows are not wide (`interior.rs`), whose efforts
+//! do not grow with the cost, and else by dual coordinate descent (`svc.rs`).
 
 mod cholesky;
 mod coordinate;
+mod exponential;
 mod gap;
 mod interior;
 mod logarithm;
 mod logistic;
+mod newton;
 mod order;
 mod packed;
 mod signed;
@@ -72,12 +73,12 @@ pub(crate) struct LinearOptions {
     pub seed: u64,
 }
 
-/// Solves the dual problem; `start` are multipliers to begin with, which may be those of another cost.
+/// Solves the problem; `start` are multipliers to begin with, which may be those of another cost.
 ///
-/// An iteration is a pass of coordinate descent over the rows, or a step of the interior point method,
-/// which ignores `start`. With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum by the
-/// latter, and within `epsilon` over the mean square of a row's length by the former.
-/// `Machine::from_expansion` with the signed multipliers gives the decision function for every loss.
+/// An iteration is a pass of coordinate descent over the rows, or a step of the interior point method or of Newton's, which
+/// ignore `start`. With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum by the latter two, and within
+/// `epsilon` over the mean square of a row's length by the former. `Machine::from_expansion` with the signed multipliers
+/// gives the decision function for every loss, and [`Solution::weights`] more exactly.
 pub(crate) fn solve(
     examples: &Examples,
     options: &LinearOptions,
@@ -85,6 +86,9 @@ pub(crate) fn solve(
     start: Option<&[f64]>,
     progress: &dyn Progress,
 ) -> Solution {
+    if options.loss != Loss::Hinge {
+        return newton::solve(examples, options, stopping, progress);
+    }
     let few_columns = examples.x.columns() < interior::MAX_COLUMNS;
     let mut solution = if options.loss == Loss::Hinge && options.bias == Bias::Free && few_columns {
         interior::solve(examples, stopping, progress)

@@ -72,6 +72,11 @@ impl Packed {
         &self.lines[row * lines..(row + 1) * lines]
     }
 
+    /// All rows, one after the other.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
     /// Prefetches the start of a row.
     #[inline]
     pub fn fetch(&self, row: usize, lines: usize) {

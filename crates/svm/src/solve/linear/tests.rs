@@ -1,6 +1,6 @@
-//! The optimality conditions on random problems, hand-made hard cases, and comparisons with LIBLINEAR and libSVM.
+//! The optimality conditions on random problems, and hand-made hard cases.
 
-use std::process::{Command, Stdio};
+mod peers;
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::data::sparse::SparseMatrix;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
 use crate::solve::{Examples, NoProgress, Progress, Solution, Stopping};
-use crate::testing::{blobs, skipped};
+use crate::testing::blobs;
 
 const LOSSES: [Loss; 3] = [Loss::Hinge, Loss::SquaredHinge, Loss::Logistic];
 const BIASES: [Bias; 2] = [Bias::Regularised, Bias::Free];
@@ -138,10 +138,11 @@ proptest! {
         let epsilon = 1e-3;
         for loss in LOSSES {
             for bias in BIASES {
-                for solution in [
-                    case.solve(loss, bias, epsilon),
-                    coordinate::solve(&case.examples(), &options(loss, bias), stopping(epsilon), None, &NoProgress),
-                ] {
+                let descent = (loss == Loss::Hinge || bias == Bias::Regularised).then(|| {
+                    let options = options(loss, bias);
+                    coordinate::solve(&case.examples(), &options, stopping(epsilon), None, &NoProgress)
+                });
+                for solution in std::iter::once(case.solve(loss, bias, epsilon)).chain(descent) {
                     prop_assert!(solution.converged, "{loss} {bias:?}");
                     // Rows that were visited early in the last pass have seen the later ones move.
                     let violation = case.violation(&solution, loss);
@@ -149,7 +150,11 @@ proptest! {
                     let naive = case.objective(&solution, loss, bias);
                     prop_assert!(near(solution.objective, naive, 1e-6), "{loss} {bias:?} {naive}");
                     match bias {
-                        Bias::Regularised => prop_assert!(near(solution.bias, case.balance(&solution), 1e-9)),
+                        // Newton's weights and multipliers agree within the square root of the gap.
+                        Bias::Regularised => {
+                            let off = (solution.bias - case.balance(&solution)).abs();
+                            prop_assert!(off <= 1e-5 * solution.bias.abs().max(1.0), "{loss} {off:e}");
+                        }
                         Bias::Free => {
                             let squares: f64 = case.x.rows().flatten().map(|value| value * value).sum();
                             let tolerance = 1.01 * epsilon * case.costs.len() as f64 / squares;
@@ -242,6 +247,9 @@ fn interior_point_ends_where_rounding_bounds_its_accuracy() {
 fn warm_start_takes_no_more_passes_than_a_cold_one() {
     for loss in LOSSES {
         for bias in BIASES {
+            if loss != Loss::Hinge && bias == Bias::Free {
+                continue;
+            }
             let case = Case::blobs(400, 1.0);
             let run = |start: Option<&[f64]>| {
                 coordinate::solve(&case.examples(), &options(loss, bias), stopping(1e-3), start, &NoProgress)
@@ -334,73 +342,5 @@ fn solution_depends_on_the_seed_alone() {
         for bias in BIASES {
             assert_eq!(case.solve(loss, bias, 0.1), case.solve(loss, bias, 0.1), "{loss} {bias:?}");
         }
-    }
-}
-
-/// What a trainer prints and its model, or nothing where it is not installed.
-#[track_caller]
-fn trained_by(program: &str, arguments: &str, case: &Case) -> Option<(String, String)> {
-    if Command::new(program).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        skipped(&format!("{program} is not installed"));
-        return None;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let mut text = String::new();
-    for (row, values) in case.x.rows().enumerate() {
-        text += if case.positive[row] { "+1" } else { "-1" };
-        values.iter().enumerate().for_each(|(i, value)| text += &format!(" {}:{value:?}", i + 1));
-        text.push('\n');
-    }
-    std::fs::write(folder.path().join("rows"), text).unwrap();
-    let mut call = Command::new(program);
-    call.args(arguments.split(' ')).args(["rows", "model"]).current_dir(folder.path());
-    let printed = String::from_utf8(call.output().unwrap().stdout).unwrap();
-    Some((printed, std::fs::read_to_string(folder.path().join("model")).unwrap()))
-}
-
-fn number_after(text: &str, words: &str) -> f64 {
-    let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("{words:?} not in {text}"));
-    rest.trim_start().split([',', '\n']).next().unwrap().trim().parse().unwrap()
-}
-
-#[test]
-fn objective_equals_liblinears() {
-    for (loss, solver) in [(Loss::Hinge, 3), (Loss::SquaredHinge, 1), (Loss::Logistic, 7)] {
-        for cost in [0.1, 1.0, 10.0] {
-            let case = Case::blobs(600, cost);
-            let arguments = format!("-s {solver} -B 1 -c {cost} -e 0.001");
-            let Some((printed, _)) = trained_by("liblinear-train", &arguments, &case) else { return };
-            let (ours, theirs) = (
-                case.solve(loss, Bias::Regularised, 0.001).objective,
-                number_after(&printed, "Objective value ="),
-            );
-            assert!(near(ours, theirs, 1e-4), "{loss} {cost}: {ours} and {theirs}");
-        }
-    }
-}
-
-#[test]
-fn objective_and_predictions_equal_libsvms() {
-    for cost in [0.1, 1.0, 100.0] {
-        let case = Case::blobs(2000, cost);
-        let Some((printed, model)) = trained_by("svm-train", &format!("-t 0 -c {cost}"), &case) else {
-            return;
-        };
-        let ours = case.solve(Loss::Hinge, Bias::Free, 0.001);
-        let (theirs, rho) = (number_after(&printed, "obj ="), number_after(&printed, "rho ="));
-        assert!(near(ours.objective, theirs, 1e-4), "{cost}: {} and {theirs}", ours.objective);
-
-        // The model lists coefficient and features of each support vector, the first row's label positive.
-        let mut weights = vec![0.0; case.x.columns()];
-        for line in model.split_once("SV\n").unwrap().1.lines() {
-            let (coefficient, features) = line.split_once(' ').unwrap();
-            for (weight, feature) in weights.iter_mut().zip(features.split_ascii_whitespace()) {
-                let value: f64 = feature.split_once(':').unwrap().1.parse().unwrap();
-                *weight += coefficient.parse::<f64>().unwrap() * value;
-            }
-        }
-        let (ours, theirs) = (case.machine(&ours), Machine::Linear { weights, bias: -rho });
-        let same = case.x.rows().filter(|row| (ours.score(row) > 0.0) == (theirs.score(row) > 0.0)).count();
-        assert!(same * 1000 >= 999 * case.costs.len(), "{cost}: {same} of {}", case.costs.len());
     }
 }

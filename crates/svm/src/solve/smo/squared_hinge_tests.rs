@@ -77,7 +77,11 @@ impl Case {
         assert!(violation <= STOPPING.epsilon + rounding, "{kernel}: {violation} of {rounding}");
         assert!(balance.abs() <= 1e-11 * total.max(1.0), "{kernel}: {balance}");
         let off = (objective - solution.objective).abs();
-        assert!(off <= 1e-6 * objective.abs() + total * rounding, "{kernel}: {objective} {}", solution.objective);
+        assert!(
+            off <= 1e-6 * objective.abs() + total * rounding,
+            "{kernel}: {objective} {}",
+            solution.objective
+        );
     }
 }
 
@@ -178,7 +182,9 @@ fn objective_equals_libsvms_with_the_ridge_in_the_kernel() {
     let problem = blobs(150, 0.15, 7);
     let rows = problem.x.to_dense();
     let folder = tempfile::tempdir().unwrap();
-    for (kernel, c) in [(Kernel::Rbf { gamma: 3.0 }, 0.5), (Kernel::Poly { gamma: 1.0, coef0: 0.5, degree: 3 }, 20.0)] {
+    for (kernel, c) in
+        [(Kernel::Rbf { gamma: 3.0 }, 0.5), (Kernel::Poly { gamma: 1.0, coef0: 0.5, degree: 3 }, 20.0)]
+    {
         let mut text = String::new();
         for (row, &positive) in problem.positive.iter().enumerate() {
             text += &format!("{} 0:{}", if positive { "+1" } else { "-1" }, row + 1);
@@ -194,8 +200,7 @@ fn objective_equals_libsvms_with_the_ridge_in_the_kernel() {
         let printed = String::from_utf8(call.output().unwrap().stdout).unwrap();
         let (_, rest) = printed.split_once("obj = ").unwrap_or_else(|| panic!("no objective in {printed}"));
         let theirs: f64 = rest.split(',').next().unwrap().parse().unwrap();
-        let mut smo =
-            Smo::new(&rows, &problem.positive, kernel, Loss::SquaredHinge, SmoOptions::default());
+        let mut smo = Smo::new(&rows, &problem.positive, kernel, Loss::SquaredHinge, SmoOptions::default());
         let stopping = Stopping { epsilon: 1e-5, ..STOPPING };
         let ours = smo.solve(&vec![c; rows.len()], stopping, None, &NoProgress);
         let off = (ours.objective - theirs).abs();
