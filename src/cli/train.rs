@@ -127,6 +127,7 @@ fn work(
             measured: trained.measured.clone(),
             parameters: Some(SolverRecord::of(parameters, solve, problem.weights.is_some())),
             feature_mean: Some(trained.feature_mean.clone()),
+            constant: Some(trained.constant),
         }),
     })?;
     Ok(Outcome { model, trained })

@@ -36,3 +36,17 @@ pub(crate) fn blobs(rows: usize, spread: f64, seed: u64) -> Problem {
     let labels = Labels { positive: "1".to_owned(), negative: "0".to_owned() };
     Problem { x: x.into(), positive, labels, weights: None }
 }
+
+/// Six features of which one tells something of the label, where one row in seven is positive: no row's chance of the
+/// positive label comes near one half.
+pub(crate) fn few_clicks(rows: usize, seed: u64) -> Problem {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut x = Matrix::new(6);
+    let mut positive = Vec::new();
+    for _ in 0..rows {
+        let row: [f64; 6] = std::array::from_fn(|_| rng.random());
+        positive.push(rng.random::<f64>() < 0.02 + 0.24 * row[4]);
+        x.push(&row);
+    }
+    Problem::new(x, positive).expect("rows of both labels")
+}

@@ -28,6 +28,7 @@ fn model(machine: Machine, change: impl FnOnce(&mut Parts)) -> Model {
             measured: None,
             parameters: None,
             feature_mean: None,
+            constant: None,
         }),
     };
     change(&mut parts);

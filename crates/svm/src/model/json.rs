@@ -240,6 +240,7 @@ mod tests {
                 support_vectors: seed,
             }),
             feature_mean: None,
+            constant: auc.map(|auc| auc > 0.5),
             data_sha256: auc.map(|_| "0123456789abcdef".repeat(4)),
             measured: auc.map(|auc| Measured {
                 method: "holdout".to_owned(),

@@ -1,6 +1,7 @@
 //! A model: everything that scoring needs, checked once and then trusted.
 
 pub(crate) mod check;
+mod constant;
 mod json;
 pub(crate) mod machine;
 pub(crate) mod metadata;
@@ -104,7 +105,7 @@ impl ModelError {
 impl Model {
     /// Trains on all rows of a problem, calibrates by Platt's method, and measures by a cross-validation: the short
     /// way from [`Problem`] to [`Model`]. [`train()`](crate::train()) has the long one, with a search for parameters,
-    /// holdouts, other calibrations, progress, and machines that did not converge.
+    /// holdouts, other calibrations, progress, and machines that did not converge or score all rows alike.
     ///
     /// The same problem and parameters give the same bytes, whatever the number of threads; kernel machines may differ
     /// in the last digits between processors with different vector instructions.
@@ -122,12 +123,15 @@ impl Model {
     ///
     /// # Errors
     /// A parameter out of range; rows of one class only; values too great for the solver's arithmetic; a solver that
-    /// did not converge.
+    /// did not converge; a machine that scores all rows alike.
     pub fn train(problem: &Problem, parameters: &Parameters) -> Result<Self, TrainError> {
         let choice = Choice::Parameters(*parameters);
         let trained = train(problem, &choice, Plan::All, Some(Method::Platt), &NoProgress)?;
         if !trained.fitted.solve.converged {
             return Err(TrainError::Unconverged { iterations: trained.fitted.solve.iterations.unwrap_or(0) });
+        }
+        if trained.constant {
+            return Err(TrainError::Constant { loss: parameters.loss });
         }
         Ok(Self::new(trained.into_parts(problem))?)
     }

@@ -34,6 +34,10 @@ pub struct Training {
     /// The mean of each feature over the training rows, unscaled; none in files of version 1.
     #[serde(default, deserialize_with = "exact::optional_numbers")]
     pub feature_mean: Option<Vec<f64>>,
+    /// Whether the machine scored all training rows alike ([`SCORE_TIE`](crate::SCORE_TIE)); none in files of versions
+    /// 1 and 2.
+    #[serde(default)]
+    pub constant: Option<bool>,
 }
 
 /// What the solver was asked for, besides C and the kernel, and how it ended.

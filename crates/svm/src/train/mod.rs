@@ -68,6 +68,12 @@ pub struct Trained {
     pub positives: usize,
     /// The mean of each feature over those rows, unscaled.
     pub feature_mean: Vec<f64>,
+    /// Whether the machine scores all of those rows alike ([`SCORE_TIE`](crate::SCORE_TIE)), so that it is of no use.
+    ///
+    /// The hinge loss comes to that wherever no row's chance p of the positive label comes near one half: its best score
+    /// is the sign of 2p − 1, which is then the same for all rows. The best score of the squared hinge loss is 2p − 1
+    /// itself (Zhang, *Annals of Statistics* 32, 2004, section 3; Bartlett, Jordan and McAuliffe, *JASA* 101, 2006).
+    pub constant: bool,
 }
 
 impl Trained {
@@ -75,7 +81,9 @@ impl Trained {
     /// the training without a checksum of its file. Callers put in what they know and call
     /// [`Model::new`](crate::Model::new).
     pub fn into_parts(self, problem: &Problem) -> Parts {
-        let Self { parameters, fitted, calibration, measured, rows, positives, feature_mean, .. } = self;
+        let Self {
+            parameters, fitted, calibration, measured, rows, positives, feature_mean, constant, ..
+        } = self;
         Parts {
             name: None,
             features: Features::of_count(problem.x.columns()),
@@ -95,6 +103,7 @@ impl Trained {
                 measured,
                 parameters: Some(SolverRecord::of(&parameters, &fitted.solve, problem.weights.is_some())),
                 feature_mean: Some(feature_mean),
+                constant: Some(constant),
             }),
         }
     }
@@ -210,6 +219,7 @@ fn train_all(
     }
     progress.stage(&format!("training on {} rows", problem.len()), None);
     let fitted = fit(problem, parameters, progress)?;
+    let constant = fitted.is_constant(&problem.x);
     Ok(Trained {
         parameters: *parameters,
         search,
@@ -220,6 +230,7 @@ fn train_all(
         rows: problem.len(),
         positives: problem.positives(),
         feature_mean: problem.x.mean(),
+        constant,
     })
 }
 

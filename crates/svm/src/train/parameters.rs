@@ -193,6 +193,12 @@ pub enum TrainError {
         /// Why the first could not.
         reason: String,
     },
+    /// The machine scores all rows alike.
+    #[error("the model scores all rows alike and tells none from another; {}", remedy(*.loss))]
+    Constant {
+        /// The loss it was trained with.
+        loss: Loss,
+    },
     /// The solver is not part of this build.
     #[error("the {solver} solver is not part of this build; build upbeat-svm with its feature `{feature}`")]
     MissingFeature {
@@ -212,4 +218,19 @@ pub enum TrainError {
         /// What happened, and what to do.
         problem: String,
     },
+}
+
+/// Why a machine of this loss scores all rows alike, and what to do.
+fn remedy(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Hinge => {
+            "where no row's chance p of the positive label comes near one half, the best score of the hinge loss, the \
+             sign of 2p − 1, is the same for all; use --loss squared-hinge, whose best score is 2p − 1 itself, or \
+             --class-weight for the scarcer label"
+        }
+        Loss::SquaredHinge | Loss::Logistic => {
+            "the features say nothing of the labels, or C is too small for their unit; use other features, \
+             --scale standard, or a greater -c"
+        }
+    }
 }
