@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::{files, output};
-use upbeat_svm::{Fixed, Interval, Labels, Metrics, Model, RowReader, Scorer};
+use upbeat_svm::{Fixed, Interval, Labels, Metrics, Model, RowReader, Scorer, constant};
 
 /// Measure a model on labelled rows
 ///
@@ -34,19 +34,24 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     output::check(&[&args.features, &args.model])?;
     let model = files::read_model(&args.model)?;
-    let metrics = measure(&args.features, &model)?;
+    let (metrics, constant) = measure(&args.features, &model)?;
     if args.json {
-        let answer =
-            serde_json::json!({ "model": model.id(), "rows": metrics.confusion.rows(), "metrics": metrics });
+        let rows = metrics.confusion.rows();
+        let answer = serde_json::json!({ "model": model.id(), "rows": rows, "constant": constant, "metrics": metrics });
         output::print(format_args!("{answer}\n"))?;
     } else {
-        output::print(table(&metrics, &model.parts().labels))?;
+        let note = if constant { SCORES_ALIKE } else { "" };
+        output::print(format_args!("{}{note}", table(&metrics, &model.parts().labels)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the rows one by one; memory holds a score and a label for each.
-fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
+/// What is said of a model that tells no row of those asked about from another.
+const SCORES_ALIKE: &str =
+    "constant   the model scores all of these rows alike and tells none from another\n";
+
+/// Reads the rows one by one; memory holds a score and a label for each. Also says whether all scores are the same.
+fn measure(features: &Path, model: &Model) -> anyhow::Result<(Metrics, bool)> {
     let at = || files::shown(features);
     let labels = &model.parts().labels;
     let scorer = Scorer::new(model);
@@ -61,7 +66,8 @@ fn measure(features: &Path, model: &Model) -> anyhow::Result<Metrics> {
         bail!("{}: there are no rows to measure on", at());
     }
     let metrics = Metrics::measure(&scores, &positive, None, model.parts().calibration.as_ref());
-    metrics.with_context(|| format!("{}: a score is not a finite number", at()))
+    let metrics = metrics.with_context(|| format!("{}: a score is not a finite number", at()))?;
+    Ok((metrics, scores.len() > 1 && constant(scores)))
 }
 
 /// What a calibration says that has one probability for all scores.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::{logging, output};
+use upbeat_core::model::constant_note;
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
@@ -79,8 +80,10 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 
 fn check(config: &Config) -> anyhow::Result<ExitCode> {
     match load_model(&config.model, config.window) {
-        Ok(_) => {
-            output::print("configuration and model are good\n")?;
+        Ok(model) => {
+            let note =
+                model.as_ref().and_then(constant_note).map_or(String::new(), |note| format!(", but {note}"));
+            output::print(format_args!("configuration and model are good{note}\n"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Ok(refuse(&error.into())),

@@ -21,7 +21,8 @@ use flags::Job;
 use progress::Bar;
 use upbeat_core::model;
 use upbeat_svm::{
-    Choice, Model, Parts, Problem, Progress as _, Shortest, Solver, SolverRecord, Trained, Training, train,
+    Choice, Model, Parts, Problem, Progress as _, Shortest, Solver, SolverRecord, TrainError, Trained,
+    Training, train,
 };
 
 /// More rows than this are worth a warning: smartcore's time and memory grow with rows².
@@ -51,6 +52,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let outcome =
         work(&job, &choice, &problem, sha256, &progress).with_context(|| files::shown(&args.features))?;
+    if outcome.trained.constant && !args.allow_constant {
+        let refusal = TrainError::Constant { loss: outcome.trained.parameters.loss };
+        anyhow::bail!("{}: {refusal}; --allow-constant writes it all the same", files::shown(&args.features));
+    }
     progress.finish();
     warn_if_unconverged(&outcome);
     let bytes = outcome.model.to_bytes();

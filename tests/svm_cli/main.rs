@@ -1,6 +1,7 @@
 //! `train`, `predict`, `evaluate` and `model` over the real binary.
 
 mod calibration;
+mod constant;
 mod exchange;
 mod numbers;
 mod outputs;

@@ -131,11 +131,11 @@ fn bad_row_weights_are_reported_with_their_line() {
 fn degenerate_problems_train_or_are_refused_with_a_reason() {
     let place = Place::new();
     for (rows, outcome) in [
-        // A constant feature, rows that are the same in both classes, huge and tiny values.
+        // A constant feature, huge and tiny values, rows that are the same in both classes.
         ("1 1:1 2:0.9\n0 1:1 2:0.1\n1 1:1 2:0.8\n0 1:1 2:0.2\n", Ok(())),
-        ("1 1:0.5\n0 1:0.5\n1 1:0.5\n0 1:0.5\n", Ok(())),
         ("1 1:1e150\n0 1:-1e150\n1 1:2e150\n0 1:0\n", Ok(())),
         ("1 1:1e-300\n0 1:0\n1 1:2e-300\n0 1:0\n", Ok(())),
+        ("1 1:0.5\n0 1:0.5\n1 1:0.5\n0 1:0.5\n", Err("the model scores all rows alike")),
         ("1 1:0.5\n", Err("every row has the label 1")),
         ("1 1000000:1\n0 1:1\n", Err("line 1: index 1000000 is more than the 10000 features")),
         ("yes 1:1\nno 1:0\n", Err("line 1: `yes` is not a label")),

@@ -94,6 +94,15 @@ pub fn check_serving(model: &Model, served: Window) -> Result<(), ServingError> 
     Ok(())
 }
 
+/// What to say of a model that scores all listeners alike, where it does: a server takes it, but it decides nothing.
+#[must_use]
+pub fn constant_note(model: &Model) -> Option<&'static str> {
+    model.is_constant().then_some(
+        "the model scores all listeners alike and tells none from another; train with --loss squared-hinge or \
+         --class-weight",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +131,15 @@ mod tests {
         let model = read(other.as_bytes()).expect("a model");
         let detail = check_serving(&model, served).expect_err("another definition").to_string();
         assert!(detail.contains("upbeat.shares/9, the server makes upbeat.shares/1"), "{detail}");
+    }
+
+    #[test]
+    fn model_that_scores_all_listeners_alike_is_named() {
+        let model = read(sample().as_bytes()).expect("a model");
+        assert_eq!(constant_note(&model), None);
+        let model = read(sample().replace("[1,0,", "[0,0,").as_bytes()).expect("a model");
+        assert!(constant_note(&model).is_some_and(|note| note.contains("--loss squared-hinge")));
+        check_serving(&model, Window { plays: 256, days: 28 }).expect("a server takes it");
     }
 
     #[test]

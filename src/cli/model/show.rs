@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, ShowArgs};
 use crate::cli::{evaluate, files, output};
-use upbeat_core::model::{check_serving, window};
+use upbeat_core::model::{check_serving, constant_note, window};
 use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
@@ -22,7 +22,10 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         said += "note: it has no calibration, so answers carry a score and no probability\n";
     }
     let (verdict, status) = match check_serving(&model, args.window.window()) {
-        Ok(()) => ("a server with this window takes it".to_owned(), ExitCode::SUCCESS),
+        Ok(()) => {
+            let but = constant_note(&model).map_or(String::new(), |note| format!(", but {note}"));
+            (format!("a server with this window takes it{but}"), ExitCode::SUCCESS)
+        }
         Err(refusal) => (format!("but {refusal}"), ExitCode::FAILURE),
     };
     match output::print(format_args!("{said}{verdict}\n")) {
@@ -77,6 +80,9 @@ fn describe(model: &Model) -> anyhow::Result<String> {
         Machine::Kernel { coefficients, .. } => {
             lines.push(format!("support    {} vectors", coefficients.len()));
         }
+    }
+    if let Some(note) = constant_note(model) {
+        lines.push(format!("constant   {note}"));
     }
     if let Some(training) = &parts.training {
         lines.extend(describe_training(training));

@@ -100,6 +100,9 @@ pub(crate) struct Args {
     /// Stop the solver after so many iterations, and say so [default: libSVM's and LIBLINEAR's bounds]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_iterations: Option<u64>,
+    /// Write a model that scores all rows alike, as the hinge loss makes of rare positives, instead of failing
+    #[arg(long)]
+    pub(super) allow_constant: bool,
     /// Turn scores into probabilities by Platt's sigmoid, by isotonic regression (better with ten thousand
     /// rows and more; use --cv with it), or not at all
     #[arg(long, value_enum, default_value_t = CalibrationName::Platt)]

@@ -9,7 +9,7 @@ use crate::cli::evaluate;
 use crate::cli::files;
 use upbeat_svm::{
     Calibration, Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search, Shortest,
-    Significant,
+    Significant, TrainError,
 };
 
 /// The report for programs: one object.
@@ -31,6 +31,7 @@ pub(super) fn json(outcome: &Outcome) -> Value {
         "objective": solve.objective,
         "iterations": solve.iterations,
         "converged": solve.converged,
+        "constant": trained.constant,
         "support_vectors": solve.support_vectors,
         "bounded_support_vectors": solve.bounded,
         "calibration": trained.calibration,
@@ -97,6 +98,9 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
             "measured   no: a label has too few rows to keep some back, or --calibration none\n".to_owned()
         }
     };
+    if trained.constant {
+        text += &format!("constant   {}\n", TrainError::Constant { loss: parameters.loss });
+    }
     if trained.calibration.is_none() {
         text += "calibrated no: the model tells scores, not probabilities; add rows of the scarcer label, \
                  or leave --calibration none out\n";

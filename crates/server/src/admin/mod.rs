@@ -106,6 +106,7 @@ struct ModelView {
     window: Window,
     features: [&'static str; FEATURE_NAMES.len()],
     calibrated: bool,
+    constant: bool,
 }
 
 /// `GET /models`: the models that are loaded.
@@ -118,6 +119,7 @@ async fn models(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQu
         window: model::window(&champion.model).unwrap_or_default(),
         features: FEATURE_NAMES,
         calibrated: champion.scorer.probability(0.0).is_some(),
+        constant: champion.model.is_constant(),
     });
     json(&Models { models: view.into_iter().collect() })
 }

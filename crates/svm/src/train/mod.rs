@@ -4,10 +4,11 @@ pub(crate) mod cross_validation;
 pub(crate) mod fit;
 mod parallel;
 pub(crate) mod parameters;
+pub(crate) mod sample;
 pub(crate) mod search;
 
 use crate::calibrate::{Calibration, Method};
-use crate::data::folds::{Split, stratified_sample, stratified_split};
+use crate::data::folds::{Split, stratified_split};
 use crate::data::problem::Problem;
 use crate::evaluate::metrics::Metrics;
 use crate::model::metadata::Metadata;
@@ -22,7 +23,8 @@ use crate::train::search::{Grid, Search, search};
 /// Which rows train and which rows measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Plan {
-    /// All rows train; a cross-validation of at most [`CALIBRATION_ROWS`] rows calibrates and measures.
+    /// All rows train; a cross-validation of at most [`CALIBRATION_ROWS`] rows calibrates and measures. All rows of the
+    /// scarcer class are among them, up to half, and weights give each class its share.
     All,
     /// This share of each class is kept back and measures; the others train, and calibrate as in `All`.
     Holdout(f64),
@@ -201,8 +203,7 @@ fn train_all(
         // Only the calibration needs these folds.
         None if calibrate.is_none() => (problem, 0),
         None => {
-            let rows = stratified_sample(&problem.positive, CALIBRATION_ROWS, parameters.seed);
-            sample = problem.select(&rows);
+            sample = sample::sample(problem, CALIBRATION_ROWS, parameters.solver, parameters.seed).0;
             (&sample, scarcer(&sample).0.min(CALIBRATION_FOLDS))
         }
     };

@@ -48,7 +48,7 @@ impl Criterion {
             Self::LogLoss => {
                 metrics.log_loss.map_or(f64::INFINITY, |mean| mean * metrics.confusion.rows() as f64)
             }
-            Self::Error => (metrics.confusion.false_positive + metrics.confusion.false_negative) as f64,
+            Self::Error => metrics.error * metrics.confusion.rows() as f64,
         }
     }
 
@@ -92,6 +92,7 @@ mod tests {
             let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None, None).unwrap();
             metrics.confusion =
                 Confusion { false_positive: wrong, true_negative: 1000 - wrong, ..Confusion::default() };
+            metrics.error = wrong as f64 / 1000.0;
             metrics.log_loss = Some(log_loss);
             let parameters = Parameters::default();
             Candidate { family: 0, parameters, metrics, converged: true, scores: Vec::new() }

@@ -5,14 +5,14 @@ mod compare;
 
 pub use choose::Criterion;
 
-use crate::data::folds::stratified_sample;
 use crate::data::problem::Problem;
 use crate::data::scaling::Scaling;
 use crate::evaluate::metrics::Metrics;
 use crate::kernel::Kernel;
 use crate::solve::Progress;
 use crate::train::cross_validation::{FoldRows, require_folds};
-use crate::train::parameters::{Parameters, TrainError};
+use crate::train::parameters::{Parameters, Solver, TrainError};
+use crate::train::sample::sample;
 use choose::choose;
 use compare::{Compared, Path, compare};
 
@@ -94,8 +94,8 @@ pub struct Search {
 /// Fewer rows of a class than folds, or the reason of the first candidate where none could be compared.
 pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result<Search, TrainError> {
     let seed = grid.families.first().map_or(0, |parameters| parameters.seed);
-    let rows = stratified_sample(&problem.positive, SEARCH_ROWS, seed);
-    let sample = problem.select(&rows);
+    let solver = grid.families.first().map_or(Solver::Native, |parameters| parameters.solver);
+    let (sample, rows) = sample(problem, SEARCH_ROWS, solver, seed);
     require_folds(&sample, grid.folds)?;
     let fold_rows = FoldRows::new(&sample, grid.folds, seed);
     let compare = |paths: &[Path], stage: &str| compare(&sample, paths, &fold_rows, stage, progress);

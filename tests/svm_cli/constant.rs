@@ -1,0 +1,85 @@
+//! Models that score all rows alike: the hinge loss makes one where few rows are positive and the signal is weak.
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::place::Place;
+
+/// Shares of six kinds; the fifth tells something of the label, and one row in seven is positive.
+pub fn few_clicks(rows: usize, seed: u64) -> String {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let row = |_| {
+        let shares: [f64; 6] = std::array::from_fn(|_| rng.random());
+        let label = u8::from(rng.random::<f64>() < 0.02 + 0.24 * shares[4]);
+        let values: String = (1..).zip(shares).map(|(index, share)| format!(" {index}:{share:.3}")).collect();
+        format!("{label}{values}\n")
+    };
+    (0..rows).map(row).collect()
+}
+
+const HINGE: &str = "train few.txt -o hinge.json --kernel linear --loss hinge -c 1";
+
+#[test]
+fn model_that_scores_all_rows_alike_is_not_written() {
+    let place = Place::new();
+    place.put("few.txt", few_clicks(300, 1));
+    let before = place.names();
+    let ran = place.run(HINGE);
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    for part in
+        ["few.txt: the model scores all rows alike", "2p − 1", "--loss squared-hinge", "--class-weight"]
+    {
+        assert!(ran.stderr.contains(part), "{part} not in {}", ran.stderr);
+    }
+    assert!(ran.stderr.contains("--allow-constant writes it"), "{}", ran.stderr);
+    assert_eq!(place.names(), before);
+}
+
+#[test]
+fn model_that_scores_all_rows_alike_is_named_wherever_it_is_shown() {
+    let place = Place::new();
+    place.put("few.txt", few_clicks(300, 1));
+    place.put("fresh.txt", few_clicks(100, 2));
+    let said = place.done(&format!("{HINGE} --allow-constant --report hinge.html")).stderr;
+    assert!(said.contains("constant   the model scores all rows alike"), "{said}");
+    let report = place.done(&format!("{HINGE} --allow-constant --json")).json();
+    assert_eq!(report["constant"], true);
+    assert_eq!(report["measured"]["metrics"]["recall"], 0.0);
+
+    let note =
+        "the model scores all listeners alike and tells none from another; train with --loss squared-hinge";
+    assert!(place.text("hinge.html").contains(note));
+    let checked = place.done("model check hinge.json").stdout;
+    assert!(checked.contains(&format!("a server with this window takes it, but {note}")), "{checked}");
+    assert!(place.done("model show hinge.json").stdout.contains(&format!("constant   {note}")));
+    let config = place.done("serve --check-config --model hinge.json").stdout;
+    assert!(config.contains(&format!("good, but {note}")), "{config}");
+
+    // Of scores that differ in the last digits alone, the AUC is that of chance.
+    let measured = place.done("evaluate fresh.txt --model hinge.json --json").json();
+    assert_eq!((&measured["constant"], &measured["metrics"]["auc"]), (&true.into(), &0.5.into()));
+    let table = place.done("evaluate fresh.txt --model hinge.json").stdout;
+    assert!(table.contains("constant   the model scores all of these rows alike"), "{table}");
+}
+
+#[test]
+fn import_that_scores_all_rows_alike_is_named() {
+    let place = Place::new();
+    place.put("svm.model", "svm_type c_svc\nkernel_type linear\nnr_class 2\ntotal_sv 2\nrho 1\nlabel 1 0\nnr_sv 1 1\nSV\n1 1:0.5 \n-1 1:0.5 \n");
+    place.done("model import svm.model -o imported.json --features 6");
+    let checked = place.done("model check imported.json").stdout;
+    assert!(checked.contains("takes it, but the model scores all listeners alike"), "{checked}");
+}
+
+#[test]
+fn squared_hinge_follows_rows_that_the_hinge_loss_cannot() {
+    let place = Place::new();
+    place.put("few.txt", few_clicks(300, 1));
+    place.put("fresh.txt", few_clicks(300, 2));
+    let report = place.done("train few.txt -o squared.json --loss squared-hinge --json").json();
+    assert_eq!(report["constant"], false);
+    assert!(!place.done("model check squared.json").stdout.contains("alike"));
+    let metrics = place.done("evaluate fresh.txt --model squared.json --json").json();
+    assert_eq!(metrics["constant"], false);
+    assert!(metrics["metrics"]["auc"].as_f64().unwrap() > 0.6, "{metrics}");
+}
