@@ -4,7 +4,7 @@ use super::super::cholesky::Cholesky;
 use super::rows::Rows;
 
 /// Up to so many weights the matrix is made at once: it costs no more than a few steps of conjugate gradients.
-const ALWAYS_FACTORED: usize = 64;
+pub(super) const ALWAYS_FACTORED: usize = 64;
 
 /// As many steps of conjugate gradients cost as much as making the matrix, one in so many of its columns.
 const WORTH_FACTORING: usize = 4;

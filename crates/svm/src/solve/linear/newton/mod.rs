@@ -17,6 +17,7 @@
 //! a row's primal and dual terms add up to `−alpha z·v`.
 
 mod dense;
+mod descent;
 mod direction;
 mod losses;
 mod rows;
@@ -45,6 +46,9 @@ const GAP_PER_EPSILON: f64 = 1e-3;
 
 /// The decrease that Newton's method foresees, relative to the objective, below which it is rounding.
 const NO_DECREASE: f64 = 1e-14;
+
+/// Iterations at most; no problem is known that takes a hundred.
+const MOST_ITERATIONS: u64 = 1000;
 
 /// Iterations before the costs are made soft. Most problems take less than ten; margins that are hard, since costs are great and
 /// rows can be separated, would take hundreds: each shows the few rows only that its step runs into.
@@ -92,11 +96,21 @@ pub(super) fn solve(
     stopping: Stopping,
     progress: &dyn Progress,
 ) -> Solution {
+    let mut start = None;
+    if options.loss == Loss::SquaredHinge && descent::applies(examples) {
+        let solution = descent::solve(examples, options, stopping);
+        if solution.converged || stopping.max_iterations <= solution.iterations {
+            return solution;
+        }
+        start = Some(descent::weights(examples, &solution));
+    }
     match examples.x {
-        data::Rows::Dense(_) => solve_rows(&Dense::new(examples), examples, options, stopping, progress),
+        data::Rows::Dense(_) => {
+            solve_rows(&Dense::new(examples), examples, options, start, stopping, progress)
+        }
         data::Rows::Sparse(x) => {
             let rows = Sparse { x, positive: examples.positive };
-            solve_rows(&rows, examples, options, stopping, progress)
+            solve_rows(&rows, examples, options, start, stopping, progress)
         }
     }
 }
@@ -105,15 +119,18 @@ fn solve_rows<R: Rows>(
     rows: &R,
     examples: &Examples,
     options: &LinearOptions,
+    start: Option<Vec<f64>>,
     stopping: Stopping,
     progress: &dyn Progress,
 ) -> Solution {
     match options.loss {
         Loss::Hinge => unreachable!("the hinge loss has no derivative"),
         Loss::SquaredHinge => {
-            Newton::<R, SquaredHinge>::new(rows, examples, options).solve(stopping, progress)
+            Newton::<R, SquaredHinge>::new(rows, examples, options).solve(start, stopping, progress)
         }
-        Loss::Logistic => Newton::<R, Logistic>::new(rows, examples, options).solve(stopping, progress),
+        Loss::Logistic => {
+            Newton::<R, Logistic>::new(rows, examples, options).solve(start, stopping, progress)
+        }
     }
 }
 
@@ -155,8 +172,11 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
         }
     }
 
-    fn solve(mut self, stopping: Stopping, progress: &dyn Progress) -> Solution {
-        let most = stopping.max_iterations;
+    fn solve(mut self, start: Option<Vec<f64>>, stopping: Stopping, progress: &dyn Progress) -> Solution {
+        if let Some(start) = start {
+            self.start(start);
+        }
+        let most = stopping.max_iterations.min(MOST_ITERATIONS);
         self.descend(LEAST_GAP, most.min(PATIENCE), progress);
         if self.iterations == PATIENCE && !self.ended && most > PATIENCE {
             // Margins that costs make hard are found soft first, and then hardened.
@@ -171,6 +191,21 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
             self.descend(LEAST_GAP, most, progress);
         }
         self.solution(stopping.epsilon)
+    }
+
+    /// Starts with these weights where they are better than none.
+    fn start(&mut self, mut weights: Vec<f64>) {
+        let without = self.measure();
+        weights.resize(self.rows.width(), 0.0);
+        let mut margins = vec![0.0; self.margins.len()];
+        self.rows.products(&weights, &mut margins);
+        let none = std::mem::replace(&mut self.margins, margins);
+        let with = self.measure() + 0.5 * self.penalised(&weights, &weights);
+        if with < without {
+            self.weights = weights;
+        } else {
+            self.margins = none;
+        }
     }
 
     /// Newton's method with the costs as they are scaled, until the relative gap is at most `least_gap`, no step gains
