@@ -60,7 +60,7 @@ bench-svm *arguments:
 
 # Sets of every kind solved beside libSVM and LIBLINEAR, and the table of them; --sets and --limit for a part
 zoo *arguments:
-    cargo build --release --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bin zoo
+    cargo build --profile bench --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bin zoo
     -target/benches/release/zoo run {{arguments}}
     target/benches/release/zoo table docs/svm-zoo.md
 

@@ -156,7 +156,7 @@ fn solve(case: &Case, side: Side, data: &Data, limit_s: u64) -> Reply {
     let mut seconds = f64::INFINITY;
     let mut timed = |work: &mut dyn FnMut()| {
         bound(libc::RLIMIT_AS, MEMORY_BYTES);
-        bound(libc::RLIMIT_CPU, cpu_seconds() as u64 + limit_s);
+        bound(libc::RLIMIT_CPU, cpu_seconds().ceil() as u64 + limit_s);
         for _ in 0..REPEATS {
             let start = cpu_seconds();
             work();

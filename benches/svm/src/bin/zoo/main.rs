@@ -3,7 +3,8 @@
 //!
 //! `zoo run [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N]` solves, and keeps what came of each set under
 //! target/zoo; `--machines linear` runs those whose name has that part;
-//! `zoo table FILE` writes the page of what is kept; `zoo quick` solves a few small cases and fails on a wrong one.
+//! `zoo peers` with the same options has only the peers solve, whose results are kept too and do not depend on the
+//! library; `zoo table FILE` writes the page of what is kept; `zoo quick` solves a few small cases and fails on a wrong one.
 
 mod case;
 mod data;
@@ -17,8 +18,7 @@ mod verdict;
 
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: zoo run [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N] | zoo table FILE | zoo quick";
+const USAGE: &str = "usage: zoo run|peers [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N] | zoo table FILE | zoo quick";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["case", spec] => case::child(spec).map(|()| true),
         ["run", options @ ..] => run::Options::read(options).and_then(|options| run::run(&options)),
+        ["peers", options @ ..] => run::Options::read(options).and_then(|options| run::peers(&options)),
         ["table", file] => table::write(file).map(|()| true),
         ["quick"] => run::quick(),
         _ => Err(USAGE.to_owned()),

@@ -56,7 +56,7 @@ fn file_of(set: &Set) -> PathBuf {
 pub fn kept_of(set: &Set) -> Result<Vec<Judged>, String> {
     let file = file_of(set);
     let text = fs::read_to_string(&file).unwrap_or_default();
-    let lines = text.lines().map(serde_json::from_str);
+    let lines = text.lines().filter(|line| !line.is_empty()).map(serde_json::from_str);
     lines
         .collect::<Result<_, _>>()
         .map_err(|error| format!("{}: {error}; run zoo on the set again", file.display()))
@@ -91,6 +91,22 @@ impl Options {
         }
         if words.is_empty() { Ok(options) } else { Err(format!("{} has no value", words[0])) }
     }
+}
+
+/// Has the peers solve the sets in turn, and keeps what they come to.
+pub fn peers(options: &Options) -> Result<bool, String> {
+    let mut kept = Kept::open(options.limit_s)?;
+    for set in &options.sets {
+        let data = set.data(options.seed);
+        let fingerprint = data.fingerprint();
+        for case in cases(set, options, &CS) {
+            for peer in Peer::of(&case.task(data.columns), data.rows.len()) {
+                kept.reply(&case, peer, fingerprint, options.limit_s)?;
+            }
+        }
+        println!("{}", set.name);
+    }
+    Ok(true)
 }
 
 /// Solves the sets in turn; true where no case failed.
@@ -128,26 +144,30 @@ pub fn quick() -> Result<bool, String> {
 fn solve(set: &'static Set, options: &Options, cs: &[f64], kept: &mut Kept) -> Result<Vec<Judged>, String> {
     let data = set.data(options.seed);
     let fingerprint = data.fingerprint();
-    let kernels: &[_] = if set.kernels { &KERNELS } else { &[] };
     let mut judged = Vec::new();
-    for &(machine, penalty, regularised) in LINEAR.iter().chain(kernels) {
-        for &c in cs {
-            let case =
-                Case { set: set.name.to_owned(), seed: options.seed, machine, penalty, regularised, c };
-            if !case.machine_name().contains(&options.machines) {
-                continue;
-            }
-            let mut peers = Vec::new();
-            for peer in Peer::of(&case.task(data.columns), data.rows.len()) {
-                peers.push((peer, kept.reply(&case, peer, fingerprint, options.limit_s)?));
-            }
-            let ours = in_child(&case, Side::Ours, options.limit_s);
-            let one = judge(case, ours, peers);
-            say(&one);
-            judged.push(one);
+    for case in cases(set, options, cs) {
+        let mut peers = Vec::new();
+        for peer in Peer::of(&case.task(data.columns), data.rows.len()) {
+            peers.push((peer, kept.reply(&case, peer, fingerprint, options.limit_s)?));
         }
+        let ours = in_child(&case, Side::Ours, options.limit_s);
+        let one = judge(case, ours, peers);
+        say(&one);
+        judged.push(one);
     }
     Ok(judged)
+}
+
+/// Every machine at every C.
+fn cases(set: &Set, options: &Options, cs: &[f64]) -> Vec<Case> {
+    let kernels: &[_] = if set.kernels { &KERNELS } else { &[] };
+    let machines = LINEAR.iter().chain(kernels);
+    let cases = machines.flat_map(|&(machine, penalty, regularised)| {
+        let case =
+            Case { set: set.name.to_owned(), seed: options.seed, machine, penalty, regularised, c: 1.0 };
+        cs.iter().map(move |&c| Case { c, ..case.clone() })
+    });
+    cases.filter(|case| case.machine_name().contains(&options.machines)).collect()
 }
 
 /// A line of progress.

@@ -121,9 +121,16 @@ pub fn judge(case: Case, ours: Reply, peers: Vec<(Peer, Reply)>) -> Judged {
             });
             let fastest = as_good.filter_map(|(_, reply)| seconds(reply)).reduce(f64::min);
             judged.time_ratio = fastest.map(|theirs| taken.max(FLOOR_S) / theirs.max(FLOOR_S));
+            let stationary = judged.gap.is_some_and(|gap| gap.abs() <= CLOSE);
             judged.verdict = match judged.excess {
                 _ if !converged => Verdict::Unconverged,
                 _ if objective.infeasible > 1e-6 => Verdict::Worse,
+                // The sigmoid kernel is not positive semidefinite: there are several stationary points.
+                Some(excess)
+                    if excess.abs() > CLOSE && judged.case.machine == Machine::Sigmoid && stationary =>
+                {
+                    Verdict::Alone
+                }
                 Some(excess) if excess > CLOSE => Verdict::Worse,
                 None if judged.gap.is_none_or(|gap| gap > GAP) => Verdict::Worse,
                 _ if judged.time_ratio.is_some_and(|ratio| ratio > SLOW) => Verdict::Slow,

@@ -110,11 +110,10 @@ pub fn train(
         let count = (*model).vectors as usize;
         let mut rows = vec![0; count];
         indices(model, rows.as_mut_ptr());
-        // The class of the first row counts as positive.
-        let sign = labels[0];
+        // Of the labels 1 and -1, 1 counts as positive whichever comes first.
         let coefficients = std::slice::from_raw_parts(*(*model).coefficients, count);
-        let coefficients: Vec<f64> = coefficients.iter().map(|value| sign * value).collect();
-        let bias = -sign * *(*model).rho;
+        let coefficients = coefficients.to_vec();
+        let bias = -*(*model).rho;
         free(&mut model);
         let vectors: Vec<_> = rows.iter().map(|&row| data.rows[row as usize - 1].clone()).collect();
         if task.kernel != Kernel::Linear {
@@ -124,7 +123,7 @@ pub fn train(
         for (row, coefficient) in vectors.iter().zip(&coefficients) {
             row.iter().for_each(|&(column, value)| weights[column] += coefficient * value);
         }
-        let multipliers = Some(coefficients.iter().map(|value| value.abs()).sum());
+        let multipliers = Some(coefficients.iter().map(|value: &f64| value.abs()).sum());
         Ok(Decision::Linear { weights, bias, multipliers })
     }
 }
