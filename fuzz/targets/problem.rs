@@ -13,12 +13,16 @@ fuzz_target!(|bytes: &[u8]| {
     assert!((1..problem.len()).contains(&problem.positives()), "both labels occur");
     // Zeros that are left out must not matter; the last one is written where no row has a value in the last column.
     let mut text = String::new();
-    let mut values = vec![0.0; problem.x.columns()];
+    let last = problem.x.columns() - 1;
     for (row, &positive) in problem.positive.iter().enumerate() {
-        problem.x.fill(row, &mut values);
         text += if positive { &problem.labels.positive } else { &problem.labels.negative };
-        for (i, value) in values.iter().enumerate().filter(|(i, value)| **value != 0.0 || i + 1 == values.len()) {
-            let _ = write!(text, " {}:{value:e}", i + 1);
+        let mut has_last = false;
+        for (column, value) in problem.x.entries(row).filter(|entry| entry.1 != 0.0) {
+            let _ = write!(text, " {}:{value:e}", column + 1);
+            has_last |= column == last;
+        }
+        if !has_last {
+            let _ = write!(text, " {}:0", last + 1);
         }
         text += "\n";
     }

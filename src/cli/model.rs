@@ -82,7 +82,7 @@ pub(crate) struct ImportArgs {
     #[arg(short, long)]
     output: PathBuf,
     /// Features of a row [default: 6, or the greatest index when that is more]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     features: Option<u32>,
     /// Name for people, 1 to 64 of A-Z a-z 0-9 . _ : -
     #[arg(long)]

@@ -131,7 +131,7 @@ fn work(
             data_sha256: Some(sha256),
             measured: trained.measured.clone(),
             parameters: Some(SolverRecord::of(parameters, solve, problem.weights.is_some())),
-            feature_mean: Some(trained.feature_mean.clone()),
+            feature_mean: trained.feature_mean.clone(),
             constant: Some(trained.constant),
         }),
     })?;

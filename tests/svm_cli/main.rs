@@ -236,7 +236,7 @@ fn bad_rows_end_with_status_1_and_the_line_and_write_nothing() {
         ("1 0:0.5\n", "line 1: `0` is not a feature index"),
         ("1 1:nan\n", "line 1: `nan` at index 1 is not a finite number"),
         ("1 1:1e999\n", "line 1: `1e999` at index 1"),
-        ("1 10001:1\n", "line 1: index 10001 is more than the 10000 features"),
+        ("1 1000001:1\n", "line 1: index 1000001 is more than the 1000000 features"),
         ("0.29,0.21,0.21\n", "line 1: `0.29,0.21,0.21` is not a label"),
         ("1\n0\n", "no row has a feature"),
     ] {

@@ -137,7 +137,7 @@ fn degenerate_problems_train_or_are_refused_with_a_reason() {
         ("1 1:1e-300\n0 1:0\n1 1:2e-300\n0 1:0\n", Ok(())),
         ("1 1:0.5\n0 1:0.5\n1 1:0.5\n0 1:0.5\n", Err("the model scores all rows alike")),
         ("1 1:0.5\n", Err("every row has the label 1")),
-        ("1 1000000:1\n0 1:1\n", Err("line 1: index 1000000 is more than the 10000 features")),
+        ("1 1000001:1\n0 1:1\n", Err("line 1: index 1000001 is more than the 1000000 features")),
         ("yes 1:1\nno 1:0\n", Err("line 1: `yes` is not a label")),
     ] {
         place.put("odd.txt", rows);

@@ -6,10 +6,11 @@ use std::ops::Range;
 use crate::data::decimal;
 use crate::data::labels::Labels;
 
-/// The greatest feature index a file may use.
-pub const MAX_FEATURES: usize = 10_000;
+/// The greatest feature index a file may use. A linear model of so many features, scaled, has some 46 bytes a feature and
+/// so fits into the 64 MiB of a model file; and an index in a few bytes of text makes a few megabytes of weights at most.
+pub const MAX_FEATURES: usize = 1_000_000;
 
-/// A line longer than this is refused before it is kept; 10,000 features fit five times over.
+/// A line longer than this is refused before it is kept; 50,000 values fit.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Labels are a few characters; a longer one is a file of another kind.
@@ -365,7 +366,7 @@ mod tests {
             (b"1 -1:1", "`-1` is not a feature index"),
             (b"1 +1:1", "`+1` is not a feature index"),
             (b"1 99999999999999999999999:1", "is not a feature index"),
-            (b"1 10001:1", "line 1: index 10001 is more than the 10000 features"),
+            (b"1 1000001:1", "line 1: index 1000001 is more than the 1000000 features"),
             (b"1 2:1 1:1", "line 1: index 1 comes after 2; write indices in ascending order"),
             (b"1 2:1 2:1", "line 1: index 2 appears twice"),
             (b"1 1:nan", "line 1: `nan` at index 1 is not a finite number"),

@@ -89,11 +89,17 @@ impl TryFrom<KernelFile> for Kernel {
     }
 }
 
+/// Whether a file is as small as it must be.
+pub(super) fn check_size(bytes: &[u8]) -> Result<(), ModelError> {
+    if bytes.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    Err(ModelError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES })
+}
+
 /// Parts as the file has them; values are not checked yet, shapes are.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Parts, ModelError> {
-    if bytes.len() > MAX_BYTES {
-        return Err(ModelError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES });
-    }
+    check_size(bytes)?;
     let syntax = |error: serde_json::Error| ModelError::Syntax(error.to_string());
     let head: Head = serde_json::from_slice(bytes).map_err(syntax)?;
     if head.format != FORMAT {

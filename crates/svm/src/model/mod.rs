@@ -30,7 +30,7 @@ pub struct Features {
     pub definition: Option<String>,
     /// A name per feature, in order; none when they are not known.
     pub names: Option<Vec<String>>,
-    /// How many there are, `1..=10_000`.
+    /// How many there are, `1..=1_000_000`.
     pub count: usize,
 }
 
@@ -74,7 +74,10 @@ pub struct Model {
 #[non_exhaustive]
 pub enum ModelError {
     /// More bytes than a model may have.
-    #[error("a model file has at most {limit} bytes, this one has {bytes}")]
+    #[error(
+        "a model file has at most {limit} bytes, this one has {bytes}; a linear kernel, fewer columns or fewer support \
+         vectors make a smaller one"
+    )]
     TooLarge {
         /// Bytes of the file.
         bytes: usize,
@@ -139,11 +142,12 @@ impl Model {
     /// Checks the parts; the id is that of the file [`Model::to_bytes`] writes.
     ///
     /// # Errors
-    /// The first field that is out of range.
+    /// The first field that is out of range; a file of more than 64 MiB, which [`Model::read`] would refuse.
     pub fn new(parts: Parts) -> Result<Self, ModelError> {
         check(&parts)?;
-        let id = json::id(&json::to_bytes(&parts));
-        Ok(Self { parts, id })
+        let bytes = json::to_bytes(&parts);
+        json::check_size(&bytes)?;
+        Ok(Self { id: json::id(&bytes), parts })
     }
 
     /// Reads a model file (JSON; the README has its fields).

@@ -40,6 +40,9 @@ pub const CALIBRATION_ROWS: usize = 2000;
 /// Folds of the cross-validation behind a calibration, as in Lin, Lin and Weng (2007), section 1.
 const CALIBRATION_FOLDS: usize = 3;
 
+/// From so many features the mean of each is not recorded.
+const MANY_FEATURES: usize = 100_000;
+
 /// Where the parameters come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Choice {
@@ -68,8 +71,9 @@ pub struct Trained {
     pub rows: usize,
     /// Rows with the positive label among them.
     pub positives: usize,
-    /// The mean of each feature over those rows, unscaled.
-    pub feature_mean: Vec<f64>,
+    /// The mean of each feature over those rows, unscaled; none where there are more features than anyone reads
+    /// explanations of, and the model file has better use for the bytes: from 100,000.
+    pub feature_mean: Option<Vec<f64>>,
     /// Whether the machine scores all of those rows alike ([`SCORE_TIE`](crate::SCORE_TIE)), so that it is of no use.
     ///
     /// The hinge loss comes to that wherever no row's chance p of the positive label comes near one half: its best score
@@ -104,7 +108,7 @@ impl Trained {
                 data_sha256: None,
                 measured,
                 parameters: Some(SolverRecord::of(&parameters, &fitted.solve, problem.weights.is_some())),
-                feature_mean: Some(feature_mean),
+                feature_mean,
                 constant: Some(constant),
             }),
         }
@@ -230,7 +234,7 @@ fn train_all(
         scored,
         rows: problem.len(),
         positives: problem.positives(),
-        feature_mean: problem.x.mean(),
+        feature_mean: (problem.x.columns() < MANY_FEATURES).then(|| problem.x.mean()),
         constant,
     })
 }

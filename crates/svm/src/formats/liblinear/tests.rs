@@ -126,7 +126,7 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
         (SVC.replace("label 0 1", "label 1 1"), "field labels"),
         (
             SVC.replace("nr_feature 3", "nr_feature 4000000000"),
-            "line 4: `nr_feature` must be from 1 to 10000",
+            "line 4: `nr_feature` must be from 1 to 1000000",
         ),
         (SVC.replace("nr_feature 3", "nr_feature 0"), "line 4: `nr_feature` must be from 1"),
         (
