@@ -13,6 +13,7 @@ use crate::solve::smartcore;
 use crate::solve::smo::{self, Smo, SmoOptions};
 use crate::solve::{Examples, Progress, Solution, Stopping};
 use crate::train::cross_validation::require;
+use crate::train::memory;
 use crate::train::parameters::{Parameters, Solver, TrainError};
 
 /// Passes over the rows of coordinate descent; LIBLINEAR's own bound.
@@ -102,6 +103,7 @@ pub fn fit_path(
         let (name, wanted) = ("the number of row weights", "the number of rows");
         return Err(TrainError::Parameter { name, wanted });
     }
+    memory::check(&problem.x, parameters, memory::KERNEL_BYTES)?;
     let scaling = parameters.standardise.then(|| Scaling::learn(&problem.x));
     let scaled = scaling.as_ref().map(|scaling| scaling.applied(&problem.x));
     let x = scaled.as_ref().unwrap_or(&problem.x);

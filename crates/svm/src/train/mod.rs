@@ -2,6 +2,7 @@
 
 pub(crate) mod cross_validation;
 pub(crate) mod fit;
+pub(crate) mod memory;
 mod parallel;
 pub(crate) mod parameters;
 pub(crate) mod sample;

@@ -178,6 +178,25 @@ pub enum TrainError {
         /// The kernel.
         kernel: &'static str,
     },
+    /// A kernel machine would take more memory than [`KERNEL_BYTES`](crate::KERNEL_BYTES).
+    #[error(
+        "the {kernel} kernel on {rows} rows of {columns} columns needs {} of memory, and {} are allowed; use \
+         --kernel linear, which takes sparse rows as they are, or fewer rows or columns",
+        gigabytes(*bytes),
+        gigabytes(*limit)
+    )]
+    TooLarge {
+        /// The kernel.
+        kernel: &'static str,
+        /// Rows to train on.
+        rows: usize,
+        /// Their columns.
+        columns: usize,
+        /// Bytes that it needs beside the problem.
+        bytes: u64,
+        /// Most that it may need.
+        limit: u64,
+    },
     /// The solver reached its bound on iterations before the optimality conditions were met.
     #[error(
         "the solver stopped after {iterations} iterations without converging; use a smaller C, a greater epsilon or \
@@ -233,4 +252,9 @@ fn remedy(loss: Loss) -> &'static str {
              --scale standard, or a greater -c"
         }
     }
+}
+
+/// Bytes for people.
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
 }

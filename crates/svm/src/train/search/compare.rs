@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::solve::{NoProgress, Progress};
 use crate::train::cross_validation::FoldRows;
 use crate::train::fit::{Fitted, fit_path};
+use crate::train::memory;
 use crate::train::parallel::{cores, in_parallel};
 use crate::train::parameters::{Parameters, Solver, TrainError};
 use crate::train::search::{Candidate, LeftOut};
@@ -51,7 +52,13 @@ pub(super) fn compare(
         let (path, fold) = (&paths[piece / folds], piece % folds);
         let training = fold_rows.training(problem, fold);
         let parameters = bounded(&path.parameters, training.len());
-        let fitted = fit_path(&training, &parameters, &path.cs, &NoProgress)?;
+        let fitted = match checked(&training, &parameters, &path.cs) {
+            Err(error @ TrainError::TooLarge { .. }) => {
+                let reason = error.to_string();
+                return Ok(path.cs.iter().map(|_| Err(reason.clone())).collect());
+            }
+            fitted => fitted?,
+        };
         progress.advance(path.cs.len() as u64);
         let judged_early = parameters.max_iterations != path.parameters.max_iterations;
         let score = |machine: Result<Fitted, TrainError>| -> Result<Held, String> {
@@ -85,6 +92,18 @@ pub(super) fn compare(
         }
     }
     Ok(compared)
+}
+
+/// [`fit_path`] within the memory that a search allows.
+fn checked(
+    training: &Problem,
+    parameters: &Parameters,
+    cs: &[f64],
+) -> Result<Vec<Result<Fitted, TrainError>>, TrainError> {
+    if training.x.as_dense().is_none() {
+        memory::check(&training.x, parameters, memory::SEARCH_KERNEL_BYTES)?;
+    }
+    fit_path(training, parameters, cs, &NoProgress)
 }
 
 /// The scores of all rows, their measures, and whether every fold's machine converged.

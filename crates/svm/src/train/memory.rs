@@ -1,0 +1,83 @@
+//! What a kernel machine takes in memory, known before it is taken.
+
+use crate::data::either::Rows;
+use crate::kernel::Kernel;
+use crate::solve::smo::SmoOptions;
+use crate::train::parameters::{Parameters, Solver, TrainError};
+
+/// Most bytes that training one kernel machine may take beside the problem: 4 GiB.
+pub const KERNEL_BYTES: u64 = 4 << 30;
+
+/// Most bytes that a candidate of a search may take where its rows are sparse: kernels of wide rows are slow as well, and a
+/// search trains hundreds of machines, several at a time.
+pub(crate) const SEARCH_KERNEL_BYTES: u64 = 64 << 20;
+
+/// Refuses parameters that need more than `limit` bytes on these rows.
+pub(crate) fn check(x: &Rows, parameters: &Parameters, limit: u64) -> Result<(), TrainError> {
+    let bytes = needed(x, parameters);
+    if bytes <= limit {
+        return Ok(());
+    }
+    let (rows, columns) = (x.len(), x.columns());
+    Err(TrainError::TooLarge { kernel: parameters.kernel.name(), rows, columns, bytes, limit })
+}
+
+/// Bytes beside the problem. Linear machines take sparse rows as they are, and dense ones in a copy or two: both are no
+/// more than the problem itself by a small factor, and so none are counted.
+fn needed(x: &Rows, parameters: &Parameters) -> u64 {
+    if parameters.kernel == Kernel::Linear && parameters.solver == Solver::Native {
+        return 0;
+    }
+    let (rows, columns) = (x.len() as u64, x.columns() as u64);
+    let cells = rows.saturating_mul(columns);
+    // Dense rows in double precision, scaled or without having been sparse; in single precision one after the other,
+    // and again in blocks for vector instructions.
+    let copies = if x.as_dense().is_none() || parameters.standardise { 8 } else { 0 };
+    let kernel_rows = rows.saturating_mul(4 * rows).min(SmoOptions::default().cache_bytes as u64);
+    cells.saturating_mul(copies + 4 + 4).saturating_add(kernel_rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::data::problem::Problem;
+    use crate::data::sparse::SparseMatrix;
+    use crate::solve::NoProgress;
+    use crate::train::fit::fit;
+
+    /// So many rows, of which each has one value.
+    fn wide(rows: usize, columns: usize) -> Problem {
+        let mut x = SparseMatrix::new(columns);
+        (0..rows).for_each(|row| x.push([(row * 7919 % columns, 1.0 + row as f64)]));
+        Problem::new(x, (0..rows).map(|row| row % 2 == 0).collect()).unwrap()
+    }
+
+    #[test]
+    fn kernels_say_what_memory_they_need_before_they_take_it() {
+        let problem = wide(60_000, 10_000);
+        let rbf = Parameters { kernel: Kernel::Rbf { gamma: 0.1 }, ..Parameters::default() };
+        for parameters in [rbf, Parameters { solver: Solver::Smo, kernel: Kernel::Linear, ..rbf }] {
+            let reported = fit(&problem, &parameters, &NoProgress).unwrap_err().to_string();
+            let expected = format!(
+                "the {} kernel on 60000 rows of 10000 columns needs 9.87 GB of memory, and 4.29 GB are allowed",
+                parameters.kernel.name()
+            );
+            assert!(reported.starts_with(&expected) && reported.contains("--kernel linear"), "{reported}");
+        }
+        let linear = Parameters { max_iterations: Some(2), ..Parameters::default() };
+        assert_eq!(fit(&problem, &linear, &NoProgress).unwrap().machine.features(), 10_000);
+    }
+
+    #[test]
+    fn what_kernels_need_is_counted_whatever_the_rows() {
+        let rbf = Parameters { kernel: Kernel::Rbf { gamma: 0.1 }, ..Parameters::default() };
+        let raw = Parameters { standardise: false, ..rbf };
+        let sparse = wide(10, 100).x;
+        let dense = Rows::from(sparse.to_dense().into_owned());
+        assert_eq!([&sparse, &dense].map(|x| needed(x, &rbf)), [16_400; 2]);
+        assert_eq!([&sparse, &dense].map(|x| needed(x, &raw)), [16_400, 8_400]);
+        assert_eq!(needed(&Matrix::new(usize::MAX).into(), &rbf), 0);
+        assert_eq!(needed(&dense, &Parameters::default()), 0);
+    }
+}
