@@ -10,6 +10,7 @@ use upbeat_batch::blocks::Input;
 use upbeat_batch::features::{self, Resources, Source, Watch};
 use upbeat_core::event::{Id, Zone};
 use upbeat_ingest::decode::{Context, Format, csv, rows};
+use upbeat_svm::{Bias, Choice, Loss, Method, NoProgress, Parameters, Plan, Problem, train};
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -100,6 +101,35 @@ fn arrays_are_read_in_at_most_three_times_their_length() {
             assert!(peak <= 3 * body.len() + (64 << 10), "{peak} bytes for {format:?} of {with:?}");
         }
     }
+}
+
+#[test]
+fn sparse_rows_are_read_and_trained_in_memory_of_what_is_not_zero() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // 80 MB of cells, and 10 kB of values.
+    let row = |row: usize| {
+        let (near, far) = (2 + row * 7919 % 4000, 5000 + row * 6101 % 5000);
+        format!("{} {near}:0.5 {far}:1\n", if row.is_multiple_of(3) { "+1 1:1" } else { "-1" })
+    };
+    let text = (0..1000).map(row).collect::<String>() + "-1 10000:1\n";
+    let mut problem = None;
+    let peak = peak_of(|| problem = Some(Problem::read(text.as_bytes()).expect("rows")));
+    assert!(peak < 2 << 20, "{peak} bytes to read");
+    let problem = problem.expect("it was read");
+    for loss in [Loss::Hinge, Loss::SquaredHinge, Loss::Logistic] {
+        for bias in [Bias::Free, Bias::Regularised] {
+            let parameters = Parameters { loss, bias, ..Parameters::default() };
+            let peak = peak_of(|| {
+                train(&problem, &Choice::Parameters(parameters), Plan::All, Some(Method::Platt), &NoProgress)
+                    .expect("a machine");
+            });
+            assert!(peak < 10 << 20, "{peak} bytes to train with {loss} and a bias that is {bias}");
+        }
+    }
+    // Few bytes of text make few bytes of memory, whatever indices they name.
+    let text = format!("1 10000:1\n{}", "0\n".repeat(10_000));
+    let peak = peak_of(|| assert_eq!(Problem::read(text.as_bytes()).expect("rows").len(), 10_001));
+    assert!(peak < 2 << 20, "{peak} bytes");
 }
 
 /// A file that repeats a byte, or two in turn, up to a length.

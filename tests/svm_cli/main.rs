@@ -8,6 +8,7 @@ mod outputs;
 mod place;
 #[path = "../shared/skipped.rs"]
 mod skipped;
+mod sparse;
 mod training;
 
 use place::{Place, blobs};

@@ -27,7 +27,7 @@ pub(super) fn page(outcome: &Outcome, x: &Rows) -> anyhow::Result<String> {
             .zip(compared.as_deref())
             .zip(tried.as_deref())
             .map(|((search, method), tried)| Grid { method, criterion: search.criterion, tried }),
-        spreads: Some(Spread::of_rows(&x.to_dense())),
+        spreads: Some(Spread::of_rows(x)),
         why: why.as_deref(),
         facts: facts(outcome),
     })

@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use super::chart::{Axes, FAINT, INK, NEGATIVE, POSITIVE, axes, dot, line, picture, px, stroke, style};
 use super::text::{Terms, count, escape, is_own, number, percent, shortened};
-use upbeat_svm::{Machine, Matrix, Model, Scorer};
+use upbeat_svm::{Machine, Model, Rows, Scorer};
 
 /// Features shown at most, those that move the answer most.
 const SHOWN: usize = 12;
@@ -42,20 +42,43 @@ pub struct Spread {
 impl Spread {
     /// The 1st and 99th percentile, the mean and the standard deviation of each column of the training
     /// rows; nothing without rows.
-    pub fn of_rows(x: &Matrix) -> Vec<Self> {
+    pub fn of_rows(x: &Rows) -> Vec<Self> {
         if x.is_empty() {
             return Vec::new();
         }
-        let of_column = |column: usize| {
-            let mut values: Vec<f64> = x.rows().map(|row| row[column]).collect();
-            values.sort_unstable_by(f64::total_cmp);
-            let rows = values.len() as f64;
-            let mean = values.iter().sum::<f64>() / rows;
-            let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / rows;
-            let percentile = |share: f64| values[((rows - 1.0) * share).round() as usize];
-            Self { low: percentile(0.01), high: percentile(0.99), mean, deviation: variance.sqrt() }
+        match x {
+            Rows::Dense(x) => {
+                let of_column = |column| Self::of_values(x.rows().map(|row| row[column]).collect(), 0);
+                (0..x.columns()).map(of_column).collect()
+            }
+            Rows::Sparse(x) => {
+                let mut columns = vec![Vec::new(); x.columns()];
+                for (column, value) in (0..x.len()).flat_map(|row| x.row(row)) {
+                    columns[column].push(value);
+                }
+                let of_column = |values: Vec<f64>| {
+                    let zeros = x.len() - values.len();
+                    Self::of_values(values, zeros)
+                };
+                columns.into_iter().map(of_column).collect()
+            }
+        }
+    }
+
+    /// The spread of these values and so many zeros, one at least together.
+    fn of_values(mut values: Vec<f64>, zeros: usize) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let rows = (values.len() + zeros) as f64;
+        let mean = values.iter().sum::<f64>() / rows;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let variance = (squares + zeros as f64 * mean * mean) / rows;
+        let below = values.partition_point(|&value| value < 0.0);
+        let percentile = |share: f64| match ((rows - 1.0) * share).round() as usize {
+            place if place < below => values[place],
+            place if place < below + zeros => 0.0,
+            place => values[place - zeros],
         };
-        (0..x.columns()).map(of_column).collect()
+        Self { low: percentile(0.01), high: percentile(0.99), mean, deviation: variance.sqrt() }
     }
 
     /// Mean ± 3 scales from the model's scaling, within 0 to 1 for Upbeat's own shares; none for a model

@@ -2,7 +2,7 @@
 
 use super::*;
 use upbeat_core::profile::Window;
-use upbeat_svm::{Calibration, Labels, Machine, Matrix, Parts, Platt, Scaling, Training};
+use upbeat_svm::{Calibration, Labels, Machine, Matrix, Parts, Platt, Scaling, SparseMatrix, Training};
 
 /// Elements that have no end tag.
 const VOID: &[&str] = &["meta", "br"];
@@ -251,10 +251,27 @@ fn every_colour_has_its_rule_for_dark_pages() {
 }
 
 #[test]
+fn spreads_of_sparse_rows_are_those_of_dense_ones() {
+    let (mut dense, mut sparse) = (Matrix::new(3), SparseMatrix::new(3));
+    for i in 0..500_i32 {
+        let row = [f64::from(i % 7 - 3), if i % 200 == 0 { f64::from(i) } else { 0.0 }, f64::from(-(i % 2))];
+        dense.push(&row);
+        sparse.push(row.into_iter().enumerate());
+    }
+    let (dense, sparse) = (Spread::of_rows(&dense.into()), Spread::of_rows(&sparse.into()));
+    for (dense, sparse) in dense.iter().zip(&sparse) {
+        assert_eq!((dense.low, dense.high), (sparse.low, sparse.high));
+        assert!(
+            (dense.mean - sparse.mean).abs() < 1e-12 && (dense.deviation - sparse.deviation).abs() < 1e-12
+        );
+    }
+}
+
+#[test]
 fn spreads_hold_the_mean_and_most_rows() {
     let mut x = Matrix::new(2);
     (0..=100).for_each(|i| x.push(&[f64::from(i), 7.0]));
-    let spreads = Spread::of_rows(&x);
+    let spreads = Spread::of_rows(&x.into());
     assert_eq!((spreads[0].low, spreads[0].high, spreads[0].mean), (1.0, 99.0, 50.0));
     assert_eq!((spreads[1].low, spreads[1].high, spreads[1].deviation), (7.0, 7.0, 0.0));
     assert!((spreads[0].deviation - (850.0f64).sqrt()).abs() < 1e-9);

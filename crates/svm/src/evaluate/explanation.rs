@@ -21,9 +21,11 @@ pub struct Explanation {
 
 /// The average training row, unscaled; none when the model does not record it.
 pub fn training_mean(parts: &Parts) -> Option<&[f64]> {
-    let scaling = parts.scaling.as_ref().map(|scaling| &scaling.mean);
-    let training = || parts.training.as_ref().and_then(|training| training.feature_mean.as_ref());
-    scaling.or_else(training).map(Vec::as_slice)
+    let training = parts.training.as_ref().and_then(|training| training.feature_mean.as_ref());
+    // A scaling of sparse rows subtracts nothing: its means of zero are not those of the rows.
+    let scaling = || parts.scaling.as_ref().map(|scaling| &scaling.mean);
+    let scaling = || scaling().filter(|mean| mean.iter().any(|&mean| mean != 0.0));
+    training.or_else(scaling).map(Vec::as_slice)
 }
 
 /// Explains the score of `x` against the average row `mean`, both unscaled and as wide as the model.

@@ -45,6 +45,7 @@ mod tests {
     use crate::data::sparse::SparseMatrix;
     use crate::solve::NoProgress;
     use crate::train::fit::fit;
+    use crate::train::search::{Criterion, Grid, search};
 
     /// So many rows, of which each has one value.
     fn wide(rows: usize, columns: usize) -> Problem {
@@ -67,6 +68,28 @@ mod tests {
         }
         let linear = Parameters { max_iterations: Some(2), ..Parameters::default() };
         assert_eq!(fit(&problem, &linear, &NoProgress).unwrap().machine.features(), 10_000);
+    }
+
+    #[test]
+    fn search_leaves_kernels_of_wide_sparse_rows_out_and_says_why() {
+        let mut problem = wide(700, 10_000);
+        let mut x = SparseMatrix::new(10_000);
+        for row in 0..700 {
+            x.push([(0, if problem.positive[row] { 1.0 } else { -1.0 }), (1 + row * 7919 % 9999, 1.0)]);
+        }
+        problem.x = x.into();
+        let rbf = Parameters { kernel: Kernel::Rbf { gamma: 1.0 }, ..Parameters::default() };
+        let grid = Grid { families: vec![Parameters::default(), rbf], folds: 5, criterion: Criterion::Error };
+        let found = search(&problem, &grid, &NoProgress).unwrap();
+        assert_eq!(found.tried[found.chosen].parameters.kernel, Kernel::Linear);
+        let left_out = found.left_out.iter().filter(|left_out| left_out.parameters.kernel != Kernel::Linear);
+        let reasons: Vec<&str> = left_out.map(|left_out| left_out.reason.as_str()).collect();
+        assert_eq!(reasons.len(), 60);
+        assert!(
+            reasons.iter().all(|reason| reason.contains("needs 0.09 GB of memory, and 0.07 GB")),
+            "{}",
+            reasons[0]
+        );
     }
 
     #[test]
