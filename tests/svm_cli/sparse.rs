@@ -22,7 +22,7 @@ fn sparse_text_trains_predicts_and_explains_like_any_other() {
         ["", "--loss hinge", "--loss squared-hinge", "--loss logistic --bias regularised --scale none"]
     {
         let trained = place.done(&format!("train wide.txt -o model.json --json {flags}")).json();
-        assert_eq!(trained["metrics"]["error"], 0.0, "{flags}: {trained}");
+        assert_eq!(trained["measured"]["metrics"]["error"], 0.0, "{flags}: {trained}");
         let evaluated = place.done("evaluate wide.txt --model model.json --json").json();
         assert_eq!(evaluated["metrics"]["error"], 0.0, "{flags}");
         let predicted = place.done("predict wide.txt --model model.json").stdout;
