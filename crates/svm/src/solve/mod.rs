@@ -25,7 +25,8 @@ pub(crate) struct Examples<'a> {
 pub(crate) struct Stopping {
     /// The optimality conditions are met within this; above 0. libSVM's and LIBLINEAR's `-e`.
     pub epsilon: f64,
-    /// At most so many iterations; the solution then says that it did not converge.
+    /// At most so many iterations; the solution then says that it did not converge. The linear solvers take `u64::MAX`
+    /// for their own bounds.
     pub max_iterations: u64,
 }
 
@@ -48,8 +49,16 @@ pub(crate) struct Solution {
     pub gap: f64,
     /// Iterations taken: pairs of multipliers for SMO, passes over the rows for coordinate descent.
     pub iterations: u64,
-    /// Whether the optimality conditions were met before the bound on iterations.
+    /// Whether this is the optimum within epsilon: see `duality::is_converged`.
     pub converged: bool,
+}
+
+impl Solution {
+    /// What a solver gives back that found nothing.
+    pub fn none(rows: usize) -> Self {
+        let (alpha, gap) = (vec![0.0; rows], f64::INFINITY);
+        Self { alpha, bias: 0.0, weights: None, objective: 0.0, gap, iterations: 0, converged: false }
+    }
 }
 
 /// Observes training as it goes; a progress bar is one. Called from several threads.

@@ -16,9 +16,6 @@ use crate::train::cross_validation::require;
 use crate::train::memory;
 use crate::train::parameters::{Parameters, Solver, TrainError};
 
-/// Passes over the rows of coordinate descent; LIBLINEAR's own bound.
-const MAX_PASSES: u64 = 1000;
-
 /// Greater kernel values than this, times C, lose the digits that the tolerance asks for.
 const MAX_MAGNITUDE: f64 = 1e12;
 
@@ -44,7 +41,8 @@ pub struct Solve {
     pub gap: Option<f64>,
     /// Iterations; none where the solver does not report them.
     pub iterations: Option<u64>,
-    /// Whether the optimality conditions were met within epsilon.
+    /// Whether this is the optimum: `gap` is within epsilon, or the solver's own rule was met within epsilon and the gap
+    /// does not contradict it. A solver that stopped at its bound on iterations is judged by the gap like any other.
     pub converged: bool,
     /// Rows with a multiplier above 0.
     pub support_vectors: usize,
@@ -126,7 +124,7 @@ pub fn fit_path(
         (Solver::Native, Kernel::Linear) => {
             let options =
                 LinearOptions { loss: parameters.loss, bias: parameters.bias, seed: parameters.seed };
-            let stopping = parameters.stopping(MAX_PASSES);
+            let stopping = parameters.stopping(u64::MAX);
             along
                 .solve(cs, |costs, start| {
                     let examples = Examples { x, positive: &problem.positive, costs };

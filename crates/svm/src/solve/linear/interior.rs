@@ -15,6 +15,7 @@
 //! iterations, whatever the cost of an error, where coordinate descent needs ever more passes. Where the
 //! corrected steps cycle, which small problems make them do now and then, the method changes to steps without correction (`gap.rs`).
 
+use super::Bias;
 use super::cholesky::Cholesky;
 use super::gap::GapHistory;
 use super::packed::{Line, Packed, WIDTH, Weights, add, dot};
@@ -31,6 +32,9 @@ const TOWARDS_BOUND: f64 = 0.995;
 /// on these are cut to their bounds and the conditions checked.
 const SMALL_GAP: f64 = 1e-8;
 
+/// From this gap on the best point is kept, because rounding may spoil the next ones.
+const WORTH_KEEPING: f64 = 1e-6;
+
 /// Below this gap rounding leaves nothing to gain.
 const LEAST_GAP: f64 = 1e-13;
 
@@ -44,6 +48,9 @@ const RIDGE: f64 = 1e-14;
 #[derive(Debug, Clone, Copy)]
 struct Point {
     alpha: f64,
+    /// `cost − alpha`, a variable of its own: as a difference it would cancel to 0 next to the bound, and the steps,
+    /// which divide by it, would be NaN.
+    room: f64,
     lower: f64,
     upper: f64,
     alpha_step: f64,
@@ -58,6 +65,7 @@ struct Point {
 
 struct Interior<'a, W> {
     rows: &'a Packed,
+    bias: Bias,
     points: Vec<Point>,
     weights: W,
     /// Columns with the constant feature.
@@ -78,56 +86,75 @@ struct Normal<W> {
     total: f64,
 }
 
-pub(super) fn solve(examples: &Examples, stopping: Stopping, progress: &dyn Progress) -> Solution {
+/// Solves for the hinge loss.
+pub(super) fn solve(
+    examples: &Examples,
+    bias: Bias,
+    stopping: Stopping,
+    progress: &dyn Progress,
+) -> Solution {
     match Packed::lines_for(examples.x.columns()) {
-        1 => solve_with(examples, stopping, progress, [Line::ZERO; 1]),
-        2 => solve_with(examples, stopping, progress, [Line::ZERO; 2]),
-        lines => solve_with(examples, stopping, progress, vec![Line::ZERO; lines]),
+        1 => solve_with(examples, bias, stopping, progress, [Line::ZERO; 1]),
+        2 => solve_with(examples, bias, stopping, progress, [Line::ZERO; 2]),
+        lines => solve_with(examples, bias, stopping, progress, vec![Line::ZERO; lines]),
     }
 }
 
 fn solve_with<W: Weights>(
     examples: &Examples,
+    bias: Bias,
     stopping: Stopping,
     progress: &dyn Progress,
     zero: W,
 ) -> Solution {
     let rows = Packed::new(examples, 1.0);
-    let mut interior = Interior::new(examples, &rows, zero.clone());
+    let mut interior = Interior::new(examples, &rows, bias, zero.clone());
     let (mut step, mut iterations) = (0.0, 0);
     let mut history = GapHistory::new();
+    let mut best = (f64::INFINITY, None);
     loop {
         let normal = interior.advance(step, &zero);
         // At the solution the sum of the multipliers is the primal objective and half the weights' square.
-        let residual = squared_without(&rows, &normal.expansion) - squared_without(&rows, &interior.weights);
+        let residual = interior.square(&normal.expansion) - interior.square(&interior.weights);
         let gap = (normal.gap + 0.5 * residual.abs()) / normal.total;
         if iterations > 0 {
             progress.solving(iterations, gap);
         }
         history.record(gap);
-        let last = gap <= LEAST_GAP || history.is_stalled() || iterations >= stopping.max_iterations;
+        let mut last = gap <= LEAST_GAP || history.is_stalled() || iterations >= stopping.max_iterations;
         if gap <= SMALL_GAP || last {
             let solution = interior.cut(iterations, stopping.epsilon, &zero);
-            if solution.converged || last {
+            if solution.converged || gap <= LEAST_GAP {
                 return solution;
             }
         }
-        let Some(longest) = interior.newton(&normal, history.is_careful(), &zero) else {
+        if gap < best.0 && (gap <= WORTH_KEEPING || history.is_careful()) {
+            best = (gap, Some((interior.points.clone(), interior.weights.clone())));
+        }
+        match interior.newton(&normal, history.is_careful(), &zero) {
+            Some(longest) => step = longest,
+            None => last = true,
+        }
+        if last {
+            // What rounding has spoilt since then is of no use to whoever goes on from here.
+            if let (_, Some((points, weights))) = best {
+                (interior.points, interior.weights) = (points, weights);
+            }
             return interior.cut(iterations, stopping.epsilon, &zero);
-        };
-        step = longest;
+        }
         iterations += 1;
     }
 }
 
 impl<'a, W: Weights> Interior<'a, W> {
     /// Starts midway between the bounds, with weights of zero.
-    fn new(examples: &Examples, rows: &'a Packed, zero: W) -> Self {
+    fn new(examples: &Examples, rows: &'a Packed, bias: Bias, zero: W) -> Self {
         let points = examples
             .costs
             .iter()
             .map(|&cost| Point {
                 alpha: 0.5 * cost,
+                room: 0.5 * cost,
                 lower: 1.0,
                 upper: 1.0,
                 alpha_step: 0.0,
@@ -138,7 +165,7 @@ impl<'a, W: Weights> Interior<'a, W> {
                 gradient: 0.0,
             })
             .collect();
-        Self { rows, points, weights: zero, size: examples.x.columns() + 1 }
+        Self { rows, bias, points, weights: zero, size: examples.x.columns() + 1 }
     }
 
     /// Takes a step of this length and computes the sums for the next one.
@@ -150,9 +177,10 @@ impl<'a, W: Weights> Interior<'a, W> {
         let (mut gap, mut total) = (0.0, 0.0);
         for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
             point.alpha += step * point.alpha_step;
+            point.room -= step * point.alpha_step;
             point.lower += step * point.lower_step;
             point.upper += step * point.upper_step;
-            let room = point.cost - point.alpha;
+            let room = point.room;
             point.theta = point.alpha * room / (point.lower * room + point.upper * point.alpha);
             point.gradient = dot(self.weights.as_ref(), z) - 1.0;
             gap += point.alpha * point.lower + room * point.upper;
@@ -169,13 +197,16 @@ impl<'a, W: Weights> Interior<'a, W> {
     fn newton(&mut self, normal: &Normal<W>, careful: bool, zero: &W) -> Option<f64> {
         let lines = zero.as_ref().len();
         let cholesky = Cholesky::new(self.size, |row, column| {
-            let identity = if row == column && row + 1 < self.size { 1.0 } else { 0.0 };
+            let regularised = row + 1 < self.size || self.bias == Bias::Regularised;
+            let identity = if row == column && regularised { 1.0 } else { 0.0 };
             entry(&normal.matrix, row, column, lines) + identity
         })?;
         // The residuals of the conditions on the weights and on the bias.
         let mut residual = normal.expansion.clone();
         add(residual.as_mut(), -1.0, self.weights.as_ref());
-        *self.rows.constant(residual.as_mut()) += *self.rows.constant(self.weights.as_mut());
+        if self.bias == Bias::Free {
+            *self.rows.constant(residual.as_mut()) += *self.rows.constant(self.weights.as_mut());
+        }
         let mut right = residual.clone();
         add(right.as_mut(), -1.0, normal.gradient.as_ref());
         let mut predictor = right.clone();
@@ -186,7 +217,7 @@ impl<'a, W: Weights> Interior<'a, W> {
         let mut correction = zero.clone();
         let (mut towards, mut products) = (0.0, 0.0);
         for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
-            let room = point.cost - point.alpha;
+            let room = point.room;
             let (inverse, inverse_room) = (1.0 / point.alpha, 1.0 / room);
             let alpha_step = -point.theta * (point.gradient + dot(predictor.as_ref(), z));
             let (share, room_share) = (alpha_step * inverse, alpha_step * inverse_room);
@@ -215,7 +246,7 @@ impl<'a, W: Weights> Interior<'a, W> {
         solve_lines(&cholesky, direction.as_mut());
         let mut towards = 0.0;
         for (z, point) in self.rows.rows(lines).zip(&mut self.points) {
-            let room = point.cost - point.alpha;
+            let room = point.room;
             let lower_aim = (target - corrected * point.lower_step) / point.alpha;
             let upper_aim = (target - corrected * point.upper_step) / room;
             let alpha_step =
@@ -229,7 +260,7 @@ impl<'a, W: Weights> Interior<'a, W> {
                 .max(-point.upper_step / point.upper);
             towards = f64::max(towards, nearest);
         }
-        if !towards.is_finite() {
+        if !towards.is_finite() || !direction.as_ref().iter().flat_map(|line| line.0).all(f64::is_finite) {
             return None;
         }
         let step = if towards > TOWARDS_BOUND { TOWARDS_BOUND / towards } else { 1.0 };
@@ -244,17 +275,53 @@ impl<'a, W: Weights> Interior<'a, W> {
         let lines = zero.as_ref().len();
         let mut alpha: Vec<f64> = self.points.iter().map(Point::cut).collect();
         self.redistribute(&mut alpha, zero);
-        self.balance(&mut alpha, lines);
+        if self.bias == Bias::Free {
+            self.balance(&mut alpha, lines);
+        }
         let mut weights = zero.clone();
         for (z, &alpha) in self.rows.rows(lines).zip(&alpha) {
             if alpha > 0.0 {
                 add(weights.as_mut(), alpha, z);
             }
         }
-        *self.rows.constant(weights.as_mut()) = 0.0;
+        let (bias, violation) = match self.bias {
+            Bias::Free => {
+                *self.rows.constant(weights.as_mut()) = 0.0;
+                self.free_bias(&alpha, &weights)
+            }
+            Bias::Regularised => {
+                (*self.rows.constant(weights.as_mut()), self.projected_gradients(&alpha, &weights))
+            }
+        };
+        // Without a finite bias there is no solution: the numbers are too great for this arithmetic.
+        let (bias, violation) = if bias.is_finite() { (bias, violation) } else { (0.0, f64::INFINITY) };
+        let total: f64 = alpha.iter().sum();
+        let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) - total;
+        let converged = violation <= epsilon;
+        Solution { alpha, bias, weights: None, objective, gap: f64::INFINITY, iterations, converged }
+    }
+
+    /// By how much the projected gradients differ from each other and from 0, which is LIBLINEAR's rule.
+    fn projected_gradients(&self, alpha: &[f64], weights: &W) -> f64 {
+        let (mut greatest, mut least) = (0.0f64, 0.0f64);
+        for ((z, &alpha), point) in self.rows.rows(weights.as_ref().len()).zip(alpha).zip(&self.points) {
+            let gradient = dot(weights.as_ref(), z) - 1.0;
+            if alpha > 0.0 {
+                greatest = greatest.max(gradient);
+            }
+            if alpha < point.cost {
+                least = least.min(gradient);
+            }
+        }
+        greatest - least
+    }
+
+    /// The bias that libSVM would take, and the violation of its condition.
+    fn free_bias(&self, alpha: &[f64], weights: &W) -> (f64, f64) {
+        let lines = weights.as_ref().len();
         let (mut may_grow, mut may_fall) = (f64::NEG_INFINITY, f64::INFINITY);
         let (mut free, mut free_sum) = (0u64, 0.0);
-        for ((z, &alpha), point) in self.rows.rows(lines).zip(&alpha).zip(&self.points) {
+        for ((z, &alpha), point) in self.rows.rows(lines).zip(alpha).zip(&self.points) {
             let sign = self.sign(z);
             let bias = sign * (1.0 - dot(weights.as_ref(), z));
             let (positive, can_add, can_take) = (sign > 0.0, alpha < point.cost, alpha > 0.0);
@@ -270,20 +337,7 @@ impl<'a, W: Weights> Interior<'a, W> {
             }
         }
         let bias = if free > 0 { free_sum / free as f64 } else { 0.5 * (may_grow + may_fall) };
-        let violation = (may_grow - may_fall).max(0.0);
-        // Without a finite bias there is no solution: the numbers are too great for this arithmetic.
-        let (bias, violation) = if bias.is_finite() { (bias, violation) } else { (0.0, f64::INFINITY) };
-        let total: f64 = alpha.iter().sum();
-        let objective = 0.5 * dot(weights.as_ref(), weights.as_ref()) - total;
-        Solution {
-            alpha,
-            bias,
-            weights: None,
-            objective,
-            gap: f64::INFINITY,
-            iterations,
-            converged: violation <= epsilon,
-        }
+        (bias, (may_grow - may_fall).max(0.0))
     }
 
     /// Makes `Σ alpha z` equal to the weights again, and zero for the bias: the difference that the cuts made is
@@ -294,7 +348,9 @@ impl<'a, W: Weights> Interior<'a, W> {
         // The second time removes the rounding of the first.
         for _ in 0..2 {
             let mut residual = self.weights.clone();
-            *self.rows.constant(residual.as_mut()) = 0.0;
+            if self.bias == Bias::Free {
+                *self.rows.constant(residual.as_mut()) = 0.0;
+            }
             let mut matrix = vec![Line::ZERO; self.size * lines];
             let mut greatest = 0.0;
             for ((z, &alpha), point) in self.rows.rows(lines).zip(&*alpha).zip(&self.points) {
@@ -339,6 +395,15 @@ impl<'a, W: Weights> Interior<'a, W> {
         }
     }
 
+    /// The square of the length of what is regularised: weights without the bias where that is free.
+    fn square(&self, weights: &W) -> f64 {
+        let mut weights = weights.clone();
+        if self.bias == Bias::Free {
+            *self.rows.constant(weights.as_mut()) = 0.0;
+        }
+        dot(weights.as_ref(), weights.as_ref())
+    }
+
     /// The sign of a row, which is its constant feature.
     fn sign(&self, z: &[Line]) -> f64 {
         z[(self.size - 1) / WIDTH].0[(self.size - 1) % WIDTH]
@@ -348,7 +413,7 @@ impl<'a, W: Weights> Interior<'a, W> {
 impl Point {
     /// Of a multiplier and its bound's multiplier, one is zero at the optimum: the one that is small already.
     fn cut(&self) -> f64 {
-        let room = self.cost - self.alpha;
+        let room = self.room;
         if self.alpha < self.lower * self.cost {
             0.0
         } else if room < self.upper * self.cost {
@@ -370,13 +435,6 @@ fn add_outer(matrix: &mut [Line], factor: f64, z: &[Line], lines: usize) {
 /// One number of such a matrix.
 fn entry(matrix: &[Line], row: usize, column: usize, lines: usize) -> f64 {
     matrix[row * lines + column / WIDTH].0[column % WIDTH]
-}
-
-/// The square of the weights' length, without the bias.
-fn squared_without<W: Weights>(rows: &Packed, weights: &W) -> f64 {
-    let mut weights = weights.clone();
-    *rows.constant(weights.as_mut()) = 0.0;
-    dot(weights.as_ref(), weights.as_ref())
 }
 
 /// Solves for weights that lie in lines.

@@ -2,13 +2,17 @@
 //!
 //! libSVM leaves the bias free; LIBLINEAR's is the weight of a constant feature and kept small with the others. Both are
 //! solved for every loss: the squared hinge and the logistic loss by Newton's method on the primal problem (`newton/`), the hinge
-//! loss by an interior point method where the bias is free and rows are not wide (`interior.rs`), whose efforts
-//! do not grow with the cost, and else by dual coordinate descent (`svc.rs`).
+//! loss by an interior point method where rows are not wide (`interior.rs`), whose efforts do not grow with the cost, and by
+//! dual coordinate descent (`svc.rs`); `hinge.rs` says which, and what follows where one does not converge.
 
 mod cholesky;
+mod chunks;
 mod coordinate;
 mod exponential;
 mod gap;
+#[cfg(test)]
+mod hard_tests;
+mod hinge;
 mod interior;
 mod logarithm;
 mod logistic;
@@ -22,7 +26,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::solve::{Examples, Progress, Solution, Stopping, duality};
+use crate::solve::{Examples, Progress, Solution, Stopping};
 
 /// The loss of a row as a function of its margin `m`, which is its score times its sign (+1 or −1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +79,8 @@ pub(crate) struct LinearOptions {
 
 /// Solves the problem; `start` are multipliers to begin with, which may be those of another cost.
 ///
-/// An iteration is a pass of coordinate descent over the rows, or a step of the interior point method or of Newton's, which
-/// ignore `start`. With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum by the latter two, and within
+/// An iteration is a pass of coordinate descent over the rows, a step of the interior point method or of Newton's, or a
+/// pair of SMO; `stopping` bounds those of all methods that follow each other. Only the first and the last use `start`. With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum by the latter two, and within
 /// `epsilon` over the mean square of a row's length by the former. `Machine::from_expansion` with the signed multipliers
 /// gives the decision function for every loss, and [`Solution::weights`] more exactly.
 pub(crate) fn solve(
@@ -86,15 +90,8 @@ pub(crate) fn solve(
     start: Option<&[f64]>,
     progress: &dyn Progress,
 ) -> Solution {
-    if options.loss != Loss::Hinge {
-        return newton::solve(examples, options, stopping, progress);
+    if options.loss == Loss::Hinge {
+        return hinge::solve(examples, options, stopping, start, progress);
     }
-    let few_columns = examples.x.columns() < interior::MAX_COLUMNS;
-    let mut solution = if options.loss == Loss::Hinge && options.bias == Bias::Free && few_columns {
-        interior::solve(examples, stopping, progress)
-    } else {
-        coordinate::solve(examples, options, stopping, start, progress)
-    };
-    solution.gap = duality::of_linear(examples, options.loss, options.bias, &solution);
-    solution
+    newton::solve(examples, options, stopping, progress)
 }

@@ -238,7 +238,7 @@ fn interior_point_takes_careful_steps_when_corrected_ones_cycle() {
 fn interior_point_ends_where_rounding_bounds_its_accuracy() {
     for cost in [1e-2, 1.0, 1e4, 1e8] {
         let case = Case::blobs(200, cost);
-        let solution = case.solve(Loss::Hinge, Bias::Free, 1e-300);
+        let solution = interior::solve(&case.examples(), Bias::Free, stopping(1e-300), &NoProgress);
         assert!(!solution.converged && solution.iterations < 2 * INTERIOR_STEPS, "{cost}: {solution:?}");
     }
 }

@@ -35,7 +35,7 @@ use self::working_set::{Change, Extremes, Step, WorkingSet};
 use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::score::simd::Simd;
-use crate::solve::duality::Duality;
+use crate::solve::duality::{self, Duality};
 use crate::solve::linear::Loss;
 use crate::solve::{Progress, Solution, Stopping};
 
@@ -115,7 +115,7 @@ impl<'a> Smo<'a> {
             }
         }
         if !self.set.points().representable {
-            return unsolved(costs.len(), 0);
+            return Solution::none(costs.len());
         }
         let squared = self.loss == Loss::SquaredHinge;
         let bounds = Bounds { positive: self.positive, costs: (!squared).then_some(costs) };
@@ -125,7 +125,7 @@ impl<'a> Smo<'a> {
         let mut run = Run { bounds, signed, set: &mut self.set, shrunk: Vec::new(), iterations: 0 };
         let (converged, extremes) = run.iterate(begun, self.shrinking, stopping, progress);
         let Run { signed, iterations, .. } = run;
-        self.solution(signed, bounds, costs, extremes, iterations, converged)
+        self.solution(signed, bounds, costs, stopping, extremes, iterations, converged)
     }
 
     /// Bias and objective after Chang and Lin (2011), section 4.1.5: the bias is the mean residual of the free
@@ -135,6 +135,7 @@ impl<'a> Smo<'a> {
         signed: Vec<f64>,
         bounds: Bounds,
         costs: &[f64],
+        stopping: Stopping,
         extremes: Extremes,
         iterations: u64,
         converged: bool,
@@ -149,23 +150,24 @@ impl<'a> Smo<'a> {
         }
         let midway = extremes.top.map_or(extremes.bottom, |top| 0.5 * (top.residual + extremes.bottom));
         let mut bias = if free > 0 { sum / free as f64 } else { midway };
-        let gap = self.gap(&signed, costs, bias);
+        let gap = self.gap(&signed, costs, bias, stopping.epsilon);
         let points = self.set.points();
         for (column, centre) in points.centre.iter().enumerate().filter(|_| points.is_linear()) {
             let weight: f64 = signed.iter().zip(self.x.rows()).map(|(signed, x)| signed * x[column]).sum();
             bias -= weight * centre;
         }
         if !(objective.is_finite() && bias.is_finite() && signed.iter().all(|signed| signed.is_finite())) {
-            return unsolved(signed.len(), iterations);
+            return Solution { iterations, ..Solution::none(signed.len()) };
         }
         let alpha = signed.into_iter().map(f64::abs).collect();
+        let converged = duality::is_converged(converged, gap, stopping.epsilon);
         Solution { alpha, bias, weights: None, objective, gap, iterations, converged }
     }
 
     /// The relative duality gap, from the residuals as they are: a row's margin is `1 − y (residual − bias)`, and the
     /// ridge's part of the residual is none of its score.
-    fn gap(&self, signed: &[f64], costs: &[f64], bias: f64) -> f64 {
-        let (mut duality, mut square, mut balance) = (Duality::default(), 0.0, 0.0);
+    fn gap(&self, signed: &[f64], costs: &[f64], bias: f64, epsilon: f64) -> f64 {
+        let (mut duality, mut square, mut balance) = (Duality::new(epsilon), 0.0, 0.0);
         for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
             let sign = if self.positive[row] { 1.0 } else { -1.0 };
             let residual = residual + self.set.ridge_of(row as u32) * signed;
@@ -173,13 +175,8 @@ impl<'a> Smo<'a> {
             square += signed * (sign - residual);
             balance += signed;
         }
-        duality.relative(0.5 * square.max(0.0), bias * balance)
+        duality.relative(self.loss, 0.5 * square.max(0.0), bias * balance)
     }
-}
-
-fn unsolved(rows: usize, iterations: u64) -> Solution {
-    let (alpha, gap) = (vec![0.0; rows], f64::INFINITY);
-    Solution { alpha, bias: 0.0, weights: None, objective: 0.0, gap, iterations, converged: false }
 }
 
 /// Multipliers found under one C, made feasible under another, to start from: `ratio` is the new C by the old.

@@ -78,9 +78,9 @@ pub(super) fn compare(
     let mut scored = scored.into_iter().collect::<Result<Vec<_>, TrainError>>()?;
     let mut compared = Compared::default();
     for (path, of_folds) in paths.iter().zip(scored.chunks_mut(folds)) {
-        for (at, &c) in path.cs.iter().enumerate().rev() {
+        for &c in &path.cs {
             let parameters = Parameters { c, ..path.parameters };
-            let held: Result<Vec<Held>, String> = of_folds.iter_mut().map(|of_cs| of_cs.remove(at)).collect();
+            let held: Result<Vec<Held>, String> = of_folds.iter_mut().map(|of_cs| of_cs.remove(0)).collect();
             let measured = held.and_then(|held| measure(problem, fold_rows, &held));
             match measured {
                 Ok((scores, metrics, converged)) => {

@@ -337,7 +337,7 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
     fn solution(mut self, epsilon: f64) -> Solution {
         self.measure();
         let shares = self.balance();
-        let (mut added, mut balance, mut duality) = (0.0, 0.0, Duality::default());
+        let (mut added, mut balance, mut duality) = (0.0, 0.0, Duality::new(epsilon));
         for (row, alpha) in self.alpha.iter_mut().enumerate() {
             let (positive, cost) = (self.examples.positive[row], self.examples.costs[row]);
             let (margin, share) = (self.margins[row], shares[usize::from(positive)]);
@@ -354,7 +354,7 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
         let apart: Vec<f64> = self.weights.iter().zip(&sum).map(|(weight, sum)| weight - sum).collect();
         let unbalanced = (1.0 - self.of_bias()) * (bias * balance).abs();
         let rest = 0.5 * self.penalised(&apart, &apart) + unbalanced;
-        let gap = duality.relative(0.5 * self.penalised(&self.weights, &self.weights), rest);
+        let gap = duality.relative(L::LOSS, 0.5 * self.penalised(&self.weights, &self.weights), rest);
         let objective = 0.5 * self.penalised(&sum, &sum) + added;
         self.weights.truncate(place);
         let (weights, converged) = (Some(self.weights), gap <= GAP_PER_EPSILON * epsilon);

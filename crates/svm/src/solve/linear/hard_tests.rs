@@ -1,0 +1,179 @@
+//! Problems on which a solver once went astray: rare classes, collinear and repeated rows, great and tiny costs. What
+//! is found is compared with SMO.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::data::either::Rows;
+use crate::data::matrix::Matrix;
+use crate::kernel::Kernel;
+use crate::solve::smo::{Smo, SmoOptions};
+use crate::solve::{NoProgress, duality};
+
+#[derive(Debug, Clone)]
+struct Case {
+    x: Rows,
+    positive: Vec<bool>,
+    costs: Vec<f64>,
+}
+
+impl Case {
+    fn new(rows: &[Vec<f64>], positive: Vec<bool>, cost: f64) -> Self {
+        let x = Matrix::from_rows(rows).into();
+        Self { x, costs: vec![cost; positive.len()], positive }
+    }
+
+    fn examples(&self) -> Examples<'_> {
+        Examples { x: &self.x, positive: &self.positive, costs: &self.costs }
+    }
+
+    fn solve(&self, bias: Bias) -> Solution {
+        let options = LinearOptions { loss: Loss::Hinge, bias, seed: 1 };
+        solve(&self.examples(), &options, stopping(u64::MAX), None, &NoProgress)
+    }
+
+    fn by_smo(&self) -> Solution {
+        let rows = self.x.to_dense();
+        let mut smo = Smo::new(&rows, &self.positive, Kernel::Linear, Loss::Hinge, SmoOptions::default());
+        smo.solve(&self.costs, stopping(200_000), None, &NoProgress)
+    }
+}
+
+fn stopping(max_iterations: u64) -> Stopping {
+    Stopping { epsilon: 1e-3, max_iterations }
+}
+
+/// Numbers of a seed, uniform in 0..1 (Marsaglia's xorshift).
+fn numbers(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Shares of a day with two decimals, which sum to about 1 and so are collinear with the constant, and two more columns.
+fn shares(rows: usize, seed: u64, positive: impl Fn(&[f64], f64) -> bool) -> (Vec<Vec<f64>>, Vec<bool>) {
+    let mut next = numbers(seed);
+    let mut all = Vec::new();
+    let mut classes = Vec::new();
+    for row in 0..rows {
+        let parts = [next(), next(), next(), next()].map(|part| part + 0.1);
+        let sum: f64 = parts.iter().sum();
+        let two_decimals = |value: f64| (100.0 * value).round() / 100.0;
+        let mut values: Vec<f64> = parts.iter().map(|part| two_decimals(part / sum)).collect();
+        values.extend([two_decimals(next()), two_decimals(0.8 + 0.2 * next())]);
+        // One row of each class is given.
+        classes.push(row == 0 || row != 1 && positive(&values, next()));
+        all.push(values);
+    }
+    (all, classes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn hinge_of_hard_rows_converges_and_agrees_with_smo(
+        seed in any::<u64>(),
+        rows in 3usize..60,
+        shape in 0usize..6,
+        power in -4i32..=8,
+    ) {
+        let noise = if seed % 2 == 0 { 0.0 } else { 0.6 };
+        let (mut all, positive) = shares(rows, seed, |values, chance| {
+            values[0] + 0.3 * values[4] + noise * (chance - 0.5) > 0.42
+        });
+        match shape {
+            // A constant column; a column twice; every row twice; one column; columns of very different sizes.
+            1 => all.iter_mut().for_each(|row| row[2] = 7.0),
+            2 => all.iter_mut().for_each(|row| row[1] = row[0]),
+            3 => (0..rows / 2).for_each(|row| all[rows - 1 - row] = all[row].clone()),
+            4 => all.iter_mut().for_each(|row| row.truncate(1)),
+            5 => all.iter_mut().for_each(|row| row[3] *= 1e-3),
+            _ => {}
+        }
+        let case = Case::new(&all, positive, 10f64.powi(power));
+        for bias in [Bias::Free, Bias::Regularised] {
+            let solution = case.solve(bias);
+            prop_assert!(solution.converged, "{bias:?} {solution:?}");
+            prop_assert!(solution.gap <= 5e-3, "{bias:?} {}", solution.gap);
+            prop_assert!(solution.alpha.iter().all(|alpha| alpha.is_finite()) && solution.bias.is_finite());
+        }
+        let smo = case.by_smo();
+        if smo.converged {
+            let ours = case.solve(Bias::Free).objective;
+            // Neither dual objective is below the optimum by more than its gap.
+            let slack = 2e-3 + smo.gap;
+            prop_assert!((ours - smo.objective).abs() <= slack * ours.abs().max(1e-12), "{ours} {}", smo.objective);
+        }
+    }
+}
+
+#[test]
+fn rare_class_is_solved_to_the_optimum_of_all_rows() {
+    for (rows, positives, cost) in [(3000, 12, 1.0), (3000, 12, 1000.0), (2000, 2, 1.0), (3000, 60, 1.0)] {
+        let (all, _) = shares(rows, 9, |_, _| false);
+        let mut order: Vec<usize> = (0..rows).collect();
+        let score = |row: &usize| all[*row][0] + 0.5 * all[*row][4];
+        order.sort_by(|one, other| score(other).total_cmp(&score(one)));
+        let mut positive = vec![false; rows];
+        order[..positives].iter().for_each(|&row| positive[row] = true);
+        for swapped in [false, true] {
+            let positive = positive.iter().map(|positive| positive ^ swapped).collect();
+            let case = Case::new(&all, positive, cost);
+            for bias in [Bias::Free, Bias::Regularised] {
+                let solution = case.solve(bias);
+                // The gap is of all rows, those included that no chunk held.
+                let gap = duality::of_linear(&case.examples(), Loss::Hinge, bias, 1e-3, &solution);
+                assert!(solution.converged && gap <= 1e-3, "{rows} {positives} {cost} {bias:?}: {gap}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rare_class_that_nothing_tells_apart_converges_to_the_constant() {
+    let (all, positive) = shares(2000, 5, |_, chance| chance < 0.004);
+    let case = Case::new(&all, positive.clone(), 1.0);
+    let solution = case.solve(Bias::Free);
+    let positives = positive.iter().filter(|positive| **positive).count() as f64;
+    // Every positive row is an error: two for the difference of the classes, since the bias stays at −1.
+    assert!(solution.converged, "{}", solution.gap);
+    assert!((solution.objective + 2.0 * positives).abs() < 0.05 * positives, "{}", solution.objective);
+}
+
+#[test]
+fn separable_rows_at_great_costs_have_no_gap() {
+    for columns in [2, 100] {
+        let mut next = numbers(3);
+        let mut row = |positive: bool| -> Vec<f64> {
+            (0..columns).map(|column| next() + if positive && column < 2 { 2.0 } else { 0.0 }).collect()
+        };
+        let positive: Vec<bool> = (0..60).map(|row| row % 2 == 0).collect();
+        let rows: Vec<Vec<f64>> = positive.iter().map(|&positive| row(positive)).collect();
+        for cost in [1.0, 100.0, 1e5] {
+            for bias in [Bias::Free, Bias::Regularised] {
+                let solution = Case::new(&rows, positive.clone(), cost).solve(bias);
+                assert!(
+                    solution.converged && solution.gap <= 3e-3,
+                    "{columns} {cost} {bias:?} {}",
+                    solution.gap
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn method_that_did_not_converge_is_followed_by_another() {
+    let (all, positive) = shares(200, 11, |values, chance| values[0] + 0.2 * (chance - 0.5) > 0.3);
+    let case = Case::new(&all, positive, 1e4);
+    let options = LinearOptions { loss: Loss::Hinge, bias: Bias::Regularised, seed: 1 };
+    let descent = coordinate::solve(&case.examples(), &options, stopping(100), None, &NoProgress);
+    assert!(!descent.converged);
+    let solution = case.solve(Bias::Regularised);
+    assert!(solution.converged && solution.iterations > 100 && solution.gap < 1e-6, "{}", solution.gap);
+}

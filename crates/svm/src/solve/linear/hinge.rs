@@ -1,0 +1,192 @@
+//! The hinge loss: which methods solve it, and in which order.
+
+use super::{Bias, LinearOptions, Loss, chunks, coordinate, interior};
+use crate::kernel::Kernel;
+use crate::solve::smo::{Smo, SmoOptions};
+use crate::solve::{Examples, Progress, Solution, Stopping, duality};
+
+/// Passes of coordinate descent; LIBLINEAR's own bound.
+const MAX_PASSES: u64 = 1000;
+
+/// Passes of coordinate descent that cost as much as the interior point method does on rows that are not wide.
+const FIRST_PASSES: u64 = 100;
+
+/// Rows of more columns are not solved by the interior point method, whose system would be too great.
+const WIDEST: usize = 512;
+
+/// Multiplications of one of its steps on wide rows, at most.
+const STEP_WORK: usize = 200_000_000;
+
+/// Multiplications of SMO where it takes over, at most: it then has a minute's worth of a problem of any size.
+const SMO_WORK: u64 = 50_000_000_000;
+
+/// Most numbers of rows that SMO takes over; it needs them dense.
+const SMO_NUMBERS: usize = 50_000_000;
+
+/// A way to solve, with a bound on its iterations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Method {
+    Descent(u64),
+    Interior,
+    Smo(u64),
+}
+
+/// Solves the dual problem; `start` are multipliers to begin with, which may be those of another cost.
+///
+/// Methods follow each other until one converges, which is judged by the duality gap as well (`duality.rs`); where none
+/// does, the solution with the least gap says that it did not. `stopping` bounds the iterations of all of them together.
+/// An iteration is a pass of coordinate descent over the rows, a step of the interior point method or a pair of SMO.
+///
+/// With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum, and within `epsilon` over the mean square of a row's
+/// length by coordinate descent.
+/// `Machine::from_expansion` with the signed multipliers gives the decision function for every loss.
+pub(super) fn solve(
+    examples: &Examples,
+    options: &LinearOptions,
+    stopping: Stopping,
+    start: Option<&[f64]>,
+    progress: &dyn Progress,
+) -> Solution {
+    let mut run = Run::new(options, stopping, progress);
+    let few_columns = examples.x.columns() < interior::MAX_COLUMNS;
+    if few_columns && chunks::applies(examples) {
+        let asked = stopping.max_iterations;
+        let mut left = asked;
+        let solution = chunks::solve(examples, |some| {
+            let stopping = Stopping { max_iterations: left, ..stopping };
+            let mut run = Run::new(options, stopping, progress);
+            run.follow(some, None);
+            // A bound that was asked for holds for all rounds together.
+            left = if asked < u64::MAX { left - run.iterations } else { left };
+            run.solution(some)
+        });
+        run.take(examples, solution);
+    }
+    if !run.settled {
+        run.follow(examples, start);
+    }
+    run.solution(examples)
+}
+
+/// Methods that follow each other.
+struct Run<'a> {
+    options: &'a LinearOptions,
+    stopping: Stopping,
+    progress: &'a dyn Progress,
+    iterations: u64,
+    best: Option<Solution>,
+    /// Whether the best one meets its method's own rule and has a gap within epsilon: then no method is tried after it.
+    settled: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(options: &'a LinearOptions, stopping: Stopping, progress: &'a dyn Progress) -> Self {
+        Self { options, stopping, progress, iterations: 0, best: None, settled: false }
+    }
+
+    /// Tries the methods for these rows until one converges or no iteration is left.
+    fn follow(&mut self, examples: &Examples, start: Option<&[f64]>) {
+        let methods = methods(examples, self.options);
+        for (place, &method) in methods.iter().enumerate() {
+            let left = self.stopping.max_iterations - self.iterations;
+            // SMO's time grows with the square of the rows: it is for what has not converged at all.
+            let converged = self.best.as_ref().is_some_and(|best| best.converged);
+            if left == 0 || converged && matches!(method, Method::Smo(_)) {
+                return;
+            }
+            // A bound that was asked for is the last method's own.
+            let asked = self.stopping.max_iterations < u64::MAX && place + 1 == methods.len();
+            let max_iterations = |own: u64| if asked { left } else { own.min(left) };
+            let solution = self.run(method, examples, start, max_iterations);
+            self.take(examples, solution);
+            if self.settled {
+                return;
+            }
+        }
+    }
+
+    fn run(
+        &self,
+        method: Method,
+        examples: &Examples,
+        start: Option<&[f64]>,
+        max_iterations: impl Fn(u64) -> u64,
+    ) -> Solution {
+        let within = |own: u64| Stopping { max_iterations: max_iterations(own), ..self.stopping };
+        let warm = self.best.as_ref().filter(|best| best.gap < WARM).map(|best| best.alpha.as_slice());
+        match method {
+            Method::Descent(own) => {
+                coordinate::solve(examples, self.options, within(own), warm.or(start), self.progress)
+            }
+            Method::Interior => interior::solve(examples, self.options.bias, within(u64::MAX), self.progress),
+            Method::Smo(own) => {
+                let dense = examples.x.to_dense();
+                let mut smo =
+                    Smo::new(&dense, examples.positive, Kernel::Linear, Loss::Hinge, SmoOptions::default());
+                let warm = warm.filter(|alpha| is_balanced(alpha, examples.positive));
+                smo.solve(examples.costs, within(own), warm, self.progress)
+            }
+        }
+    }
+
+    /// Judges a solution, and keeps it where it is better than the ones before.
+    fn take(&mut self, examples: &Examples, mut solution: Solution) {
+        let (bias, epsilon) = (self.options.bias, self.stopping.epsilon);
+        self.iterations += solution.iterations;
+        solution.gap = duality::of_linear(examples, Loss::Hinge, bias, epsilon, &solution);
+        if let Some(lifted) = duality::lifted(examples, bias, epsilon, &solution) {
+            solution = lifted;
+        }
+        let settled = solution.converged && solution.gap <= epsilon;
+        solution.converged = duality::is_converged(solution.converged, solution.gap, epsilon);
+        if self.best.as_ref().is_none_or(|best| settled || solution.gap < best.gap) {
+            self.best = Some(solution);
+            self.settled = settled;
+        }
+    }
+
+    fn solution(self, examples: &Examples) -> Solution {
+        let iterations = self.iterations;
+        Solution { iterations, ..self.best.unwrap_or_else(|| Solution::none(examples.costs.len())) }
+    }
+}
+
+/// Solutions of a greater gap are a worse start than none.
+const WARM: f64 = 0.1;
+
+/// The methods for a problem, in their order.
+fn methods(examples: &Examples, options: &LinearOptions) -> Vec<Method> {
+    let (rows, columns) = (examples.costs.len(), examples.x.columns());
+    let few_columns = columns < interior::MAX_COLUMNS;
+    let step_work = rows.saturating_mul(columns).saturating_mul(columns);
+    let interior = few_columns || columns <= WIDEST && step_work <= STEP_WORK;
+    let numbers = rows.saturating_mul(columns);
+    match options.bias {
+        Bias::Free => {
+            let first = if few_columns { Method::Interior } else { Method::Descent(MAX_PASSES) };
+            let mut methods = vec![first];
+            if interior && !few_columns {
+                methods.push(Method::Interior);
+            }
+            if numbers <= SMO_NUMBERS {
+                methods.push(Method::Smo((SMO_WORK / numbers.max(rows * 8) as u64).min(10_000_000)));
+            }
+            methods
+        }
+        Bias::Regularised if interior => {
+            let first = if few_columns { FIRST_PASSES } else { MAX_PASSES };
+            vec![Method::Descent(first), Method::Interior, Method::Descent(MAX_PASSES)]
+        }
+        Bias::Regularised => vec![Method::Descent(MAX_PASSES)],
+    }
+}
+
+/// Whether `Σ ±alpha` is 0 to rounding, as SMO wants its start.
+fn is_balanced(alpha: &[f64], positive: &[bool]) -> bool {
+    let (mut balance, mut total) = (0.0, 0.0);
+    for (&alpha, &positive) in alpha.iter().zip(positive) {
+        balance += if positive { alpha } else { -alpha };
+        total += alpha;
+    }
+    f64::abs(balance) <= 1e-12 * total
+}
