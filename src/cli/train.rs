@@ -21,8 +21,7 @@ use flags::Job;
 use progress::Bar;
 use upbeat_core::model;
 use upbeat_svm::{
-    Choice, Model, Parts, Problem, Progress as _, Shortest, Solver, SolverRecord, TrainError, Trained,
-    Training, train,
+    Choice, Model, Parts, Problem, Progress as _, Solver, SolverRecord, TrainError, Trained, Training, train,
 };
 
 /// More rows than this are worth a warning: smartcore's time and memory grow with rows².
@@ -57,7 +56,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         anyhow::bail!("{}: {refusal}; --allow-constant writes it all the same", files::shown(&args.features));
     }
     progress.finish();
-    warn_if_unconverged(&outcome);
+    check_converged(&outcome, args.allow_unconverged).with_context(|| files::shown(&args.features))?;
     let bytes = outcome.model.to_bytes();
     let page = outputs.report.as_ref().map(|_| page::page(&outcome, &problem.x)).transpose()?;
     outputs.model.write_all(&bytes)?;
@@ -138,14 +137,17 @@ fn work(
     Ok(Outcome { model, trained })
 }
 
-fn warn_if_unconverged(outcome: &Outcome) {
-    let solve = &outcome.trained.fitted.solve;
-    if let (false, Some(iterations)) = (solve.converged, solve.iterations) {
-        output::note(format_args!(
-            "upbeat: warning: the solver stopped after {iterations} iterations, before the optimality \
-             conditions were met within {}; the model works but is not the best for its parameters. Use \
-             --scale standard, a smaller -c, a greater --epsilon or --max-iterations",
-            Shortest(outcome.trained.parameters.epsilon)
-        ));
+/// What to say of a solver that did not converge; an error unless such a model is allowed.
+fn check_converged(outcome: &Outcome, allowed: bool) -> anyhow::Result<()> {
+    let training = outcome.model.parts().training.as_ref();
+    let record = training.and_then(|training| training.parameters.as_ref());
+    let Some(said) = record.and_then(SolverRecord::unconverged) else { return Ok(()) };
+    if allowed {
+        output::note(format_args!("upbeat: warning: {said}"));
+        return Ok(());
     }
+    anyhow::bail!(
+        "{said}; nothing is written. Use --scale standard, a smaller -c, or a greater --epsilon or --max-iterations; \
+         --allow-unconverged writes the model as it is"
+    )
 }

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod constant;
+mod converged;
 mod exchange;
 mod numbers;
 mod outputs;

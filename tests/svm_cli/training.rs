@@ -204,19 +204,6 @@ fn grid_of_every_kernel_ends() {
 }
 
 #[test]
-fn early_stop_is_reported_and_the_model_written() {
-    let place = Place::new();
-    place.put("noisy.txt", blobs(200, 0.3, 5));
-    for kernel in ["--kernel rbf", "--bias regularised"] {
-        let ran = place.done(&format!("train noisy.txt -o model.json --max-iterations 1 -e 1e-9 {kernel}"));
-        assert!(ran.stderr.contains("warning: the solver stopped after 1 iterations"), "{}", ran.stderr);
-        place.done("model check model.json");
-        let shown = place.done("model show model.json").stdout;
-        assert!(shown.contains("stopped early"), "{shown}");
-    }
-}
-
-#[test]
 fn calibration_method_is_kept_in_the_model() {
     let place = Place::new();
     place.put("noisy.txt", blobs(400, 0.12, 5));

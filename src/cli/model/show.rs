@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{CheckArgs, ShowArgs};
 use crate::cli::{evaluate, files, output};
 use upbeat_core::model::{check_serving, constant_note, window};
-use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, Training};
+use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, SolverRecord, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     output::check(&[&args.model])?;
@@ -20,6 +20,10 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let mut said = format!("model {} is sound: {}\n", model.id(), files::shown(&args.model));
     if model.parts().calibration.is_none() {
         said += "note: it has no calibration, so answers carry a score and no probability\n";
+    }
+    let record = model.parts().training.as_ref().and_then(|training| training.parameters.as_ref());
+    if let Some(unconverged) = record.and_then(SolverRecord::unconverged) {
+        said += &format!("note: {unconverged}\n");
     }
     let (verdict, status) = match check_serving(&model, args.window.window()) {
         Ok(()) => {
@@ -115,13 +119,16 @@ fn describe_training(training: &Training) -> Vec<String> {
             Shortest(positive.0),
             Shortest(negative.0)
         ));
-        let end = if parameters.converged { "" } else { "; stopped early, before the optimum" };
         let objective =
             parameters.objective.map_or("-".to_owned(), |objective| Shortest(objective).to_string());
         lines.push(format!(
-            "           {} support vectors, objective {objective}{end}",
+            "           {} support vectors, objective {objective}",
             parameters.support_vectors
         ));
+        if let Some(gap) = parameters.gap {
+            lines.push(format!("           duality gap {gap:.2e} of the objective"));
+        }
+        lines.extend(parameters.unconverged().map(|said| format!("converged  no: {said}")));
     }
     lines.push(format!("by         upbeat {}", training.tool_version));
     lines.push(format!("data       sha256 {}", training.data_sha256.as_deref().unwrap_or("-")));

@@ -97,12 +97,15 @@ pub(crate) struct Args {
     /// How exactly the optimality conditions are met, above 0
     #[arg(short, long, default_value = "0.001", value_parser = above_zero)]
     epsilon: f64,
-    /// Stop the solver after so many iterations, and say so [default: libSVM's and LIBLINEAR's bounds]
+    /// Stop the solver after so many iterations, converged or not [default: the solvers' own bounds]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_iterations: Option<u64>,
     /// Write a model that scores all rows alike, as the hinge loss makes of rare positives, instead of failing
     #[arg(long)]
     pub(super) allow_constant: bool,
+    /// Write a model whose solver did not converge, instead of failing; model and reports say so
+    #[arg(long)]
+    pub(super) allow_unconverged: bool,
     /// Turn scores into probabilities by Platt's sigmoid, by isotonic regression (better with ten thousand
     /// rows and more; use --cv with it), or not at all
     #[arg(long, value_enum, default_value_t = CalibrationName::Platt)]

@@ -71,10 +71,16 @@ fn facts(outcome: &Outcome) -> Vec<(String, String)> {
             ),
         ),
     ];
+    let training = outcome.model.parts().training.as_ref();
+    if let Some(said) = training.and_then(|training| training.parameters.as_ref()?.unconverged()) {
+        facts.push(("Not converged".to_owned(), said));
+    }
+    if let Some(gap) = solve.gap {
+        facts.push(("Duality gap".to_owned(), format!("{gap:.2e} of the objective")));
+    }
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
-        let end = if solve.converged { "" } else { ", stopped before the optimum" };
         facts.push(("Dual objective".to_owned(), Significant(objective, 8).to_string()));
-        facts.push(("Iterations".to_owned(), format!("{iterations}{end}")));
+        facts.push(("Iterations".to_owned(), iterations.to_string()));
     }
     facts
 }

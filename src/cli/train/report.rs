@@ -8,8 +8,8 @@ use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
 use upbeat_svm::{
-    Calibration, Candidate, Criterion, Fixed, Kernel, Loss, Measured, Parameters, Search, Shortest,
-    Significant, TrainError,
+    Calibration, Candidate, Criterion, Fixed, Kernel, LeftOut, Loss, Measured, Parameters, Search, Shortest,
+    Significant, SolverRecord, TrainError,
 };
 
 /// The report for programs: one object.
@@ -32,6 +32,7 @@ pub(super) fn json(outcome: &Outcome) -> Value {
         "iterations": solve.iterations,
         "converged": solve.converged,
         "constant": trained.constant,
+        "gap": solve.gap,
         "support_vectors": solve.support_vectors,
         "bounded_support_vectors": solve.bounded,
         "calibration": trained.calibration,
@@ -58,8 +59,18 @@ fn search_json(search: &Search) -> Value {
             "log_loss": candidate.metrics.log_loss,
             "auc": candidate.metrics.auc,
             "error": candidate.metrics.error,
+            "converged": candidate.converged,
             "loss": candidate.parameters.loss.to_string(),
             "scale": if candidate.parameters.standardise { "standard" } else { "none" },
+        })
+    };
+    let left_out = |left_out: &LeftOut| {
+        json!({
+            "kernel": kernel_json(&left_out.parameters.kernel),
+            "c": left_out.parameters.c,
+            "loss": left_out.parameters.loss.to_string(),
+            "scale": if left_out.parameters.standardise { "standard" } else { "none" },
+            "reason": left_out.reason,
         })
     };
     json!({
@@ -68,6 +79,7 @@ fn search_json(search: &Search) -> Value {
         "criterion": search.criterion.name(),
         "chosen": search.chosen,
         "tried": search.tried.iter().map(candidate).collect::<Vec<_>>(),
+        "left_out": search.left_out.iter().map(left_out).collect::<Vec<_>>(),
     })
 }
 
@@ -88,6 +100,10 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     );
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
         text += &format!("solved     in {iterations} iterations, objective {}\n", Significant(objective, 8));
+    }
+    let record = model.parts().training.as_ref().and_then(|training| training.parameters.as_ref());
+    if let Some(said) = record.and_then(SolverRecord::unconverged) {
+        text += &format!("converged  no: {said}\n");
     }
     text += &match &trained.measured {
         Some(Measured { method, folds, metrics }) => {
@@ -148,7 +164,16 @@ fn search_text(search: &Search) -> String {
         text +=
             &format!("{mark} {name:<28} {:>10} {error:>6.2} % {loss:>9} {auc:>8}\n", Shortest(parameters.c));
     }
-    text + &format!("chosen     * {}\n", search.criterion.rule())
+    if let Some(first) = search.left_out.first() {
+        let (count, name) = (search.left_out.len(), machine_name(&first.parameters));
+        text += &format!(
+            "left out   {count} machines that could not be trained, the first {name}: {}\n",
+            first.reason
+        );
+    }
+    let early =
+        if search.tried[search.chosen].converged { "" } else { "; its solver met the search's bound first" };
+    text + &format!("chosen     * {}{early}\n", search.criterion.rule())
 }
 
 /// The places of the candidates, best first by the criterion, simpler first where equal.

@@ -88,6 +88,33 @@ impl SolverRecord {
     }
 }
 
+impl SolverRecord {
+    /// What to say of a machine whose solver did not converge, in one sentence; none where it did.
+    ///
+    /// ```
+    /// use upbeat_svm::{NoProgress, Parameters, Problem, SolverRecord, fit};
+    ///
+    /// let problem = Problem::read("1 1:0.9\n0 1:0.8\n1 1:0.7\n0 1:0.1\n".as_bytes())?;
+    /// let parameters = Parameters { max_iterations: Some(1), epsilon: 1e-9, ..Parameters::default() };
+    /// let solve = fit(&problem, &parameters, &NoProgress)?.solve;
+    /// let said = SolverRecord::of(&parameters, &solve, false).unconverged().expect("one step is not enough");
+    /// assert!(said.starts_with("the solver stopped after 1 iterations before it converged"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unconverged(&self) -> Option<String> {
+        if self.converged {
+            return None;
+        }
+        let after =
+            self.iterations.map_or(String::new(), |iterations| format!(" after {iterations} iterations"));
+        let gap = self.gap.map_or("unknown".to_owned(), |gap| format!("{:.2} %", 100.0 * gap));
+        Some(format!(
+            "the solver stopped{after} before it converged (duality gap {gap}), so that scores and labels are not those \
+             of its parameters"
+        ))
+    }
+}
+
 /// Measures and where they come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

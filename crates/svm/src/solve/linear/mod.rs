@@ -80,8 +80,9 @@ pub(crate) struct LinearOptions {
 /// Solves the problem; `start` are multipliers to begin with, which may be those of another cost.
 ///
 /// An iteration is a pass of coordinate descent over the rows, a step of the interior point method or of Newton's, or a
-/// pair of SMO; `stopping` bounds those of all methods that follow each other. Only the first and the last use `start`. With a free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum by the latter two, and within
-/// `epsilon` over the mean square of a row's length by the former. `Machine::from_expansion` with the signed multipliers
+/// pair of SMO; `stopping` bounds those of all methods that follow each other. Only coordinate descent uses `start`. With a
+/// free bias `Σ ±alpha` is 0 within 1e-9 of the costs' sum, and within `epsilon` over the mean square of a row's length by
+/// coordinate descent. `Machine::from_expansion` with the signed multipliers
 /// gives the decision function for every loss, and [`Solution::weights`] more exactly.
 pub(crate) fn solve(
     examples: &Examples,

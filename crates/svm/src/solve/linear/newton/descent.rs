@@ -30,7 +30,7 @@ pub(super) fn solve(examples: &Examples, options: &LinearOptions, stopping: Stop
         let mut solution = coordinate::solve(examples, options, tighter, start, &NoProgress);
         let met = solution.converged;
         solution.iterations += done;
-        solution.gap = duality::of_linear(examples, options.loss, options.bias, &solution);
+        solution.gap = duality::of_linear(examples, options.loss, options.bias, stopping.epsilon, &solution);
         solution.converged = solution.gap <= GAP_PER_EPSILON * stopping.epsilon;
         (solution, met)
     };
