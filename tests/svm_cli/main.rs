@@ -203,6 +203,7 @@ fn wrong_flag_ends_with_status_2_and_is_named() {
         ("--criterion error", "add one of them"),
         ("--solver smartcore --class-weight 1=5", "cannot weigh labels"),
         ("--kernel rbf --loss logistic", "--loss logistic is a parameter of --kernel linear"),
+        ("--kernel sigmoid --loss squared-hinge", "--kernel sigmoid is for the hinge loss"),
         ("--solver smo --bias regularised", "--bias is a parameter of --kernel linear"),
         ("-e 0", "above 0"),
         ("--max-iterations 0", "--max-iterations"),

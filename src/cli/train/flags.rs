@@ -296,6 +296,11 @@ impl Args {
                 return Err(format!("{flag} is a parameter of --kernel linear under --solver native only"));
             }
         }
+        if self.kernel == KernelName::Sigmoid && self.loss == Some(LossName::SquaredHinge) {
+            return Err("--kernel sigmoid is for the hinge loss: it is not positive semidefinite, and without a bound on \
+                        the multipliers there may be no optimum; use --kernel rbf, or leave --loss out"
+                .to_owned());
+        }
         if smartcore && self.loss == Some(LossName::SquaredHinge) {
             return Err(
                 "--solver smartcore knows the hinge loss only; leave --loss or --solver out".to_owned()

@@ -58,7 +58,7 @@ pub struct Parameters {
     /// The kernel and its parameters.
     pub kernel: Kernel,
     /// The loss function: [`Loss::Logistic`] for the native linear solver only, [`Loss::SquaredHinge`] for all but
-    /// smartcore's.
+    /// smartcore's, and all kernels but the sigmoid.
     pub loss: Loss,
     /// Whether the bias is regularised with the weights; regularised for the native linear solver only.
     pub bias: Bias,
@@ -131,6 +131,10 @@ impl Parameters {
         if !straight && self.loss == Loss::Logistic {
             let wanted = "hinge or squared hinge, but for the linear kernel under the native solver";
             return Err(TrainError::Parameter { name: "loss", wanted });
+        }
+        if matches!(self.kernel, Kernel::Sigmoid { .. }) && self.loss == Loss::SquaredHinge {
+            // Not positive semidefinite: without an upper bound on the multipliers the dual problem may have no optimum.
+            return Err(TrainError::Parameter { name: "loss", wanted: "hinge for the sigmoid kernel" });
         }
         if self.solver == Solver::Smartcore && self.loss != Loss::Hinge {
             return Err(TrainError::Parameter { name: "loss", wanted: "hinge for the smartcore solver" });

@@ -297,7 +297,8 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
     /// The duality gap, to first order where a free bias's condition on the multipliers is not met yet.
     fn gap(&self, gradient: &[f64]) -> f64 {
         let bias = self.rows.bias();
-        let unmet = (1.0 - self.of_bias()) * (gradient[bias] * self.weights[bias]).abs();
+        // A bias of 0 is no optimum as long as it has a slope; margins are of the order of 1.
+        let unmet = (1.0 - self.of_bias()) * gradient[bias].abs() * self.weights[bias].abs().max(1.0);
         0.5 * self.penalised(gradient, gradient) + unmet
     }
 

@@ -220,6 +220,22 @@ fn wide_separable_rows_reach_the_optimum_at_great_costs() {
 }
 
 #[test]
+fn rows_that_tell_nothing_get_the_bias_of_their_classes() {
+    for value in [0.0, 1e-150] {
+        let mut x = Matrix::new(4);
+        (0..120).for_each(|row| x.push(&[if row % 2 == 0 { value } else { -value }; 4]));
+        let positive: Vec<bool> = (0..120).map(|row| row % 10 < 3).collect();
+        let case = Case { x: x.into(), positive, costs: vec![1.0; 120] };
+        // Three in ten are positive: the squared hinge's best score is 2p − 1, the logistic's the log of the odds.
+        for (loss, bias) in [(Loss::SquaredHinge, -0.4), (Loss::Logistic, (0.3_f64 / 0.7).ln())] {
+            let solution = case.solve(loss, Bias::Free);
+            case.assert_optimal(loss, Bias::Free, &solution);
+            assert!((solution.bias - bias).abs() < 1e-6, "{loss}: {}", solution.bias);
+        }
+    }
+}
+
+#[test]
 fn unattainable_accuracy_is_reported_as_not_converged() {
     for loss in LOSSES {
         for bias in BIASES {
