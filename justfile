@@ -64,6 +64,10 @@ zoo *arguments:
     -target/benches/release/zoo run {{arguments}}
     target/benches/release/zoo table docs/svm-zoo.md
 
+# The automatic choice of parameters beside scikit-learn's GridSearchCV; an hour of CPU the first time
+bench-auto *arguments:
+    ./benches/svm/auto-sets {{arguments}}
+
 # The library's documentation in a browser
 doc:
     cargo doc --no-deps --open

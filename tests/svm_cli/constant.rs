@@ -76,7 +76,9 @@ fn squared_hinge_follows_rows_that_the_hinge_loss_cannot() {
     let place = Place::new();
     place.put("few.txt", few_clicks(300, 1));
     place.put("fresh.txt", few_clicks(300, 2));
-    let report = place.done("train few.txt -o squared.json --loss squared-hinge --json").json();
+    // The default, since a probability is asked for.
+    let report = place.done("train few.txt -o squared.json --json").json();
+    assert_eq!(report["parameters"]["loss"], "squared-hinge");
     assert_eq!(report["constant"], false);
     assert!(!place.done("model check squared.json").stdout.contains("alike"));
     let metrics = place.done("evaluate fresh.txt --model squared.json --json").json();

@@ -14,7 +14,8 @@ use upbeat_svm::{
 /// Folds in which a grid is compared, unless --cv says another number.
 const GRID_FOLDS: usize = 5;
 
-/// What --auto compares, simplest first: kernel, and whether features are standardised.
+/// What --auto compares, simplest first: kernel, and whether features are standardised; each under the squared hinge
+/// loss and, but for --solver smartcore, under the hinge loss.
 const AUTOMATIC: [(Kernel, bool); 4] = [
     (Kernel::Linear, true),
     (Kernel::Linear, false),
@@ -39,9 +40,9 @@ Examples:
   upbeat train features.txt -o gold.json --class-weight 1=5
   upbeat features --tracks tracks.csv --clicks clicks.csv | upbeat train - -o - > gold.json
 
---auto compares straight lines and RBF machines, features standardised and as they are, over C and gamma in
-a 5-fold cross-validation on at most 5,000 rows, finer round the best, and takes the simplest of those that
-do best. --grid does the same for the kernel of --kernel."
+--auto compares straight lines and RBF machines, features standardised and as they are, under the squared
+hinge and the hinge loss, over C and gamma in a 5-fold cross-validation on at most 5,000 rows, finer round
+the best, and takes the simplest of those that do best. --grid does the same for the kernel of --kernel."
 )]
 pub(crate) struct Args {
     /// Rows as libSVM text, `label index:value …`; `-` for standard input
@@ -74,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = number)]
     coef0: Option<f64>,
     /// What an error costs: hinge is libSVM's, all are LIBLINEAR's; logistic for the linear kernel only
-    /// [default: hinge]
+    /// [default: squared-hinge, or hinge with --calibration none or --solver smartcore; --auto tries both]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
     /// Whether the linear kernel's bias is left alone, as libSVM does, or kept small with the weights, as
@@ -196,9 +197,10 @@ pub(super) struct Job {
     class_weights: Vec<(String, f64)>,
 }
 
-/// What --auto or --grid compares: kernel and whether features are standardised, simplest first.
+/// What --auto or --grid compares: kernel and whether features are standardised, simplest first, and losses.
 struct Comparison {
     families: Vec<(Kernel, bool)>,
+    losses: Vec<Loss>,
     criterion: Criterion,
     folds: usize,
 }
@@ -224,6 +226,20 @@ impl Args {
             Some(CriterionName::LogLoss) => Criterion::LogLoss,
             Some(CriterionName::Error) | None => Criterion::Error,
         };
+        let loss = match self.loss {
+            Some(LossName::Hinge) => Loss::Hinge,
+            Some(LossName::SquaredHinge) => Loss::SquaredHinge,
+            Some(LossName::Logistic) => Loss::Logistic,
+            // Where the probability decides, scores must follow it below one half too.
+            None if self.calibration != CalibrationName::None && self.solver != SolverName::Smartcore => {
+                Loss::SquaredHinge
+            }
+            None => Loss::Hinge,
+        };
+        let losses = match (self.auto, self.solver) {
+            (true, SolverName::Native | SolverName::Smo) => vec![Loss::SquaredHinge, Loss::Hinge],
+            _ => vec![loss],
+        };
         let folds = self.cv.map(|folds| folds as usize);
         Ok(Job {
             plan: match (self.holdout, folds) {
@@ -245,11 +261,7 @@ impl Args {
                     SolverName::Smartcore => Solver::Smartcore,
                 },
                 kernel,
-                loss: match self.loss {
-                    Some(LossName::Hinge) | None => Loss::Hinge,
-                    Some(LossName::SquaredHinge) => Loss::SquaredHinge,
-                    Some(LossName::Logistic) => Loss::Logistic,
-                },
+                loss,
                 bias: match self.bias {
                     Some(BiasName::Free) | None => Bias::Free,
                     Some(BiasName::Regularised) => Bias::Regularised,
@@ -265,7 +277,7 @@ impl Args {
                 if self.scale.is_some() {
                     families.retain(|family| family.1 == standardise);
                 }
-                Comparison { families, criterion, folds: folds.unwrap_or(GRID_FOLDS) }
+                Comparison { families, losses, criterion, folds: folds.unwrap_or(GRID_FOLDS) }
             }),
             gamma: self.gamma,
             class_weights: self.class_weights.clone(),
@@ -334,10 +346,14 @@ impl Job {
             Parameters { kernel: self.parameters.kernel.with_gamma(gamma), class_weights, ..self.parameters };
         Ok(match &self.search {
             None => Choice::Parameters(parameters),
-            Some(Comparison { families, criterion, folds }) => Choice::Grid(Grid {
+            Some(Comparison { families, losses, criterion, folds }) => Choice::Grid(Grid {
                 families: families
                     .iter()
-                    .map(|&(kernel, standardise)| Parameters { kernel, standardise, ..parameters })
+                    .flat_map(|&(kernel, standardise)| {
+                        let of_loss =
+                            move |&loss: &Loss| Parameters { kernel, standardise, loss, ..parameters };
+                        losses.iter().map(of_loss)
+                    })
                     .collect(),
                 folds: *folds,
                 criterion: *criterion,

@@ -128,13 +128,14 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     text + &format!("model      {}{place}\n", model.id())
 }
 
-/// The kernel, and the loss where it is not the usual one.
+/// The kernel, and the loss where it is not the default one.
 fn machine_name(parameters: &Parameters) -> String {
     let kernel = match parameters.kernel {
         Kernel::Rbf { gamma } => format!("rbf gamma={}", Significant(gamma, 5)),
         other => other.to_string(),
     };
-    let loss = if parameters.loss == Loss::Hinge { String::new() } else { format!(" {}", parameters.loss) };
+    let loss =
+        if parameters.loss == Loss::SquaredHinge { String::new() } else { format!(" {}", parameters.loss) };
     let scale = if parameters.standardise { "" } else { " unscaled" };
     format!("{kernel}{loss}{scale}")
 }

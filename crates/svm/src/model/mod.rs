@@ -224,6 +224,7 @@ impl Model {
 mod tests {
     use super::*;
     use crate::kernel::Kernel;
+    use crate::solve::linear::Loss;
     use crate::testing::blobs;
     use crate::train::parameters::Solver;
 
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     #[cfg(not(feature = "smartcore"))]
     fn smartcore_is_refused_by_the_name_of_its_feature() {
-        let parameters = Parameters { solver: Solver::Smartcore, ..Parameters::default() };
+        let parameters = Parameters { solver: Solver::Smartcore, loss: Loss::Hinge, ..Parameters::default() };
         let reported = Model::train(&blobs(20, 0.1, 3), &parameters).unwrap_err().to_string();
         assert_eq!(
             reported,
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     #[cfg(feature = "smartcore")]
     fn smartcore_trains_where_its_feature_is_on() {
-        let parameters = Parameters { solver: Solver::Smartcore, ..Parameters::default() };
+        let parameters = Parameters { solver: Solver::Smartcore, loss: Loss::Hinge, ..Parameters::default() };
         let model = Model::train(&blobs(40, 0.1, 3), &parameters).unwrap();
         assert_eq!(model.parts().training.as_ref().unwrap().solver, "smartcore 0.7");
     }

@@ -151,6 +151,7 @@ mod tests {
     fn parameters(kernel: Kernel, c: f64) -> Parameters {
         Parameters {
             solver: Solver::Smartcore,
+            loss: crate::solve::linear::Loss::Hinge,
             kernel,
             c,
             standardise: false,

@@ -290,7 +290,8 @@ mod tests {
         let mut problem = blobs(40, 0.1, 1);
         problem.x.dense_mut().rows_mut().for_each(|row| row[0] *= 1e2);
         for (solver, kernel) in [(Solver::Native, Kernel::Linear), (Solver::Smo, Kernel::Linear)] {
-            let parameters = Parameters { solver, kernel, standardise: false, ..Parameters::default() };
+            let loss = Loss::Hinge;
+            let parameters = Parameters { solver, kernel, loss, standardise: false, ..Parameters::default() };
             let path = fit_path(&problem, &parameters, &[1e-300, 1.0, 1e11], &NoProgress).unwrap();
             let [_, Ok(fitted), Err(TrainError::TooGreat { .. })] = &path[..] else { panic!("{path:?}") };
             let alone = fit(&problem, &parameters, &NoProgress).unwrap();

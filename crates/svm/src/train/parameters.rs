@@ -77,12 +77,16 @@ pub struct Parameters {
 }
 
 impl Default for Parameters {
-    /// The native solver, the linear kernel, C = 1, standardised features, libSVM's tolerance.
+    /// The native solver, the linear kernel, the squared hinge loss, C = 1, standardised features, libSVM's tolerance.
+    ///
+    /// libSVM's loss is [`Loss::Hinge`]. Its best score is the sign of 2p − 1, where p is the row's chance of the positive
+    /// label, and so tells nothing where p stays below one half; that of the squared hinge loss is 2p − 1 itself, as a
+    /// probability needs it (Zhang, *Annals of Statistics* 32, 2004, section 3).
     fn default() -> Self {
         Self {
             solver: Solver::Native,
             kernel: Kernel::Linear,
-            loss: Loss::Hinge,
+            loss: Loss::SquaredHinge,
             bias: Bias::Free,
             c: 1.0,
             class_weights: ClassWeights::NONE,

@@ -3,6 +3,7 @@
 use crate::calibrate::{Calibration, Method};
 use crate::data::problem::Problem;
 use crate::evaluate::metrics::Metrics;
+use crate::evaluate::ties::constant;
 use crate::kernel::Kernel;
 use crate::solve::{NoProgress, Progress};
 use crate::train::cross_validation::FoldRows;
@@ -115,6 +116,9 @@ fn measure(
     let mut scores = vec![0.0; problem.len()];
     for (fold, held) in held.iter().enumerate() {
         fold_rows.held(fold).iter().zip(&held.scores).for_each(|(&row, &score)| scores[row] = score);
+    }
+    if constant(scores.iter().copied()) {
+        return Err("it scores all rows alike".to_owned());
     }
     let weights = problem.weights.as_deref();
     let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive, weights);
