@@ -48,7 +48,8 @@ class Model:
         if self.refusal is None:
             self.content = workbench.content("zoo.json")
             self.labels, self.scores = workbench.predicted("zoo.json", "held-out.txt")
-            self.size = numpy.maximum(numpy.abs(self.scores), numpy.median(numpy.abs(self.scores)))
+            usual = max(numpy.median(numpy.abs(self.scores)), numpy.finfo(float).tiny)
+            self.size = numpy.maximum(numpy.abs(self.scores), usual)
             self.apart = numpy.abs(self.scores) > NEAR_ZERO * numpy.median(numpy.abs(self.scores))
             self.sigmoid = "a" in (self.content["calibration"] or {})
             self.linear = self.content["kernel"]["type"] == "linear"

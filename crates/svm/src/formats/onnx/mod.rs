@@ -99,8 +99,11 @@ fn refusal(model: &Model, calibrated: bool, difference: &Difference) -> String {
             Shortest(row[i]),
             Shortest(narrow(row[i]))
         );
-    } else {
+    } else if value.abs() > f64::from(f32::MAX) {
         said += "; its scores are beyond 32-bit floats. Train with a smaller C, or on features nearer to 0";
+    } else {
+        said += "; rows differ by less than sums of such great values can hold. Train with --scale standard or a smaller \
+                 gamma, or export to libSVM's format";
     }
     said
 }
