@@ -11,7 +11,8 @@ use crate::train::parameters::{Parameters, TrainError};
 /// run in parallel, one a core; the scores do not depend on the number of cores.
 ///
 /// # Errors
-/// Fewer than two folds, fewer rows in a class than folds; what [`fit`] refuses.
+/// Fewer than two folds, fewer rows in a class than folds; what [`fit`] refuses; a machine that does not converge, unless
+/// the parameters bound its iterations: scores of such machines say nothing of one that does.
 pub fn cross_validate(
     problem: &Problem,
     parameters: &Parameters,
@@ -22,7 +23,12 @@ pub fn cross_validate(
     progress.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
     let fold_rows = FoldRows::new(problem, folds, parameters.seed);
     let scored = in_parallel(folds, cores(), |fold| -> Result<Vec<f64>, TrainError> {
-        let scorer = fit(&fold_rows.training(problem, fold), parameters, &NoProgress)?.scorer();
+        let fitted = fit(&fold_rows.training(problem, fold), parameters, &NoProgress)?;
+        if !fitted.solve.converged && parameters.max_iterations.is_none() {
+            let iterations = fitted.solve.iterations.unwrap_or(0);
+            return Err(TrainError::UnconvergedFold { fold: fold + 1, iterations });
+        }
+        let scorer = fitted.scorer();
         progress.advance(1);
         Ok(scorer.score_rows(&problem.x, fold_rows.held(fold)))
     });
@@ -105,4 +111,22 @@ pub(super) fn require(
         return Ok(());
     }
     Err(TrainError::TooFew { asked: asked.to_owned(), needed, label: label.to_owned(), rows, fix })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::blobs;
+
+    #[test]
+    fn machines_that_do_not_converge_are_not_measured_as_if_they_had() {
+        // No solver meets such a tolerance.
+        let parameters = Parameters { epsilon: 1e-300, ..Parameters::default() };
+        let problem = blobs(60, 0.3, 3);
+        let reported = cross_validate(&problem, &parameters, 3, &NoProgress).unwrap_err();
+        assert!(matches!(reported, TrainError::UnconvergedFold { fold: 1, .. }), "{reported}");
+        // Whoever bounds the iterations asks for what is found until then.
+        let bounded = Parameters { max_iterations: Some(5), ..parameters };
+        assert_eq!(cross_validate(&problem, &bounded, 3, &NoProgress).unwrap().len(), 60);
+    }
 }

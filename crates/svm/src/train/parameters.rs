@@ -214,6 +214,18 @@ pub enum TrainError {
         /// Iterations taken.
         iterations: u64,
     },
+    /// As [`TrainError::Unconverged`], for one machine of a cross-validation.
+    #[error(
+        "the solver stopped after {iterations} iterations without converging on fold {fold} of the cross-validation, whose \
+         measures would be those of another machine; use a smaller C, a greater epsilon, standardised features, or no \
+         calibration"
+    )]
+    UnconvergedFold {
+        /// The fold, from 1.
+        fold: usize,
+        /// Iterations taken.
+        iterations: u64,
+    },
     /// No candidate of a search could be compared.
     #[error("no machine of the grid could be trained; the first: {reason}")]
     NoCandidate {
