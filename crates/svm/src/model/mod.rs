@@ -223,6 +223,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::matrix::Matrix;
     use crate::kernel::Kernel;
     use crate::solve::linear::Loss;
     use crate::testing::blobs;
@@ -245,6 +246,24 @@ mod tests {
                 assert_eq!(model.predict(row), model.parts().labels.predicted(scorer.score(row)));
             }
         }
+    }
+
+    #[test]
+    fn model_that_no_file_can_hold_is_refused_when_it_is_made() {
+        let vectors = Matrix::from_rows(vec![vec![1.0 / 3.0; 1_000_000]; 4]);
+        let kernel = Kernel::Rbf { gamma: 1.0 };
+        let parts = Parts {
+            name: None,
+            features: Features::of_count(1_000_000),
+            window: Metadata::default(),
+            labels: Labels::default(),
+            scaling: None,
+            machine: Machine::Kernel { kernel, vectors, coefficients: vec![1.0; 4], bias: 0.0 },
+            calibration: None,
+            training: None,
+        };
+        let reported = Model::new(parts).unwrap_err().to_string();
+        assert!(reported.starts_with("a model file has at most 67108864 bytes, this one has 7"), "{reported}");
     }
 
     #[test]
