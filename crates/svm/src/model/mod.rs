@@ -263,7 +263,10 @@ mod tests {
             training: None,
         };
         let reported = Model::new(parts).unwrap_err().to_string();
-        assert!(reported.starts_with("a model file has at most 67108864 bytes, this one has 7"), "{reported}");
+        assert!(
+            reported.starts_with("a model file has at most 67108864 bytes, this one has 7"),
+            "{reported}"
+        );
     }
 
     #[test]
