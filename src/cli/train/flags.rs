@@ -75,7 +75,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = number)]
     coef0: Option<f64>,
     /// What an error costs: hinge is libSVM's, all are LIBLINEAR's; logistic for the linear kernel only
-    /// [default: squared-hinge, or hinge with --calibration none or --solver smartcore; --auto tries both]
+    /// [default: squared-hinge, or hinge with --calibration none, --kernel sigmoid or
+    /// --solver smartcore; --auto tries both]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
     /// Whether the linear kernel's bias is left alone, as libSVM does, or kept small with the weights, as
@@ -226,15 +227,14 @@ impl Args {
             Some(CriterionName::LogLoss) => Criterion::LogLoss,
             Some(CriterionName::Error) | None => Criterion::Error,
         };
+        let hinge_alone = self.solver == SolverName::Smartcore || self.kernel == KernelName::Sigmoid;
         let loss = match self.loss {
             Some(LossName::Hinge) => Loss::Hinge,
             Some(LossName::SquaredHinge) => Loss::SquaredHinge,
             Some(LossName::Logistic) => Loss::Logistic,
+            None if hinge_alone || self.calibration == CalibrationName::None => Loss::Hinge,
             // Where the probability decides, scores must follow it below one half too.
-            None if self.calibration != CalibrationName::None && self.solver != SolverName::Smartcore => {
-                Loss::SquaredHinge
-            }
-            None => Loss::Hinge,
+            None => Loss::SquaredHinge,
         };
         let losses = match (self.auto, self.solver) {
             (true, SolverName::Native | SolverName::Smo) => vec![Loss::SquaredHinge, Loss::Hinge],
