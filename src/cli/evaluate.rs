@@ -112,6 +112,7 @@ pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
         format!("precision  {}{}\n", share(metrics.precision), shares(metrics.precision_interval)),
         format!("recall     {}{}\n", share(metrics.recall), shares(metrics.recall_interval)),
         format!("AUC        {}{}\n", plain(metrics.auc), plains(metrics.auc_interval)),
+        format!("AUC of p   {}\n", plain(metrics.probability_auc)),
         format!("log loss   {}\n", plain(metrics.log_loss)),
         format!("ECE        {}\n", plain(metrics.calibration_error)),
         "confusion\n".to_owned(),

@@ -146,10 +146,10 @@ fn every_kernel_plan_and_scale_trains_and_reports() {
     let place = Place::new();
     for (call, kernel, method, rows, measured) in [
         ("--kernel linear -c 10 --holdout 0.25", "linear", "holdout", 90, 30),
-        ("--kernel rbf --gamma 0.5 --cv 4", "rbf", "cross-validation", 120, 120),
-        ("--kernel poly --degree 2 --coef0 1", "poly", "cross-validation", 120, 120),
-        ("--kernel sigmoid --gamma 0.05 --coef0 -0.1", "sigmoid", "cross-validation", 120, 120),
-        ("--kernel rbf --gamma 20 --scale none", "rbf", "cross-validation", 120, 120),
+        ("--kernel rbf --gamma 0.5 --cv 4", "rbf", "cross-validation, cross-fitted", 120, 120),
+        ("--kernel poly --degree 2 --coef0 1", "poly", "cross-validation, cross-fitted", 120, 120),
+        ("--kernel sigmoid --gamma 0.05 --coef0 -0.1", "sigmoid", "cross-validation, cross-fitted", 120, 120),
+        ("--kernel rbf --gamma 20 --scale none", "rbf", "cross-validation, cross-fitted", 120, 120),
     ] {
         let report = place.done(&format!("train features.txt -o model.json --json {call}")).json();
         assert_eq!(report["kernel"]["type"], kernel);
@@ -167,7 +167,7 @@ fn every_kernel_plan_and_scale_trains_and_reports() {
 #[test]
 fn auto_reports_candidates_and_choice() {
     let place = Place::new();
-    place.put("few.txt", blobs(60, 0.05, 3));
+    place.put("few.txt", blobs(60, 0.03, 3));
     let report = place.done("train few.txt -o auto.json --auto --json").json();
     let tried = report["search"]["tried"].as_array().unwrap();
     let kernels: Vec<&str> = tried.iter().map(|tried| tried["kernel"]["type"].as_str().unwrap()).collect();

@@ -7,7 +7,8 @@ use upbeat_svm::{Rows, Search, Shortest, Significant};
 /// The page; `x` are the rows of the training file.
 pub(super) fn page(outcome: &Outcome, x: &Rows) -> anyhow::Result<String> {
     let Outcome { model, trained } = outcome;
-    let method = trained.measured.as_ref().map(|measured| match measured.folds {
+    let measured = trained.measured.as_ref();
+    let method = measured.map(|measured| match measured.folds {
         Some(folds) => format!("a cross-validation in {folds} folds"),
         None => "rows that were kept back from training".to_owned(),
     });
@@ -16,11 +17,15 @@ pub(super) fn page(outcome: &Outcome, x: &Rows) -> anyhow::Result<String> {
     let why = trained.search.as_ref().map(why);
     render(&Report {
         model,
-        evaluation: method.as_deref().zip(trained.scored.as_ref()).map(|(method, scored)| Evaluation {
-            method,
-            scores: &scored.scores,
-            positive: &scored.positive,
-        }),
+        evaluation: measured.zip(method.as_deref()).zip(trained.scored.as_ref()).map(
+            |((measured, method), scored)| Evaluation {
+                method,
+                metrics: &measured.metrics,
+                probabilities: scored.probabilities.as_deref(),
+                scores: &scored.scores,
+                positive: &scored.positive,
+            },
+        ),
         grid: trained
             .search
             .as_ref()

@@ -16,7 +16,7 @@ mod text;
 pub use effect::Spread;
 
 use text::escape;
-use upbeat_svm::{Criterion, Kernel, Model};
+use upbeat_svm::{Criterion, Kernel, Metrics, Model};
 
 /// The contents of the page.
 pub struct Report<'a> {
@@ -38,8 +38,12 @@ pub struct Report<'a> {
 pub struct Evaluation<'a> {
     /// Which rows these are, as in "30 % of the rows, kept back from training".
     pub method: &'a str,
+    /// The measures of these rows.
+    pub metrics: &'a Metrics,
     /// A finite score per row.
     pub scores: &'a [f64],
+    /// A probability per row, by a calibration that was not fitted to the row; none of a model without calibration.
+    pub probabilities: Option<&'a [f64]>,
     /// Whether the row at the same place has the positive label.
     pub positive: &'a [bool],
 }

@@ -4,7 +4,7 @@ use super::curves;
 use super::text::{Terms, count, escape, number, percent, percent_interval};
 use super::{Evaluation, Report};
 use upbeat_core::model::constant_note;
-use upbeat_svm::{Confusion, Interval, Metrics, Model, RELIABILITY_BINS, RocPoint, Scorer, reliability, roc};
+use upbeat_svm::{Confusion, Interval, Metrics, Model, RELIABILITY_BINS, RocPoint, reliability, roc};
 
 /// The section on the measures when there are none.
 pub(super) const NOT_EVALUATED: &str = "<section>\n<h2>How good it is</h2>\n<p>Not known: there were no rows that the \
@@ -46,23 +46,16 @@ pub(super) fn heading(report: &Report<'_>) -> String {
 /// Everything that is measured on rows.
 pub(super) fn evaluation(model: &Model, evaluation: &Evaluation<'_>) -> anyhow::Result<String> {
     assert_eq!(evaluation.scores.len(), evaluation.positive.len(), "one label per score");
-    let scorer = Scorer::new(model);
-    let probabilities: Option<Vec<f64>> =
-        evaluation.scores.iter().map(|&score| scorer.probability(score)).collect();
-    let calibration = &model.parts().calibration;
-    let Some(metrics) = Metrics::measure(evaluation.scores, evaluation.positive, None, calibration.as_ref())
-    else {
-        return Ok(NOT_EVALUATED.to_owned());
-    };
+    let metrics = evaluation.metrics;
     let terms = Terms::of(model);
-    let bins = probabilities
-        .as_deref()
+    let bins = evaluation
+        .probabilities
         .map_or(Vec::new(), |all| reliability(all, evaluation.positive, RELIABILITY_BINS));
     let error = metrics.calibration_error;
     let points = roc(evaluation.scores, evaluation.positive);
-    let mut html = figures(&metrics, evaluation.method, &terms);
-    html += &confusion(&metrics, model, &terms);
-    html += &ranking(evaluation, &metrics, &points, &terms)?;
+    let mut html = figures(metrics, evaluation.method, &terms);
+    html += &confusion(metrics, model, &terms);
+    html += &ranking(evaluation, metrics, &points, &terms)?;
     html += "<section>\n<h2>Can the figures be taken at their word?</h2>\n<div class=\"pair\">\n";
     html += &match error {
         Some(error) => format!(

@@ -65,10 +65,28 @@ fn candidates() -> Vec<Candidate> {
     all
 }
 
+/// Measures and probabilities of rows that the model has not seen.
+fn told(model: &Model, scores: &[f64], positive: &[bool]) -> Option<(Metrics, Option<Vec<f64>>)> {
+    let calibration = model.parts().calibration.as_ref();
+    let metrics = Metrics::measure(scores, positive, None, calibration)?;
+    let probability =
+        |calibration: &Calibration| scores.iter().map(|&score| calibration.probability(score)).collect();
+    Some((metrics, calibration.map(probability)))
+}
+
 fn page(model: &Model, rows: Option<(&[f64], &[bool])>, tried: Option<&[Candidate]>) -> String {
+    let told = rows.and_then(|(scores, positive)| told(model, scores, positive));
     let report = Report {
         model,
-        evaluation: rows.map(|(scores, positive)| Evaluation { method: "rows kept back", scores, positive }),
+        evaluation: rows.zip(told.as_ref()).map(|((scores, positive), (metrics, probabilities))| {
+            Evaluation {
+                method: "rows kept back",
+                metrics,
+                scores,
+                probabilities: probabilities.as_deref(),
+                positive,
+            }
+        }),
         grid: tried.map(|tried| Grid { method: "3 folds", criterion: Criterion::LogLoss, tried }),
         spreads: None,
         why: None,
@@ -219,9 +237,16 @@ fn markup_in_names_is_escaped() {
         parts.features.names = Some(vec![hostile.to_owned(), "\"><b>".to_owned()]);
     });
     let (scores, positive) = rows(50);
+    let (metrics, probabilities) = told(&model, &scores, &positive).expect("measures");
     let report = Report {
         model: &model,
-        evaluation: Some(Evaluation { method: hostile, scores: &scores, positive: &positive }),
+        evaluation: Some(Evaluation {
+            method: hostile,
+            metrics: &metrics,
+            scores: &scores,
+            probabilities: probabilities.as_deref(),
+            positive: &positive,
+        }),
         grid: Some(Grid { method: hostile, criterion: Criterion::Error, tried: &candidates() }),
         spreads: None,
         why: Some(hostile),

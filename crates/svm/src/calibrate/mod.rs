@@ -2,14 +2,17 @@
 
 mod counts;
 mod isotonic;
+mod pairs;
 mod platt;
 
 use serde::{Deserialize, Serialize};
 
 pub use isotonic::Isotonic;
+pub(crate) use pairs::Pairs;
 pub use platt::Platt;
 
 use crate::data::exact::Number;
+use crate::evaluate::ties::constant;
 
 /// A function from scores to probabilities of the positive label, in `0.0..=1.0`, that never falls as the score rises: a
 /// model with another is refused.
@@ -31,6 +34,9 @@ pub enum Method {
     Isotonic,
 }
 
+/// A logarithm of a likelihood ratio, per number fitted beyond one each, above which a fit is no chance.
+const CLEAR_GAIN: f64 = 10.0;
+
 impl Calibration {
     /// Fits to scores that the scoring model was not trained on.
     ///
@@ -43,6 +49,59 @@ impl Calibration {
         match method {
             Method::Platt => Platt::fit(scores, positive, weights).map(Self::Platt),
             Method::Isotonic => Isotonic::fit(scores, positive, weights).map(Self::Isotonic),
+        }
+    }
+
+    /// [`Calibration::fit`], or the base rate where the fit is no better than that on rows that it was not made of: the
+    /// scores then do not tell the classes apart.
+    ///
+    /// A fit that is far likelier than the base rate, for as many numbers as it has, is taken at once; others are
+    /// fitted without a part of the rows at a time, and tell the probabilities of that part. `start` is a fit to nearly
+    /// the same rows.
+    pub(crate) fn fit_or_base_rate(method: Method, rows: Pairs, start: Option<&Self>) -> Option<Self> {
+        let base_rate = Self::Platt(Platt::base_rate(rows.positive, rows.weights)?);
+        let fit = Self::fit_from(method, rows, start)?;
+        if fit.constant().is_some() || constant(rows.scores.iter().copied()) {
+            return Some(base_rate);
+        }
+        let gain =
+            rows.loss(|_, score| base_rate.probability(score)) - rows.loss(|_, score| fit.probability(score));
+        if gain > fit.numbers() as f64 + CLEAR_GAIN {
+            return Some(fit);
+        }
+        let (part_of, parts) = rows.parts();
+        if parts < 2 {
+            return Some(base_rate);
+        }
+        let mut probabilities = vec![0.0; rows.scores.len()];
+        for part in 0..parts {
+            let others = rows.among(|row| part_of[row] != part);
+            let without = Self::fit_from(method, others.pairs(), Some(&fit))?;
+            for row in (0..rows.scores.len()).filter(|&row| part_of[row] == part) {
+                probabilities[row] = without.probability(rows.scores[row]);
+            }
+        }
+        let better =
+            rows.loss(|row, _| probabilities[row]) < rows.loss(|_, score| base_rate.probability(score));
+        Some(if better { fit } else { base_rate })
+    }
+
+    fn fit_from(method: Method, rows: Pairs, start: Option<&Self>) -> Option<Self> {
+        let Pairs { scores, positive, weights } = rows;
+        match method {
+            Method::Platt => {
+                let start = start.and_then(Self::platt).filter(|start| start.a < 0.0);
+                Platt::fit_from(scores, positive, weights, start).map(Self::Platt)
+            }
+            Method::Isotonic => Isotonic::fit(scores, positive, weights).map(Self::Isotonic),
+        }
+    }
+
+    /// How many numbers were fitted, besides the base rate.
+    fn numbers(&self) -> usize {
+        match self {
+            Self::Platt(_) => 1,
+            Self::Isotonic(isotonic) => isotonic.scores().len(),
         }
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibrate::counts::Counts;
 use crate::data::exact;
+use crate::evaluate::ties::constant;
 
 /// Platt's sigmoid: probability of the positive label = 1 / (1 + exp(a·score + b)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ impl Platt {
     /// 2 and 3. It runs on scores that are moved and scaled into −1 to 1, and stops by the Newton decrement (Boyd and
     /// Vandenberghe, *Convex optimization*, 2004, section 9.5), so that the scores' own scale does not matter. The
     /// slope is held to a ≤ 0: where positive rows do not score above negative ones in the mean, or all scores
-    /// agree to six digits, it is [`Platt::base_rate`]. A row of weight 2 counts as two. None when a class is missing, a
+    /// are [`constant`](crate::constant), it is [`Platt::base_rate`]. A row of weight 2 counts as two. None when a class is missing, a
     /// score is not finite, or a weight is not finite and above 0.
     pub fn fit(scores: &[f64], positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
         Self::fit_from(scores, positive, weights, None)
@@ -78,10 +79,6 @@ impl Platt {
     }
 }
 
-/// The least spread of scores that are told apart, as a share of the greatest of them: less is lost where a model is
-/// scored in 32-bit floats, and the last digits of a solver's result besides.
-const RESOLUTION: f64 = 1e-6;
-
 /// A change of unit that takes the scores into −1 to 1.
 struct Unit {
     middle: f64,
@@ -89,13 +86,16 @@ struct Unit {
 }
 
 impl Unit {
-    /// None where the scores are all the same.
+    /// None where the scores are all the same, as far as a solver determines them.
     fn of(scores: &[f64]) -> Option<Self> {
+        if constant(scores.iter().copied()) {
+            return None;
+        }
         let low = scores.iter().copied().fold(f64::INFINITY, f64::min);
         let high = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // Halved first: the difference of two finite numbers may overflow.
         let (middle, half) = (high / 2.0 + low / 2.0, high / 2.0 - low / 2.0);
-        (half.is_normal() && half > RESOLUTION * low.abs().max(high.abs())).then_some(Self { middle, half })
+        half.is_normal().then_some(Self { middle, half })
     }
 
     fn of_score(&self, score: f64) -> f64 {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_agree_to_six_digits_give_the_base_rate() {
+    fn scores_that_differ_in_their_last_digits_give_the_base_rate() {
         // As a collapsed hinge machine's: the order of the last digits is that of the labels.
         let positive: Vec<bool> = (0..100).map(|i| i % 5 == 0).collect();
         let scores: Vec<f64> =
@@ -270,7 +270,7 @@ mod tests {
         let plain = Platt::fit(&scores, &positive, None).unwrap();
         assert!(plain.a < -0.5);
         for (factor, offset) in
-            [(1e-7, 0.0), (1e9, 0.0), (1e150, 0.0), (1e300, 0.0), (1e-4, -1.0), (1e-9, 0.0)]
+            [(1e-5, 0.0), (1e9, 0.0), (1e150, 0.0), (1e300, 0.0), (1e-4, -1.0), (1e9, 1e9)]
         {
             let moved: Vec<f64> = scores.iter().map(|score| factor * score + offset).collect();
             let found = Platt::fit(&moved, &positive, None).unwrap();

@@ -53,6 +53,10 @@ pub struct Metrics {
     /// 95 % interval of the AUC ([`auc_interval`](crate::auc_interval)).
     #[serde(default)]
     pub auc_interval: Option<Interval>,
+    /// The same of the probabilities, as far as it is known: below `auc` where rows of different scores have one
+    /// probability. None without calibration, and in files of version 1 and 2.
+    #[serde(default, deserialize_with = "exact::optional")]
+    pub probability_auc: Option<f64>,
     /// Mean negative log probability of the true label, natural logarithm; none without calibration.
     #[serde(deserialize_with = "exact::optional")]
     pub log_loss: Option<f64>,
@@ -105,37 +109,82 @@ impl Metrics {
         calibration: Option<&Calibration>,
     ) -> Option<Self> {
         assert_eq!(scores.len(), positive.len(), "one label per score");
-        if scores.is_empty() || scores.iter().any(|score| !score.is_finite()) {
+        let probabilities: Option<Vec<f64>> = calibration
+            .map(|calibration| scores.iter().map(|&score| calibration.probability(score)).collect());
+        let probabilities = probabilities.as_deref();
+        Self::of(&Told { scores, probabilities, positive, weights, fold_of: None, sigmoid: false })
+    }
+
+    /// Measures what was told of rows.
+    pub(crate) fn of(told: &Told) -> Option<Self> {
+        let Told { scores, positive, .. } = *told;
+        if scores.is_empty() || scores.iter().any(|score| !score.is_finite()) || !told.has_weights() {
             return None;
         }
-        let rows = Rows::of(scores, positive, weights)?;
-        let wrong = |row: usize| (scores[row] > 0.0) != positive[row];
         let predicted = |row: usize| scores[row] > 0.0;
-        let share = |part: &dyn Fn(usize) -> bool, whole: &dyn Fn(usize) -> bool| rows.share(part, whole);
-        let (error, error_interval) = share(&wrong, &|_| true)?;
+        let share = |part: &dyn Fn(usize) -> bool, whole: &dyn Fn(usize) -> bool| told.share(part, whole);
+        let (error, error_interval) = share(&|row| told.is_wrong(row), &|_| true)?;
         let precision = share(&|row| positive[row], &predicted);
         let recall = share(&predicted, &|row| positive[row]);
-        let auc = rows.auc();
+        let auc = told.auc(scores);
         Some(Self {
             error,
             error_interval: Some(error_interval),
-            confusion: Confusion::count(scores, positive),
+            confusion: told.confusion(),
             precision: precision.map(|precision| precision.0),
             precision_interval: precision.map(|precision| precision.1),
             recall: recall.map(|recall| recall.0),
             recall_interval: recall.map(|recall| recall.1),
             auc,
-            auc_interval: auc.map(|auc| rows.auc_interval(auc)),
-            log_loss: calibration.map(|calibration| rows.log_loss(calibration)),
-            calibration_error: calibration.map(|calibration| rows.calibration_error(calibration)),
+            auc_interval: auc.map(|auc| told.auc_interval(auc)),
+            probability_auc: told.probability_auc(),
+            log_loss: told.log_loss(),
+            calibration_error: told.calibration_error(),
         })
     }
 }
 
 impl Confusion {
-    fn count(scores: &[f64], positive: &[bool]) -> Self {
-        let mut counts = Self::default();
-        for (&score, &positive) in scores.iter().zip(positive) {
+    /// All rows.
+    pub fn rows(&self) -> u64 {
+        self.true_positive + self.false_positive + self.false_negative + self.true_negative
+    }
+}
+
+/// What was told of rows, the truth, and what each row counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) scores: &'a [f64],
+    /// None without calibration.
+    pub(crate) probabilities: Option<&'a [f64]>,
+    pub(crate) positive: &'a [bool],
+    pub(crate) weights: Option<&'a [f64]>,
+    /// The fold of each row, where machine and calibration of each were made of the other, stratified, folds.
+    pub(crate) fold_of: Option<&'a [usize]>,
+    /// Whether the calibrations of folds are sigmoids.
+    pub(crate) sigmoid: bool,
+}
+
+impl Told<'_> {
+    fn has_weights(&self) -> bool {
+        self.weights.is_none_or(|weights| {
+            assert_eq!(weights.len(), self.scores.len(), "one weight per score");
+            weights.iter().all(|&weight| weight > 0.0) && weights.iter().sum::<f64>().is_finite()
+        })
+    }
+
+    fn is_wrong(&self, row: usize) -> bool {
+        (self.scores[row] > 0.0) != self.positive[row]
+    }
+
+    /// Share of wrong rows; none without rows.
+    pub(crate) fn error(&self) -> Option<f64> {
+        self.share(&|row| self.is_wrong(row), &|_| true).map(|(error, _)| error)
+    }
+
+    pub(crate) fn confusion(&self) -> Confusion {
+        let mut counts = Confusion::default();
+        for (&score, &positive) in self.scores.iter().zip(self.positive) {
             *match (positive, score > 0.0) {
                 (true, true) => &mut counts.true_positive,
                 (true, false) => &mut counts.false_negative,
@@ -144,30 +193,6 @@ impl Confusion {
             } += 1;
         }
         counts
-    }
-
-    /// All rows.
-    pub fn rows(&self) -> u64 {
-        self.true_positive + self.false_positive + self.false_negative + self.true_negative
-    }
-}
-
-/// Scores with the truth and what each row counts.
-struct Rows<'a> {
-    scores: &'a [f64],
-    positive: &'a [bool],
-    weights: Option<&'a [f64]>,
-}
-
-impl<'a> Rows<'a> {
-    fn of(scores: &'a [f64], positive: &'a [bool], weights: Option<&'a [f64]>) -> Option<Self> {
-        if let Some(weights) = weights {
-            assert_eq!(weights.len(), scores.len(), "one weight per score");
-            if !weights.iter().all(|&weight| weight > 0.0) || !weights.iter().sum::<f64>().is_finite() {
-                return None;
-            }
-        }
-        Some(Self { scores, positive, weights })
     }
 
     fn weight(&self, row: usize) -> f64 {
@@ -200,19 +225,40 @@ impl<'a> Rows<'a> {
     /// in which the positive one scores higher, ties half (Hanley and McNeil, Radiology 1982). None without rows of
     /// both classes.
     ///
+    /// Of rows in folds, only pairs in one fold are compared: scores of different machines have different units, and
+    /// a pooled AUC falls short of what any of them does (Airola, Pahikkala, Waegeman, De Baets and Salakoski,
+    /// *Computational Statistics and Data Analysis* 55, 2011).
+    ///
     /// Without weights all counts are multiples of ½, so that the sum is exact for up to 90 million rows.
-    fn auc(&self) -> Option<f64> {
-        let (mut below, mut positives, mut wins) = (0.0, 0.0, 0.0);
-        for tied in Ties::of(self.scores).groups() {
-            let (mut of_positive, mut of_negative) = (0.0, 0.0);
-            for &row in tied {
-                *if self.positive[row] { &mut of_positive } else { &mut of_negative } += self.weight(row);
-            }
-            wins += of_positive * (below + of_negative / 2.0);
-            below += of_negative;
-            positives += of_positive;
+    fn auc(&self, scores: &[f64]) -> Option<f64> {
+        let folds = self.fold_of.and_then(|fold_of| fold_of.iter().max()).map_or(1, |last| last + 1);
+        let mut of_fold: Vec<(Vec<f64>, Vec<usize>)> = vec![Default::default(); folds];
+        for (row, &score) in scores.iter().enumerate() {
+            let (scores, rows) = &mut of_fold[self.fold_of.map_or(0, |fold_of| fold_of[row])];
+            scores.push(score);
+            rows.push(row);
         }
-        (positives > 0.0 && below > 0.0).then(|| (wins / (positives * below)).min(1.0))
+        let (mut wins, mut pairs) = (0.0, 0.0);
+        for (scores, rows) in of_fold {
+            let (mut below, mut positives) = (0.0, 0.0);
+            for tied in Ties::of(&scores).groups() {
+                let (mut of_positive, mut of_negative) = (0.0, 0.0);
+                for row in tied.iter().map(|&place| rows[place]) {
+                    *if self.positive[row] { &mut of_positive } else { &mut of_negative } += self.weight(row);
+                }
+                wins += of_positive * (below + of_negative / 2.0);
+                below += of_negative;
+                positives += of_positive;
+            }
+            pairs += positives * below;
+        }
+        (pairs > 0.0).then(|| (wins / pairs).min(1.0))
+    }
+
+    /// [`Told::auc`] of the log odds, so that small probabilities are no ties.
+    fn probability_auc(&self) -> Option<f64> {
+        let log_odds = |&p: &f64| (p.max(f64::MIN_POSITIVE) / (1.0 - p).max(f64::EPSILON / 2.0)).ln();
+        self.auc(&self.probabilities?.iter().map(log_odds).collect::<Vec<_>>())
     }
 
     fn auc_interval(&self, auc: f64) -> Interval {
@@ -221,31 +267,104 @@ impl<'a> Rows<'a> {
         auc_interval_of(auc, positives, negatives).into()
     }
 
-    fn log_loss(&self, calibration: &Calibration) -> f64 {
+    /// Mean negative log probability of the true labels.
+    ///
+    /// Stratified folds give the other folds' share of positive rows away: it is that of all rows, the row itself
+    /// among them. So the odds are those of all rows but this one (their prior is changed as by Saerens, Latinne and
+    /// Decaestecker, *Neural Computation* 14, 2002, section 2.2), without which even the share of the positive rows
+    /// looks better than it is, by 1/n.
+    pub(crate) fn log_loss(&self) -> Option<f64> {
         const EDGE: f64 = 1e-15;
+        let probabilities = self.probabilities?;
+        let classes = [false, true]
+            .map(|class| self.sum(|row| if self.positive[row] == class { self.weight(row) } else { 0.0 }));
         let loss = self.sum(|row| {
-            let p = calibration.probability(self.scores[row]);
-            -self.weight(row) * (if self.positive[row] { p } else { 1.0 - p }).max(EDGE).ln()
+            let (p, positive, weight) = (probabilities[row], self.positive[row], self.weight(row));
+            let of_truth = if positive { p } else { 1.0 - p };
+            let others =
+                if self.fold_of.is_some() { 1.0 - weight / classes[usize::from(positive)] } else { 1.0 };
+            -weight * (of_truth * others / (of_truth * others + (1.0 - of_truth))).max(EDGE).ln()
         });
-        loss / self.sum(|row| self.weight(row))
+        Some(loss / self.sum(|row| self.weight(row)))
     }
 
-    /// [`expected_calibration_error`](crate::expected_calibration_error) of weighted rows.
-    fn calibration_error(&self, calibration: &Calibration) -> f64 {
+    /// [`expected_calibration_error`](crate::expected_calibration_error) of weighted rows; of rows in folds, as fresh
+    /// rows of that number would show it.
+    fn calibration_error(&self) -> Option<f64> {
         let mut gaps = [0.0; RELIABILITY_BINS];
-        for (row, &score) in self.scores.iter().enumerate() {
-            let p = calibration.probability(score);
-            let bin = ((p * RELIABILITY_BINS as f64) as usize).min(RELIABILITY_BINS - 1);
-            gaps[bin] += self.weight(row) * (f64::from(self.positive[row]) - p);
+        for (row, &p) in self.probabilities?.iter().enumerate() {
+            gaps[reliability_bin(p)] += self.weight(row) * (f64::from(self.positive[row]) - p);
         }
-        gaps.iter().map(|gap| gap.abs()).sum::<f64>() / self.sum(|row| self.weight(row))
+        let gap = gaps.iter().map(|gap| gap.abs()).sum::<f64>();
+        Some((gap + self.hidden_gap()) / self.sum(|row| self.weight(row)))
     }
+
+    /// What calibrations of folds hide from the gaps between told and happened, in all ranges together.
+    ///
+    /// To first order the gaps of all folds together are those of one calibration that was fitted to the same rows:
+    /// each fold is told too little of what the others are told too much. Their covariance is V − Q, and on fresh rows
+    /// V + Q, where V is the variance of the labels and Q that which comes of the fitted numbers, by their Fisher
+    /// information (Efron, *The estimation of prediction error: covariance penalties and cross-validation*, Journal of
+    /// the American Statistical Association 99, 2004, has the same for smooth losses). The mean size of a normal
+    /// deviate is √(2/π) of its standard deviation. A rising line has no such numbers, and hides less. Folds that are
+    /// told the base rate have one number, others two, and count by their rows.
+    fn hidden_gap(&self) -> f64 {
+        let (Some(probabilities), Some(fold_of)) = (self.probabilities, self.fold_of) else { return 0.0 };
+        let folds = fold_of.iter().max().map_or(0, |last| last + 1);
+        let mut ends = vec![(f64::INFINITY, 0.0f64); folds];
+        for (&p, &fold) in probabilities.iter().zip(fold_of) {
+            ends[fold] = (ends[fold].0.min(p), ends[fold].1.max(p));
+        }
+        let flat = fold_of.iter().filter(|&&fold| ends[fold].0 == ends[fold].1).count() as f64;
+        let flat = flat / fold_of.len() as f64;
+        let of_sigmoids = if self.sigmoid && flat < 1.0 { self.hidden_by(probabilities, true) } else { 0.0 };
+        let of_base_rates = if flat > 0.0 { self.hidden_by(probabilities, false) } else { 0.0 };
+        flat * of_base_rates + (1.0 - flat) * of_sigmoids
+    }
+
+    /// The same for calibrations of an offset, or of an offset and a slope.
+    fn hidden_by(&self, probabilities: &[f64], sloped: bool) -> f64 {
+        const EDGE: f64 = 1e-15;
+        let log_odds = |row: usize| {
+            let p = probabilities[row];
+            (p.max(EDGE) / (1.0 - p).max(EDGE)).ln()
+        };
+        let variance = |row: usize| probabilities[row].max(EDGE) * (1.0 - probabilities[row]).max(EDGE);
+        let part = |row: usize| self.weight(row) * variance(row);
+        let information = self.sum(part);
+        let middle = self.sum(|row| part(row) * log_odds(row)) / information;
+        let of_slope = self.sum(|row| part(row) * (log_odds(row) - middle).powi(2));
+        // Of each range: the variance of its labels, and the derivatives of its sum by offset and slope.
+        let mut ranges = [[0.0; 3]; RELIABILITY_BINS];
+        for (row, &p) in probabilities.iter().enumerate() {
+            let [labels, offset, slope] = &mut ranges[reliability_bin(p)];
+            *labels += self.weight(row) * part(row);
+            *offset += part(row);
+            *slope += part(row) * (log_odds(row) - middle);
+        }
+        // A weighted row's label varies by the square of its weight, and so does what was fitted.
+        let unit = ranges.iter().map(|[labels, ..]| labels).sum::<f64>() / information;
+        let hidden = ranges.iter().map(|[labels, offset, slope]| {
+            let by_slope = if sloped && of_slope > 0.0 { slope * slope / of_slope } else { 0.0 };
+            let fitted = unit * (offset * offset / information + by_slope);
+            (labels + fitted).sqrt() - (labels - fitted).max(0.0).sqrt()
+        });
+        (2.0 / std::f64::consts::PI).sqrt() * hidden.sum::<f64>()
+    }
+}
+
+fn reliability_bin(p: f64) -> usize {
+    ((p * RELIABILITY_BINS as f64) as usize).min(RELIABILITY_BINS - 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::calibrate::Platt;
+
+    fn told<'a>(scores: &'a [f64], positive: &'a [bool]) -> Told<'a> {
+        Told { scores, probabilities: None, positive, weights: None, fold_of: None, sigmoid: false }
+    }
 
     fn brute_force_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
         let (mut wins, mut pairs) = (0.0, 0.0);
@@ -335,7 +454,7 @@ mod tests {
         ) {
             let scores: Vec<f64> = rows.iter().map(|row| f64::from(row.0) / 2.0).collect();
             let positive: Vec<bool> = rows.iter().map(|row| row.1).collect();
-            match (Rows { scores: &scores, positive: &positive, weights: None }.auc(), brute_force_auc(&scores, &positive)) {
+            match (told(&scores, &positive).auc(&scores), brute_force_auc(&scores, &positive)) {
                 (Some(ranks), Some(pairs)) => proptest::prop_assert!((ranks - pairs).abs() < 1e-12),
                 (ranks, pairs) => proptest::prop_assert_eq!(ranks, pairs),
             }

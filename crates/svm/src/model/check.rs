@@ -166,6 +166,7 @@ fn check_measured(measured: &Measured) -> Result<(), ModelError> {
         ("metrics.precision", metrics.precision, metrics.precision_interval),
         ("metrics.recall", metrics.recall, metrics.recall_interval),
         ("metrics.auc", metrics.auc, metrics.auc_interval),
+        ("metrics.probability_auc", metrics.probability_auc, None),
         ("metrics.calibration_error", metrics.calibration_error, None),
     ] {
         if value.is_some_and(|value| !(0.0..=1.0).contains(&value)) {

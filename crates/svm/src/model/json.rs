@@ -257,6 +257,7 @@ mod tests {
                     precision_interval: None,
                     recall_interval: Some(Interval(0.0, 1.0)),
                     auc_interval: Some(Interval(auc / 3.0, auc)),
+                    probability_auc: Some(auc),
                     calibration_error: Some(auc / 11.0),
                     confusion: Confusion { true_positive: seed / 4, ..Confusion::default() },
                     precision: None,

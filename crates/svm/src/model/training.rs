@@ -119,7 +119,9 @@ impl SolverRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
-    /// `holdout` or `cross-validation`.
+    /// How: `holdout`; `cross-validation, cross-fitted`, whose calibrations have not seen the fold either;
+    /// `nested cross-validation`, where the choice has not either; `cross-validation` without calibration, and in files
+    /// of version 1 and 2 with one that has.
     pub method: String,
     /// Folds of a cross-validation; none for a holdout.
     pub folds: Option<u64>,

@@ -1,9 +1,11 @@
 //! Scores of rows by machines that were trained without them.
 
+use crate::calibrate::Pairs;
 use crate::data::folds::stratified_folds;
 use crate::data::problem::Problem;
 use crate::solve::{NoProgress, Progress};
 use crate::train::fit::fit;
+use crate::train::out_of_fold::OutOfFold;
 use crate::train::parallel::{cores, in_parallel};
 use crate::train::parameters::{Parameters, TrainError};
 
@@ -64,6 +66,16 @@ impl FoldRows {
     /// The fold of every row.
     pub(crate) fn fold_of(&self) -> &[usize] {
         &self.fold_of
+    }
+
+    /// Scores of the problem's rows as scores out of these folds.
+    pub(crate) fn out_of_fold<'a>(&'a self, problem: &'a Problem, scores: &'a [f64]) -> OutOfFold<'a> {
+        let (positive, weights) = (&problem.positive, problem.weights.as_deref());
+        OutOfFold {
+            pairs: Pairs { scores, positive, weights },
+            fold_of: &self.fold_of,
+            folds: self.held.len(),
+        }
     }
 
     /// The rows kept back in a fold, ascending.

@@ -3,21 +3,24 @@
 pub(crate) mod cross_validation;
 pub(crate) mod fit;
 pub(crate) mod memory;
+mod out_of_fold;
 mod parallel;
 pub(crate) mod parameters;
 pub(crate) mod sample;
 pub(crate) mod search;
 
-use crate::calibrate::{Calibration, Method};
+use crate::calibrate::{Calibration, Method, Pairs};
 use crate::data::folds::{Split, stratified_split};
 use crate::data::problem::Problem;
-use crate::evaluate::metrics::Metrics;
+use crate::evaluate::metrics::{Metrics, Told};
 use crate::model::metadata::Metadata;
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, Parts};
 use crate::solve::Progress;
-use crate::train::cross_validation::{cross_validate, require, scarcer};
+use crate::train::cross_validation::{FoldRows, cross_validate, require, scarcer};
 use crate::train::fit::{Fitted, fit};
+use crate::train::out_of_fold::OutOfFold;
+use crate::train::parallel::cores;
 use crate::train::parameters::{Parameters, Solver, TrainError};
 use crate::train::search::{Grid, Search, search};
 
@@ -37,9 +40,6 @@ pub enum Plan {
 ///
 /// Two numbers are fitted, for which a few thousand scores suffice; a kernel solver's time grows with rows².
 pub const CALIBRATION_ROWS: usize = 2000;
-
-/// Folds of the cross-validation behind a calibration, as in Lin, Lin and Weng (2007), section 1.
-const CALIBRATION_FOLDS: usize = 3;
 
 /// From so many features the mean of each is not recorded.
 const MANY_FEATURES: usize = 100_000;
@@ -125,6 +125,10 @@ pub struct Scored {
     pub positive: Vec<bool>,
     /// What the row at the same place counts; none for 1 everywhere.
     pub weights: Option<Vec<f64>>,
+    /// A probability a row, by a calibration that was not fitted to the row; none without calibration.
+    pub probabilities: Option<Vec<f64>>,
+    /// The fold of each row of a cross-validation; none for a holdout.
+    pub fold_of: Option<Vec<usize>>,
 }
 
 /// Trains, calibrates by the method `calibrate`, and measures: the long way from [`Problem`] to a model, of which
@@ -172,13 +176,19 @@ pub fn train(
                 return Err(TrainError::Parameter { name: "--holdout", wanted: "above 0 and below 1" });
             };
             let mut trained = train_all(&problem.select(&train), choice, None, calibrate, progress)?;
-            let scorer = trained.fitted.scorer();
+            let scores = trained.fitted.scorer().score_rows(&problem.x, &held_out);
+            let calibration = trained.calibration.as_ref();
+            let probability = |calibration: &Calibration| {
+                scores.iter().map(|&score| calibration.probability(score)).collect()
+            };
             let scored = Scored {
-                scores: scorer.score_rows(&problem.x, &held_out),
+                probabilities: calibration.map(probability),
                 positive: held_out.iter().map(|&row| problem.positive[row]).collect(),
                 weights: problem.weights.as_ref().map(|all| held_out.iter().map(|&row| all[row]).collect()),
+                fold_of: None,
+                scores,
             };
-            trained.measured = measured("holdout", None, &scored, trained.calibration.as_ref());
+            trained.measured = measured("holdout", None, calibrate, &scored);
             trained.scored = Some(scored);
             Ok(trained)
         }
@@ -202,27 +212,8 @@ fn train_all(
     };
     let parameters = &parameters;
     parameters.check()?;
-    let sample;
-    let (validated, folds) = match folds {
-        Some(folds) => (problem, folds),
-        // Only the calibration needs these folds.
-        None if calibrate.is_none() => (problem, 0),
-        None => {
-            sample = sample::sample(problem, CALIBRATION_ROWS, parameters.solver, parameters.seed).0;
-            (&sample, scarcer(&sample).0.min(CALIBRATION_FOLDS))
-        }
-    };
-    let (mut calibration, mut measures, mut scored) = (None, None, None);
-    if folds >= 2 {
-        let scores = cross_validate(validated, parameters, folds, progress)?;
-        calibration = calibrate.and_then(|method| {
-            Calibration::fit(method, &scores, &validated.positive, validated.weights.as_deref())
-        });
-        let (positive, weights) = (validated.positive.clone(), validated.weights.clone());
-        let these = Scored { scores, positive, weights };
-        measures = measured("cross-validation", Some(folds as u64), &these, calibration.as_ref());
-        scored = Some(these);
-    }
+    let Validated { calibration, measured: measures, scored } =
+        validate(problem, parameters, search.as_ref(), folds, calibrate, progress)?;
     progress.stage(&format!("training on {} rows", problem.len()), None);
     let fitted = fit(problem, parameters, progress)?;
     let constant = fitted.is_constant(&problem.x);
@@ -238,6 +229,95 @@ fn train_all(
         feature_mean: (problem.x.columns() < MANY_FEATURES).then(|| problem.x.mean()),
         constant,
     })
+}
+
+/// What scores out of folds give: a calibration of all of them, and measures of each fold by the others.
+#[derive(Default)]
+struct Validated {
+    calibration: Option<Calibration>,
+    measured: Option<Measured>,
+    scored: Option<Scored>,
+}
+
+/// Calibrates and measures by cross-validation. The measures are of machines, calibrations and, after a search, choices
+/// that were made without the rows that they are measured on.
+fn validate(
+    problem: &Problem,
+    parameters: &Parameters,
+    search: Option<&Search>,
+    folds: Option<usize>,
+    calibrate: Option<Method>,
+    progress: &dyn Progress,
+) -> Result<Validated, TrainError> {
+    let of_search = search.map(|search| validate_search(problem, search, calibrate));
+    // The rows of a search have scores already.
+    let enough = search.is_some_and(|search| folds.is_none() || search.rows == problem.len());
+    // Without folds that were asked for, only the calibration needs some.
+    if enough || folds.is_none() && calibrate.is_none() {
+        return Ok(of_search.unwrap_or_default());
+    }
+    let sample;
+    let (problem, folds) = match folds {
+        Some(folds) => (problem, folds),
+        None => {
+            sample = sample::sample(problem, CALIBRATION_ROWS, parameters.solver, parameters.seed).0;
+            (&sample, scarcer(&sample).0.min(calibration_folds(sample.len())))
+        }
+    };
+    if folds < 2 {
+        return Ok(Validated::default());
+    }
+    let scores = cross_validate(problem, parameters, folds, progress)?;
+    let fold_rows = FoldRows::new(problem, folds, parameters.seed);
+    let rows = fold_rows.out_of_fold(problem, &scores);
+    let calibration = calibrate.and_then(|method| rows.calibration(method));
+    if let Some(of_search) = of_search {
+        return Ok(Validated { calibration, ..of_search });
+    }
+    let probabilities =
+        calibrate.and_then(|method| rows.probabilities(method, calibration.as_ref(), cores()));
+    let scored = Scored {
+        probabilities,
+        positive: problem.positive.clone(),
+        weights: problem.weights.clone(),
+        fold_of: Some(fold_rows.fold_of().to_vec()),
+        scores,
+    };
+    let name = if calibrate.is_some() { "cross-validation, cross-fitted" } else { "cross-validation" };
+    let measured = measured(name, Some(folds as u64), calibrate, &scored);
+    Ok(Validated { calibration, measured, scored: Some(scored) })
+}
+
+/// Calibrates by the chosen candidate's scores, and measures with a choice and a calibration of its own for each fold.
+fn validate_search(problem: &Problem, search: &Search, calibrate: Option<Method>) -> Validated {
+    let positive: Vec<bool> = search.sample.iter().map(|&row| problem.positive[row]).collect();
+    let weights = search.weights.clone();
+    let scores = &search.tried[search.chosen].scores;
+    let pairs = Pairs { scores, positive: &positive, weights: weights.as_deref() };
+    let rows = OutOfFold { pairs, fold_of: &search.fold_of, folds: search.folds };
+    let calibration = calibrate.and_then(|method| rows.calibration(method));
+    let nested = search.nested(pairs, calibrate);
+    let scored = nested.map(|nested| Scored {
+        scores: nested.scores,
+        probabilities: nested.probabilities,
+        positive,
+        weights,
+        fold_of: Some(search.fold_of.clone()),
+    });
+    let measured = scored
+        .as_ref()
+        .and_then(|scored| measured("nested cross-validation", Some(search.folds as u64), calibrate, scored));
+    Validated { calibration, measured, scored }
+}
+
+/// Folds of the cross-validation behind a calibration: three, as in Lin, Lin and Weng (2007), section 1, and more for
+/// few rows, whose machines would differ much from that of all rows and cost little.
+fn calibration_folds(rows: usize) -> usize {
+    match rows {
+        0..=300 => 10,
+        301..=1000 => 5,
+        _ => 3,
+    }
 }
 
 impl Choice {
@@ -257,14 +337,17 @@ impl Choice {
     }
 }
 
-fn measured(
-    method: &str,
-    folds: Option<u64>,
-    scored: &Scored,
-    calibration: Option<&Calibration>,
-) -> Option<Measured> {
-    let metrics = Metrics::measure(&scored.scores, &scored.positive, scored.weights.as_deref(), calibration)?;
-    Some(Measured { method: method.to_owned(), folds, metrics })
+/// None where a score is not finite.
+fn measured(name: &str, folds: Option<u64>, calibrate: Option<Method>, scored: &Scored) -> Option<Measured> {
+    let metrics = Metrics::of(&Told {
+        scores: &scored.scores,
+        probabilities: scored.probabilities.as_deref(),
+        positive: &scored.positive,
+        weights: scored.weights.as_deref(),
+        fold_of: scored.fold_of.as_deref(),
+        sigmoid: calibrate == Some(Method::Platt),
+    })?;
+    Some(Measured { method: name.to_owned(), folds, metrics })
 }
 
 #[cfg(test)]

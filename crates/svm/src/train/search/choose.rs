@@ -95,7 +95,14 @@ mod tests {
             metrics.error = wrong as f64 / 1000.0;
             metrics.log_loss = Some(log_loss);
             let parameters = Parameters::default();
-            Candidate { family: 0, parameters, metrics, converged: true, scores: Vec::new() }
+            Candidate {
+                family: 0,
+                parameters,
+                metrics,
+                converged: true,
+                scores: Vec::new(),
+                probabilities: None,
+            }
         };
         for (tried, criterion, chosen) in [
             ([(30, 0.5), (16, 0.3), (18, 0.2), (40, 0.1)], Criterion::Error, 2),

@@ -1,6 +1,6 @@
 //! Trains the candidates on the folds and measures them.
 
-use crate::calibrate::{Calibration, Method};
+use crate::calibrate::Method;
 use crate::data::problem::Problem;
 use crate::evaluate::metrics::Metrics;
 use crate::evaluate::ties::constant;
@@ -77,19 +77,33 @@ pub(super) fn compare(
         Ok(fitted.into_iter().map(score).collect::<Vec<_>>())
     });
     let mut scored = scored.into_iter().collect::<Result<Vec<_>, TrainError>>()?;
-    let mut compared = Compared::default();
+    let mut attempts = Vec::new();
     for (path, of_folds) in paths.iter().zip(scored.chunks_mut(folds)) {
         for &c in &path.cs {
-            let parameters = Parameters { c, ..path.parameters };
             let held: Result<Vec<Held>, String> = of_folds.iter_mut().map(|of_cs| of_cs.remove(0)).collect();
-            let measured = held.and_then(|held| measure(problem, fold_rows, &held));
-            match measured {
-                Ok((scores, metrics, converged)) => {
-                    let family = path.family;
-                    compared.tried.push(Candidate { family, parameters, metrics, converged, scores });
-                }
-                Err(reason) => compared.left_out.push(LeftOut { parameters, reason }),
-            }
+            attempts.push((path.family, Parameters { c, ..path.parameters }, held));
+        }
+    }
+    let measured = in_parallel(attempts.len(), cores(), |place| {
+        let (family, parameters, held) = &attempts[place];
+        held.as_ref().map_err(Clone::clone).and_then(|held| {
+            let converged = held.iter().all(|held| held.converged);
+            let (scores, probabilities, metrics) = measure(problem, fold_rows, held)?;
+            Ok(Candidate {
+                family: *family,
+                parameters: *parameters,
+                metrics,
+                converged,
+                scores,
+                probabilities,
+            })
+        })
+    });
+    let mut compared = Compared::default();
+    for (measured, (_, parameters, _)) in measured.into_iter().zip(attempts) {
+        match measured {
+            Ok(candidate) => compared.tried.push(candidate),
+            Err(reason) => compared.left_out.push(LeftOut { parameters, reason }),
         }
     }
     Ok(compared)
@@ -107,12 +121,11 @@ fn checked(
     fit_path(training, parameters, cs, &NoProgress)
 }
 
-/// The scores of all rows, their measures, and whether every fold's machine converged.
-fn measure(
-    problem: &Problem,
-    fold_rows: &FoldRows,
-    held: &[Held],
-) -> Result<(Vec<f64>, Metrics, bool), String> {
+/// Scores, probabilities and their measures.
+type Measured = (Vec<f64>, Option<Vec<f64>>, Metrics);
+
+/// The scores of all rows, their probabilities by calibrations of the other folds, and their measures.
+fn measure(problem: &Problem, fold_rows: &FoldRows, held: &[Held]) -> Result<Measured, String> {
     let mut scores = vec![0.0; problem.len()];
     for (fold, held) in held.iter().enumerate() {
         fold_rows.held(fold).iter().zip(&held.scores).for_each(|(&row, &score)| scores[row] = score);
@@ -120,11 +133,12 @@ fn measure(
     if constant(scores.iter().copied()) {
         return Err("it scores all rows alike".to_owned());
     }
-    let weights = problem.weights.as_deref();
-    let calibration = Calibration::fit(Method::Platt, &scores, &problem.positive, weights);
-    let metrics = Metrics::measure(&scores, &problem.positive, weights, calibration.as_ref());
+    let rows = fold_rows.out_of_fold(problem, &scores);
+    let calibration = rows.calibration(Method::Platt);
+    let probabilities = rows.probabilities(Method::Platt, calibration.as_ref(), 1);
+    let metrics = rows.metrics(Some(Method::Platt), probabilities.as_deref());
     let metrics = metrics.ok_or_else(|| "a score is not a finite number".to_owned())?;
-    Ok((scores, metrics, held.iter().all(|held| held.converged)))
+    Ok((scores, probabilities, metrics))
 }
 
 /// The parameters with a bound on SMO's iterations, unless they have one; the other solvers end soon.

@@ -2,6 +2,7 @@
 
 mod choose;
 mod compare;
+mod nested;
 
 pub use choose::Criterion;
 
@@ -43,13 +44,17 @@ pub struct Candidate {
     pub family: usize,
     /// What was tried.
     pub parameters: Parameters,
-    /// Measures of its cross-validation, with a calibration fitted to the same scores.
+    /// Measures of its cross-validation: each fold by a machine and by Platt's sigmoid, or the base rate, that were made
+    /// of the other folds.
     pub metrics: Metrics,
     /// Whether every machine of that converged within the search's bound on iterations: a candidate that needs more is
     /// compared by where it was then.
     pub converged: bool,
     /// The score of each row of the sample by the machine that was trained without the row's fold.
     pub scores: Vec<f64>,
+    /// The probability of each row of the sample by the sigmoid that was fitted without the row's fold; none where one
+    /// could not be fitted.
+    pub probabilities: Option<Vec<f64>>,
 }
 
 /// A candidate that could not be compared.
@@ -78,6 +83,8 @@ pub struct Search {
     pub criterion: Criterion,
     /// Places of those rows in the problem, ascending.
     pub sample: Vec<usize>,
+    /// What each of those rows counts; none for 1 everywhere.
+    pub weights: Option<Vec<f64>>,
     /// The fold of each of those rows, below `folds`.
     pub fold_of: Vec<usize>,
 }
@@ -126,6 +133,7 @@ pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result
         folds: grid.folds,
         criterion: grid.criterion,
         sample: rows,
+        weights: sample.weights.clone(),
         fold_of: fold_rows.fold_of().to_vec(),
     })
 }
