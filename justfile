@@ -68,6 +68,10 @@ zoo *arguments:
 bench-auto *arguments:
     ./benches/svm/auto-sets {{arguments}}
 
+# Reported measures against fresh samples of the same source, a table
+fresh *arguments:
+    cargo run --release --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bin fresh -- {{arguments}}
+
 # The library's documentation in a browser
 doc:
     cargo doc --no-deps --open

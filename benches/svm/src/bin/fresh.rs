@@ -5,11 +5,13 @@
 //! standard errors of its mean is noise. The calibration error of few rows is greater than that of many, whatever the
 //! model; that of the fresh sample is the mean over parts of as many rows as were measured.
 //!
-//! Usage: fresh [--samples N] [--fresh ROWS] [WORD …]; only rows that have every WORD in their name.
+//! Usage: fresh [--samples N] [--fresh ROWS] [WORD …]; only rows of the table that have every WORD for a cell.
+
+use std::collections::BTreeMap;
 
 use upbeat_svm::{
-    Choice, Criterion, Grid, Kernel, Loss, Matrix, Method, Metrics, Model, NoProgress, Parameters, Plan, Problem,
-    Trained, train,
+    Choice, Criterion, Grid, Kernel, Loss, Matrix, Method, Metrics, Model, NoProgress, Parameters, Plan,
+    Problem, train,
 };
 
 /// Numbers of a seed: Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
@@ -53,6 +55,15 @@ impl Source {
         (Self::Rare, "rare"),
         (Self::Ring, "ring"),
     ];
+
+    /// Rows of a sample; rare rows need many.
+    fn sizes(self) -> &'static [usize] {
+        match self {
+            Self::Clouds | Self::Noise | Self::Ring => &[12, 30, 200, 2000],
+            Self::Clicks => &[200, 2000],
+            Self::Rare => &[2000],
+        }
+    }
 
     fn row(self, rng: &mut Rng) -> (Vec<f64>, bool) {
         let mut x: Vec<f64> = (0..6).map(|_| rng.normal()).collect();
@@ -111,7 +122,7 @@ fn choices() -> Vec<(&'static str, Choice)> {
     ]
 }
 
-/// What is compared: log loss, calibration error, error, AUC, AUC of the probability.
+/// What is compared.
 const MEASURES: [&str; 4] = ["log loss", "ECE", "error", "AUC"];
 
 fn measures(metrics: &Metrics) -> [Option<f64>; 4] {
@@ -123,11 +134,14 @@ fn on_fresh(model: &Model, fresh: &Problem, measured_rows: usize) -> [Option<f64
     let scorer = upbeat_svm::Scorer::new(model);
     let scores: Vec<f64> = fresh.x.to_dense().rows().map(|row| scorer.score(row)).collect();
     let calibration = model.parts().calibration.as_ref();
-    let mut all = measures(&Metrics::measure(&scores, &fresh.positive, None, calibration).expect("finite scores"));
+    let mut all =
+        measures(&Metrics::measure(&scores, &fresh.positive, None, calibration).expect("finite scores"));
     let parts: Vec<f64> = scores
         .chunks_exact(measured_rows)
         .zip(fresh.positive.chunks_exact(measured_rows))
-        .filter_map(|(scores, positive)| Metrics::measure(scores, positive, None, calibration)?.calibration_error)
+        .filter_map(|(scores, positive)| {
+            Metrics::measure(scores, positive, None, calibration)?.calibration_error
+        })
         .collect();
     all[1] = (!parts.is_empty()).then(|| parts.iter().sum::<f64>() / parts.len() as f64);
     all
@@ -141,69 +155,142 @@ fn mean(values: &[f64]) -> (f64, f64) {
     (mean, (variance / count).sqrt())
 }
 
+/// A combination of choice, plan and calibration, and the sizes of the samples that it is tried on.
+struct Combination {
+    choice_name: &'static str,
+    choice: Choice,
+    plan_name: &'static str,
+    plan: Plan,
+    method_name: &'static str,
+    method: Method,
+}
+
+/// The combinations for samples of a source and size; a search takes too long for all of them.
+fn combinations(source: Source, rows: usize) -> Vec<Combination> {
+    let plans =
+        [("default", Plan::All), ("--cv 5", Plan::CrossValidation(5)), ("--holdout 0.3", Plan::Holdout(0.3))];
+    let methods = [("platt", Method::Platt), ("isotonic", Method::Isotonic)];
+    let mut all = Vec::new();
+    for (choice_name, choice) in choices() {
+        let tried = match choice_name {
+            "auto-error" | "auto-loss" => rows == 200 && matches!(source, Source::Clouds | Source::Noise),
+            "grid-error" | "grid-loss" => (30..=200).contains(&rows),
+            _ => true,
+        };
+        for (plan_name, plan) in plans.iter().filter(|_| tried) {
+            for (method_name, method) in methods {
+                let (choice, plan) = (choice.clone(), *plan);
+                all.push(Combination { choice_name, choice, plan_name, plan, method_name, method });
+            }
+        }
+    }
+    all
+}
+
+/// Of the sets of a combination, how many reported within two standard errors, by measure.
+type Summary = BTreeMap<(&'static str, &'static str, &'static str), (usize, [usize; 4], [f64; 4])>;
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (mut samples, mut fresh_rows, mut words) = (20u64, 20_000usize, Vec::new());
     while let Some(argument) = arguments.next() {
-        let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok()).expect("a whole number");
+        let mut number =
+            || arguments.next().and_then(|text| text.parse::<u64>().ok()).expect("a whole number");
         match argument.as_str() {
             "--samples" => samples = number(),
             "--fresh" => fresh_rows = number() as usize,
             word => words.push(word.to_owned()),
         }
     }
-    println!("| source, rows | choice, plan, calibration | {} | constant |", MEASURES.map(|name| format!("{name}: reported | fresh | z")).join(" | "));
-    println!("|---|---|{}--:|", "--:|--:|--:|".repeat(MEASURES.len()));
-    let plans = [
-        ("default", Plan::All),
-        ("cv5", Plan::CrossValidation(5)),
-        ("holdout", Plan::Holdout(0.3)),
-    ];
-    let methods = [("platt", Method::Platt), ("isotonic", Method::Isotonic)];
+    let columns = MEASURES.map(|name| format!("{name}: reported | fresh | z")).join(" | ");
+    println!("| source | rows | choice | plan | calibration | {columns} | base rate |");
+    println!("|---|--:|---|---|---|{}--:|", "--:|--:|--:|".repeat(MEASURES.len()));
+    let mut summary = Summary::new();
     for (source, source_name) in Source::ALL {
-        for rows in [12, 30, 100, 200, 2000] {
-            if rows < 2000 && matches!(source, Source::Rare) || rows < 100 && matches!(source, Source::Clicks) {
-                continue;
-            }
-            for (choice_name, choice) in choices() {
-                for (plan_name, plan) in plans {
-                    for (method_name, method) in methods {
-                        let name = format!("{source_name}, {rows} | {choice_name}, {plan_name}, {method_name}");
-                        let padded = format!(" {} ", name.replace([',', '|'], " "));
-                        if words.iter().all(|word| word.split('/').any(|word| padded.contains(&format!(" {word} ")))) {
-                            report(&name, source, rows, &choice, plan, method, samples, fresh_rows);
-                        }
-                    }
+        for &rows in source.sizes() {
+            for combination in combinations(source, rows) {
+                let Combination { choice_name, plan_name, method_name, .. } = combination;
+                let name = format!("{source_name} | {rows} | {choice_name} | {plan_name} | {method_name}");
+                if !words.iter().all(|word| name.split(" | ").any(|part| part == word)) {
+                    continue;
                 }
+                let pairs = compared(source, rows, &combination, samples, fresh_rows);
+                let (sets, within, biases) =
+                    summary.entry((choice_name, plan_name, method_name)).or_default();
+                *sets += 1;
+                let cells: Vec<String> = (0..MEASURES.len())
+                    .map(|measure| {
+                        let (reported, fresh, bias, z) = pairs.bias(measure);
+                        within[measure] += usize::from(z.abs() <= 2.0);
+                        biases[measure] += bias;
+                        format!("{reported:.4} | {fresh:.4} | {z:+.1}")
+                    })
+                    .collect();
+                println!("| {name} | {} | {} of {samples} |", cells.join(" | "), pairs.base_rates);
             }
         }
     }
+    println!(
+        "\nSets whose reported measure lies within two standard errors of the fresh one, and the mean difference:\n"
+    );
+    println!("| choice | plan | calibration | sets | {} |", MEASURES.join(" | "));
+    println!("|---|---|---|--:|{}", "--:|".repeat(MEASURES.len()));
+    for ((choice, plan, method), (sets, within, biases)) in summary {
+        let cells: Vec<String> = within
+            .iter()
+            .zip(biases)
+            .map(|(within, bias)| format!("{within} ({:+.4})", bias / sets as f64))
+            .collect();
+        println!("| {choice} | {plan} | {method} | {sets} | {} |", cells.join(" | "));
+    }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn report(name: &str, source: Source, rows: usize, choice: &Choice, plan: Plan, method: Method, samples: u64, fresh_rows: usize) {
-    let mut pairs: [Vec<(f64, f64)>; 4] = Default::default();
-    let mut constant = 0;
+/// Reported and real measures of the samples.
+#[derive(Default)]
+struct Pairs {
+    by_measure: [Vec<(f64, f64)>; 4],
+    /// Models that tell the base rate.
+    base_rates: usize,
+}
+
+impl Pairs {
+    /// Mean reported, mean real, their difference, and it in standard errors.
+    fn bias(&self, measure: usize) -> (f64, f64, f64, f64) {
+        let pairs = &self.by_measure[measure];
+        let of = |value: fn(&(f64, f64)) -> f64| mean(&pairs.iter().map(value).collect::<Vec<_>>());
+        let (bias, error) = of(|pair| pair.0 - pair.1);
+        let z = if bias.abs() < 1e-9 { 0.0 } else { bias / error };
+        (of(|pair| pair.0).0, of(|pair| pair.1).0, bias, z)
+    }
+}
+
+fn compared(
+    source: Source,
+    rows: usize,
+    combination: &Combination,
+    samples: u64,
+    fresh_rows: usize,
+) -> Pairs {
+    let mut pairs = Pairs::default();
     for seed in 0..samples {
-        let problem = source.sample(rows, 1 + seed);
-        let Ok(trained) = train(&problem, choice, plan, Some(method), &NoProgress) else { continue };
-        let Trained { measured: Some(measured), .. } = &trained else { continue };
-        let (reported, measured_rows) = (measures(&measured.metrics), measured.metrics.confusion.rows() as usize);
-        let model = Model::new(trained.clone().into_parts(&problem)).expect("a model");
-        constant += usize::from(model.parts().calibration.as_ref().is_some_and(|calibration| calibration.constant().is_some()));
-        let fresh = source.sample(fresh_rows, 1_000_000 + seed);
-        let real = on_fresh(&model, &fresh, measured_rows);
-        for ((pairs, reported), real) in pairs.iter_mut().zip(reported).zip(real) {
+        let seed = 1 + seed + 1000 * (rows as u64 + 10_000 * source as u64);
+        let problem = source.sample(rows, seed);
+        let Combination { choice, plan, method, .. } = combination;
+        let Ok(trained) = train(&problem, choice, *plan, Some(*method), &NoProgress) else { continue };
+        let Some(measured) = trained.measured.clone() else { continue };
+        let model = Model::new(trained.into_parts(&problem)).expect("a model");
+        let calibration = model.parts().calibration.as_ref();
+        pairs.base_rates +=
+            usize::from(calibration.is_some_and(|calibration| calibration.constant().is_some()));
+        let fresh = source.sample(fresh_rows, 1_000_000_000_000 + seed);
+        let real = on_fresh(&model, &fresh, measured.metrics.confusion.rows() as usize);
+        for ((pairs, reported), real) in
+            pairs.by_measure.iter_mut().zip(measures(&measured.metrics)).zip(real)
+        {
             if let (Some(reported), Some(real)) = (reported, real) {
                 pairs.push((reported, real));
             }
         }
     }
-    let cells = pairs.map(|pairs| {
-        let (reported, _) = mean(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>());
-        let (real, _) = mean(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>());
-        let (bias, error) = mean(&pairs.iter().map(|pair| pair.0 - pair.1).collect::<Vec<_>>());
-        format!("{reported:.4} | {real:.4} | {:+.1}", if bias.abs() < 1e-9 { 0.0 } else { bias / error })
-    });
-    println!("| {name} | {} | {constant}/{samples} |", cells.join(" | "));
+    pairs
 }
