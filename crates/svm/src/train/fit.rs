@@ -19,6 +19,9 @@ use crate::train::parameters::{Parameters, Solver, TrainError};
 /// Greater kernel values than this, times C, lose the digits that the tolerance asks for.
 const MAX_MAGNITUDE: f64 = 1e12;
 
+/// Greatest gamma |x|² of the RBF kernel, whose exponent then has an error of some 1e-5.
+const MAX_EXPONENT: f64 = 1e11;
+
 /// A machine with the scaling it was trained behind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
@@ -274,6 +277,9 @@ fn greatest_kernel_value(x: &Rows, kernel: Kernel) -> f64 {
     match kernel {
         Kernel::Linear => norm,
         Kernel::Poly { gamma, coef0, degree } => (gamma * norm + coef0.abs()).powi(degree as i32),
+        // The squared distance is |u|² + |v|² − 2 u·v, whose rounding error grows with the lengths: beyond this, even a
+        // row's distance from itself is not 0.
+        Kernel::Rbf { gamma } if gamma * norm > MAX_EXPONENT => f64::INFINITY,
         Kernel::Rbf { .. } | Kernel::Sigmoid { .. } if norm.is_finite() => 1.0,
         Kernel::Rbf { .. } | Kernel::Sigmoid { .. } => norm,
     }
@@ -284,6 +290,22 @@ mod tests {
     use super::*;
     use crate::solve::NoProgress;
     use crate::testing::blobs;
+
+    #[test]
+    fn rbf_distances_that_rounding_swallows_are_refused() {
+        let problem = blobs(40, 0.1, 1);
+        for (factor, refused) in [(1e4, false), (1e6, true), (1e150, true)] {
+            let mut far = problem.clone();
+            far.x.dense_mut().rows_mut().for_each(|row| row.iter_mut().for_each(|value| *value *= factor));
+            let parameters = Parameters {
+                kernel: Kernel::Rbf { gamma: 1.0 },
+                standardise: false,
+                ..Parameters::default()
+            };
+            let fitted = fit(&far, &parameters, &NoProgress);
+            assert_eq!(matches!(fitted, Err(TrainError::TooGreat { .. })), refused, "{factor}: {fitted:?}");
+        }
+    }
 
     #[test]
     fn values_too_great_for_one_c_leave_the_machines_of_the_others() {
