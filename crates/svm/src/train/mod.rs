@@ -355,10 +355,11 @@ mod tests {
     use super::*;
     use crate::kernel::Kernel;
     use crate::solve::NoProgress;
+    use crate::solve::linear::Loss;
     use crate::testing::blobs;
 
     fn parameters(kernel: Kernel) -> Parameters {
-        Parameters { kernel, seed: 5, ..Parameters::default() }
+        Parameters { kernel, loss: Loss::Hinge, seed: 5, ..Parameters::default() }
     }
 
     #[test]

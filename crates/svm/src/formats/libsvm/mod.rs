@@ -19,7 +19,7 @@ mod tests {
     use crate::model::{Features, Model, Parts};
     use crate::score::Scorer;
     use crate::testing::blobs;
-    use crate::{NoProgress, Parameters, fit};
+    use crate::{Loss, NoProgress, Parameters, fit};
 
     const RBF: &str = "svm_type c_svc\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv 2\nrho 0.25\n\
                        label 0 1\nnr_sv 1 1\nSV\n1.5 1:1 5:0.5 \n-1.5 2:1 \n";
@@ -32,7 +32,8 @@ mod tests {
 
     fn model(kernel: Kernel, standardise: bool) -> Model {
         let problem = blobs(60, 0.1, 9);
-        let parameters = Parameters { kernel, c: 2.0, standardise, ..Parameters::default() };
+        let loss = Loss::Hinge;
+        let parameters = Parameters { kernel, loss, c: 2.0, standardise, ..Parameters::default() };
         let fitted = fit(&problem, &parameters, &NoProgress).unwrap();
         Model::new(Parts {
             name: None,
