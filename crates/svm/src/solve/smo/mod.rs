@@ -123,9 +123,9 @@ impl<'a> Smo<'a> {
         let moves = bounds.all_moves(&signed);
         let begun = self.set.begin(self.positive, &moves, &nonzero(&signed), ridge);
         let mut run = Run { bounds, signed, set: &mut self.set, shrunk: Vec::new(), iterations: 0 };
-        let (converged, extremes) = run.iterate(begun, self.shrinking, stopping, progress);
+        let ended = run.iterate(begun, self.shrinking, stopping, progress);
         let Run { signed, iterations, .. } = run;
-        self.solution(signed, bounds, costs, stopping, extremes, iterations, converged)
+        self.solution(signed, bounds, costs, stopping, iterations, ended)
     }
 
     /// Bias and objective after Chang and Lin (2011), section 4.1.5: the bias is the mean residual of the free
@@ -136,9 +136,8 @@ impl<'a> Smo<'a> {
         bounds: Bounds,
         costs: &[f64],
         stopping: Stopping,
-        extremes: Extremes,
         iterations: u64,
-        converged: bool,
+        (converged, extremes): (bool, Extremes),
     ) -> Solution {
         let (mut sum, mut free, mut objective) = (0.0, 0_u64, 0.0);
         for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
