@@ -1,9 +1,10 @@
-//! Coordinate descent for all losses, and the free bias by the method of multipliers.
+//! Coordinate descent for the hinge and the squared hinge loss, and the free bias by the method of multipliers.
 
 use super::order::Order;
 use super::packed::{Line, Packed, fetch};
 use super::signed::{DenseRows, SignedRows, SparseRows};
-use super::{Bias, LinearOptions, Loss, logistic, svc};
+use super::svc::{Multiplier, descend};
+use super::{Bias, LinearOptions};
 use crate::data::either::Rows;
 use crate::solve::{Examples, Progress, Solution, Stopping};
 
@@ -14,37 +15,15 @@ pub(super) struct Descent {
     pub converged: bool,
 }
 
-/// The multiplier of a row under a kind of loss.
-pub(super) trait Multipliers: Sized {
-    /// A multiplier that starts at `alpha`, cut to its bounds; `square` is the row's inner product with itself.
-    fn new(loss: Loss, cost: f64, square: f64, alpha: f64) -> Self;
-
-    fn alpha(&self) -> f64;
-
-    /// What the row adds to the dual objective besides its part of `½ |w|²`.
-    fn added(&self) -> f64;
-
-    /// Passes over the rows until the optimality conditions are met. `weights` is `Σ alpha z` and what
-    /// the caller added, before and after.
-    fn descend<R: SignedRows>(
-        rows: &R,
-        multipliers: &mut [Self],
-        weights: &mut R::Weights,
-        order: &mut Order,
-        stopping: Stopping,
-        progress: &dyn Progress,
-    ) -> Descent;
-}
-
 /// One pass over the active rows in their order. `visit` takes a row's multiplier, the weights and the row, and
 /// returns whether it stays active; a later row is prefetched meanwhile.
 #[inline(always)]
-pub(super) fn pass<M, R: SignedRows>(
+pub(super) fn pass<R: SignedRows>(
     rows: &R,
-    multipliers: &mut [M],
+    multipliers: &mut [Multiplier],
     weights: &mut R::Weights,
     order: &mut Order,
-    mut visit: impl FnMut(&mut M, &mut R::Weights, R::Row<'_>) -> bool,
+    mut visit: impl FnMut(&mut Multiplier, &mut R::Weights, R::Row<'_>) -> bool,
 ) {
     // A copy that nothing else can point to stays in registers.
     let mut w = weights.clone();
@@ -56,7 +35,7 @@ pub(super) fn pass<M, R: SignedRows>(
     *weights = w;
 }
 
-/// Solves by coordinate descent, whatever the width, loss and bias.
+/// Solves for the hinge or the squared hinge loss by coordinate descent, whatever the width and bias.
 pub(super) fn solve(
     examples: &Examples,
     options: &LinearOptions,
@@ -64,11 +43,7 @@ pub(super) fn solve(
     start: Option<&[f64]>,
     progress: &dyn Progress,
 ) -> Solution {
-    let task = Task { examples, options, stopping, start, progress };
-    match options.loss {
-        Loss::Hinge | Loss::SquaredHinge => task.solve_for_width::<svc::Multiplier>(),
-        Loss::Logistic => task.solve_for_width::<logistic::Multiplier>(),
-    }
+    Task { examples, options, stopping, start, progress }.solve_for_width()
 }
 
 struct Task<'a> {
@@ -81,7 +56,7 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Up to fifteen dense features get code of their own, with the weights in registers.
-    fn solve_for_width<M: Multipliers>(&self) -> Solution {
+    fn solve_for_width(&self) -> Solution {
         let constant = match self.options.bias {
             Bias::Regularised => 1.0,
             Bias::Free => stiffness(self.examples),
@@ -89,38 +64,33 @@ impl Task<'_> {
         let dense = self.examples;
         match (self.examples.x, Packed::lines_for(self.examples.x.columns())) {
             (Rows::Sparse(x), _) => {
-                self.solve::<M, _>(&SparseRows::new(x, self.examples.positive, constant), constant)
+                self.solve(&SparseRows::new(x, self.examples.positive, constant), constant)
             }
-            (Rows::Dense(_), 1) => {
-                self.solve::<M, _>(&DenseRows::new(dense, constant, [Line::ZERO; 1]), constant)
-            }
-            (Rows::Dense(_), 2) => {
-                self.solve::<M, _>(&DenseRows::new(dense, constant, [Line::ZERO; 2]), constant)
-            }
+            (Rows::Dense(_), 1) => self.solve(&DenseRows::new(dense, constant, [Line::ZERO; 1]), constant),
+            (Rows::Dense(_), 2) => self.solve(&DenseRows::new(dense, constant, [Line::ZERO; 2]), constant),
             (Rows::Dense(_), lines) => {
-                self.solve::<M, _>(&DenseRows::new(dense, constant, vec![Line::ZERO; lines]), constant)
+                self.solve(&DenseRows::new(dense, constant, vec![Line::ZERO; lines]), constant)
             }
         }
     }
 
     /// `constant` is the rows' constant feature.
-    fn solve<M: Multipliers, R: SignedRows>(&self, rows: &R, constant: f64) -> Solution {
+    fn solve<R: SignedRows>(&self, rows: &R, constant: f64) -> Solution {
         let Examples { costs, .. } = *self.examples;
         let mut order = Order::new(costs.len(), self.options.seed);
-        let mut multipliers: Vec<M> = costs
+        let mut multipliers: Vec<Multiplier> = costs
             .iter()
             .enumerate()
             .map(|(row, &cost)| {
                 let alpha = self.start.map_or(0.0, |start| start[row]);
-                M::new(self.options.loss, cost, rows.square(row), alpha)
+                Multiplier::new(self.options.loss, cost, rows.square(row), alpha)
             })
             .collect();
         let (bias, descent) = match self.options.bias {
             Bias::Regularised => {
                 let mut weights = expand(rows, &multipliers);
                 let (stopping, progress) = (self.stopping, self.progress);
-                let descent =
-                    M::descend(rows, &mut multipliers, &mut weights, &mut order, stopping, progress);
+                let descent = descend(rows, &mut multipliers, &mut weights, &mut order, stopping, progress);
                 (None, descent)
             }
             Bias::Free => {
@@ -137,9 +107,9 @@ impl Task<'_> {
                 bias
             }
         };
-        let added: f64 = multipliers.iter().map(M::added).sum();
+        let added: f64 = multipliers.iter().map(Multiplier::added).sum();
         let objective = 0.5 * R::length_squared(&weights) + added;
-        let alpha = multipliers.iter().map(M::alpha).collect();
+        let alpha = multipliers.iter().map(Multiplier::alpha).collect();
         let (iterations, converged) = (descent.passes, descent.converged);
         Solution { alpha, bias, weights: None, objective, gap: f64::INFINITY, iterations, converged }
     }
@@ -152,10 +122,10 @@ impl Task<'_> {
     /// point method, which for a piecewise linear function ends after finitely many rounds. The rounds
     /// end when the bias moves by at most epsilon, so that `Σ ±alpha` is at most epsilon / constant², and
     /// this is also within epsilon of `Σ alpha`: where costs are small, so are the bias's moves.
-    fn free_bias<M: Multipliers, R: SignedRows>(
+    fn free_bias<R: SignedRows>(
         &self,
         rows: &R,
-        multipliers: &mut [M],
+        multipliers: &mut [Multiplier],
         order: &mut Order,
         constant: f64,
     ) -> (f64, Descent) {
@@ -165,10 +135,10 @@ impl Task<'_> {
             *rows.constant(&mut weights) += bias / constant;
             let max_iterations = self.stopping.max_iterations - passes;
             let stopping = Stopping { max_iterations, ..self.stopping };
-            let descent = M::descend(rows, multipliers, &mut weights, order, stopping, self.progress);
+            let descent = descend(rows, multipliers, &mut weights, order, stopping, self.progress);
             passes += descent.passes;
             let moved = *rows.constant(&mut weights) * constant;
-            let total: f64 = multipliers.iter().map(M::alpha).sum();
+            let total: f64 = multipliers.iter().map(Multiplier::alpha).sum();
             let shift = (moved - bias).abs();
             let epsilon = self.stopping.epsilon;
             let steady = shift <= epsilon && shift <= epsilon * constant * constant * total;
@@ -181,7 +151,7 @@ impl Task<'_> {
 }
 
 /// `Σ alpha z`
-fn expand<M: Multipliers, R: SignedRows>(rows: &R, multipliers: &[M]) -> R::Weights {
+fn expand<R: SignedRows>(rows: &R, multipliers: &[Multiplier]) -> R::Weights {
     let mut weights = rows.zero();
     for (row, multiplier) in multipliers.iter().enumerate() {
         if multiplier.alpha() != 0.0 {

@@ -15,7 +15,6 @@ mod hard_tests;
 mod hinge;
 mod interior;
 mod logarithm;
-mod logistic;
 mod newton;
 mod order;
 mod packed;

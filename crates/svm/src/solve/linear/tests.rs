@@ -138,7 +138,8 @@ proptest! {
         let epsilon = 1e-3;
         for loss in LOSSES {
             for bias in BIASES {
-                let descent = (loss == Loss::Hinge || bias == Bias::Regularised).then(|| {
+                let descends = loss == Loss::Hinge || (loss, bias) == (Loss::SquaredHinge, Bias::Regularised);
+                let descent = descends.then(|| {
                     let options = options(loss, bias);
                     coordinate::solve(&case.examples(), &options, stopping(epsilon), None, &NoProgress)
                 });
@@ -184,7 +185,7 @@ proptest! {
         let mut sparse = SparseMatrix::new(case.x.columns());
         case.x.rows().for_each(|row| sparse.push(row.iter().copied().enumerate()));
         let sparse = Case { x: sparse.into(), ..case.clone() };
-        for loss in LOSSES {
+        for loss in [Loss::Hinge, Loss::SquaredHinge] {
             for bias in BIASES {
                 let solve = |case: &Case| {
                     coordinate::solve(&case.examples(), &options(loss, bias), stopping(1e-6), None, &NoProgress)
@@ -245,7 +246,7 @@ fn interior_point_ends_where_rounding_bounds_its_accuracy() {
 
 #[test]
 fn warm_start_takes_no_more_passes_than_a_cold_one() {
-    for loss in LOSSES {
+    for loss in [Loss::Hinge, Loss::SquaredHinge] {
         for bias in BIASES {
             if loss != Loss::Hinge && bias == Bias::Free {
                 continue;

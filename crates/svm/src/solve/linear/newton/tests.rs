@@ -292,15 +292,13 @@ proptest! {
 
     #[test]
     fn newton_and_coordinate_descent_agree(case in cases()) {
-        for loss in LOSSES {
-            let options = LinearOptions { loss, bias: Bias::Regularised, seed: 1 };
-            let stopping = Stopping { epsilon: 1e-4, max_iterations: 2000 };
-            let descent = coordinate::solve(&case.examples(), &options, stopping, None, &NoProgress);
-            let newton = case.solve(loss, Bias::Regularised);
-            if descent.converged {
-                let off = (descent.objective - newton.objective).abs();
-                prop_assert!(off <= 1e-4 * newton.objective.abs(), "{loss}: {newton:?} {descent:?}");
-            }
+        let options = LinearOptions { loss: Loss::SquaredHinge, bias: Bias::Regularised, seed: 1 };
+        let stopping = Stopping { epsilon: 1e-4, max_iterations: 2000 };
+        let descent = coordinate::solve(&case.examples(), &options, stopping, None, &NoProgress);
+        let newton = case.solve(options.loss, options.bias);
+        if descent.converged {
+            let off = (descent.objective - newton.objective).abs();
+            prop_assert!(off <= 1e-4 * newton.objective.abs(), "{newton:?} {descent:?}");
         }
     }
 }
