@@ -24,6 +24,8 @@ pub(super) fn page(outcome: &Outcome, x: &Rows) -> anyhow::Result<String> {
                 probabilities: scored.probabilities.as_deref(),
                 scores: &scored.scores,
                 positive: &scored.positive,
+                weights: scored.weights.as_deref(),
+                folds: scored.fold_of.is_some(),
             },
         ),
         grid: trained

@@ -8,8 +8,8 @@ use super::chart::{
 };
 use super::text::{Terms, count, number, percent};
 use upbeat_svm::{
-    Fixed, PrecisionRecall, ReliabilityBin, RocPoint, ScoreBin, average_precision, histogram,
-    precision_recall, wilson,
+    Fixed, Interval, PrecisionRecall, ReliabilityBin, RocPoint, ScoreBin, average_precision, histogram,
+    precision_recall,
 };
 
 /// Width and height of a picture in pixels.
@@ -56,10 +56,11 @@ pub(super) fn roc(
 pub(super) fn precision_and_recall(
     scores: &[f64],
     positive: &[bool],
+    weights: Option<&[f64]>,
     threshold: Option<(f64, f64)>,
     terms: &Terms,
 ) -> anyhow::Result<Option<String>> {
-    let curve = precision_recall(scores, positive);
+    let curve = precision_recall(scores, positive, weights);
     let Some(average) = average_precision(&curve) else {
         return Ok(None);
     };
@@ -116,7 +117,7 @@ pub(super) fn reliability(bins: &[ReliabilityBin], error: f64, terms: &Terms) ->
         let points: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.mean_probability, bin.share())).collect();
         line(&mut plane, &points, POSITIVE, 1.5)?;
         for bin in bins {
-            let (low, high) = wilson(bin.positives, bin.rows);
+            let Interval(low, high) = bin.interval();
             line(&mut plane, &[(bin.mean_probability, low), (bin.mean_probability, high)], POSITIVE, 1.5)?;
             dot(&mut plane, (bin.mean_probability, bin.share()), 4.5, POSITIVE)?;
         }
@@ -146,19 +147,19 @@ pub(super) fn reliability(bins: &[ReliabilityBin], error: f64, terms: &Terms) ->
 pub(super) fn score_histogram(
     scores: &[f64],
     positive: &[bool],
+    weights: Option<&[f64]>,
     terms: &Terms,
 ) -> anyhow::Result<Option<String>> {
-    let bins = histogram(scores, positive, SCORE_BINS);
+    let bins = histogram(scores, positive, weights, SCORE_BINS);
     let (Some(first), Some(last)) = (bins.first(), bins.last()) else {
         return Ok(None);
     };
     let all = |of: fn(&ScoreBin) -> u64| bins.iter().map(of).sum::<u64>();
     let (positives, negatives) = (all(|bin| bin.positives), all(|bin| bin.negatives));
-    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
-    let most = bins
-        .iter()
-        .map(|bin| share(bin.positives, positives).max(share(bin.negatives, negatives)))
-        .fold(0.0, f64::max);
+    let whole = |of: fn(&ScoreBin) -> f64| bins.iter().map(of).sum::<f64>().max(f64::MIN_POSITIVE);
+    let (of_positives, of_negatives) = (whole(|bin| bin.positive_weight), whole(|bin| bin.negative_weight));
+    let shares = |bin: &ScoreBin| (bin.positive_weight / of_positives, bin.negative_weight / of_negatives);
+    let most = bins.iter().map(shares).map(|(up, down)| up.max(down)).fold(0.0, f64::max);
     // Zero is always in view, so that everyone sees on which side of it the scores are.
     let range = first.low.min(-f64::EPSILON)..last.high.max(f64::EPSILON);
     let description = format!(
@@ -187,10 +188,9 @@ pub(super) fn score_histogram(
         for bin in &bins {
             let gap = (bin.high - bin.low) * 0.06;
             let (left, right) = (bin.low + gap, bin.high - gap);
-            let up =
-                Rectangle::new([(left, 0.0), (right, share(bin.positives, positives))], POSITIVE.filled());
-            let down =
-                Rectangle::new([(left, 0.0), (right, -share(bin.negatives, negatives))], NEGATIVE.filled());
+            let (up, down) = shares(bin);
+            let up = Rectangle::new([(left, 0.0), (right, up)], POSITIVE.filled());
+            let down = Rectangle::new([(left, 0.0), (right, -down)], NEGATIVE.filled());
             plane.draw_series([up, down])?;
         }
         line(&mut plane, &[(range.start, 0.0), (range.end, 0.0)], FAINT, 0.75)?;

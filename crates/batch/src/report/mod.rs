@@ -46,6 +46,29 @@ pub struct Evaluation<'a> {
     pub probabilities: Option<&'a [f64]>,
     /// Whether the row at the same place has the positive label.
     pub positive: &'a [bool],
+    /// What the row at the same place counts, finite and above 0; none for 1 everywhere.
+    pub weights: Option<&'a [f64]>,
+    /// Whether the rows were scored in folds, each by a machine of its own.
+    pub folds: bool,
+}
+
+impl Evaluation<'_> {
+    /// The weight of the rows of which this holds.
+    fn weight(&self, counts: impl Fn(usize) -> bool) -> f64 {
+        let weight = |row: usize| self.weights.map_or(1.0, |weights| weights[row]);
+        (0..self.scores.len()).filter(|&row| counts(row)).map(weight).sum()
+    }
+
+    /// Of the weight of the rows of which `whole` holds, the share of which `part` does too; 0 without weight.
+    fn share(&self, part: impl Fn(usize) -> bool, whole: impl Fn(usize) -> bool) -> f64 {
+        let all = self.weight(&whole);
+        if all > 0.0 { self.weight(|row| whole(row) && part(row)) / all } else { 0.0 }
+    }
+
+    /// The share of positive rows, by weight.
+    fn base_rate(&self) -> f64 {
+        self.share(|row| self.positive[row], |_| true)
+    }
 }
 
 /// The candidates of a search for parameters.

@@ -11,6 +11,17 @@ pub(super) const NOT_EVALUATED: &str = "<section>\n<h2>How good it is</h2>\n<p>N
     model was not trained on. Train with a holdout or a cross-validation, on at least two rows of each label.</p>\n\
     </section>\n";
 
+/// Of weighted rows.
+const WEIGHED: &str = " The rows have weights, or stand for rows that were left out: shares, means and curves are by weight, \
+    counts are of rows.";
+
+/// Of rows in folds, whose record and picture are made of different pairs.
+const POOLED: &str = " It is measured between rows of one fold; the curve holds the scores of all folds, whose machines \
+    differ a little.";
+
+/// Of rows in folds, whose record allows for what the folds hide from the picture.
+const HIDDEN_BY_FOLDS: &str = " It allows for what calibrations of folds hide, which the dots do not show.";
+
 /// What the model is.
 pub(super) fn heading(report: &Report<'_>) -> String {
     let model = report.model;
@@ -48,30 +59,33 @@ pub(super) fn evaluation(model: &Model, evaluation: &Evaluation<'_>) -> anyhow::
     assert_eq!(evaluation.scores.len(), evaluation.positive.len(), "one label per score");
     let metrics = evaluation.metrics;
     let terms = Terms::of(model);
+    let Evaluation { scores, positive, weights, .. } = *evaluation;
     let bins = evaluation
         .probabilities
-        .map_or(Vec::new(), |all| reliability(all, evaluation.positive, RELIABILITY_BINS));
+        .map_or(Vec::new(), |all| reliability(all, positive, weights, RELIABILITY_BINS));
     let error = metrics.calibration_error;
-    let points = roc(evaluation.scores, evaluation.positive);
-    let mut html = figures(metrics, evaluation.method, &terms);
-    html += &confusion(metrics, model, &terms);
+    let points = roc(scores, positive, weights);
+    let mut html = figures(evaluation, &terms);
+    html += &confusion(evaluation, model, &terms);
     html += &ranking(evaluation, metrics, &points, &terms)?;
     html += "<section>\n<h2>Can the figures be taken at their word?</h2>\n<div class=\"pair\">\n";
     html += &match error {
         Some(error) => format!(
             "<figure>\n<h3>Reliability</h3>\n{}\n<figcaption>Of 100 {} told 0.8, how many are {}? On the dashed line, \
              80. Each dot is a tenth of the range; its bar is the 95 % interval, which few rows make long. Below: how \
-             many were told so. Mean distance from the line, by rows: {}.</figcaption>\n</figure>\n",
+             many were told so. Mean distance from the line, by {}: {}.{}</figcaption>\n</figure>\n",
             curves::reliability(&bins, error, &terms)?,
             terms.rows,
             escape(&terms.positives),
-            percent(error)
+            if weights.is_some() { "weight" } else { "rows" },
+            percent(error),
+            if evaluation.folds { HIDDEN_BY_FOLDS } else { "" }
         ),
         None => "<p>The model is not calibrated: it tells scores, not probabilities. Rows of the scarcer label were too \
                  few.</p>\n"
             .to_owned(),
     };
-    if let Some(picture) = curves::score_histogram(evaluation.scores, evaluation.positive, &terms)? {
+    if let Some(picture) = curves::score_histogram(scores, positive, weights, &terms)? {
         html += &format!(
             "<figure>\n<h3>Scores</h3>\n{picture}\n<figcaption>How far apart the model holds the two classes. Bars \
              upwards: {}; bars downwards: {}; each as a share of its class. Whatever lies on the wrong side of the \
@@ -84,20 +98,23 @@ pub(super) fn evaluation(model: &Model, evaluation: &Evaluation<'_>) -> anyhow::
 }
 
 /// The headline figures.
-fn figures(metrics: &Metrics, method: &str, terms: &Terms) -> String {
+fn figures(evaluation: &Evaluation<'_>, terms: &Terms) -> String {
+    let metrics = evaluation.metrics;
     let Confusion { true_positive, false_negative, .. } = metrics.confusion;
     let rows = metrics.confusion.rows();
     let positives = true_positive + false_negative;
-    let share = positives as f64 / rows as f64;
+    let share = evaluation.base_rate();
     let always = share.min(1.0 - share);
     let mut html = format!(
-        "<section>\n<h2>How good it is</h2>\n<p>Judged by {}: {} {}, {} of them {} ({}).</p>\n<dl class=\"figures\">\n",
-        escape(method),
+        "<section>\n<h2>How good it is</h2>\n<p>Judged by {}: {} {}, {} of them {} ({}{}).{}</p>\n<dl class=\"figures\">\n",
+        escape(evaluation.method),
         count(rows),
         terms.rows,
         count(positives),
         escape(&terms.positives),
-        percent(share)
+        percent(share),
+        if evaluation.weights.is_some() { " by weight" } else { "" },
+        if evaluation.weights.is_some() { WEIGHED } else { "" }
     );
     let mut add = |name: &str, value: &str, note: &str| {
         html += &format!("<div><dt>{name}</dt><dd>{value}</dd><dd class=\"note\">{note}</dd></div>\n");
@@ -126,7 +143,8 @@ fn figures(metrics: &Metrics, method: &str, terms: &Terms) -> String {
 }
 
 /// The confusion table, then precision and recall in words. Closes the section.
-fn confusion(metrics: &Metrics, model: &Model, terms: &Terms) -> String {
+fn confusion(evaluation: &Evaluation<'_>, model: &Model, terms: &Terms) -> String {
+    let metrics = evaluation.metrics;
     let Confusion { true_positive, false_positive, false_negative, true_negative } = metrics.confusion;
     let labels = &model.parts().labels;
     let (positives, negatives) = (escape(&terms.positives), escape(&terms.negatives));
@@ -193,23 +211,19 @@ fn ranking(
         html += "<p>There are rows of one label only, so there is no order to judge.</p>\n</section>\n";
         return Ok(html);
     };
-    let Confusion { true_positive, false_positive, false_negative, true_negative } = metrics.confusion;
-    let share = |part: u64, whole: u64| part as f64 / whole as f64;
-    let threshold = (
-        share(false_positive, false_positive + true_negative),
-        share(true_positive, true_positive + false_negative),
-    );
+    let Evaluation { scores, positive, weights, .. } = *evaluation;
+    let yes_of = |class: bool| evaluation.share(|row| scores[row] > 0.0, |row| positive[row] == class);
+    let threshold = (yes_of(false), yes_of(true));
     let (positives, negatives) = (escape(&terms.positives), escape(&terms.negatives));
     html += &format!(
         "<div class=\"pair\">\n<figure>\n<h3>ROC</h3>\n{}\n<figcaption>Lowering the threshold from strict (left) to \
          lenient (right): how many {positives} are reached, at the price of how many {negatives}. The area is the chance \
-         that one of the {positives} scores above one of the {negatives}.</figcaption>\n</figure>\n",
-        curves::roc(points, threshold, auc, terms)?
+         that one of the {positives} scores above one of the {negatives}.{}</figcaption>\n</figure>\n",
+        curves::roc(points, threshold, auc, terms)?,
+        if evaluation.folds { POOLED } else { "" }
     );
     let chosen = metrics.precision.map(|precision| (threshold.1, precision));
-    if let Some(picture) =
-        curves::precision_and_recall(evaluation.scores, evaluation.positive, chosen, terms)?
-    {
+    if let Some(picture) = curves::precision_and_recall(scores, positive, weights, chosen, terms)? {
         html += &format!(
             "<figure>\n<h3>Precision and recall</h3>\n{picture}\n<figcaption>Of those told yes, how many are \
              {positives}, when the threshold is lowered until this share of all {positives} is found. The left end \
@@ -217,7 +231,7 @@ fn ranking(
         );
     }
     html += "</div>\n";
-    html += &reach(points, share(true_positive + false_negative, metrics.confusion.rows()), terms);
+    html += &reach(points, evaluation.base_rate(), terms);
     Ok(html + "</section>\n")
 }
 

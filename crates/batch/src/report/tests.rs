@@ -85,6 +85,8 @@ fn page(model: &Model, rows: Option<(&[f64], &[bool])>, tried: Option<&[Candidat
                 scores,
                 probabilities: probabilities.as_deref(),
                 positive,
+                weights: None,
+                folds: false,
             }
         }),
         grid: tried.map(|tried| Grid { method: "3 folds", criterion: Criterion::LogLoss, tried }),
@@ -246,6 +248,8 @@ fn markup_in_names_is_escaped() {
             scores: &scores,
             probabilities: probabilities.as_deref(),
             positive: &positive,
+            weights: None,
+            folds: false,
         }),
         grid: Some(Grid { method: hostile, criterion: Criterion::Error, tried: &candidates() }),
         spreads: None,
@@ -255,6 +259,66 @@ fn markup_in_names_is_escaped() {
     let page = render(&report).expect("a page");
     assert!(!page.contains("<script") && !page.contains("<b>\"") && page.contains("&lt;script&gt;"));
     assert!(!page.contains("\"><b>"));
+}
+
+#[test]
+fn row_of_weight_2_counts_as_two_on_the_page() {
+    let model = model(linear(2), |_| {});
+    let (scores, positive) = rows(120);
+    // Positive rows weigh as they are, others two to four.
+    let copies = |row: usize| if positive[row] { 1 } else { 2 + row % 3 };
+    let weights: Vec<f64> = (0..120).map(|row| copies(row) as f64).collect();
+    let drawn = |scores: &[f64], positive: &[bool], weights: Option<&[f64]>| {
+        let calibration = model.parts().calibration.as_ref().expect("a calibration");
+        let metrics = Metrics::measure(scores, positive, weights, Some(calibration)).expect("measures");
+        let probabilities: Vec<f64> = scores.iter().map(|&score| calibration.probability(score)).collect();
+        let probabilities = Some(&probabilities[..]);
+        let evaluation = Evaluation {
+            method: "rows kept back",
+            metrics: &metrics,
+            scores,
+            probabilities,
+            positive,
+            weights,
+            folds: false,
+        };
+        let evaluation = Some(evaluation);
+        let page = render(&Report {
+            model: &model,
+            evaluation,
+            grid: None,
+            spreads: None,
+            why: None,
+            facts: vec![],
+        });
+        let page = page.expect("a page");
+        check(&page);
+        page
+    };
+    let weighed = drawn(&scores, &positive, Some(&weights));
+    let (mut all, mut labels) = (Vec::new(), Vec::new());
+    for row in (0..120).flat_map(|row| std::iter::repeat_n(row, copies(row))) {
+        all.push(scores[row]);
+        labels.push(positive[row]);
+    }
+    let repeated = drawn(&all, &labels, None);
+    for (from, to) in [
+        ("<h3>ROC</h3>", "<h3>"),
+        ("<h3>Precision and recall</h3>", "</figure>"),
+        ("<caption>If only some", "</table>"),
+        ("aria-label=\"Reliability", "\">"),
+        ("Always telling", "</dd>"),
+        ("<dt>Log loss", "</div>"),
+        ("<dt>Calibration error", "</div>"),
+    ] {
+        let part = |page: &str| {
+            let (_, rest) = page.split_once(from).expect("the part");
+            rest.split_once(to).expect("its end").0.to_owned()
+        };
+        assert_eq!(part(&weighed), part(&repeated), "{from}");
+    }
+    assert!(weighed.contains(" by weight)") && !repeated.contains("by weight"));
+    assert_ne!(weighed, drawn(&scores, &positive, None));
 }
 
 #[test]

@@ -73,8 +73,8 @@ mod tests {
                 positive.iter().map(|&positive| offset + 1e-9 * f64::from(positive)).collect();
             assert!(constant(scores.iter().copied()));
             assert_eq!(Metrics::measure(&scores, &positive, None, None).unwrap().auc, Some(0.5), "{offset}");
-            assert_eq!(roc(&scores, &positive).len(), 2);
-            assert_eq!(precision_recall(&scores, &positive).len(), 1);
+            assert_eq!(roc(&scores, &positive, None).len(), 2);
+            assert_eq!(precision_recall(&scores, &positive, None).len(), 1);
         }
     }
 
