@@ -40,6 +40,45 @@ fn sighup_swaps_the_model_and_a_bad_file_keeps_the_old_one() {
     assert_eq!(server.admin_get("/models").ok()["models"][0]["id"].as_str(), Some(&*model()));
 }
 
+/// The model that ships, with weights of 0.
+fn constant_model() -> String {
+    let text = include_str!("../../model/default.json");
+    let (before, rest) = text.split_once("\"weights\":[").expect("weights");
+    let (weights, after) = rest.split_once(']').expect("an end");
+    let zeros = vec!["0.0"; weights.split(',').count()].join(",");
+    format!("{before}\"weights\":[{zeros}]{after}").replace("\"constant\":false", "\"constant\":true")
+}
+
+#[test]
+fn log_says_at_start_and_at_reload_that_a_model_scores_all_listeners_alike() {
+    const NOTE: &str = "the model scores all listeners alike and tells none from another";
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("model.json");
+    let argument = path.to_str().expect("UTF-8");
+    std::fs::write(&path, constant_model()).expect("a file");
+    let server = Server::with(&["--model", argument], &[]);
+    let id = server.admin_get("/models").ok()["models"][0]["id"].as_str().expect("an id").to_owned();
+    let warnings = || -> Vec<String> {
+        server.stderr_text().lines().filter(|line| line.contains(NOTE)).map(str::to_owned).collect()
+    };
+    until("the start's warning", || warnings().len() == 1);
+    assert!(warnings()[0].contains("WARN") && warnings()[0].contains(&id), "{:?}", warnings());
+
+    // A model that tells listeners apart has no such line, whether at reload or at start.
+    std::fs::write(&path, include_str!("../../model/default.json")).expect("a file");
+    server.signal("HUP");
+    until("the reload", || server.stderr_text().contains("model read again"));
+    assert_eq!(warnings().len(), 1);
+    let other = Server::with(&["--model", argument], &[]);
+    other.load("/events", NDJSON, likely("48"));
+    assert!(!other.stderr_text().contains(NOTE), "{}", other.stderr_text());
+
+    std::fs::write(&path, constant_model()).expect("a file");
+    server.signal("HUP");
+    until("the reload's warning", || warnings().len() == 2);
+    assert!(warnings()[1].contains("WARN") && warnings()[1].contains(&id), "{:?}", warnings());
+}
+
 /// The model that ships, with a seventh feature in every place.
 fn wider_model() -> String {
     let mut text = include_str!("../../model/default.json").to_owned();
