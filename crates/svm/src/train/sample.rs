@@ -50,7 +50,7 @@ mod tests {
     use crate::solve::NoProgress;
     use crate::solve::linear::Loss;
     use crate::train::parameters::Parameters;
-    use crate::{Choice, Plan, train};
+    use crate::{Choice, Criterion, Grid, Plan, train};
     use rand::{RngExt, SeedableRng};
     use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -126,5 +126,28 @@ mod tests {
             Calibration::fit(Method::Platt, &[0.0; 20_000], &fresh.positive, None).as_ref(),
         );
         assert!(found.log_loss < base_rate.unwrap().log_loss, "{found:?}");
+    }
+
+    #[test]
+    fn search_among_rows_of_half_a_thousandth_positives_tells_measures_and_probabilities_of_fresh_rows() {
+        let (problem, fresh) = (rare(20_000, 10, 1), rare(20_000, 10, 2));
+        let grid = Grid { families: vec![Parameters::default()], folds: 3, criterion: Criterion::LogLoss };
+        let trained =
+            train(&problem, &Choice::Grid(grid), Plan::All, Some(Method::Platt), &NoProgress).unwrap();
+        let found = trained.search.as_ref().unwrap();
+        let sampled: Vec<bool> = found.sample.iter().map(|&row| problem.positive[row]).collect();
+        assert_eq!(sampled.iter().filter(|&&positive| positive).count(), 10);
+        assert!(!trained.constant);
+
+        let places: Vec<usize> = (0..fresh.len()).collect();
+        let scores = trained.fitted.scorer().score_rows(&fresh.x, &places);
+        let calibration = trained.calibration.as_ref().unwrap();
+        let mean = scores.iter().map(|&score| calibration.probability(score)).sum::<f64>() / 20_000.0;
+        assert!((2.5e-4..1e-3).contains(&mean), "{mean}");
+        let told = trained.measured.unwrap().metrics;
+        let met = Metrics::measure(&scores, &fresh.positive, None, Some(calibration)).unwrap();
+        let gap = told.log_loss.unwrap() - met.log_loss.unwrap();
+        assert!((told.error - met.error).abs() < 2e-4 && gap.abs() < 2e-3, "{told:?} {met:?}");
+        assert!((told.auc.unwrap() - met.auc.unwrap()).abs() < 0.2, "{told:?} {met:?}");
     }
 }
