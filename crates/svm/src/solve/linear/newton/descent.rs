@@ -6,7 +6,6 @@
 use super::super::{LinearOptions, coordinate};
 use super::GAP_PER_EPSILON;
 use super::direction::ALWAYS_FACTORED;
-use crate::data::either::Rows;
 use crate::solve::{Examples, NoProgress, Solution, Stopping, duality};
 
 /// Passes with each epsilon.
@@ -16,10 +15,10 @@ const PASSES: u64 = 100;
 const TIGHTER: f64 = 0.01;
 const ROUNDS: u32 = 4;
 
-/// Whether rows are wide, and so few or so sparse that they may be separable.
+/// Whether rows are wide, and so few that they may be separable.
 pub(super) fn applies(examples: &Examples) -> bool {
     let (rows, columns) = (examples.x.len(), examples.x.columns());
-    columns >= ALWAYS_FACTORED && (rows <= 2 * columns || matches!(examples.x, Rows::Sparse(_)))
+    columns >= ALWAYS_FACTORED && rows <= 2 * columns
 }
 
 /// Some passes; the solution has converged where its duality gap is small.

@@ -22,6 +22,7 @@ mod direction;
 mod losses;
 mod rows;
 mod search;
+mod span;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,7 @@ use self::search::Line;
 use super::{Bias, LinearOptions, Loss};
 use crate::data::either as data;
 use crate::solve::duality::Duality;
-use crate::solve::{Examples, Progress, Solution, Stopping};
+use crate::solve::{Examples, NoProgress, Progress, Solution, Stopping};
 
 /// The duality gap relative to the objective at which a solve ends, whatever epsilon: Newton's last step takes it from one
 /// in a million to here.
@@ -90,6 +91,16 @@ impl Polish {
     }
 }
 
+/// Weights to begin with.
+struct Start {
+    /// With the bias behind them.
+    weights: Vec<f64>,
+    /// The iterations that led there.
+    iterations: u64,
+    /// Whether they are expected to be the solution.
+    good: bool,
+}
+
 pub(super) fn solve(
     examples: &Examples,
     options: &LinearOptions,
@@ -97,12 +108,14 @@ pub(super) fn solve(
     progress: &dyn Progress,
 ) -> Solution {
     let mut start = None;
-    if options.loss == Loss::SquaredHinge && descent::applies(examples) {
+    if span::applies(examples) {
+        start = span::solve(examples, options, stopping);
+    } else if options.loss == Loss::SquaredHinge && descent::applies(examples) {
         let solution = descent::solve(examples, options, stopping);
         if solution.converged || stopping.max_iterations <= solution.iterations {
             return solution;
         }
-        start = Some(descent::weights(examples, &solution));
+        start = Some(Start { weights: descent::weights(examples, &solution), iterations: 0, good: false });
     }
     match examples.x {
         data::Rows::Dense(_) => {
@@ -119,7 +132,7 @@ fn solve_rows<R: Rows>(
     rows: &R,
     examples: &Examples,
     options: &LinearOptions,
-    start: Option<Vec<f64>>,
+    start: Option<Start>,
     stopping: Stopping,
     progress: &dyn Progress,
 ) -> Solution {
@@ -172,9 +185,17 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
         }
     }
 
-    fn solve(mut self, start: Option<Vec<f64>>, stopping: Stopping, progress: &dyn Progress) -> Solution {
+    fn solve(mut self, start: Option<Start>, stopping: Stopping, progress: &dyn Progress) -> Solution {
         if let Some(start) = start {
-            self.start(start);
+            self.start(start.weights);
+            self.iterations = start.iterations;
+            if start.good {
+                // Where it is good enough already, this takes no step.
+                self.descend(GAP_PER_EPSILON * stopping.epsilon, start.iterations, &NoProgress);
+                if self.ended || stopping.max_iterations <= self.iterations {
+                    return self.solution(stopping.epsilon);
+                }
+            }
         }
         let most = stopping.max_iterations.min(MOST_ITERATIONS);
         self.descend(LEAST_GAP, most.min(PATIENCE), progress);

@@ -179,6 +179,42 @@ fn wide_rows_reach_the_optimum_too() {
 }
 
 #[test]
+fn few_rows_of_many_columns_reach_the_optimum_in_the_space_that_they_span() {
+    for (rows, columns) in [(7, 100), (21, 303)] {
+        for cost in [1e-2, 1.0, 1e5] {
+            let mut case = Case::clouds(rows, columns, 3, cost, 7);
+            let Rows::Dense(x) = &mut case.x else { unreachable!("they are dense") };
+            // A row that depends on two others, and one without a value.
+            let sum: Vec<f64> = x.row(1).iter().zip(x.row(2)).map(|(one, other)| one + other).collect();
+            let depending = [(4, sum), (5, vec![0.0; columns])];
+            for (row, values) in depending {
+                x.rows_mut().nth(row).expect("there are more").copy_from_slice(&values);
+            }
+            for loss in LOSSES {
+                for bias in BIASES {
+                    let options = LinearOptions { loss, bias, seed: 1 };
+                    let spanned = span::solve(&case.examples(), &options, STOPPING).expect("finite products");
+                    let without = Start { good: false, weights: vec![0.0; columns + 1], iterations: 0 };
+                    let rows = Dense::new(&case.examples());
+                    let solve = |start| {
+                        solve_rows(&rows, &case.examples(), &options, Some(start), STOPPING, &NoProgress)
+                    };
+                    let iterations = spanned.iterations;
+                    let (spanned, without) = (solve(spanned), solve(without));
+                    case.assert_optimal(loss, bias, &spanned);
+                    assert_eq!(spanned.iterations, iterations, "{loss} {bias:?} {cost}: no step was left");
+                    let off = (spanned.objective - without.objective).abs();
+                    assert!(
+                        off <= 2.0 * MOST_GAP * without.objective.abs(),
+                        "{loss} {bias:?} {cost}: {off:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn sparse_rows_have_the_optimum_of_dense_ones() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     for (rows, columns) in [(60, 12), (40, 100), (25, 2100)] {
