@@ -34,7 +34,9 @@ fn needed(x: &Rows, parameters: &Parameters) -> u64 {
     // and again in blocks for vector instructions.
     let copies = if x.as_dense().is_none() || parameters.standardise { 8 } else { 0 };
     let kernel_rows = rows.saturating_mul(4 * rows).min(SmoOptions::default().cache_bytes as u64);
-    cells.saturating_mul(copies + 4 + 4).saturating_add(kernel_rows)
+    // What is not zero in sparse rows is listed as well.
+    let listed = if let Rows::Sparse(x) = x { 8 * x.stored() as u64 } else { 0 };
+    cells.saturating_mul(copies + 4 + 4).saturating_add(kernel_rows).saturating_add(listed)
 }
 
 #[cfg(test)]
@@ -98,8 +100,8 @@ mod tests {
         let raw = Parameters { standardise: false, ..rbf };
         let sparse = wide(10, 100).x;
         let dense = Rows::from(sparse.to_dense().into_owned());
-        assert_eq!([&sparse, &dense].map(|x| needed(x, &rbf)), [16_400; 2]);
-        assert_eq!([&sparse, &dense].map(|x| needed(x, &raw)), [16_400, 8_400]);
+        assert_eq!([&sparse, &dense].map(|x| needed(x, &rbf)), [16_480, 16_400]);
+        assert_eq!([&sparse, &dense].map(|x| needed(x, &raw)), [16_480, 8_400]);
         assert_eq!(needed(&Matrix::new(usize::MAX).into(), &rbf), 0);
         assert_eq!(needed(&dense, &Parameters::default()), 0);
     }

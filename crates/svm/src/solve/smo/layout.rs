@@ -31,12 +31,15 @@ pub(super) enum Form {
 /// For the RBF kernel coordinates are multiplied by `√(gamma·log2 e)`, so that the kernel is `2^-|u-v|²`; for
 /// the polynomial and the sigmoid by `√gamma`. RBF depends on differences only, and so does the linear
 /// kernel's dual problem, because `Σ yα = 0`: their columns are centred first, which keeps the digits that
-/// rounding would take from columns with a small spread about a great mean.
+/// rounding would take from columns with a small spread about a great mean. Of sparse rows only columns that are
+/// not sparse are centred.
 #[derive(Debug)]
 pub(super) struct Points {
     pub(super) form: Form,
     pub(super) features: usize,
     values: Vec<f32>,
+    /// What is not zero in each row, with its column; empty where rows are not sparse.
+    entries: Vec<Vec<(u32, f32)>>,
     /// What was taken from each column, in the unit of the original rows; zeros where nothing was.
     pub(super) centre: Vec<f64>,
     /// Whether every kernel value fits `f32` with room for sums.
@@ -51,8 +54,9 @@ impl Points {
             Kernel::Poly { gamma, coef0, degree } => (Form::Poly { coef0, degree }, gamma.sqrt()),
             Kernel::Sigmoid { gamma, coef0 } => (Form::Sigmoid { coef0: coef0 as f32 }, gamma.sqrt()),
         };
+        let sparse = Sparsity::of(x);
         let centre = match form {
-            Form::Linear | Form::Rbf => means(x),
+            Form::Linear | Form::Rbf => sparse.centre(means(x)),
             Form::Poly { .. } | Form::Sigmoid { .. } => vec![0.0; x.columns()],
         };
         let mut values = Vec::with_capacity(x.len() * x.columns());
@@ -71,7 +75,8 @@ impl Points {
             Kernel::Sigmoid { coef0, .. } => longest + coef0.abs(),
         };
         let representable = greatest < GREATEST_VALUE;
-        Self { form, features: x.columns(), values, centre, representable }
+        let entries = if sparse.rows { entries(&values, x.columns()) } else { Vec::new() };
+        Self { form, features: x.columns(), values, entries, centre, representable }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,17 +92,69 @@ impl Points {
         &self.values[row * self.features..(row + 1) * self.features]
     }
 
+    /// What is not zero in a row; none where rows are not sparse.
+    pub(super) fn entries(&self, row: usize) -> Option<&[(u32, f32)]> {
+        self.entries.get(row).map(Vec::as_slice)
+    }
+
     /// The rows at these places in blocks.
     pub(super) fn blocks(&self, rows: impl ExactSizeIterator<Item = usize>) -> Blocks {
         let size = BLOCK * self.features;
         let mut values = vec![0.0; rows.len().div_ceil(BLOCK) * size];
+        let mut squares = vec![0.0; if self.entries.is_empty() { 0 } else { padded(rows.len()) }];
         for (place, row) in rows.enumerate() {
+            if let Some(entries) = self.entries(row) {
+                squares[place] = entries.iter().map(|entry| f64::from(entry.1) * f64::from(entry.1)).sum();
+            }
             let block = &mut values[place / BLOCK * size..][..size];
             let lane = block[place % BLOCK..].iter_mut().step_by(BLOCK);
             lane.zip(self.row(row)).for_each(|(slot, value)| *slot = *value);
         }
-        Blocks { features: self.features, values }
+        Blocks { features: self.features, values, squares }
     }
+}
+
+/// Rows of fewer columns are not worth leaving zeros out.
+const LEAST_COLUMNS: usize = 32;
+
+/// Rows are sparse where no more than one value in so many is other than zero, and a column where no more than half are.
+const SPARSE_ROWS: usize = 4;
+const SPARSE_COLUMN: usize = 2;
+
+/// Where most values are zeros.
+struct Sparsity {
+    rows: bool,
+    /// Of each column; empty where rows are not sparse.
+    columns: Vec<bool>,
+}
+
+impl Sparsity {
+    fn of(x: &Matrix) -> Self {
+        if x.columns() < LEAST_COLUMNS {
+            return Self { rows: false, columns: Vec::new() };
+        }
+        let mut counts = vec![0; x.columns()];
+        for row in x.rows() {
+            counts.iter_mut().zip(row).for_each(|(count, &value)| *count += usize::from(value != 0.0));
+        }
+        let rows = counts.iter().sum::<usize>() * SPARSE_ROWS <= x.values().len();
+        let columns = counts.iter().filter(|_| rows).map(|count| count * SPARSE_COLUMN <= x.len()).collect();
+        Self { rows, columns }
+    }
+
+    /// The means of columns that are not sparse.
+    fn centre(&self, mut means: Vec<f64>) -> Vec<f64> {
+        means.iter_mut().zip(&self.columns).filter(|(_, sparse)| **sparse).for_each(|(mean, _)| *mean = 0.0);
+        means
+    }
+}
+
+fn entries(values: &[f32], columns: usize) -> Vec<Vec<(u32, f32)>> {
+    let of_row = |row: &[f32]| {
+        let entries = row.iter().enumerate().filter(|entry| *entry.1 != 0.0);
+        entries.map(|(column, &value)| (column as u32, value)).collect()
+    };
+    values.chunks_exact(columns).map(of_row).collect()
 }
 
 fn means(x: &Matrix) -> Vec<f64> {
@@ -117,6 +174,8 @@ fn means(x: &Matrix) -> Vec<f64> {
 pub(super) struct Blocks {
     pub(super) features: usize,
     values: Vec<f32>,
+    /// Each sparse row's inner product with itself; empty where rows are not sparse.
+    squares: Vec<f64>,
 }
 
 impl Blocks {
@@ -129,6 +188,11 @@ impl Blocks {
     pub(super) fn values(&self, blocks: std::ops::Range<usize>) -> &[f32] {
         let size = BLOCK * self.features;
         &self.values[blocks.start * size..blocks.end * size]
+    }
+
+    /// The inner products of some blocks' rows with themselves, where rows are sparse.
+    pub(super) fn squares(&self, blocks: std::ops::Range<usize>) -> &[f64] {
+        &self.squares[blocks.start * BLOCK..blocks.end * BLOCK]
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rows that a solve works on: their residuals, which of them are active, and kernel rows over them.
 
 use super::cache::{RowCache, Span};
-use super::kernel_rows::kernel_row;
+use super::kernel_rows::kernel_values;
 use super::layout::{BLOCK, Blocks, Points, padded};
 use super::passes::{Ends, FALLS, RISES, add_row, second_place, step_residuals};
 use crate::score::simd::Simd;
@@ -87,9 +87,9 @@ impl WorkingSet {
         let mut diagonal = vec![0.0; width];
         let mut values = [0.0; BLOCK];
         for row in 0..rows {
-            let block = blocks.values(row / BLOCK..row / BLOCK + 1);
+            let block = row / BLOCK..row / BLOCK + 1;
             // Computed as every other value is, so that curvatures of equal rows come out as zero.
-            kernel_row(simd, points.form, block, points.row(row), &mut values);
+            kernel_values(simd, &points, row, &blocks, block, &mut values);
             diagonal[row] = values[row % BLOCK];
         }
         let narrow = points.features < WIDE && simd != Simd::Portable;
@@ -261,7 +261,6 @@ impl WorkingSet {
         if let Some(slot) = cache.find(row, span) {
             return slot;
         }
-        let x = points.row(row as usize);
         let width = padded(active.rows.len());
         if span == Span::Active
             && points.features >= WIDE
@@ -271,7 +270,7 @@ impl WorkingSet {
             return cache.insert(row, span, width, |slot| slot.copy_from_slice(&values));
         }
         cache.insert(row, span, width, |values| {
-            kernel_row(*simd, points.form, blocks.values(0..blocks.len()), x, values);
+            kernel_values(*simd, points, row as usize, blocks, 0..blocks.len(), values);
         })
     }
 
@@ -280,7 +279,7 @@ impl WorkingSet {
         let mut values = [0.0; CHUNK_BLOCKS * BLOCK];
         for (chunk, residuals) in residuals.chunks_mut(CHUNK_BLOCKS * BLOCK).enumerate() {
             let first = chunk * CHUNK_BLOCKS;
-            let chunk_blocks = blocks.values(first..first + residuals.len() / BLOCK);
+            let chunk_blocks = first..first + residuals.len() / BLOCK;
             let rows = &rows[first * BLOCK..];
             let values = &mut values[..residuals.len()];
             for &(row, change) in changes {
@@ -289,8 +288,8 @@ impl WorkingSet {
                         values.iter_mut().zip(rows).for_each(|(value, &row)| *value = all[row as usize]);
                     }
                     None => {
-                        let x = self.points.row(row as usize);
-                        kernel_row(self.simd, self.points.form, chunk_blocks, x, values);
+                        let range = chunk_blocks.clone();
+                        kernel_values(self.simd, &self.points, row as usize, blocks, range, values);
                     }
                 }
                 add_row(self.simd, -change, values, residuals);
