@@ -43,13 +43,26 @@ pub(super) fn solve(
     start: Option<&[f64]>,
     progress: &dyn Progress,
 ) -> Solution {
-    Task { examples, options, stopping, start, progress }.solve_for_width()
+    solve_within(examples, options, stopping, u64::MAX, start, progress)
+}
+
+/// As [`solve`], with about so many visits of a row at most: passes over the few rows that are between their bounds are short.
+pub(super) fn solve_within(
+    examples: &Examples,
+    options: &LinearOptions,
+    stopping: Stopping,
+    most_visits: u64,
+    start: Option<&[f64]>,
+    progress: &dyn Progress,
+) -> Solution {
+    Task { examples, options, stopping, most_visits, start, progress }.solve_for_width()
 }
 
 struct Task<'a> {
     examples: &'a Examples<'a>,
     options: &'a LinearOptions,
     stopping: Stopping,
+    most_visits: u64,
     start: Option<&'a [f64]>,
     progress: &'a dyn Progress,
 }
@@ -77,7 +90,7 @@ impl Task<'_> {
     /// `constant` is the rows' constant feature.
     fn solve<R: SignedRows>(&self, rows: &R, constant: f64) -> Solution {
         let Examples { costs, .. } = *self.examples;
-        let mut order = Order::new(costs.len(), self.options.seed);
+        let mut order = Order::new(costs.len(), self.options.seed, self.most_visits);
         let mut multipliers: Vec<Multiplier> = costs
             .iter()
             .enumerate()

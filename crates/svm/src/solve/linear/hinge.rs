@@ -1,6 +1,7 @@
 //! The hinge loss: which methods solve it, and in which order.
 
 use super::{Bias, LinearOptions, Loss, chunks, coordinate, interior};
+use crate::data::either::Rows;
 use crate::kernel::Kernel;
 use crate::solve::smo::{Smo, SmoOptions};
 use crate::solve::{Examples, Progress, Solution, Stopping, duality};
@@ -8,8 +9,13 @@ use crate::solve::{Examples, Progress, Solution, Stopping, duality};
 /// Passes of coordinate descent; LIBLINEAR's own bound.
 const MAX_PASSES: u64 = 1000;
 
-/// Passes of coordinate descent that cost as much as the interior point method does on rows that are not wide.
+/// Whole passes of coordinate descent that cost as much as the interior point method does on rows that are not wide. Passes over
+/// the rows between their bounds cost less, and many of them may follow.
 const FIRST_PASSES: u64 = 100;
+
+/// Where coordinate descent's rule is met before the gap is small, the tolerance is multiplied by this, so often.
+const TIGHTER: f64 = 0.1;
+const TIGHTER_ROUNDS: u32 = 2;
 
 /// Rows of more columns are not solved by the interior point method, whose system would be too great.
 const WIDEST: usize = 512;
@@ -23,9 +29,13 @@ const SMO_WORK: u64 = 50_000_000_000;
 /// Most numbers of rows that SMO takes over; it needs them dense.
 const SMO_NUMBERS: usize = 50_000_000;
 
+/// Most numbers of sparse rows of many columns that the interior point method makes dense: they take 80 MB.
+const INTERIOR_NUMBERS: usize = 10_000_000;
+
 /// A way to solve, with a bound on its iterations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Method {
+    /// Coordinate descent that visits the rows as often as so many passes over all of them.
     Descent(u64),
     Interior,
     Smo(u64),
@@ -116,7 +126,8 @@ impl<'a> Run<'a> {
         let warm = self.best.as_ref().filter(|best| best.gap < WARM).map(|best| best.alpha.as_slice());
         match method {
             Method::Descent(own) => {
-                coordinate::solve(examples, self.options, within(own), warm.or(start), self.progress)
+                let visits = if own < MAX_PASSES { own * examples.costs.len() as u64 } else { u64::MAX };
+                self.descend(examples, within(MAX_PASSES), visits, warm.or(start))
             }
             Method::Interior => interior::solve(examples, self.options.bias, within(u64::MAX), self.progress),
             Method::Smo(own) => {
@@ -129,11 +140,43 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Coordinate descent; where its rule is met and the gap is still too great, it goes on with a lesser tolerance, which takes
+    /// it less than any other method from the beginning.
+    fn descend(
+        &self,
+        examples: &Examples,
+        stopping: Stopping,
+        visits: u64,
+        start: Option<&[f64]>,
+    ) -> Solution {
+        let (options, progress) = (self.options, self.progress);
+        let mut solution = coordinate::solve_within(examples, options, stopping, visits, start, progress);
+        let mut tighter = stopping;
+        for _ in 0..TIGHTER_ROUNDS {
+            let met = solution.converged && options.bias == Bias::Regularised;
+            tighter.max_iterations = stopping.max_iterations - solution.iterations;
+            if !met || tighter.max_iterations == 0 || self.gap(examples, &solution) <= stopping.epsilon {
+                break;
+            }
+            tighter.epsilon *= TIGHTER;
+            let start = Some(solution.alpha.as_slice());
+            let next = coordinate::solve_within(examples, options, tighter, visits, start, progress);
+            // Every visit lessens the dual objective: the solution is no worse than where the rule was met as it was asked for.
+            solution =
+                Solution { iterations: solution.iterations + next.iterations, converged: true, ..next };
+        }
+        solution
+    }
+
+    fn gap(&self, examples: &Examples, solution: &Solution) -> f64 {
+        duality::of_linear(examples, Loss::Hinge, self.options.bias, self.stopping.epsilon, solution)
+    }
+
     /// Judges a solution, and keeps it where it is better than the ones before.
     fn take(&mut self, examples: &Examples, mut solution: Solution) {
         let (bias, epsilon) = (self.options.bias, self.stopping.epsilon);
         self.iterations += solution.iterations;
-        solution.gap = duality::of_linear(examples, Loss::Hinge, bias, epsilon, &solution);
+        solution.gap = self.gap(examples, &solution);
         if let Some(lifted) = duality::lifted(examples, bias, epsilon, &solution) {
             solution = lifted;
         }
@@ -158,9 +201,14 @@ const WARM: f64 = 0.1;
 fn methods(examples: &Examples, options: &LinearOptions) -> Vec<Method> {
     let (rows, columns) = (examples.costs.len(), examples.x.columns());
     let few_columns = columns < interior::MAX_COLUMNS;
-    let step_work = rows.saturating_mul(columns).saturating_mul(columns);
-    let interior = few_columns || columns <= WIDEST && step_work <= STEP_WORK;
     let numbers = rows.saturating_mul(columns);
+    // Of a sparse row the zeros are read, but not multiplied with the others.
+    let (stored, most_numbers) = match examples.x {
+        Rows::Dense(_) => (numbers, usize::MAX),
+        Rows::Sparse(x) => (x.stored() + rows, INTERIOR_NUMBERS),
+    };
+    let step_work = stored.saturating_mul(columns).saturating_add(numbers);
+    let interior = few_columns || columns <= WIDEST && step_work <= STEP_WORK && numbers <= most_numbers;
     match options.bias {
         Bias::Free => {
             let first = if few_columns { Method::Interior } else { Method::Descent(MAX_PASSES) };
@@ -189,4 +237,54 @@ fn is_balanced(alpha: &[f64], positive: &[bool]) -> bool {
         total += alpha;
     }
     f64::abs(balance) <= 1e-12 * total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::data::sparse::SparseMatrix;
+    use crate::solve::NoProgress;
+    use crate::testing::blobs;
+
+    #[test]
+    fn sparse_rows_count_by_what_they_store_where_the_interior_point_method_is_weighed() {
+        let (rows, columns) = (2500, 300);
+        let positive: Vec<bool> = (0..rows).map(|row| row % 2 == 0).collect();
+        let costs = vec![1.0; rows];
+        let mut sparse = SparseMatrix::new(columns);
+        let mut dense = Matrix::new(columns);
+        for row in 0..rows {
+            sparse.push([(row % 100, 1.0), (100 + row % 77, 1.0), (200 + row % 100, 1.0)]);
+            dense.push_zeros();
+        }
+        for bias in [Bias::Regularised, Bias::Free] {
+            let options = LinearOptions { loss: Loss::Hinge, bias, seed: 1 };
+            let has_interior = |x: &Rows| {
+                let examples = Examples { x, positive: &positive, costs: &costs };
+                methods(&examples, &options).contains(&Method::Interior)
+            };
+            assert!(has_interior(&sparse.clone().into()), "{bias:?}");
+            assert!(!has_interior(&dense.clone().into()), "{bias:?}: a step would take too long");
+        }
+    }
+
+    #[test]
+    fn coordinate_descent_goes_on_where_its_rule_is_met_before_the_gap_is_small() {
+        let mut wide_gaps = 0;
+        for (seed, cost) in [(1, 1e-3), (2, 1e-2), (3, 0.1), (4, 1.0)] {
+            let problem = blobs(200, 0.1, seed);
+            let costs = vec![cost; 200];
+            let examples = Examples { x: &problem.x, positive: &problem.positive, costs: &costs };
+            let options = LinearOptions { loss: Loss::Hinge, bias: Bias::Regularised, seed: 1 };
+            let stopping = Stopping { epsilon: 0.02, max_iterations: MAX_PASSES };
+            let run = Run::new(&options, stopping, &NoProgress);
+            let once = coordinate::solve(&examples, &options, stopping, None, &NoProgress);
+            let solution = run.descend(&examples, stopping, u64::MAX, None);
+            wide_gaps += usize::from(once.converged && run.gap(&examples, &once) > stopping.epsilon);
+            assert!(solution.converged, "{cost}");
+            assert!(run.gap(&examples, &solution) <= stopping.epsilon, "{cost}");
+        }
+        assert!(wide_gaps > 0, "the rule alone was enough for all of them");
+    }
 }

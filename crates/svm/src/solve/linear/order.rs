@@ -15,14 +15,16 @@ const AHEAD: usize = 16;
 pub(super) struct Order {
     rows: usize,
     active: Vec<u32>,
+    /// Visits that are left.
+    left: u64,
     random: Xoshiro256PlusPlus,
 }
 
 impl Order {
-    /// An order of `rows` < 2³² rows, all of them active.
-    pub fn new(rows: usize, seed: u64) -> Self {
+    /// An order of `rows` < 2³² rows, all of them active, for so many visits of a row or a few more.
+    pub fn new(rows: usize, seed: u64, most_visits: u64) -> Self {
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut order = Self { rows, active: Vec::new(), random };
+        let mut order = Self { rows, active: Vec::new(), left: most_visits, random };
         order.activate_all();
         order
     }
@@ -30,6 +32,11 @@ impl Order {
     /// Whether every row is active.
     pub fn is_complete(&self) -> bool {
         self.active.len() == self.rows
+    }
+
+    /// Whether the passes have made as many visits as there may be.
+    pub fn is_spent(&self) -> bool {
+        self.left == 0
     }
 
     /// Makes every row active again.
@@ -43,6 +50,7 @@ impl Order {
     #[inline]
     pub fn pass(&mut self, mut visit: impl FnMut(usize, usize) -> bool) {
         self.active.shuffle(&mut self.random);
+        self.left = self.left.saturating_sub(self.active.len() as u64);
         let mut kept = 0;
         for place in 0..self.active.len() {
             let row = self.active[place];

@@ -97,6 +97,9 @@ pub(super) fn descend<R: SignedRows>(
             beyond = if greatest > 0.0 { greatest } else { f64::INFINITY };
             below = if least < 0.0 { least } else { f64::NEG_INFINITY };
         }
+        if order.is_spent() {
+            return Descent { passes: number, converged: false };
+        }
     }
     Descent { passes: stopping.max_iterations, converged: false }
 }

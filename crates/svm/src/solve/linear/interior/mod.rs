@@ -40,6 +40,9 @@ const WORTH_KEEPING: f64 = 1e-6;
 /// Below this gap rounding leaves nothing to gain.
 const LEAST_GAP: f64 = 1e-13;
 
+/// Rows of no more lines are multiplied whole.
+const FEW_LINES: usize = 8;
+
 /// To what share of their mean a careful step takes the products.
 const CAREFUL_SHARE: f64 = 0.1;
 
@@ -286,7 +289,11 @@ impl<'a, W: Weights> Interior<'a, W> {
 #[inline]
 fn add_outer(matrix: &mut [Line], factor: f64, z: &[Line], lines: usize) {
     for (column, row) in matrix.chunks_exact_mut(lines).enumerate() {
-        add(row, factor * z[column / WIDTH].0[column % WIDTH], z);
+        let value = z[column / WIDTH].0[column % WIDTH];
+        // Most columns of a sparse row add nothing; of few columns a test would cost more than it saves.
+        if lines <= FEW_LINES || value != 0.0 {
+            add(row, factor * value, z);
+        }
     }
 }
 
