@@ -207,3 +207,15 @@ fn objective_equals_libsvms_with_the_ridge_in_the_kernel() {
         assert!(off <= 1e-5 * theirs.abs(), "{kernel}: {} and {theirs}", ours.objective);
     }
 }
+
+#[test]
+fn solves_go_on_until_the_gap_agrees_with_the_rule_at_great_costs() {
+    for seed in 1..4 {
+        let mut case = Case::random(120, 1e5, seed);
+        for row in case.x.rows_mut() {
+            row.iter_mut().zip([1e-2, 1.0, 10.0]).for_each(|(value, scale)| *value *= scale);
+        }
+        let solution = case.solve(Kernel::Rbf { gamma: 1.0 / 3.0 }, true);
+        assert!(solution.converged && solution.gap <= 20.0 * STOPPING.epsilon, "{seed}: {:e}", solution.gap);
+    }
+}

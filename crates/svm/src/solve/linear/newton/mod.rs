@@ -29,21 +29,25 @@ mod tests;
 use std::marker::PhantomData;
 
 use self::dense::Dense;
-use self::direction::{Hessian, inner};
+use self::direction::{ALWAYS_FACTORED, Hessian, inner};
 use self::losses::{Logistic, SmoothLoss, SquaredHinge};
 use self::rows::{Rows, Sparse};
 use self::search::Line;
+use self::span::Start;
 use super::{Bias, LinearOptions, Loss};
 use crate::data::either as data;
 use crate::solve::duality::Duality;
 use crate::solve::{Examples, NoProgress, Progress, Solution, Stopping};
 
-/// The duality gap relative to the objective at which a solve ends, whatever epsilon: Newton's last step takes it from one
+/// The duality gap relative to the objective at which a solve of rows that are not wide ends, whatever epsilon: Newton's last step takes it from one
 /// in a million to here.
 const LEAST_GAP: f64 = 1e-13;
 
 /// A solution has converged when the gap, relative to the objective, is at most this share of epsilon.
 const GAP_PER_EPSILON: f64 = 1e-3;
+
+/// And the share of that which a solve of wide rows ends at.
+const GAP_OF_WIDE: f64 = 1e-3;
 
 /// The decrease that Newton's method foresees, relative to the objective, below which it is rounding.
 const NO_DECREASE: f64 = 1e-14;
@@ -89,16 +93,6 @@ impl Polish {
             self.best = Some((gap, weights.to_vec(), margins.to_vec()));
         }
     }
-}
-
-/// Weights to begin with.
-struct Start {
-    /// With the bias behind them.
-    weights: Vec<f64>,
-    /// The iterations that led there.
-    iterations: u64,
-    /// Whether they are expected to be the solution.
-    good: bool,
 }
 
 pub(super) fn solve(
@@ -198,7 +192,8 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
             }
         }
         let most = stopping.max_iterations.min(MOST_ITERATIONS);
-        self.descend(LEAST_GAP, most.min(PATIENCE), progress);
+        let least_gap = self.least_gap(stopping.epsilon);
+        self.descend(least_gap, most.min(PATIENCE), progress);
         if self.iterations == PATIENCE && !self.ended && most > PATIENCE {
             // Margins that costs make hard are found soft first, and then hardened.
             self.weights.fill(0.0);
@@ -209,9 +204,15 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
                 self.scale *= HARDENING;
             }
             self.scale = 1.0;
-            self.descend(LEAST_GAP, most, progress);
+            self.descend(least_gap, most, progress);
         }
         self.solution(stopping.epsilon)
+    }
+
+    /// The relative gap to end at. Of wide rows each step's conjugate gradients take longer than all before.
+    fn least_gap(&self, epsilon: f64) -> f64 {
+        let wide = self.rows.bias() >= ALWAYS_FACTORED;
+        if wide { (GAP_OF_WIDE * GAP_PER_EPSILON * epsilon).max(LEAST_GAP) } else { LEAST_GAP }
     }
 
     /// Starts with these weights where they are better than none.

@@ -7,7 +7,6 @@
 
 use super::super::packed::WIDTH;
 use super::super::{LinearOptions, solve as solve_linear};
-use super::Start;
 use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
 use crate::score::simd::Simd;
@@ -28,6 +27,16 @@ const TILE: usize = 4;
 
 /// A row of which no more than this share of its square is left beside the rows before it is a sum of multiples of those.
 const DEPENDENT: f64 = 1e-13;
+
+/// Weights to begin with.
+pub(super) struct Start {
+    /// With the bias behind them.
+    pub weights: Vec<f64>,
+    /// The iterations that led there.
+    pub iterations: u64,
+    /// Whether they are expected to be the solution.
+    pub good: bool,
+}
 
 /// Whether rows are few, and dense.
 pub(super) fn applies(examples: &Examples) -> bool {
