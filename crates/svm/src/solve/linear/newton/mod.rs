@@ -180,18 +180,20 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
     }
 
     fn solve(mut self, start: Option<Start>, stopping: Stopping, progress: &dyn Progress) -> Solution {
+        let mut before = 0;
         if let Some(start) = start {
             self.start(start.weights);
-            self.iterations = start.iterations;
+            before = start.iterations;
             if start.good {
                 // Where it is good enough already, this takes no step.
-                self.descend(GAP_PER_EPSILON * stopping.epsilon, start.iterations, &NoProgress);
-                if self.ended || stopping.max_iterations <= self.iterations {
-                    return self.solution(stopping.epsilon);
+                self.descend(GAP_PER_EPSILON * stopping.epsilon, 0, &NoProgress);
+                if self.ended {
+                    let solution = self.solution(stopping.epsilon);
+                    return Solution { iterations: before, ..solution };
                 }
             }
         }
-        let most = stopping.max_iterations.min(MOST_ITERATIONS);
+        let most = stopping.max_iterations.saturating_sub(before).min(MOST_ITERATIONS);
         let least_gap = self.least_gap(stopping.epsilon);
         self.descend(least_gap, most.min(PATIENCE), progress);
         if self.iterations == PATIENCE && !self.ended && most > PATIENCE {
@@ -206,7 +208,8 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
             self.scale = 1.0;
             self.descend(least_gap, most, progress);
         }
-        self.solution(stopping.epsilon)
+        let solution = self.solution(stopping.epsilon);
+        Solution { iterations: before + solution.iterations, ..solution }
     }
 
     /// The relative gap to end at. Of wide rows each step's conjugate gradients take longer than all before.

@@ -7,6 +7,7 @@
 
 use super::super::packed::WIDTH;
 use super::super::{LinearOptions, solve as solve_linear};
+use super::direction::ALWAYS_FACTORED;
 use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
 use crate::score::simd::Simd;
@@ -16,8 +17,9 @@ use crate::solve::{Examples, NoProgress, Stopping};
 /// Rows are few when the columns are at least so many times as many.
 const WIDER: usize = 4;
 
-/// More rows are not solved like this: products of all pairs would cost more than Newton's method does.
-const MOST_ROWS: usize = 512;
+/// More rows are not solved like this: as many columns could begin with coordinate descent, whose multipliers at great costs
+/// carry more rounding than weights may have.
+const MOST_ROWS: usize = ALWAYS_FACTORED - 1;
 
 /// Columns whose products are summed at a time, so that the rows' parts stay in the second-level cache.
 const CHUNK: usize = 512;

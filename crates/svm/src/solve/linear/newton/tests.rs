@@ -215,6 +215,38 @@ fn few_rows_of_many_columns_reach_the_optimum_in_the_space_that_they_span() {
 }
 
 #[test]
+fn start_that_is_not_the_solution_leaves_all_iterations_to_the_solve() {
+    let case = Case::clouds(20, 100, 3, 1e5, 7);
+    let rows = Dense::new(&case.examples());
+    for loss in LOSSES {
+        for bias in BIASES {
+            let options = LinearOptions { loss, bias, seed: 1 };
+            let start = Start { weights: vec![1e-3; 101], iterations: 40, good: true };
+            let solution = solve_rows(&rows, &case.examples(), &options, Some(start), STOPPING, &NoProgress);
+            case.assert_optimal(loss, bias, &solution);
+            assert!(solution.iterations > 40, "{loss} {bias:?}");
+        }
+    }
+}
+
+#[test]
+fn wide_rows_that_can_be_separated_converge_however_many_they_are() {
+    for rows in [50, 80] {
+        for cost in [1e-2, 1e2, 1e5] {
+            let mut case = Case::clouds(rows, 4 * rows, 2, cost, 5);
+            let Rows::Dense(x) = &mut case.x else { unreachable!("they are dense") };
+            for (row, &positive) in x.rows_mut().zip(&case.positive) {
+                row.iter_mut().for_each(|value| *value = 0.1 * *value + if positive { 0.2 } else { -0.2 });
+            }
+            for bias in BIASES {
+                let solution = case.solve(Loss::SquaredHinge, bias);
+                assert!(solution.converged, "{rows} {cost} {bias:?}: {:e}", solution.gap);
+            }
+        }
+    }
+}
+
+#[test]
 fn sparse_rows_have_the_optimum_of_dense_ones() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     for (rows, columns) in [(60, 12), (40, 100), (25, 2100)] {
