@@ -105,7 +105,7 @@ pub(super) fn reliability(bins: &[ReliabilityBin], error: f64, terms: &Terms) ->
     let described =
         |bin: &ReliabilityBin| format!("{}: {}", percent(bin.mean_probability), percent(bin.share()));
     let description = format!(
-        "Reliability, expected calibration error {}. Told and happened: {}.",
+        "Reliability, expected calibration error {}. Stated and happened: {}.",
         percent(error),
         bins.iter().map(described).collect::<Vec<_>>().join("; ")
     );

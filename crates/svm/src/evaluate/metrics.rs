@@ -112,12 +112,12 @@ impl Metrics {
         let probabilities: Option<Vec<f64>> = calibration
             .map(|calibration| scores.iter().map(|&score| calibration.probability(score)).collect());
         let probabilities = probabilities.as_deref();
-        Self::of(&Told { scores, probabilities, positive, weights, fold_of: None, sigmoid: false })
+        Self::of(&Assessed { scores, probabilities, positive, weights, fold_of: None, sigmoid: false })
     }
 
     /// Measures what was told of rows.
-    pub(crate) fn of(told: &Told) -> Option<Self> {
-        let Told { scores, positive, .. } = *told;
+    pub(crate) fn of(told: &Assessed) -> Option<Self> {
+        let Assessed { scores, positive, .. } = *told;
         if scores.is_empty() || scores.iter().any(|score| !score.is_finite()) || !told.has_weights() {
             return None;
         }
@@ -153,7 +153,7 @@ impl Confusion {
 
 /// What was told of rows, the truth, and what each row counts.
 #[derive(Clone, Copy)]
-pub(crate) struct Told<'a> {
+pub(crate) struct Assessed<'a> {
     pub(crate) scores: &'a [f64],
     /// None without calibration.
     pub(crate) probabilities: Option<&'a [f64]>,
@@ -165,7 +165,7 @@ pub(crate) struct Told<'a> {
     pub(crate) sigmoid: bool,
 }
 
-impl Told<'_> {
+impl Assessed<'_> {
     fn has_weights(&self) -> bool {
         self.weights.is_none_or(|weights| {
             assert_eq!(weights.len(), self.scores.len(), "one weight per score");
@@ -255,7 +255,7 @@ impl Told<'_> {
         (pairs > 0.0).then(|| (wins / pairs).min(1.0))
     }
 
-    /// [`Told::auc`] of the log odds, so that small probabilities are no ties.
+    /// [`Assessed::auc`] of the log odds, so that small probabilities are no ties.
     fn probability_auc(&self) -> Option<f64> {
         let log_odds = |&p: &f64| (p.max(f64::MIN_POSITIVE) / (1.0 - p).max(f64::EPSILON / 2.0)).ln();
         self.auc(&self.probabilities?.iter().map(log_odds).collect::<Vec<_>>())
@@ -362,8 +362,8 @@ mod tests {
     use super::*;
     use crate::calibrate::Platt;
 
-    fn told<'a>(scores: &'a [f64], positive: &'a [bool]) -> Told<'a> {
-        Told { scores, probabilities: None, positive, weights: None, fold_of: None, sigmoid: false }
+    fn assessed<'a>(scores: &'a [f64], positive: &'a [bool]) -> Assessed<'a> {
+        Assessed { scores, probabilities: None, positive, weights: None, fold_of: None, sigmoid: false }
     }
 
     fn brute_force_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
@@ -454,7 +454,7 @@ mod tests {
         ) {
             let scores: Vec<f64> = rows.iter().map(|row| f64::from(row.0) / 2.0).collect();
             let positive: Vec<bool> = rows.iter().map(|row| row.1).collect();
-            match (told(&scores, &positive).auc(&scores), brute_force_auc(&scores, &positive)) {
+            match (assessed(&scores, &positive).auc(&scores), brute_force_auc(&scores, &positive)) {
                 (Some(ranks), Some(pairs)) => proptest::prop_assert!((ranks - pairs).abs() < 1e-12),
                 (ranks, pairs) => proptest::prop_assert_eq!(ranks, pairs),
             }

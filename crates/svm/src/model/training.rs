@@ -92,10 +92,10 @@ impl SolverRecord {
     /// What to say of a machine whose solver did not converge, in one sentence; none where it did.
     ///
     /// ```
-    /// use upbeat_svm::{NoProgress, Parameters, Problem, SolverRecord, fit};
+    /// use upbeat_svm::{NoProgress, Parameters, Problem, Solver, SolverRecord, fit};
     ///
     /// let problem = Problem::read("1 1:0.9\n0 1:0.8\n1 1:0.7\n0 1:0.1\n".as_bytes())?;
-    /// let parameters = Parameters { max_iterations: Some(1), epsilon: 1e-9, ..Parameters::default() };
+    /// let parameters = Parameters { solver: Solver::Smo, max_iterations: Some(1), ..Parameters::default() };
     /// let solve = fit(&problem, &parameters, &NoProgress)?.solve;
     /// let said = SolverRecord::of(&parameters, &solve, false).unconverged().expect("one step is not enough");
     /// assert!(said.starts_with("the solver stopped after 1 iterations before it converged"));

@@ -12,7 +12,7 @@ pub(crate) mod search;
 use crate::calibrate::{Calibration, Method, Pairs};
 use crate::data::folds::{Split, stratified_split};
 use crate::data::problem::Problem;
-use crate::evaluate::metrics::{Metrics, Told};
+use crate::evaluate::metrics::{Assessed, Metrics};
 use crate::model::metadata::Metadata;
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, Parts};
@@ -339,7 +339,7 @@ impl Choice {
 
 /// None where a score is not finite.
 fn measured(name: &str, folds: Option<u64>, calibrate: Option<Method>, scored: &Scored) -> Option<Measured> {
-    let metrics = Metrics::of(&Told {
+    let metrics = Metrics::of(&Assessed {
         scores: &scored.scores,
         probabilities: scored.probabilities.as_deref(),
         positive: &scored.positive,

@@ -1,7 +1,7 @@
 //! Calibrations and measures from scores of rows that the scoring machine was not trained on.
 
 use crate::calibrate::{Calibration, Method, Pairs};
-use crate::evaluate::metrics::{Metrics, Told};
+use crate::evaluate::metrics::{Assessed, Metrics};
 use crate::train::parallel::in_parallel;
 
 /// Scores of rows, each by a machine that was trained without the row's fold.
@@ -50,7 +50,7 @@ impl OutOfFold<'_> {
     pub(crate) fn metrics(&self, method: Option<Method>, probabilities: Option<&[f64]>) -> Option<Metrics> {
         let Pairs { scores, positive, weights } = self.pairs;
         let (fold_of, sigmoid) = (Some(self.fold_of), method == Some(Method::Platt));
-        Metrics::of(&Told { scores, probabilities, positive, weights, fold_of, sigmoid })
+        Metrics::of(&Assessed { scores, probabilities, positive, weights, fold_of, sigmoid })
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
                     reported > base_rate - 2.0 * standard_error,
                     "{method:?}, {rows} rows: {reported} {base_rate}"
                 );
-                // Told and happened differ by the scatter of two samples.
+                // Stated and happened differ by the scatter of two samples.
                 let scatter = (4.0 / std::f64::consts::PI * share * (1.0 - share) / rows as f64).sqrt();
                 assert!(
                     (0.7 * scatter..1.6 * scatter).contains(&gaps),

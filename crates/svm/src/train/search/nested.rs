@@ -1,7 +1,7 @@
 //! Measures of a search that its choice does not flatter.
 
 use crate::calibrate::{Method, Pairs};
-use crate::evaluate::metrics::{Metrics, Told};
+use crate::evaluate::metrics::{Assessed, Metrics};
 use crate::train::out_of_fold::OutOfFold;
 use crate::train::search::choose::choose;
 use crate::train::search::{Candidate, Search};
@@ -53,7 +53,7 @@ impl Candidate {
         let (scores, weights) = (take(&self.scores), truth.weights.map(take));
         let probabilities = self.probabilities.as_deref().map(take);
         let positive: Vec<bool> = rows.iter().map(|&row| truth.positive[row]).collect();
-        let told = Told {
+        let told = Assessed {
             scores: &scores,
             probabilities: probabilities.as_deref(),
             positive: &positive,

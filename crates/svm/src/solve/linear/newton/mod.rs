@@ -57,7 +57,7 @@ const MOST_ITERATIONS: u64 = 1000;
 
 /// Iterations before the costs are made soft. Most problems take less than ten; margins that are hard, since costs are great and
 /// rows can be separated, would take hundreds: each shows the few rows only that its step runs into.
-const PATIENCE: u64 = 15;
+const FEW_STEPS: u64 = 15;
 
 /// By what soft costs grow from one solve to the next, and the relative gap of all but the last.
 const HARDENING: f64 = 10.0;
@@ -195,8 +195,8 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
         }
         let most = stopping.max_iterations.saturating_sub(before).min(MOST_ITERATIONS);
         let least_gap = self.least_gap(stopping.epsilon);
-        self.descend(least_gap, most.min(PATIENCE), progress);
-        if self.iterations == PATIENCE && !self.ended && most > PATIENCE {
+        self.descend(least_gap, most.min(FEW_STEPS), progress);
+        if self.iterations == FEW_STEPS && !self.ended && most > FEW_STEPS {
             // Margins that costs make hard are found soft first, and then hardened.
             self.weights.fill(0.0);
             self.margins.fill(0.0);
