@@ -209,7 +209,7 @@ fn objective_equals_libsvms_with_the_ridge_in_the_kernel() {
 }
 
 #[test]
-fn solves_go_on_until_the_gap_agrees_with_the_rule_at_great_costs() {
+fn solver_continues_until_the_gap_agrees_with_the_rule_at_great_costs() {
     for seed in 1..4 {
         let mut case = Case::random(120, 1e5, seed);
         for row in case.x.rows_mut() {
