@@ -47,5 +47,5 @@ pub use train::cross_validation::cross_validate;
 pub use train::fit::{Fitted, Solve, fit};
 pub use train::memory::KERNEL_BYTES;
 pub use train::parameters::{ClassWeights, Parameters, Solver, TrainError};
-pub use train::search::{Candidate, Criterion, Grid, LeftOut, SEARCH_ROWS, Search, search};
+pub use train::search::{Again, Candidate, Criterion, Grid, LeftOut, SEARCH_ROWS, Search, search};
 pub use train::{CALIBRATION_ROWS, Choice, Plan, Scored, Trained, train};

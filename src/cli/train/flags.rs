@@ -42,7 +42,8 @@ Examples:
 
 --auto compares straight lines and RBF machines, features standardised and as they are, under the squared
 hinge and the hinge loss, over C and gamma in a 5-fold cross-validation on at most 5,000 rows, finer round
-the best, and takes the simplest of those that do best. --grid does the same for the kernel of --kernel."
+the best, which are compared in other folds, too, and with class weights where a label is rare; it takes the
+simplest of those that do best. --grid does the same for the kernel of --kernel, without class weights."
 )]
 pub(crate) struct Args {
     /// Rows as libSVM text, `label index:value …`; `-` for standard input
@@ -204,6 +205,7 @@ struct Comparison {
     losses: Vec<Loss>,
     criterion: Criterion,
     folds: usize,
+    balance: bool,
 }
 
 impl Args {
@@ -277,7 +279,8 @@ impl Args {
                 if self.scale.is_some() {
                     families.retain(|family| family.1 == standardise);
                 }
-                Comparison { families, losses, criterion, folds: folds.unwrap_or(GRID_FOLDS) }
+                let folds = folds.unwrap_or(GRID_FOLDS);
+                Comparison { families, losses, criterion, folds, balance: self.auto }
             }),
             gamma: self.gamma,
             class_weights: self.class_weights.clone(),
@@ -346,7 +349,7 @@ impl Job {
             Parameters { kernel: self.parameters.kernel.with_gamma(gamma), class_weights, ..self.parameters };
         Ok(match &self.search {
             None => Choice::Parameters(parameters),
-            Some(Comparison { families, losses, criterion, folds }) => Choice::Grid(Grid {
+            Some(Comparison { families, losses, criterion, folds, balance }) => Choice::Grid(Grid {
                 families: families
                     .iter()
                     .flat_map(|&(kernel, standardise)| {
@@ -357,6 +360,7 @@ impl Job {
                     .collect(),
                 folds: *folds,
                 criterion: *criterion,
+                balance: *balance,
             }),
         })
     }

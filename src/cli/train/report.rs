@@ -8,8 +8,8 @@ use super::Outcome;
 use crate::cli::evaluate;
 use crate::cli::files;
 use upbeat_svm::{
-    Calibration, Candidate, Criterion, Fixed, Kernel, LeftOut, Loss, Measured, Parameters, Search, Shortest,
-    Significant, SolverRecord, TrainError,
+    Calibration, Candidate, ClassWeights, Criterion, Fixed, Kernel, LeftOut, Loss, Measured, Parameters,
+    Search, Shortest, Significant, SolverRecord, TrainError,
 };
 
 /// The report for programs: one object.
@@ -51,6 +51,11 @@ fn kernel_json(kernel: &Kernel) -> Value {
     })
 }
 
+/// Of the positive and the negative label.
+fn weights_json(parameters: &Parameters) -> Value {
+    json!([parameters.class_weights.positive, parameters.class_weights.negative])
+}
+
 fn search_json(search: &Search) -> Value {
     let candidate = |candidate: &Candidate| {
         json!({
@@ -62,6 +67,8 @@ fn search_json(search: &Search) -> Value {
             "converged": candidate.converged,
             "loss": candidate.parameters.loss.to_string(),
             "scale": if candidate.parameters.standardise { "standard" } else { "none" },
+            "class_weights": weights_json(&candidate.parameters),
+            "repetitions": 1 + candidate.again.len(),
         })
     };
     let left_out = |left_out: &LeftOut| {
@@ -128,7 +135,7 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     text + &format!("model      {}{place}\n", model.id())
 }
 
-/// The kernel, and the loss where it is not the default one.
+/// The kernel, the loss where it is not the default one, and whether features are as they are and classes weighted.
 fn machine_name(parameters: &Parameters) -> String {
     let kernel = match parameters.kernel {
         Kernel::Rbf { gamma } => format!("rbf gamma={}", Significant(gamma, 5)),
@@ -137,7 +144,9 @@ fn machine_name(parameters: &Parameters) -> String {
     let loss =
         if parameters.loss == Loss::SquaredHinge { String::new() } else { format!(" {}", parameters.loss) };
     let scale = if parameters.standardise { "" } else { " unscaled" };
-    format!("{kernel}{loss}{scale}")
+    let ClassWeights { positive, negative } = parameters.class_weights;
+    let weights = if positive == negative { "" } else { " weighted" };
+    format!("{kernel}{loss}{scale}{weights}")
 }
 
 /// How many candidates the report for people shows; the JSON report has all.

@@ -81,7 +81,12 @@ mod tests {
         }
         problem.x = x.into();
         let rbf = Parameters { kernel: Kernel::Rbf { gamma: 1.0 }, ..Parameters::default() };
-        let grid = Grid { families: vec![Parameters::default(), rbf], folds: 5, criterion: Criterion::Error };
+        let grid = Grid {
+            families: vec![Parameters::default(), rbf],
+            folds: 5,
+            criterion: Criterion::Error,
+            balance: false,
+        };
         let found = search(&problem, &grid, &NoProgress).unwrap();
         assert_eq!(found.tried[found.chosen].parameters.kernel, Kernel::Linear);
         let left_out = found.left_out.iter().filter(|left_out| left_out.parameters.kernel != Kernel::Linear);

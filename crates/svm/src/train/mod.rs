@@ -146,7 +146,7 @@ pub struct Scored {
 /// let problem = Problem::new(x, positive)?;
 ///
 /// let rbf = Parameters { kernel: Kernel::Rbf { gamma: 1.0 }, ..Parameters::default() };
-/// let grid = Grid { families: vec![Parameters::default(), rbf], folds: 3, criterion: Criterion::LogLoss };
+/// let grid = Grid { families: vec![Parameters::default(), rbf], folds: 3, criterion: Criterion::LogLoss, balance: false };
 /// let trained = train(&problem, &Choice::Grid(grid), Plan::Holdout(0.25), Some(Method::Platt), &NoProgress)?;
 /// assert_eq!(trained.parameters.kernel.name(), "rbf");
 /// assert!(trained.measured.as_ref().is_some_and(|measured| measured.metrics.error < 0.1));

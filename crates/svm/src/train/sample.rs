@@ -131,7 +131,12 @@ mod tests {
     #[test]
     fn search_among_rows_of_half_a_thousandth_positives_tells_measures_and_probabilities_of_fresh_rows() {
         let (problem, fresh) = (rare(20_000, 10, 1), rare(20_000, 10, 2));
-        let grid = Grid { families: vec![Parameters::default()], folds: 3, criterion: Criterion::LogLoss };
+        let grid = Grid {
+            families: vec![Parameters::default()],
+            folds: 3,
+            criterion: Criterion::LogLoss,
+            balance: false,
+        };
         let trained =
             train(&problem, &Choice::Grid(grid), Plan::All, Some(Method::Platt), &NoProgress).unwrap();
         let found = trained.search.as_ref().unwrap();

@@ -3,21 +3,33 @@
 use crate::evaluate::metrics::Metrics;
 use crate::train::search::Candidate;
 
-/// Log losses within this share of the least are a tie; and within one unit over all rows together, a
-/// likelihood ratio of e.
-const LOG_LOSS_TIE: f64 = 0.01;
+/// Candidates within this many standard errors of the best are a tie, which goes to the simplest.
+const TIE: f64 = 0.1;
 
-/// Counts of wrong rows within this many standard errors, √count, of the least are a tie; and within one
-/// row. Candidates are compared on the same rows, so that their difference scatters less than either count.
-const ERROR_TIE: f64 = 0.5;
+/// And those within this many rows, or units of the log loss of all rows together.
+const UNITS_TIE: f64 = 0.5;
 
-/// What makes one candidate better than another. Ties go by the other measure, and ties of both to the
-/// simpler candidate.
+/// Candidates within this many standard errors of the best are worth to be compared again. Candidates are compared on the
+/// same rows, so that their difference scatters less than either measure.
+const NEAR_TIE: f64 = 0.5;
+
+/// What the other measure counts where the log loss is asked for.
+const ERROR_BESIDE_LOG_LOSS: f64 = 0.25;
+
+/// Width of the bell that weighs a candidate's neighbours, in doublings of C and of gamma.
+const NEIGHBOUR_WIDTH: f64 = 0.7;
+
+/// Neighbours are at most this far, in doublings of C and of gamma: one cell of the coarse grid.
+const NEIGHBOUR_REACH: f64 = 2.1;
+
+/// What makes one candidate better than another. Both measures are looked at, each in standard errors of its least and
+/// averaged with those of the neighbours on the grid; ties go to the simpler candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {
-    /// Negative log probability of the true labels, after calibration; within 1 % (or one unit) is a tie.
+    /// Negative log probability of the true labels, after calibration; the error counts a quarter beside it, for a log
+    /// loss does not know where the label changes.
     LogLoss,
-    /// Rows with the wrong label; within half a standard error (or one row) is a tie.
+    /// Rows with the wrong label; the log loss counts as much beside it, for it scatters less than a count of few rows.
     Error,
 }
 
@@ -34,86 +46,208 @@ impl Criterion {
     pub fn rule(self) -> &'static str {
         match self {
             Self::LogLoss => {
-                "log loss within 1 % (or one unit over all rows) of the least, then the least error, then the simplest"
+                "least log loss and a quarter of the error, in standard errors and averaged with neighbours on the grid; \
+                 near ties over more folds, then the simplest"
             }
             Self::Error => {
-                "error within half a standard error (or one row) of the least, then the least log loss, then the simplest"
+                "least error and log loss, in standard errors and averaged with neighbours on the grid; near ties over \
+                 more folds, then the simplest"
             }
         }
     }
 
     /// The measure to minimise: the log loss of all rows together, or how many rows are wrong.
     pub fn of(self, metrics: &Metrics) -> f64 {
+        let rows = metrics.confusion.rows() as f64;
         match self {
-            Self::LogLoss => {
-                metrics.log_loss.map_or(f64::INFINITY, |mean| mean * metrics.confusion.rows() as f64)
-            }
-            Self::Error => metrics.error * metrics.confusion.rows() as f64,
+            Self::LogLoss => metrics.log_loss.map_or(f64::INFINITY, |mean| mean * rows),
+            Self::Error => metrics.error * rows,
         }
     }
 
-    /// The worst that still counts as good as `best`.
-    fn tied(self, best: f64) -> f64 {
-        match self {
-            Self::LogLoss => best + (LOG_LOSS_TIE * best).max(1.0),
-            Self::Error => best + (ERROR_TIE * best.sqrt()).max(1.0),
-        }
+    /// The mean of the measure over all repetitions of the candidate's cross-validation.
+    fn over_repetitions(self, candidate: &Candidate) -> f64 {
+        let all =
+            || std::iter::once(&candidate.metrics).chain(candidate.again.iter().map(|again| &again.metrics));
+        all().map(|metrics| self.of(metrics)).sum::<f64>() / all().count() as f64
     }
 
-    fn other(self) -> Self {
-        match self {
-            Self::LogLoss => Self::Error,
-            Self::Error => Self::LogLoss,
+    /// What the measure counts for this criterion.
+    fn weight(self, measure: Self) -> f64 {
+        match (self, measure) {
+            (Self::LogLoss, Self::Error) => ERROR_BESIDE_LOG_LOSS,
+            _ => 1.0,
         }
     }
 }
 
-/// The first of the candidates that tie by both measures, simplest first. Looks at parameters and measures alone, so
-/// that the measures may be of any part of the rows.
+/// The first of the candidates that tie, simplest first. Looks at parameters and measures alone, so that the measures may
+/// be of any part of the rows.
 pub(super) fn choose(tried: &[&Candidate], criterion: Criterion) -> Option<usize> {
-    let mut tied: Vec<usize> = (0..tried.len()).collect();
-    for measure in [criterion, criterion.other()] {
-        let value = |&place: &usize| measure.of(&tried[place].metrics);
-        let best = tied.iter().map(value).fold(f64::INFINITY, f64::min);
-        tied.retain(|place| value(place) <= measure.tied(best));
+    let values = judged(tried, criterion);
+    let best = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let least = smoothed(tried, criterion).into_iter().fold(f64::INFINITY, f64::min);
+    let tie = TIE.max(UNITS_TIE / least.sqrt().max(1.0));
+    values.iter().position(|&value| value <= best + tie)
+}
+
+/// The places of those that nearly tie with the best, at most so many, best first.
+pub(super) fn near_ties(tried: &[&Candidate], criterion: Criterion, most: usize) -> Vec<usize> {
+    let values = judged(tried, criterion);
+    let best = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let mut places: Vec<usize> = (0..tried.len()).filter(|&place| values[place] <= best + NEAR_TIE).collect();
+    places.sort_by(|&one, &other| values[one].total_cmp(&values[other]));
+    places.truncate(most);
+    places
+}
+
+/// What is made as small as it can be: both measures in standard errors, for a count the root of the least count, and for
+/// the log loss of all rows, which scatters about as much as it is great, the same.
+fn judged(tried: &[&Candidate], criterion: Criterion) -> Vec<f64> {
+    let mut values = vec![0.0; tried.len()];
+    for measure in [Criterion::Error, Criterion::LogLoss] {
+        let smooth = smoothed(tried, measure);
+        let least = smooth.iter().copied().fold(f64::INFINITY, f64::min);
+        // Without any probability the log loss says nothing.
+        if least.is_finite() {
+            let unit = criterion.weight(measure) / least.sqrt().max(1.0);
+            values.iter_mut().zip(smooth).for_each(|(value, smooth)| *value += unit * smooth);
+        }
     }
-    tied.first().copied()
+    values
+}
+
+/// The measure of every candidate, averaged half with the mean of itself and its neighbours: the true error changes slowly
+/// along C and gamma, and the scatter of a count of few wrong rows does not. A missing neighbour leaves its weight to the
+/// others.
+fn smoothed(tried: &[&Candidate], measure: Criterion) -> Vec<f64> {
+    let of_each = |candidate: &&Candidate| {
+        let parameters = &candidate.parameters;
+        let place = [parameters.c.log2(), parameters.kernel.gamma().map_or(0.0, f64::log2)];
+        (place, measure.over_repetitions(candidate))
+    };
+    let of_each: Vec<([f64; 2], f64)> = tried.iter().map(of_each).collect();
+    let average = |one: usize| {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (other, (place, value)) in of_each.iter().enumerate() {
+            let away = [0, 1].map(|axis| (place[axis] - of_each[one].0[axis]).abs());
+            if tried[one].of_one_surface(tried[other]) && away.iter().all(|&away| away < NEIGHBOUR_REACH) {
+                let squares = away.iter().map(|away| away * away).sum::<f64>();
+                let weight = (-squares / (2.0 * NEIGHBOUR_WIDTH * NEIGHBOUR_WIDTH)).exp();
+                sum += weight * value;
+                weights += weight;
+            }
+        }
+        0.5 * (of_each[one].1 + sum / weights)
+    };
+    (0..tried.len()).map(average).collect()
+}
+
+impl Candidate {
+    /// Whether the two differ in C and gamma alone.
+    fn of_one_surface(&self, other: &Self) -> bool {
+        self.family == other.family && self.parameters.class_weights == other.parameters.class_weights
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
     use super::*;
     use crate::evaluate::metrics::Confusion;
     use crate::train::parameters::Parameters;
+    use crate::train::search::Again;
+
+    /// Of a thousand rows.
+    fn candidate(family: usize, c: f64, wrong: u64, log_loss: f64) -> Candidate {
+        let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None, None).unwrap();
+        metrics.confusion =
+            Confusion { false_positive: wrong, true_negative: 1000 - wrong, ..Confusion::default() };
+        metrics.error = wrong as f64 / 1000.0;
+        metrics.log_loss = Some(log_loss);
+        let parameters = Parameters { c, ..Parameters::default() };
+        Candidate {
+            family,
+            parameters,
+            metrics,
+            converged: true,
+            scores: Vec::new(),
+            probabilities: None,
+            again: Vec::new(),
+        }
+    }
+
+    fn chosen(tried: &[Candidate], criterion: Criterion) -> usize {
+        choose(&tried.iter().collect::<Vec<_>>(), criterion).unwrap()
+    }
 
     #[test]
-    fn ties_go_by_the_other_measure_and_then_to_the_simpler() {
-        let candidate = |wrong: u64, log_loss: f64| {
-            let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None, None).unwrap();
-            metrics.confusion =
-                Confusion { false_positive: wrong, true_negative: 1000 - wrong, ..Confusion::default() };
-            metrics.error = wrong as f64 / 1000.0;
-            metrics.log_loss = Some(log_loss);
-            let parameters = Parameters::default();
-            Candidate {
-                family: 0,
-                parameters,
-                metrics,
-                converged: true,
-                scores: Vec::new(),
-                probabilities: None,
-            }
-        };
-        for (tried, criterion, chosen) in [
-            ([(30, 0.5), (16, 0.3), (18, 0.2), (40, 0.1)], Criterion::Error, 2),
-            ([(30, 0.5), (16, 0.2), (18, 0.2), (40, 0.1)], Criterion::Error, 1),
-            ([(30, 0.5), (16, 0.2), (19, 0.1), (40, 0.1)], Criterion::Error, 1),
-            ([(30, 0.5), (40, 0.1005), (18, 0.1), (18, 0.1)], Criterion::LogLoss, 2),
+    fn both_measures_count_and_ties_go_to_the_simpler() {
+        for (tried, criterion, place) in [
+            ([(30, 0.05), (16, 0.03), (16, 0.02), (40, 0.01)], Criterion::Error, 2),
+            ([(30, 0.05), (16, 0.02), (16, 0.02), (40, 0.02)], Criterion::Error, 1),
+            ([(30, 0.05), (16, 0.0203), (16, 0.02), (40, 0.02)], Criterion::Error, 1),
+            // Half the rows are wrong: no log loss is worth that.
+            ([(500, 0.1), (40, 0.11), (60, 0.12), (60, 0.12)], Criterion::LogLoss, 1),
+            ([(30, 0.13), (40, 0.1), (60, 0.12), (60, 0.12)], Criterion::LogLoss, 1),
             ([(0, f64::INFINITY), (40, 0.1), (41, 0.1), (99, 0.1)], Criterion::LogLoss, 1),
-            ([(2, 0.0101), (2, 0.0100), (1, 0.0099), (1, 0.009)], Criterion::Error, 1),
         ] {
-            let tried = tried.map(|(wrong, loss)| candidate(wrong, loss));
-            assert_eq!(choose(&tried.each_ref(), criterion), Some(chosen));
+            let tried: Vec<Candidate> = (0..4).map(|i| candidate(i, 1.0, tried[i].0, tried[i].1)).collect();
+            assert_eq!(chosen(&tried, criterion), place, "{criterion:?}");
         }
+    }
+
+    #[test]
+    fn lucky_cell_among_bad_ones_loses_against_a_valley() {
+        let wrong = [60, 23, 60, 60, 25, 23, 23, 25, 60];
+        let mut tried: Vec<Candidate> =
+            wrong.iter().zip(0..).map(|(&wrong, i)| candidate(0, 2f64.powi(i), wrong, 0.1)).collect();
+        assert_eq!(chosen(&tried, Criterion::Error), 5);
+        // Neighbours are of one family: the same numbers in families of their own are not averaged.
+        tried.iter_mut().enumerate().for_each(|(i, tried)| tried.family = i);
+        assert_eq!(chosen(&tried, Criterion::Error), 1);
+    }
+
+    #[test]
+    fn further_cross_validations_are_averaged_with_the_first() {
+        let mut tried = [candidate(0, 1.0, 30, 0.1), candidate(1, 1.0, 20, 0.1)];
+        assert_eq!(chosen(&tried, Criterion::Error), 1);
+        let worse = candidate(1, 1.0, 60, 0.1).metrics;
+        tried[1].again.push(Again { metrics: worse, scores: Vec::new(), probabilities: None });
+        assert_eq!(chosen(&tried, Criterion::Error), 0);
+        assert_eq!(near_ties(&tried.each_ref(), Criterion::Error, 9), [0]);
+    }
+
+    #[test]
+    fn averages_of_neighbours_scatter_less_than_the_best_cell() {
+        // The expected count of wrong rows is a valley along log C; each count scatters around it by its root, as counts do.
+        let expected = |step: i32| 40.0 + 2.0 * f64::from(step - 5).powi(2);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut regret = [0.0; 2];
+        let mut steps = [Vec::new(), Vec::new()];
+        for _ in 0..400 {
+            let tried: Vec<Candidate> = (0..10)
+                .map(|step| {
+                    let normal: f64 = (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+                    let wrong = (expected(step) + normal * expected(step).sqrt()).round().max(0.0) as u64;
+                    candidate(0, 2f64.powi(step), wrong, 0.1)
+                })
+                .collect();
+            let least = |values: &[f64]| (0..10).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap();
+            let tried: Vec<&Candidate> = tried.iter().collect();
+            let alone: Vec<f64> = tried.iter().map(|tried| Criterion::Error.of(&tried.metrics)).collect();
+            for (rule, values) in [alone, smoothed(&tried, Criterion::Error)].iter().enumerate() {
+                let step = least(values);
+                regret[rule] += expected(step as i32) - expected(5);
+                steps[rule].push(step as f64);
+            }
+        }
+        let variance = steps.map(|steps| {
+            let mean = steps.iter().sum::<f64>() / 400.0;
+            steps.iter().map(|step| (step - mean).powi(2)).sum::<f64>() / 400.0
+        });
+        assert!(variance[1] < 0.9 * variance[0] && regret[1] < 0.9 * regret[0], "{variance:?} {regret:?}");
     }
 }

@@ -13,9 +13,10 @@ use crate::train::parallel::{cores, in_parallel};
 use crate::train::parameters::{Parameters, Solver, TrainError};
 use crate::train::search::{Candidate, LeftOut};
 
-/// Bound on a candidate's iterations per row: most converge long before, and one that does not would delay all
-/// others. It is judged by the solution at the bound, and [`Candidate::converged`] says so.
-const MAX_ITERATIONS_PER_ROW: u64 = 100;
+/// Bound on a candidate's iterations per row: most converge long before, and those that do not, squared hinge machines of
+/// great C above all, took more than half of a search's time. Such a candidate is judged by the solution at the bound, and
+/// [`Candidate::converged`] says so.
+const MAX_ITERATIONS_PER_ROW: u64 = 30;
 
 /// Machines that differ in C alone: trained one after the other, each from where the last one ended.
 pub(super) struct Path {
@@ -96,6 +97,7 @@ pub(super) fn compare(
                 converged,
                 scores,
                 probabilities,
+                again: Vec::new(),
             })
         })
     });

@@ -4,7 +4,7 @@ use crate::calibrate::{Method, Pairs};
 use crate::evaluate::metrics::{Assessed, Metrics};
 use crate::train::out_of_fold::OutOfFold;
 use crate::train::search::choose::choose;
-use crate::train::search::{Candidate, Search};
+use crate::train::search::{Again, Candidate, Search};
 
 /// What is told of each row of the sample by the candidate that the other folds choose.
 pub(crate) struct Nested {
@@ -49,26 +49,39 @@ impl Search {
 impl Candidate {
     /// The candidate with the measures that a choice looks at taken on some of the rows, and without its scores.
     fn on(&self, rows: &[usize], truth: Pairs) -> Option<Self> {
-        let take = |all: &[f64]| rows.iter().map(|&row| all[row]).collect::<Vec<f64>>();
-        let (scores, weights) = (take(&self.scores), truth.weights.map(take));
-        let probabilities = self.probabilities.as_deref().map(take);
-        let positive: Vec<bool> = rows.iter().map(|&row| truth.positive[row]).collect();
-        let told = Assessed {
-            scores: &scores,
-            probabilities: probabilities.as_deref(),
-            positive: &positive,
-            weights: weights.as_deref(),
-            fold_of: None,
-            sigmoid: false,
+        let on = |scores: &[f64], probabilities: Option<&[f64]>, metrics| {
+            measured_on(rows, Pairs { scores, ..truth }, probabilities, metrics)
         };
-        let metrics = Metrics {
-            error: told.error()?,
-            confusion: told.confusion(),
-            log_loss: told.log_loss(),
-            ..self.metrics
-        };
-        Some(Self { metrics, scores: Vec::new(), probabilities: None, ..*self })
+        let metrics = on(&self.scores, self.probabilities.as_deref(), self.metrics)?;
+        let again = self.again.iter().map(|again| {
+            let metrics = on(&again.scores, again.probabilities.as_deref(), again.metrics)?;
+            Some(Again { metrics, scores: Vec::new(), probabilities: None })
+        });
+        let again = again.collect::<Option<Vec<Again>>>()?;
+        Some(Self { metrics, scores: Vec::new(), probabilities: None, again, ..*self })
     }
+}
+
+/// The measures that a choice looks at, taken on some of the rows.
+fn measured_on(
+    rows: &[usize],
+    all: Pairs,
+    probabilities: Option<&[f64]>,
+    metrics: Metrics,
+) -> Option<Metrics> {
+    let take = |all: &[f64]| rows.iter().map(|&row| all[row]).collect::<Vec<f64>>();
+    let (scores, weights) = (take(all.scores), all.weights.map(take));
+    let probabilities = probabilities.map(take);
+    let positive: Vec<bool> = rows.iter().map(|&row| all.positive[row]).collect();
+    let told = Assessed {
+        scores: &scores,
+        probabilities: probabilities.as_deref(),
+        positive: &positive,
+        weights: weights.as_deref(),
+        fold_of: None,
+        sigmoid: false,
+    };
+    Some(Metrics { error: told.error()?, confusion: told.confusion(), log_loss: told.log_loss(), ..metrics })
 }
 
 #[cfg(test)]
@@ -107,6 +120,7 @@ mod tests {
                     converged: true,
                     scores,
                     probabilities,
+                    again: Vec::new(),
                 }
             };
             let tried: Vec<Candidate> = (0..40).map(candidate).collect();
