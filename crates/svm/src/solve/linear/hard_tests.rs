@@ -177,3 +177,18 @@ fn method_that_did_not_converge_is_followed_by_another() {
     let solution = case.solve(Bias::Regularised);
     assert!(solution.converged && solution.iterations > 50 && solution.gap < 1e-6, "{}", solution.gap);
 }
+
+#[test]
+fn multipliers_that_are_small_beside_great_costs_are_found() {
+    // Two equal rows of either class have the whole cost as their multiplier, the others next to none of it.
+    let one = vec![0.46, 0.23, 0.15, 0.16, 0.65, 1.0];
+    let other = vec![0.07, 0.17, 0.66, 0.1, 0.31, 0.85];
+    for power in 0..=8 {
+        let all = [one.clone(), other.clone(), other.clone(), one.clone()];
+        let case = Case::new(&all, vec![true, false, true, true], 10f64.powi(power));
+        for bias in [Bias::Free, Bias::Regularised] {
+            let solution = case.solve(bias);
+            assert!(solution.converged, "{bias:?} {solution:?}");
+        }
+    }
+}

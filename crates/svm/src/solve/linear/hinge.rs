@@ -121,9 +121,14 @@ impl<'a> Run<'a> {
         max_iterations: impl Fn(u64) -> u64,
     ) -> Solution {
         let within = |own: u64| Stopping { max_iterations: max_iterations(own), ..self.stopping };
-        let warm = self.best.as_ref().filter(|best| best.gap < WARM).map(|best| best.alpha.as_slice());
+        let warm = |is_good: fn(&Solution) -> bool| {
+            self.best.as_ref().filter(|best| is_good(best)).map(|best| best.alpha.as_slice())
+        };
         match method {
             Method::Descent(own) => {
+                // A few multipliers that the interior point method took for 0 beside great costs may be all of the gap; a pass
+                // finds them, but would not come to the great ones from 0.
+                let warm = warm(|best| best.objective < 0.0);
                 let visits = if own < MAX_PASSES { own * examples.costs.len() as u64 } else { u64::MAX };
                 let (within, start) = (within(MAX_PASSES), warm.or(start));
                 coordinate::solve_within(examples, self.options, within, visits, start, self.progress)
@@ -133,7 +138,7 @@ impl<'a> Run<'a> {
                 let dense = examples.x.to_dense();
                 let mut smo =
                     Smo::new(&dense, examples.positive, Kernel::Linear, Loss::Hinge, SmoOptions::default());
-                let warm = warm.filter(|alpha| is_balanced(alpha, examples.positive));
+                let warm = warm(|best| best.gap < WARM).filter(|alpha| is_balanced(alpha, examples.positive));
                 smo.solve(examples.costs, within(own), warm, self.progress)
             }
         }
@@ -161,7 +166,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Solutions of a greater gap are a worse start than none.
+/// Solutions of a greater gap are a worse start of SMO than none.
 const WARM: f64 = 0.1;
 
 /// The methods for a problem, in their order.
