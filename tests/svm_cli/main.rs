@@ -10,6 +10,7 @@ mod place;
 #[path = "../shared/skipped.rs"]
 mod skipped;
 mod sparse;
+mod sweep;
 mod training;
 
 use place::{Place, blobs};
