@@ -80,7 +80,7 @@ def model(kernel: str, scale: str) -> str:
     """The name of our model of a shape, trained on `train.txt`."""
     rows()
     name = f"{kernel}-{scale}.json"
-    upbeat(f"train train.txt -o {name} --seed 1 --kernel {kernel} --scale {scale} {KERNELS[kernel][scale]}")
+    upbeat(f"train train.txt -o {name} --seed 1 --loss hinge --kernel {kernel} --scale {scale} {KERNELS[kernel][scale]}")
     return name
 
 

@@ -108,7 +108,9 @@ fn choices() -> Vec<(&'static str, Choice)> {
     let squared = Parameters { loss: Loss::SquaredHinge, ..linear };
     let rbf = Parameters { kernel: Kernel::Rbf { gamma: 1.0 / 6.0 }, ..linear };
     let unscaled = |parameters| Parameters { standardise: false, ..parameters };
-    let grid = |families: Vec<Parameters>, criterion| Choice::Grid(Grid { families, folds: 5, criterion, balance: false });
+    let grid = |families: Vec<Parameters>, criterion| {
+        Choice::Grid(Grid { families, folds: 5, criterion, balance: false })
+    };
     let automatic = vec![linear, unscaled(linear), rbf, unscaled(rbf)];
     vec![
         ("hinge", Choice::Parameters(linear)),

@@ -93,15 +93,19 @@ fn rows(model: &Model) -> Vec<Vec<f64>> {
         let row = mean.iter().zip(&scale).enumerate().map(|(i, (mean, scale))| mean + steps(i) * scale);
         row.map(|value| value.clamp(f64::MIN, f64::MAX)).collect()
     };
+    // Of a million features, rows beyond these would take gigabytes before they were left out.
+    let work = mean.len() * model.parts().machine.support_vectors().max(1);
+    let most = (MOST_WORK / work).max(8);
     let mut rows = vec![mean.clone(), vec![0.0; mean.len()]];
     rows.extend([-3.0, -1.0, 1.0, 3.0].map(|steps| at(&|_| steps)));
     let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
-    for _ in 0..RANDOM_ROWS {
+    for _ in 0..RANDOM_ROWS.min(most - rows.len()) {
         let steps: Vec<f64> = mean.iter().map(|_| random.random_range(-3.0..3.0)).collect();
         rows.push(at(&|i| steps[i]));
     }
     if let Machine::Kernel { vectors, .. } = &model.parts().machine {
-        for vector in vectors.rows().step_by(vectors.len().div_ceil(MOST_OF_EACH)) {
+        let some = vectors.rows().step_by(vectors.len().div_ceil(MOST_OF_EACH));
+        for vector in some.take(most - rows.len()) {
             let mut row = vector.to_vec();
             if let Some(scaling) = &model.parts().scaling {
                 let factors = scaling.mean.iter().zip(&scaling.scale);
@@ -110,11 +114,10 @@ fn rows(model: &Model) -> Vec<Vec<f64>> {
             rows.push(row);
         }
     }
-    for feature in (0..mean.len()).step_by(mean.len().div_ceil(MOST_OF_EACH)) {
+    let features = (0..mean.len()).step_by(mean.len().div_ceil(MOST_OF_EACH));
+    for feature in features.take(most - rows.len()) {
         rows.push(at(&|i| if i == feature { 3.0 } else { 0.0 }));
     }
-    let work = mean.len() * model.parts().machine.support_vectors().max(1);
-    rows.truncate((MOST_WORK / work).max(8));
     rows
 }
 
