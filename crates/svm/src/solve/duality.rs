@@ -139,7 +139,7 @@ pub(crate) fn lifted(examples: &Examples, bias: Bias, epsilon: f64, solution: &S
 }
 
 /// `Σ ±alpha x`
-fn weights(examples: &Examples, alpha: &[f64]) -> Vec<f64> {
+pub(crate) fn weights(examples: &Examples, alpha: &[f64]) -> Vec<f64> {
     let mut weights = vec![0.0; examples.x.columns()];
     for (row, (&alpha, &positive)) in alpha.iter().zip(examples.positive).enumerate() {
         if alpha != 0.0 {

@@ -48,10 +48,7 @@ pub(super) fn solve(examples: &Examples, options: &LinearOptions, stopping: Stop
 
 /// The weights of a solution, with the bias behind them.
 pub(super) fn weights(examples: &Examples, solution: &Solution) -> Vec<f64> {
-    let mut weights = vec![0.0; examples.x.columns()];
-    for (row, &alpha) in solution.alpha.iter().enumerate().filter(|(_, alpha)| **alpha > 0.0) {
-        examples.x.add_to(row, if examples.positive[row] { alpha } else { -alpha }, &mut weights);
-    }
+    let mut weights = duality::weights(examples, &solution.alpha);
     weights.push(solution.bias);
     weights
 }
