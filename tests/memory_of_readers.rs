@@ -137,6 +137,29 @@ fn sparse_rows_are_read_and_trained_in_memory_of_what_is_not_zero() {
     assert!(peak < 256 << 20, "{peak} bytes to train");
 }
 
+#[test]
+fn hinge_loss_trains_in_memory_of_a_few_copies_of_the_rows() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    const ROWS: usize = 6000;
+    let row = |row: usize| {
+        let value = |factor: usize| row * factor % 997;
+        let label = usize::from(value(7) + value(13) > 800 + value(101) / 2);
+        format!(
+            "{label} 1:0.{:03} 2:0.{:03} 3:0.{:03} 4:0.{:03}\n",
+            value(7),
+            value(13),
+            value(29),
+            value(31)
+        )
+    };
+    let text = (0..ROWS).map(row).collect::<String>();
+    let problem = Problem::read(text.as_bytes()).expect("rows");
+    let parameters = Parameters { loss: Loss::Hinge, ..Parameters::default() };
+    let peak = peak_of(|| drop(fit(&problem, &parameters, &NoProgress).expect("a machine")));
+    // Of each row: its scaled copy, its line of eight numbers, its point, and a few numbers beside them.
+    assert!(peak < 300 * ROWS, "{} bytes a row", peak / ROWS);
+}
+
 /// A file that repeats a byte, or two in turn, up to a length.
 struct Repeated {
     bytes: [u8; 2],

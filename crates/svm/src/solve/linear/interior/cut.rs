@@ -11,12 +11,16 @@ use crate::solve::Solution;
 const RIDGE: f64 = 1e-14;
 
 impl<W: Weights> Interior<'_, W> {
-    /// The solution, with multipliers that approach a bound set to it. They converged when they meet libSVM's
+    /// The multipliers, those that approach a bound set to it.
+    pub(super) fn multipliers(&self) -> impl Iterator<Item = f64> + '_ {
+        self.points.iter().map(Point::cut)
+    }
+
+    /// The solution of such multipliers. They converged when they meet libSVM's
     /// condition within epsilon: the greatest `sign − w·x` among rows whose signed multiplier may grow, less the least
     /// among those whose may fall (Fan, Chen and Lin, JMLR 6, 2005, section 2).
-    pub(super) fn cut(&self, iterations: u64, epsilon: f64, zero: &W) -> Solution {
+    pub(super) fn cut(&self, mut alpha: Vec<f64>, iterations: u64, epsilon: f64, zero: &W) -> Solution {
         let lines = zero.as_ref().len();
-        let mut alpha: Vec<f64> = self.points.iter().map(Point::cut).collect();
         self.redistribute(&mut alpha, zero);
         if self.bias == Bias::Free {
             self.balance(&mut alpha, lines);

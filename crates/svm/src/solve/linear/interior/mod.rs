@@ -113,7 +113,8 @@ fn solve_with<W: Weights>(
     let mut interior = Interior::new(examples, &rows, bias, zero.clone());
     let (mut step, mut iterations) = (0.0, 0);
     let mut history = GapHistory::new();
-    let mut best = (f64::INFINITY, None);
+    // The least gap from `WORTH_KEEPING` on, with what a solution is made of: the points themselves take ten times as much.
+    let (mut least, mut kept) = (f64::INFINITY, (Vec::new(), zero.clone()));
     loop {
         let normal = interior.advance(step, &zero);
         // At the solution the sum of the multipliers is the primal objective and half the weights' square.
@@ -125,13 +126,17 @@ fn solve_with<W: Weights>(
         history.record(gap);
         let mut last = gap <= LEAST_GAP || history.is_stalled() || iterations >= stopping.max_iterations;
         if gap <= SMALL_GAP || last {
-            let solution = interior.cut(iterations, stopping.epsilon, &zero);
+            let solution =
+                interior.cut(interior.multipliers().collect(), iterations, stopping.epsilon, &zero);
             if solution.converged || gap <= LEAST_GAP {
                 return solution;
             }
         }
-        if gap < best.0 && (gap <= WORTH_KEEPING || history.is_careful()) {
-            best = (gap, Some((interior.points.clone(), interior.weights.clone())));
+        if gap < least && (gap <= WORTH_KEEPING || history.is_careful()) {
+            least = gap;
+            kept.0.clear();
+            kept.0.extend(interior.multipliers());
+            kept.1.clone_from(&interior.weights);
         }
         match interior.newton(&normal, history.is_careful(), &zero) {
             Some(longest) => step = longest,
@@ -139,10 +144,11 @@ fn solve_with<W: Weights>(
         }
         if last {
             // What rounding has spoilt since then is of no use to whoever goes on from here.
-            if let (_, Some((points, weights))) = best {
-                (interior.points, interior.weights) = (points, weights);
+            if least.is_finite() {
+                interior.weights = kept.1;
+                return interior.cut(kept.0, iterations, stopping.epsilon, &zero);
             }
-            return interior.cut(iterations, stopping.epsilon, &zero);
+            return interior.cut(interior.multipliers().collect(), iterations, stopping.epsilon, &zero);
         }
         iterations += 1;
     }
