@@ -13,7 +13,7 @@ fn tiny_and_huge_parameters_are_printed_in_their_shortest_form() {
     // Whether or not such a tolerance is met, no line of what is said holds hundreds of zeros.
     for flags in [
         "-e 1e-300 --max-iterations 20",
-        "-c 1e-250 -e 1e9",
+        "-c 1e-250 -e 0.9",
         "--kernel rbf --gamma 1e-300",
         "--kernel rbf --gamma 1e250",
     ] {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::values::{above_zero, class_weight, name, number, share};
+use super::values::{above_zero, class_weight, name, number, share, tolerance};
 use crate::cli::files;
 use upbeat_core::profile::Window;
 use upbeat_svm::{
@@ -97,8 +97,8 @@ pub(crate) struct Args {
     /// is SMO for all
     #[arg(long, value_enum, default_value_t = SolverName::Native)]
     solver: SolverName,
-    /// How exactly the optimality conditions are met, above 0
-    #[arg(short, long, default_value = "0.001", value_parser = above_zero)]
+    /// How exactly the optimality conditions are met, above 0 and below 1
+    #[arg(short, long, default_value = "0.001", value_parser = tolerance)]
     epsilon: f64,
     /// Stop the solver after so many iterations, converged or not [default: the solvers' own bounds]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

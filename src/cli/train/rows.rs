@@ -15,9 +15,12 @@ const MAX_WEIGHT_BYTES: u64 = 64;
 
 /// Reads the problem and the SHA-256 of its bytes in one pass.
 pub(super) fn read(path: &Path) -> anyhow::Result<(Problem, String)> {
-    let mut hashing = Hashing { input: files::open(path)?, sha256: Sha256::new() };
+    let mut hashing = Hashing { input: files::open(path)?, sha256: Sha256::new(), last: None };
     let problem = Problem::read(BufReader::with_capacity(256 << 10, &mut hashing))
         .with_context(|| files::shown(path))?;
+    if hashing.last.is_some_and(|byte| byte != b'\n') {
+        note_missing_end(&files::shown(path), "value");
+    }
     let digest = hashing.sha256.finalize();
     Ok((problem, digest.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
@@ -46,10 +49,7 @@ pub(super) fn read_weights(path: &Path, rows: usize) -> anyhow::Result<Vec<f64>>
             bail!("{}: there are only {rows} rows; give each row one weight", at());
         }
         if !line.ends_with('\n') {
-            output::note(format_args!(
-                "{}: the last line has no end; where the file was cut short, its last weight is another number",
-                at()
-            ));
+            note_missing_end(&at(), "weight");
         }
         let text = line.trim();
         let weight = above_zero(text);
@@ -62,16 +62,25 @@ pub(super) fn read_weights(path: &Path, rows: usize) -> anyhow::Result<Vec<f64>>
     Ok(weights)
 }
 
-/// Hashes what passes through.
+/// A number that is cut off is another number; many a whole file has no end of its last line, and so this is no error.
+fn note_missing_end(place: &str, last: &str) {
+    output::note(format_args!(
+        "{place}: the last line has no end; where the file was cut short, its last {last} is another number"
+    ));
+}
+
+/// Hashes what passes through, and keeps the last byte of it.
 struct Hashing {
     input: Box<dyn BufRead>,
     sha256: Sha256,
+    last: Option<u8>,
 }
 
 impl Read for Hashing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
         self.sha256.update(&buffer[..count]);
+        self.last = buffer[..count].last().copied().or(self.last);
         Ok(count)
     }
 }

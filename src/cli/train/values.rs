@@ -12,6 +12,11 @@ pub(super) fn above_zero(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "must be a finite number above 0, such as 1 or 0.5".to_owned())
 }
 
+pub(super) fn tolerance(text: &str) -> Result<f64, String> {
+    let value = above_zero(text).ok().filter(|&value| value < 1.0);
+    value.ok_or_else(|| "must be a number above 0 and below 1, such as 0.001; 1 is the margin".to_owned())
+}
+
 pub(super) fn share(text: &str) -> Result<f64, String> {
     let value = number(text).ok().filter(|&value| value > 0.0 && value < 1.0);
     value.ok_or_else(|| "must be a share above 0 and below 1, such as 0.25".to_owned())

@@ -16,7 +16,7 @@ use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
 use crate::train::fit::Solve;
-use crate::train::parameters::{Parameters, Solver, TrainError};
+use crate::train::parameters::{NO_SUPPORT, Parameters, Solver, TrainError};
 
 /// Passes over the rows: more cost time and did not change the objective (docs/decisions/training-with-smartcore.md
 /// in the repository has the figures).
@@ -46,7 +46,7 @@ pub(crate) fn fit(
     }
     let support: Vec<usize> = (0..x.len()).filter(|&row| coefficients[row] != 0.0).collect();
     if support.is_empty() {
-        return Err(failed("it found no support vector; try a greater -c".to_owned()));
+        return Err(failed(NO_SUPPORT.to_owned()));
     }
     let kept: Vec<f64> = support.iter().map(|&row| coefficients[row]).collect();
     let solve = Solve {

@@ -14,7 +14,7 @@ use crate::solve::smo::{self, Smo, SmoOptions};
 use crate::solve::{Examples, Progress, Solution, Stopping};
 use crate::train::cross_validation::require;
 use crate::train::memory;
-use crate::train::parameters::{Parameters, Solver, TrainError};
+use crate::train::parameters::{NO_SUPPORT, Parameters, Solver, TrainError};
 
 /// Greater kernel values than this, times C, lose the digits that the tolerance asks for.
 const MAX_MAGNITUDE: f64 = 1e12;
@@ -239,7 +239,7 @@ fn finish(
     }
     let support: Vec<usize> = (0..alpha.len()).filter(|&row| alpha[row] > 0.0).collect();
     if support.is_empty() {
-        return Err(failed(parameters, "it found no support vector; try a greater -c"));
+        return Err(failed(parameters, NO_SUPPORT));
     }
     // The squared hinge loss has no upper bound.
     let has_bound = parameters.loss != Loss::SquaredHinge;

@@ -66,7 +66,7 @@ pub struct Parameters {
     pub c: f64,
     /// What C is multiplied by for each class.
     pub class_weights: ClassWeights,
-    /// The optimality conditions are met within this, finite and above 0.
+    /// The optimality conditions are met within this, above 0 and below 1.
     pub epsilon: f64,
     /// Bound on the solver's iterations; none for libSVM's and LIBLINEAR's own bounds.
     pub max_iterations: Option<u64>,
@@ -113,6 +113,13 @@ impl Parameters {
                 return Err(TrainError::Parameter { name, wanted: number });
             }
         }
+        if self.epsilon >= 1.0 {
+            // Every machine, one that was not trained as well, meets the conditions within the margin itself.
+            return Err(TrainError::Parameter {
+                name: "epsilon",
+                wanted: "above 0 and below 1, which is the margin",
+            });
+        }
         if !positive.max(negative).is_finite() {
             return Err(TrainError::Parameter { name: "class weight", wanted: number });
         }
@@ -150,6 +157,10 @@ impl Parameters {
         Ok(())
     }
 }
+
+/// What is said of a solution without support vectors.
+pub(crate) const NO_SUPPORT: &str = "it found no support vector: all rows are alike to the kernel, or C is too small; \
+                                     try --scale standard, a smaller --gamma, or a greater -c";
 
 /// Why training failed.
 #[derive(Debug, thiserror::Error)]
@@ -277,4 +288,19 @@ fn remedy(loss: Loss) -> &'static str {
 /// Bytes for people.
 fn gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tolerance_as_great_as_the_margin_is_refused() {
+        for (epsilon, is_good) in
+            [(1e-300, true), (0.999, true), (1.0, false), (1e300, false), (f64::NAN, false)]
+        {
+            let checked = Parameters { epsilon, ..Parameters::default() }.check();
+            assert_eq!(checked.is_ok(), is_good, "{epsilon}: {checked:?}");
+        }
+    }
 }
