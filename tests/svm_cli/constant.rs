@@ -66,7 +66,8 @@ fn model_that_scores_all_rows_alike_is_named_wherever_it_is_shown() {
 fn import_that_scores_all_rows_alike_is_named() {
     let place = Place::new();
     place.put("svm.model", "svm_type c_svc\nkernel_type linear\nnr_class 2\ntotal_sv 2\nrho 1\nlabel 1 0\nnr_sv 1 1\nSV\n1 1:0.5 \n-1 1:0.5 \n");
-    place.done("model import svm.model -o imported.json --features 6");
+    let said = place.done("model import svm.model -o imported.json --features 6").stderr;
+    assert!(said.contains("warning: the model scores all listeners alike"), "{said}");
     let checked = place.done("model check imported.json").stdout;
     assert!(checked.contains("takes it, but the model scores all listeners alike"), "{checked}");
 }

@@ -3,6 +3,7 @@
 mod calibration;
 mod constant;
 mod converged;
+mod damaged;
 mod exchange;
 mod numbers;
 mod outputs;

@@ -114,7 +114,7 @@ impl<'a> Predictor<'a> {
             |block, place| {
                 let (mut text, mut lines) = (Vec::new(), 0);
                 let predicted =
-                    place.map_err(|source| RowError::Io { line: 1, source }.into()).and_then(|place| {
+                    place.map_err(|reason| RowError::Io { line: 1, reason }.into()).and_then(|place| {
                         lines = memchr::memchr_iter(b'\n', block.bytes()).count() as u64;
                         self.predict(RowReader::part(block.bytes(), place.offset == 0), &mut text)
                     });

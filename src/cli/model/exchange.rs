@@ -35,6 +35,9 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     };
     let count = model.parts().features.count;
     output::note(format_args!("imported model {} of {count} features from {tool}", model.id()));
+    if let Some(note) = model::constant_note(&model) {
+        output::note(format_args!("warning: {note}"));
+    }
     if model.parts().calibration.is_none() {
         output::note(format_args!("it has no calibration ({remedy}): scores, but no probabilities"));
     }

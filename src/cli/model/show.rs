@@ -18,8 +18,13 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     output::check(&[&args.model])?;
     let model = files::read_model(&args.model)?;
     let mut said = format!("model {} is sound: {}\n", model.id(), files::shown(&args.model));
-    if model.parts().calibration.is_none() {
-        said += "note: it has no calibration, so answers carry a score and no probability\n";
+    match &model.parts().calibration {
+        None => said += "note: it has no calibration, so answers carry a score and no probability\n",
+        Some(calibration) => {
+            if let Some(base_rate) = calibration.constant() {
+                said += &format!("note: {}\n", evaluate::same_probability(base_rate));
+            }
+        }
     }
     let record = model.parts().training.as_ref().and_then(|training| training.parameters.as_ref());
     if let Some(unconverged) = record.and_then(SolverRecord::unconverged) {

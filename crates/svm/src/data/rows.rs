@@ -80,12 +80,12 @@ pub enum RowError {
         fault: RowFault,
     },
     /// The file could not be read.
-    #[error("line {line}: cannot be read: {source}")]
+    #[error("line {line}: cannot be read: {reason}")]
     Io {
         /// Line number, from 1.
         line: u64,
-        /// The system's reason.
-        source: std::io::Error,
+        /// The system's reason; part of the message, and so no source of its own, which would be shown a second time.
+        reason: std::io::Error,
     },
 }
 
@@ -95,7 +95,7 @@ impl RowError {
     pub fn after(self, lines: u64) -> Self {
         match self {
             Self::At { line, fault } => Self::At { line: line + lines, fault },
-            Self::Io { line, source } => Self::Io { line: line + lines, source },
+            Self::Io { line, reason } => Self::Io { line: line + lines, reason },
         }
     }
 }
@@ -134,6 +134,11 @@ pub enum RowFault {
     UnknownLabel { label: String, positive: String, negative: String },
     #[error("the problem has more than {0} values; take a sample of the rows")]
     TooBig(usize),
+    #[error(
+        "the model's score is no finite number, since the row's values are too great for it; \
+         use rows made like those the model was trained on"
+    )]
+    Score,
 }
 
 /// Reads rows from a stream, keeping one line in memory.
@@ -170,7 +175,7 @@ impl<R: BufRead> RowReader<R> {
             self.line += 1;
             self.borrowed = length;
             let line = self.line;
-            let buffer = self.input.fill_buf().map_err(|source| RowError::Io { line, source })?;
+            let buffer = self.input.fill_buf().map_err(|reason| RowError::Io { line, reason })?;
             let label = std::str::from_utf8(&buffer[label])
                 .map_err(|_| RowError::At { line, fault: RowFault::NotText })?;
             return Ok(Some(Row { line, label, value, entries: &self.entries }));
@@ -183,7 +188,7 @@ impl<R: BufRead> RowReader<R> {
     /// [`RowReader::any_row`], which also finds the message for what is wrong.
     fn plain_row(&mut self) -> Result<Option<(usize, Range<usize>, f64)>, RowError> {
         let line = self.line + 1;
-        let buffer = self.input.fill_buf().map_err(|source| RowError::Io { line, source })?;
+        let buffer = self.input.fill_buf().map_err(|reason| RowError::Io { line, reason })?;
         let reach = buffer.len().min(MAX_LINE_BYTES);
         let Some(end) = memchr::memchr(b'\n', &buffer[..reach]) else {
             return Ok(None);
@@ -220,7 +225,7 @@ impl<R: BufRead> RowReader<R> {
         let line = self.line;
         let mut limited = std::io::Read::take(&mut self.input, MAX_LINE_BYTES as u64 + 1);
         let got =
-            limited.read_until(b'\n', &mut self.bytes).map_err(|source| RowError::Io { line, source })?;
+            limited.read_until(b'\n', &mut self.bytes).map_err(|reason| RowError::Io { line, reason })?;
         if got > MAX_LINE_BYTES {
             return Err(RowError::At { line, fault: RowFault::LongLine });
         }

@@ -60,8 +60,11 @@ impl HeaderLine {
 
     /// The values as the two labels.
     pub fn labels(&self) -> Result<[String; 2], ExchangeError> {
-        let numbers = self.pair().filter(|pair| pair.iter().all(|label| finite(label).is_some()));
-        Ok(numbers.ok_or_else(|| self.wrong("two numbers"))?.map(str::to_owned))
+        let numbers = self.pair().filter(|pair| match pair.map(finite) {
+            [Some(first), Some(second)] => first != second,
+            _ => false,
+        });
+        Ok(numbers.ok_or_else(|| self.wrong("two different numbers"))?.map(str::to_owned))
     }
 }
 
@@ -114,6 +117,10 @@ impl<R: BufRead> HeaderReader<R> {
             let text = String::from_utf8_lossy(&self.bytes);
             let mut words = text.trim_start_matches('\u{feff}').split_ascii_whitespace().map(str::to_owned);
             if let Some(key) = words.next() {
+                // A first line without an end is more likely that of another kind of file.
+                if self.line > 1 {
+                    self.check_end()?;
+                }
                 return Ok(HeaderLine { line: self.line, key, values: words.collect() });
             }
         }

@@ -32,11 +32,12 @@ pub enum ExchangeError {
         problem: String,
     },
     /// A header line is missing.
-    #[error("the header has no `{0}` line; this is not a whole model that {1} wrote")]
+    #[error("the header has no `{0}` line; this is not a whole model that {1} wrote, copy it again")]
     Missing(&'static str, &'static str),
     /// The file ends early.
     #[error(
-        "the file ends at line {line}, after {read} {what}, and the header tells of {wanted}; it is not whole"
+        "the file ends at line {line}, after {read} {what}, and the header tells of {wanted}; it is not whole, copy it \
+         again"
     )]
     Truncated {
         /// The last line, from 1.
@@ -89,7 +90,7 @@ pub enum TextFormat {
 pub struct Import {
     /// How the rows were made; the caller's own.
     pub window: Metadata,
-    /// How many features a row has, `1..=10_000`; when not given, the greatest index in the file, or
+    /// How many features a row has, `1..=1_000_000`; when not given, the greatest index in the file, or
     /// `least_features` where that is more.
     pub features: Option<usize>,
     /// How many features a row has at least when `features` is not given: a file leaves out zeros, and so maybe the
@@ -175,4 +176,28 @@ pub(crate) fn whole_labels(labels: &Labels) -> Result<[i32; 2], ExchangeError> {
         })
     };
     Ok([whole(&labels.positive)?, whole(&labels.negative)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIBSVM: &str = "svm_type c_svc\nkernel_type rbf\ngamma 0.25\nnr_class 2\ntotal_sv 2\nrho -1.5\nlabel 0 1\n\
+                          probA -2\nprobB 0.5\nnr_sv 1 1\nSV\n0.45 1:0.06 2:0.28 \n-0.45 1:0.59 3:0.51 \n";
+    const LIBLINEAR: &str =
+        "solver_type L2R_LR\nnr_class 2\nlabel 0 1\nnr_feature 2\nbias 1\nw\n0.107 \n1.189 \n-0.62 \n";
+
+    #[test]
+    fn model_that_is_cut_at_any_byte_is_refused_with_what_to_do() {
+        for text in [LIBSVM, LIBLINEAR] {
+            Import::default().read(text.as_bytes()).expect("whole");
+            let first = text.find('\n').unwrap();
+            for cut in 0..text.len() {
+                let said = Import::default().read(&text.as_bytes()[..cut]).unwrap_err().to_string();
+                // What is left of the first line may be that of any file.
+                let known = cut <= first && (said.starts_with("line 1: ") || said.contains("svm_type"));
+                assert!(known || said.ends_with("copy it again"), "{cut}: {said}");
+            }
+        }
+    }
 }

@@ -97,10 +97,27 @@ pub(super) fn check_size(bytes: &[u8]) -> Result<(), ModelError> {
     Err(ModelError::TooLarge { bytes: bytes.len(), limit: MAX_BYTES })
 }
 
+/// What is wrong with bytes that are not the JSON of a model, and what to do.
+fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> ModelError {
+    let text = bytes.trim_ascii();
+    let said = if text.is_empty() {
+        "it is empty".to_owned()
+    } else if text.starts_with(b"svm_type") || text.starts_with(b"solver_type") {
+        "it is one of libSVM or LIBLINEAR; `upbeat model import` makes an Upbeat model of it".to_owned()
+    } else if error.is_eof() || text.starts_with(b"{") && !text.ends_with(b"}") {
+        format!("it ends at line {} within the object; it is not whole, copy it again", error.line())
+    } else {
+        error.to_string()
+    };
+    ModelError::Syntax(said)
+}
+
 /// Parts as the file has them; values are not checked yet, shapes are.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Parts, ModelError> {
     check_size(bytes)?;
-    let syntax = |error: serde_json::Error| ModelError::Syntax(error.to_string());
+    // An editor may put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let syntax = |error: serde_json::Error| syntax_error(bytes, &error);
     let head: Head = serde_json::from_slice(bytes).map_err(syntax)?;
     if head.format != FORMAT {
         return Err(ModelError::field("format", format!("must be \"{FORMAT}\"")));

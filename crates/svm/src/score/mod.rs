@@ -18,7 +18,7 @@ use linear::Linear;
 use crate::calibrate::Calibration;
 use crate::data::either::Rows;
 use crate::data::matrix::Matrix;
-use crate::data::rows::{Row, RowError};
+use crate::data::rows::{Row, RowError, RowFault};
 use crate::data::scaling::Scaling;
 use crate::model::Model;
 use crate::model::machine::Machine;
@@ -148,13 +148,15 @@ impl Scorer {
     /// ```
     ///
     /// # Errors
-    /// An index that is greater than the model's number of features.
+    /// An index that is greater than the model's number of features; values so great that the score is no finite number,
+    /// which would name a label all the same.
     ///
     /// # Panics
     /// When `cells.len()` is not [`Scorer::features`].
     pub fn score_row(&self, row: &Row<'_>, cells: &mut [f64]) -> Result<f64, RowError> {
         row.check_width(self.features())?;
-        Ok(self.score_entries(row.entries.iter().map(|&(index, value)| (index - 1, value)), cells))
+        let score = self.score_entries(row.entries.iter().map(|&(index, value)| (index - 1, value)), cells);
+        if score.is_finite() { Ok(score) } else { Err(row.fault(RowFault::Score)) }
     }
 
     /// The score of a row given by its columns and values. `cells` are zeros, before and after.

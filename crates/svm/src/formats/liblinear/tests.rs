@@ -123,7 +123,7 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
         (SVC.replace("L2R_L1LOSS_SVC_DUAL", "L3"), "must be a classifier of LIBLINEAR's"),
         (SVC.replace("nr_class 2", "nr_class 3"), "line 2: `nr_class` must be 2"),
         (SVC.replace("label 0 1\n", ""), "no `label` line; this is not a whole model that LIBLINEAR's train"),
-        (SVC.replace("label 0 1", "label 1 1"), "field labels"),
+        (SVC.replace("label 0 1", "label 1 1"), "two different numbers, not `1 1`"),
         (
             SVC.replace("nr_feature 3", "nr_feature 4000000000"),
             "line 4: `nr_feature` must be from 1 to 1000000",
@@ -141,7 +141,7 @@ fn files_of_other_kinds_are_refused_with_the_reason() {
         (SVC.replace("-1 \n", "-1 1 \n"), "line 8: `-1 1` is not one finite number"),
         (SVC.replace("-1 \n", &"1".repeat(300)), "line 8: longer than 256 bytes"),
         (SVC.trim_end().to_owned(), "line 10: the file ends within this line; it is not whole"),
-        (SVC[..40].to_owned(), "line 2: `nr_class` must be one value"),
+        (SVC[..40].to_owned(), "line 2: the file ends within this line"),
         (SVC[..53].to_owned(), "no `w` line"),
         (format!("{SVC}{SVC}"), "line 11: `solver_type L2R_L1LOSS_SVC_DUAL` is not one finite number"),
     ] {
