@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::{files, output};
+use upbeat_core::model::solver_record;
 use upbeat_svm::{Fixed, Interval, Labels, Metrics, Model, RowReader, Scorer, SolverRecord, constant};
 
 /// Measure a model on labelled rows
@@ -39,23 +40,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         let answer = serde_json::json!({
             "model": model.id(),
             "rows": metrics.confusion.rows(),
-            "converged": record(&model).map(|record| record.converged),
+            "converged": solver_record(&model).map(|record| record.converged),
             "constant": constant,
             "metrics": metrics,
         });
         output::print(format_args!("{answer}\n"))?;
     } else {
-        let said = record(&model).and_then(SolverRecord::unconverged);
+        let said = solver_record(&model).and_then(SolverRecord::unconverged);
         let said = said.map_or(String::new(), |said| format!("converged  no: {said}\n"));
         let note = if constant { SCORES_ALIKE } else { "" };
         output::print(format_args!("{}{note}{said}", table(&metrics, &model.parts().labels)))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// How the solver ended, where the model says.
-fn record(model: &Model) -> Option<&SolverRecord> {
-    model.parts().training.as_ref()?.parameters.as_ref()
 }
 
 /// What is said of a model that tells no row of those asked about from another.

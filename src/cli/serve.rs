@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::{logging, output};
-use upbeat_core::model::constant_note;
+use upbeat_core::model::serving_notes;
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
@@ -81,8 +81,8 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 fn check(config: &Config) -> anyhow::Result<ExitCode> {
     match load_model(&config.model, config.window) {
         Ok(model) => {
-            let note =
-                model.as_ref().and_then(constant_note).map_or(String::new(), |note| format!(", but {note}"));
+            let notes = model.as_ref().map_or(Vec::new(), serving_notes);
+            let note: String = notes.iter().map(|note| format!(", but {note}")).collect();
             output::print(format_args!("configuration and model are good{note}\n"))?;
             Ok(ExitCode::SUCCESS)
         }

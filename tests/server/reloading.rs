@@ -79,6 +79,28 @@ fn log_says_at_start_and_at_reload_that_a_model_scores_all_listeners_alike() {
     assert!(warnings()[1].contains("WARN") && warnings()[1].contains(&id), "{:?}", warnings());
 }
 
+#[test]
+fn log_says_at_start_and_at_reload_that_the_solver_of_a_model_did_not_converge() {
+    let shipped = include_str!("../../model/default.json");
+    let unconverged = shipped.replace("\"converged\":true", "\"converged\":false");
+    assert_ne!(unconverged, shipped);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("model.json");
+    std::fs::write(&path, &unconverged).expect("a file");
+    let server = Server::with(&["--model", path.to_str().expect("UTF-8")], &[]);
+    let warnings = || server.stderr_text().matches("before it converged").count();
+    until("the start's warning", || warnings() == 1);
+    assert_eq!(server.admin_get("/models").ok()["models"][0]["converged"], false);
+    std::fs::write(&path, shipped).expect("a file");
+    server.signal("HUP");
+    until("the reload", || server.stderr_text().contains("model read again"));
+    assert_eq!(server.admin_get("/models").ok()["models"][0]["converged"], true);
+    assert_eq!(warnings(), 1);
+    std::fs::write(&path, &unconverged).expect("a file");
+    server.signal("HUP");
+    until("the reload's warning", || warnings() == 2);
+}
+
 /// The model that ships, with a seventh feature in every place.
 fn wider_model() -> String {
     let mut text = include_str!("../../model/default.json").to_owned();

@@ -40,6 +40,7 @@ fn unconverged_model_is_written_only_where_it_is_allowed_and_says_so_everywhere(
             evaluated.stdout,
             place.done("model show model.json").stdout,
             place.done("model check model.json").stdout,
+            place.done("serve --check-config --model model.json").stdout,
         ] {
             assert!(said.contains(sentence), "{said}");
         }

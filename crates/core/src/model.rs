@@ -1,7 +1,7 @@
 //! Which models this service can serve. The learner's model file carries window and feature definition as opaque
 //! metadata; only this module interprets them.
 
-use upbeat_svm::{Features, Metadata, Model, ModelError};
+use upbeat_svm::{Features, Metadata, Model, ModelError, SolverRecord};
 
 use crate::feature::{FEATURE_COUNT, FEATURE_DEFINITION, FEATURE_NAMES};
 use crate::profile::Window;
@@ -101,6 +101,20 @@ pub fn constant_note(model: &Model) -> Option<&'static str> {
         "the model scores all listeners alike and tells none from another; train with --loss squared-hinge or \
          --class-weight",
     )
+}
+
+/// How the solver of a model ended, where its file says.
+#[must_use]
+pub fn solver_record(model: &Model) -> Option<&SolverRecord> {
+    model.parts().training.as_ref()?.parameters.as_ref()
+}
+
+/// What to say of a model that a server takes as it is: that it scores all listeners alike, that its solver did not
+/// converge. Whoever loads or checks a model says all of them.
+#[must_use]
+pub fn serving_notes(model: &Model) -> Vec<String> {
+    let unconverged = solver_record(model).and_then(SolverRecord::unconverged);
+    constant_note(model).map(str::to_owned).into_iter().chain(unconverged).collect()
 }
 
 #[cfg(test)]

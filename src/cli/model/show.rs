@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, ShowArgs};
 use crate::cli::{evaluate, files, output};
-use upbeat_core::model::{check_serving, constant_note, window};
-use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, SolverRecord, Training};
+use upbeat_core::model::{check_serving, constant_note, serving_notes, window};
+use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     output::check(&[&args.model])?;
@@ -26,16 +26,16 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let record = model.parts().training.as_ref().and_then(|training| training.parameters.as_ref());
-    if let Some(unconverged) = record.and_then(SolverRecord::unconverged) {
-        said += &format!("note: {unconverged}\n");
-    }
+    let notes = serving_notes(&model);
     let (verdict, status) = match check_serving(&model, args.window.window()) {
         Ok(()) => {
-            let but = constant_note(&model).map_or(String::new(), |note| format!(", but {note}"));
+            let but: String = notes.iter().map(|note| format!(", but {note}")).collect();
             (format!("a server with this window takes it{but}"), ExitCode::SUCCESS)
         }
-        Err(refusal) => (format!("but {refusal}"), ExitCode::FAILURE),
+        Err(refusal) => {
+            notes.iter().for_each(|note| said += &format!("note: {note}\n"));
+            (format!("but {refusal}"), ExitCode::FAILURE)
+        }
     };
     match output::print(format_args!("{said}{verdict}\n")) {
         // The status is the answer, whether or not somebody reads the words.

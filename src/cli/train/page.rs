@@ -78,10 +78,6 @@ fn facts(outcome: &Outcome) -> Vec<(String, String)> {
             ),
         ),
     ];
-    let training = outcome.model.parts().training.as_ref();
-    if let Some(said) = training.and_then(|training| training.parameters.as_ref()?.unconverged()) {
-        facts.push(("Not converged".to_owned(), said));
-    }
     if let Some(gap) = solve.gap {
         facts.push(("Duality gap".to_owned(), format!("{gap:.2e} of the objective")));
     }

@@ -3,7 +3,7 @@
 use super::curves;
 use super::text::{Terms, count, escape, number, percent, percent_interval};
 use super::{Evaluation, Report};
-use upbeat_core::model::constant_note;
+use upbeat_core::model::serving_notes;
 use upbeat_svm::{Confusion, Interval, Metrics, Model, RELIABILITY_BINS, RocPoint, reliability, roc};
 
 /// The section on the measures when there are none.
@@ -45,10 +45,10 @@ pub(super) fn heading(report: &Report<'_>) -> String {
             escape(&terms.positives)
         );
     }
-    let constant = constant_note(model)
-        .map_or(String::new(), |note| format!("<p class=\"warning\">Mind: {note}.</p>\n"));
+    let warning = |note: &String| format!("<p class=\"warning\">Mind: {}.</p>\n", escape(note));
+    let notes: String = serving_notes(model).iter().map(warning).collect();
     format!(
-        "<header>\n<p class=\"kind\">Training report</p>\n<h1>{}</h1>\n<p>{is}.{}</p>\n{constant}</header>\n",
+        "<header>\n<p class=\"kind\">Training report</p>\n<h1>{}</h1>\n<p>{is}.{}</p>\n{notes}</header>\n",
         escape(model.name().unwrap_or_else(|| model.id())),
         report.why.map_or(String::new(), |why| format!(" {}", escape(why)))
     )

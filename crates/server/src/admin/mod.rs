@@ -107,6 +107,7 @@ struct ModelView {
     features: [&'static str; FEATURE_NAMES.len()],
     calibrated: bool,
     constant: bool,
+    converged: Option<bool>,
 }
 
 /// `GET /models`: the models that are loaded.
@@ -120,6 +121,7 @@ async fn models(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQu
         features: FEATURE_NAMES,
         calibrated: champion.scorer.probability(0.0).is_some(),
         constant: champion.model.is_constant(),
+        converged: model::solver_record(&champion.model).map(|record| record.converged),
     });
     json(&Models { models: view.into_iter().collect() })
 }

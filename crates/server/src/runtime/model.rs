@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use upbeat_core::model::{ServingError, check_serving, constant_note, read};
+use upbeat_core::model::{ServingError, check_serving, read, serving_notes};
 use upbeat_core::profile::Window;
 use upbeat_engine::{Engine, ModelId};
 use upbeat_svm::{Model, ModelError};
@@ -63,13 +63,13 @@ pub fn load_model(name: &str, window: Window) -> Result<Option<Model>, LoadError
 }
 
 /// Serves the model of this name from now on; returns its id, or `None` for `none`. The log says of a model that tells
-/// no listener from another that it does not.
+/// no listener from another that it does not, and of one whose solver did not converge that it has not.
 ///
 /// # Errors
 /// As for [`load_model`]; the present model stays.
 pub(crate) fn serve_model(engine: &Engine, name: &str) -> Result<Option<ModelId>, LoadError> {
     let Some(model) = load_model(name, engine.settings().window)? else { return Ok(None) };
-    if let Some(note) = constant_note(&model) {
+    for note in serving_notes(&model) {
         tracing::warn!(model = model.id(), "{note}");
     }
     engine.promote(model).map_err(|error| LoadError::Serving { name: display_name(name), error })?;
