@@ -16,7 +16,7 @@ pub use calibrate::{Calibration, Isotonic, Method, Platt};
 pub use data::either::Rows;
 pub use data::exact::Number;
 pub use data::fixed::{Fixed, Shortest, Significant};
-pub use data::folds::{Split, stratified_folds, stratified_sample, stratified_split};
+pub use data::folds::{Split, random_split, stratified_folds, stratified_sample};
 pub use data::g17::G17;
 pub use data::labels::Labels;
 pub use data::matrix::Matrix;

@@ -113,7 +113,7 @@ pub(crate) struct Args {
     /// rows and more; use --cv with it), or not at all
     #[arg(long, value_enum, default_value_t = CalibrationName::Platt)]
     calibration: CalibrationName,
-    /// Keep this share of each label's rows back and measure on them, between 0 and 1
+    /// Keep this share of the rows back, drawn at random, and measure on them, between 0 and 1
     #[arg(long, value_name = "SHARE", conflicts_with = "cv", value_parser = share)]
     holdout: Option<f64>,
     /// Measure, and compare with --auto and --grid, by stratified cross-validation in K folds

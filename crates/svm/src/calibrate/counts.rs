@@ -18,11 +18,12 @@ pub(super) struct Counts<'a> {
 }
 
 impl<'a> Counts<'a> {
-    /// None when a class has no row, or weights are not finite and above 0.
+    /// The targets are those of `stands_for` times the rows, see [`Pairs`](crate::calibrate::Pairs). None when a class
+    /// has no row, or weights are not finite and above 0.
     ///
     /// # Panics
     /// When there are weights but not one per row.
-    pub(super) fn of(positive: &[bool], weights: Option<&'a [f64]>) -> Option<Self> {
+    pub(super) fn of(positive: &[bool], weights: Option<&'a [f64]>, stands_for: f64) -> Option<Self> {
         let rows_positive = positive.iter().filter(|&&positive| positive).count() as f64;
         let rows_negative = positive.len() as f64 - rows_positive;
         let (mut positives, mut negatives, mut scale) = (rows_positive, rows_negative, 1.0);
@@ -46,7 +47,9 @@ impl<'a> Counts<'a> {
         if !(positives > 0.0 && negatives > 0.0 && positives.is_finite() && negatives.is_finite()) {
             return None;
         }
-        let (high, low) = ((positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0));
+        let of_all = |count: f64| stands_for * count;
+        let high = (of_all(positives) + 1.0) / (of_all(positives) + 2.0);
+        let low = 1.0 / (of_all(negatives) + 2.0);
         Some(Self { weights, scale, high, low, positives, negatives })
     }
 

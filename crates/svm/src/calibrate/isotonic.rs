@@ -1,6 +1,7 @@
 //! Isotonic regression: the rising function that is closest to the true labels.
 
 use crate::calibrate::counts::Counts;
+use crate::calibrate::pairs::Pairs;
 
 /// Most points that are kept; the fit of a million rows has some hundreds.
 pub const MAX_POINTS: usize = 10_000;
@@ -56,8 +57,14 @@ impl Isotonic {
     /// 1/(N₋+2), so that no probability is 0 or 1; a row of weight 2 counts as two. None when a class is missing, a
     /// score is not finite, or a weight is not finite and above 0.
     pub fn fit(scores: &[f64], positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
+        Self::fit_to(Pairs::all(scores, positive, weights))
+    }
+
+    /// [`Isotonic::fit`] to rows that may be a part.
+    pub(super) fn fit_to(rows: Pairs) -> Option<Self> {
+        let Pairs { scores, positive, weights, stands_for } = rows;
         assert_eq!(scores.len(), positive.len(), "one label per score");
-        let counts = Counts::of(positive, weights)?;
+        let counts = Counts::of(positive, weights, stands_for)?;
         if scores.iter().any(|score| !score.is_finite()) {
             return None;
         }

@@ -87,13 +87,12 @@ impl Calibration {
     }
 
     fn fit_from(method: Method, rows: Pairs, start: Option<&Self>) -> Option<Self> {
-        let Pairs { scores, positive, weights } = rows;
         match method {
             Method::Platt => {
                 let start = start.and_then(Self::platt).filter(|start| start.a < 0.0);
-                Platt::fit_from(scores, positive, weights, start).map(Self::Platt)
+                Platt::fit_from(rows, start).map(Self::Platt)
             }
-            Method::Isotonic => Isotonic::fit(scores, positive, weights).map(Self::Isotonic),
+            Method::Isotonic => Isotonic::fit_to(rows).map(Self::Isotonic),
         }
     }
 

@@ -9,6 +9,9 @@ pub(crate) struct Pairs<'a> {
     pub(crate) scores: &'a [f64],
     pub(crate) positive: &'a [bool],
     pub(crate) weights: Option<&'a [f64]>,
+    /// How many rows each of these stands for in what holds a calibration back from certainty: 1, and more where they
+    /// are a part of the rows, so that the calibration of a part is held back as that of all rows is.
+    pub(crate) stands_for: f64,
 }
 
 /// [`Pairs`] of their own.
@@ -16,22 +19,30 @@ pub(crate) struct SomePairs {
     scores: Vec<f64>,
     positive: Vec<bool>,
     weights: Option<Vec<f64>>,
+    stands_for: f64,
 }
 
 impl SomePairs {
     pub(crate) fn pairs(&self) -> Pairs<'_> {
-        Pairs { scores: &self.scores, positive: &self.positive, weights: self.weights.as_deref() }
+        let Self { scores, positive, weights, stands_for } = self;
+        Pairs { scores, positive, weights: weights.as_deref(), stands_for: *stands_for }
     }
 }
 
-impl Pairs<'_> {
-    /// Those of the rows that are `among` the wanted ones.
+impl<'a> Pairs<'a> {
+    /// All rows that there are, each of which stands for itself.
+    pub(crate) fn all(scores: &'a [f64], positive: &'a [bool], weights: Option<&'a [f64]>) -> Self {
+        Self { scores, positive, weights, stands_for: 1.0 }
+    }
+
+    /// Those of the rows that are `among` the wanted ones; they stand for all.
     pub(crate) fn among(&self, among: impl Fn(usize) -> bool) -> SomePairs {
         let rows: Vec<usize> = (0..self.scores.len()).filter(|&row| among(row)).collect();
         SomePairs {
             scores: rows.iter().map(|&row| self.scores[row]).collect(),
             positive: rows.iter().map(|&row| self.positive[row]).collect(),
             weights: self.weights.map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+            stands_for: self.stands_for * self.scores.len() as f64 / rows.len().max(1) as f64,
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::counts::Counts;
+use crate::calibrate::pairs::Pairs;
 use crate::data::exact;
 use crate::evaluate::ties::constant;
 
@@ -30,7 +31,7 @@ impl Platt {
     ///
     /// A row of weight 2 counts as two. None as for [`Platt::fit`].
     pub fn base_rate(positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
-        Counts::of(positive, weights).map(|counts| Self::of_share(&counts))
+        Counts::of(positive, weights, 1.0).map(|counts| Self::of_share(&counts))
     }
 
     fn of_share(counts: &Counts) -> Self {
@@ -47,19 +48,15 @@ impl Platt {
     /// are [`constant`](crate::constant), it is [`Platt::base_rate`]. A row of weight 2 counts as two. None when a class is missing, a
     /// score is not finite, or a weight is not finite and above 0.
     pub fn fit(scores: &[f64], positive: &[bool], weights: Option<&[f64]>) -> Option<Self> {
-        Self::fit_from(scores, positive, weights, None)
+        Self::fit_from(Pairs::all(scores, positive, weights), None)
     }
 
     /// [`Platt::fit`] that begins at `start`, which takes two or three steps where that was fitted to most of the
     /// same scores.
-    pub(crate) fn fit_from(
-        scores: &[f64],
-        positive: &[bool],
-        weights: Option<&[f64]>,
-        start: Option<Self>,
-    ) -> Option<Self> {
+    pub(crate) fn fit_from(rows: Pairs, start: Option<Self>) -> Option<Self> {
+        let Pairs { scores, positive, weights, stands_for } = rows;
         assert_eq!(scores.len(), positive.len(), "one label per score");
-        let counts = Counts::of(positive, weights)?;
+        let counts = Counts::of(positive, weights, stands_for)?;
         let flat = Self::of_share(&counts);
         if scores.iter().any(|score| !score.is_finite()) {
             return None;
@@ -287,7 +284,7 @@ mod tests {
         let scores: Vec<f64> = (0..200).map(|i| f64::from(i) / 30.0).collect();
         let fit = Platt::fit(&scores, &positive, None).unwrap();
         for start in [fit, Platt { a: 1.1 * fit.a, b: 0.9 * fit.b }, Platt { a: -30.0, b: 7.0 }] {
-            let again = Platt::fit_from(&scores, &positive, None, Some(start)).unwrap();
+            let again = Platt::fit_from(Pairs::all(&scores, &positive, None), Some(start)).unwrap();
             assert!((again.a - fit.a).abs() < 1e-4 && (again.b - fit.b).abs() < 1e-4, "{start:?}: {again:?}");
         }
     }

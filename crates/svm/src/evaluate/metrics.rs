@@ -306,7 +306,9 @@ impl Assessed<'_> {
     /// V + Q, where V is the variance of the labels and Q that which comes of the fitted numbers, by their Fisher
     /// information (Efron, *The estimation of prediction error: covariance penalties and cross-validation*, Journal of
     /// the American Statistical Association 99, 2004, has the same for smooth losses). The mean size of a normal
-    /// deviate is √(2/π) of its standard deviation. A rising line has no such numbers, and hides less. Folds that are
+    /// deviate is √(2/π) of its standard deviation. The labels' variance is that which is seen: told probabilities that
+    /// are held back from certainty would overstate it (White, *Econometrica* 50, 1982, has the same for the fitted
+    /// numbers). A rising line has no such numbers, and hides less. Folds that are
     /// told the base rate have one number, others two, and count by their rows.
     fn hidden_gap(&self) -> f64 {
         let (Some(probabilities), Some(fold_of)) = (self.probabilities, self.fold_of) else { return 0.0 };
@@ -338,7 +340,7 @@ impl Assessed<'_> {
         let mut ranges = [[0.0; 3]; RELIABILITY_BINS];
         for (row, &p) in probabilities.iter().enumerate() {
             let [labels, offset, slope] = &mut ranges[reliability_bin(p)];
-            *labels += self.weight(row) * part(row);
+            *labels += (self.weight(row) * (f64::from(self.positive[row]) - p)).powi(2);
             *offset += part(row);
             *slope += part(row) * (log_odds(row) - middle);
         }

@@ -8,6 +8,7 @@ use crate::train::fit::fit;
 use crate::train::out_of_fold::OutOfFold;
 use crate::train::parallel::{cores, in_parallel};
 use crate::train::parameters::{Parameters, TrainError};
+use crate::train::score_unit::ScoreUnit;
 
 /// Scores every row with a machine trained on the other folds; each fold learns its own scaling. Folds
 /// run in parallel, one a core; the scores do not depend on the number of cores.
@@ -22,23 +23,37 @@ pub fn cross_validate(
     progress: &dyn Progress,
 ) -> Result<Vec<f64>, TrainError> {
     require_folds(problem, folds)?;
-    progress.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
     let fold_rows = FoldRows::new(problem, folds, parameters.seed);
-    let scored = in_parallel(folds, cores(), |fold| -> Result<Vec<f64>, TrainError> {
-        let fitted = fit(&fold_rows.training(problem, fold), parameters, &NoProgress)?;
+    cross_validate_in(&fold_rows, problem, parameters, progress).map(|(scores, _)| scores)
+}
+
+/// [`cross_validate`] in these folds; also the unit of each fold's scores.
+pub(crate) fn cross_validate_in(
+    fold_rows: &FoldRows,
+    problem: &Problem,
+    parameters: &Parameters,
+    progress: &dyn Progress,
+) -> Result<(Vec<f64>, Vec<ScoreUnit>), TrainError> {
+    let folds = fold_rows.count();
+    progress.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
+    let scored = in_parallel(folds, cores(), |fold| -> Result<(Vec<f64>, ScoreUnit), TrainError> {
+        let training = fold_rows.training(problem, fold);
+        let fitted = fit(&training, parameters, &NoProgress)?;
         if !fitted.solve.converged && parameters.max_iterations.is_none() {
             let iterations = fitted.solve.iterations.unwrap_or(0);
             return Err(TrainError::UnconvergedFold { fold: fold + 1, iterations });
         }
         let scorer = fitted.scorer();
         progress.advance(1);
-        Ok(scorer.score_rows(&problem.x, fold_rows.held(fold)))
+        Ok((scorer.score_rows(&problem.x, fold_rows.held(fold)), ScoreUnit::of(&scorer, &training)))
     });
-    let mut scores = vec![0.0; problem.len()];
+    let (mut scores, mut units) = (vec![0.0; problem.len()], Vec::with_capacity(folds));
     for (fold, scored) in scored.into_iter().enumerate() {
-        fold_rows.held(fold).iter().zip(scored?).for_each(|(&row, score)| scores[row] = score);
+        let (held, unit) = scored?;
+        fold_rows.held(fold).iter().zip(held).for_each(|(&row, score)| scores[row] = score);
+        units.push(unit);
     }
-    Ok(scores)
+    Ok((scores, units))
 }
 
 /// The rows of each fold, and the fold of each row.
@@ -72,7 +87,7 @@ impl FoldRows {
     pub(crate) fn out_of_fold<'a>(&'a self, problem: &'a Problem, scores: &'a [f64]) -> OutOfFold<'a> {
         let (positive, weights) = (&problem.positive, problem.weights.as_deref());
         OutOfFold {
-            pairs: Pairs { scores, positive, weights },
+            pairs: Pairs::all(scores, positive, weights),
             fold_of: &self.fold_of,
             folds: self.held.len(),
         }

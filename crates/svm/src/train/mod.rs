@@ -2,26 +2,31 @@
 
 pub(crate) mod cross_validation;
 pub(crate) mod fit;
+#[cfg(test)]
+mod fresh_tests;
 pub(crate) mod memory;
 mod out_of_fold;
 mod parallel;
 pub(crate) mod parameters;
 pub(crate) mod sample;
+mod score_unit;
 pub(crate) mod search;
 
-use crate::calibrate::{Calibration, Method, Pairs};
-use crate::data::folds::{Split, stratified_split};
+use crate::calibrate::{Calibration, Method, Pairs, Platt};
+use crate::data::folds::{Split, random_split};
 use crate::data::problem::Problem;
 use crate::evaluate::metrics::{Assessed, Metrics};
+use crate::kernel::Kernel;
 use crate::model::metadata::Metadata;
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, Parts};
 use crate::solve::Progress;
-use crate::train::cross_validation::{FoldRows, cross_validate, require, scarcer};
+use crate::train::cross_validation::{FoldRows, cross_validate_in, require, require_folds, scarcer};
 use crate::train::fit::{Fitted, fit};
 use crate::train::out_of_fold::OutOfFold;
 use crate::train::parallel::cores;
 use crate::train::parameters::{Parameters, Solver, TrainError};
+use crate::train::score_unit::ScoreUnit;
 use crate::train::search::{Grid, Search, search};
 
 /// Which rows train and which rows measure.
@@ -38,8 +43,15 @@ pub enum Plan {
 
 /// Most rows of the cross-validation behind a calibration.
 ///
-/// Two numbers are fitted, for which a few thousand scores suffice; a kernel solver's time grows with rows².
+/// Two numbers are fitted, for which a few thousand scores suffice; a kernel solver's time grows with rows². Lines take up to
+/// 20,000 rows where one class is rare.
 pub const CALIBRATION_ROWS: usize = 2000;
+
+/// Most rows of it where one class is rare and the machine is a line.
+const RARE_CALIBRATION_ROWS: usize = 20_000;
+
+/// Rows that each sampled row of the commoner class stands for there, if that many may be taken.
+const ROWS_EACH_STANDS_FOR: usize = 5;
 
 /// From so many features the mean of each is not recorded.
 const MANY_FEATURES: usize = 100_000;
@@ -171,7 +183,7 @@ pub fn train(
         Plan::CrossValidation(folds) => train_all(problem, choice, Some(folds), calibrate, progress),
         Plan::Holdout(share) => {
             require(problem, 2, "a holdout", "add rows, or leave --holdout out")?;
-            let Some(Split { train, held_out }) = stratified_split(&problem.positive, share, choice.seed())
+            let Some(Split { train, held_out }) = random_split(&problem.positive, share, choice.seed())
             else {
                 return Err(TrainError::Parameter { name: "--holdout", wanted: "above 0 and below 1" });
             };
@@ -212,11 +224,20 @@ fn train_all(
     };
     let parameters = &parameters;
     parameters.check()?;
-    let Validated { calibration, measured: measures, scored } =
+    let Validated { calibration, in_units, measured: measures, scored } =
         validate(problem, parameters, search.as_ref(), folds, calibrate, progress)?;
     progress.stage(&format!("training on {} rows", problem.len()), None);
     let fitted = fit(problem, parameters, progress)?;
     let constant = fitted.is_constant(&problem.x);
+    let calibration = match calibration {
+        Some(calibration) if in_units => {
+            let unit = ScoreUnit::of(&fitted.scorer(), problem);
+            let moved = unit.is_known().then(|| unit.outside(&calibration)).flatten();
+            let base_rate = || Platt::base_rate(&problem.positive, problem.weights.as_deref());
+            moved.or_else(|| base_rate().map(Calibration::Platt))
+        }
+        calibration => calibration,
+    };
     Ok(Trained {
         parameters: *parameters,
         search,
@@ -235,6 +256,8 @@ fn train_all(
 #[derive(Default)]
 struct Validated {
     calibration: Option<Calibration>,
+    /// Whether the calibration is of scores in their machine's [`ScoreUnit`].
+    in_units: bool,
     measured: Option<Measured>,
     scored: Option<Scored>,
 }
@@ -260,19 +283,27 @@ fn validate(
     let (problem, folds) = match folds {
         Some(folds) => (problem, folds),
         None => {
-            sample = sample::sample(problem, CALIBRATION_ROWS, parameters.solver, parameters.seed).0;
+            let rows = calibration_rows(problem, parameters);
+            sample = sample::sample(problem, rows, parameters.solver, parameters.seed).0;
             (&sample, scarcer(&sample).0.min(calibration_folds(sample.len())))
         }
     };
     if folds < 2 {
         return Ok(Validated::default());
     }
-    let scores = cross_validate(problem, parameters, folds, progress)?;
+    require_folds(problem, folds)?;
     let fold_rows = FoldRows::new(problem, folds, parameters.seed);
-    let rows = fold_rows.out_of_fold(problem, &scores);
+    let (scores, units) = cross_validate_in(&fold_rows, problem, parameters, progress)?;
+    let in_units = units.iter().all(ScoreUnit::is_known);
+    let alike: Vec<f64> = if in_units {
+        scores.iter().zip(fold_rows.fold_of()).map(|(&score, &fold)| units[fold].inside(score)).collect()
+    } else {
+        scores.clone()
+    };
+    let rows = fold_rows.out_of_fold(problem, &alike);
     let calibration = calibrate.and_then(|method| rows.calibration(method));
     if let Some(of_search) = of_search {
-        return Ok(Validated { calibration, ..of_search });
+        return Ok(Validated { calibration, in_units, ..of_search });
     }
     let probabilities =
         calibrate.and_then(|method| rows.probabilities(method, calibration.as_ref(), cores()));
@@ -285,7 +316,7 @@ fn validate(
     };
     let name = if calibrate.is_some() { "cross-validation, cross-fitted" } else { "cross-validation" };
     let measured = measured(name, Some(folds as u64), calibrate, &scored);
-    Ok(Validated { calibration, measured, scored: Some(scored) })
+    Ok(Validated { calibration, in_units, measured, scored: Some(scored) })
 }
 
 /// Calibrates by the chosen candidate's scores, and measures with a choice and a calibration of its own for each fold.
@@ -293,7 +324,7 @@ fn validate_search(problem: &Problem, search: &Search, calibrate: Option<Method>
     let positive: Vec<bool> = search.sample.iter().map(|&row| problem.positive[row]).collect();
     let weights = search.weights.clone();
     let scores = &search.tried[search.chosen].scores;
-    let pairs = Pairs { scores, positive: &positive, weights: weights.as_deref() };
+    let pairs = Pairs::all(scores, &positive, weights.as_deref());
     let rows = OutOfFold { pairs, fold_of: &search.fold_of, folds: search.folds };
     let calibration = calibrate.and_then(|method| rows.calibration(method));
     let nested = search.nested(pairs, calibrate);
@@ -307,7 +338,21 @@ fn validate_search(problem: &Problem, search: &Search, calibrate: Option<Method>
     let measured = scored
         .as_ref()
         .and_then(|scored| measured("nested cross-validation", Some(search.folds as u64), calibrate, scored));
-    Validated { calibration, measured, scored }
+    Validated { calibration, in_units: false, measured, scored }
+}
+
+/// Rows of the cross-validation behind a calibration.
+///
+/// Where one class is rare, a sampled row of the other stands for many: a single error counts as so many, and the
+/// machines of folds see few of the rows at the edge. Lines, whose time grows with the rows alone, take more rows then.
+fn calibration_rows(problem: &Problem, parameters: &Parameters) -> usize {
+    let linear = parameters.kernel == Kernel::Linear && parameters.solver == Solver::Native;
+    let scarce = scarcer(problem).0;
+    if !linear || scarce >= CALIBRATION_ROWS / 2 {
+        return CALIBRATION_ROWS;
+    }
+    let for_few = scarce + (problem.len() - scarce) / ROWS_EACH_STANDS_FOR;
+    for_few.clamp(CALIBRATION_ROWS, RARE_CALIBRATION_ROWS)
 }
 
 /// Folds of the cross-validation behind a calibration: three, as in Lin, Lin and Weng (2007), section 1, and more for
@@ -353,7 +398,6 @@ fn measured(name: &str, folds: Option<u64>, calibrate: Option<Method>, scored: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Kernel;
     use crate::solve::NoProgress;
     use crate::solve::linear::Loss;
     use crate::testing::blobs;
@@ -415,7 +459,7 @@ mod tests {
             &NoProgress,
         )
         .unwrap();
-        assert_eq!((trained.rows, trained.positives), (60, 18));
+        assert_eq!(trained.rows, 60);
         assert_eq!(trained.measured.unwrap().metrics.confusion.rows(), 20);
     }
 

@@ -48,7 +48,7 @@ impl OutOfFold<'_> {
 
     /// The measures of scores and of such probabilities. None where a score is not finite.
     pub(crate) fn metrics(&self, method: Option<Method>, probabilities: Option<&[f64]>) -> Option<Metrics> {
-        let Pairs { scores, positive, weights } = self.pairs;
+        let Pairs { scores, positive, weights, .. } = self.pairs;
         let (fold_of, sigmoid) = (Some(self.fold_of), method == Some(Method::Platt));
         Metrics::of(&Assessed { scores, probabilities, positive, weights, fold_of, sigmoid })
     }
@@ -71,7 +71,7 @@ mod tests {
 
     fn judged(method: Method, scores: &[f64], positive: &[bool]) -> (Calibration, Metrics) {
         let fold_of = stratified_folds(positive, 4, 1);
-        let pairs = Pairs { scores, positive, weights: None };
+        let pairs = Pairs::all(scores, positive, None);
         let rows = OutOfFold { pairs, fold_of: &fold_of, folds: 4 };
         let calibration = rows.calibration(method).unwrap();
         let probabilities = rows.probabilities(method, Some(&calibration), 1);
@@ -121,7 +121,7 @@ mod tests {
         positive.iter_mut().zip(&scores).for_each(|(positive, &score)| *positive = score > 0.1);
         positive[5] = !positive[5];
         let fold_of = stratified_folds(&positive, 4, 1);
-        let pairs = Pairs { scores: &scores, positive: &positive, weights: None };
+        let pairs = Pairs::all(&scores, &positive, None);
         let rows = OutOfFold { pairs, fold_of: &fold_of, folds: 4 };
         for method in [Method::Platt, Method::Isotonic] {
             let told = rows.probabilities(method, rows.calibration(method).as_ref(), 2).unwrap();

@@ -106,7 +106,7 @@ mod tests {
                 ((mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40) as f64 / (1 << 23) as f64
                     - 1.0
             };
-            let pairs = Pairs { scores: &[], positive: &positive, weights: None };
+            let pairs = Pairs::all(&[], &positive, None);
             let candidate = |number: u64| {
                 let scores: Vec<f64> = (0..rows).map(|row| guess(number, row)).collect();
                 let of_scores =
