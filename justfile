@@ -68,7 +68,7 @@ zoo *arguments:
 bench-auto *arguments:
     ./benches/svm/auto-sets {{arguments}}
 
-# Reported measures against fresh samples of the same source, a table
+# Reported measures against fresh samples of the same source; `--page docs/decisions/reported-measures.md` writes it
 fresh *arguments:
     cargo run --release --manifest-path benches/svm/Cargo.toml --target-dir target/benches --bin fresh -- {{arguments}}
 
