@@ -196,6 +196,9 @@ fn check_parameters(parameters: &SolverRecord) -> Result<(), ModelError> {
     if !above_0(parameters.epsilon) {
         return wrong("epsilon", "a finite number above 0");
     }
+    if parameters.gap.is_some_and(|gap| gap.is_nan() || gap < 0.0) {
+        return wrong("gap", "0 or more");
+    }
     if !parameters.class_weights.iter().all(|weight| above_0(weight.0)) {
         return wrong("class_weights", "finite numbers above 0");
     }

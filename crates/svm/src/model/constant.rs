@@ -7,7 +7,7 @@ use crate::model::machine::Machine;
 impl Model {
     /// Whether the model scores all rows alike ([`SCORE_TIE`](crate::SCORE_TIE)), so that it tells no row from another.
     ///
-    /// A file of version 3 records whether it did so on its training rows. Of others the machine itself is judged: a
+    /// One whose weights or coefficients are all 0 does. A file of version 3 records whether it did so on its training rows. Of others the machine itself is judged: a
     /// kernel machine by the scores of its support vectors and of the origin; weights of standardised features by the
     /// scores of rows one standard deviation off; other weights only where all are 0, since features may have any unit.
     ///
@@ -20,10 +20,18 @@ impl Model {
     /// ```
     pub fn is_constant(&self) -> bool {
         let parts = self.parts();
+        let machine = &parts.machine;
+        let factors = match machine {
+            Machine::Linear { weights, .. } => weights,
+            Machine::Kernel { coefficients, .. } => coefficients,
+        };
+        // Whatever is recorded of it, such a machine has its bias for a score.
+        if factors.iter().all(|&factor| factor == 0.0) {
+            return true;
+        }
         if let Some(recorded) = parts.training.as_ref().and_then(|training| training.constant) {
             return recorded;
         }
-        let machine = &parts.machine;
         match machine {
             Machine::Kernel { vectors, .. } => {
                 let origin = vec![0.0; vectors.columns()];
@@ -33,7 +41,7 @@ impl Model {
             }
             Machine::Linear { weights, bias } => {
                 let reach: f64 = weights.iter().map(|weight| weight.abs()).sum();
-                if parts.scaling.is_some() { constant([bias - reach, bias + reach]) } else { reach == 0.0 }
+                parts.scaling.is_some() && constant([bias - reach, bias + reach])
             }
         }
     }

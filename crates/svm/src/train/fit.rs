@@ -105,7 +105,8 @@ pub fn fit_path(
         return Err(TrainError::Parameter { name, wanted });
     }
     memory::check(&problem.x, parameters, memory::KERNEL_BYTES)?;
-    let scaling = parameters.standardise.then(|| Scaling::learn(&problem.x));
+    let scaling =
+        parameters.standardise.then(|| Scaling::learn_weighted(&problem.x, problem.weights.as_deref()));
     let scaled = scaling.as_ref().map(|scaling| scaling.applied(&problem.x));
     let x = scaled.as_ref().unwrap_or(&problem.x);
     let along = Along { problem, parameters, kernel_value: greatest_kernel_value(x, parameters.kernel) };

@@ -15,6 +15,7 @@ pub(crate) mod search;
 use crate::calibrate::{Calibration, Method, Pairs, Platt};
 use crate::data::folds::{Split, random_split};
 use crate::data::problem::Problem;
+use crate::data::scaling::mean;
 use crate::evaluate::metrics::{Assessed, Metrics};
 use crate::kernel::Kernel;
 use crate::model::metadata::Metadata;
@@ -247,7 +248,8 @@ fn train_all(
         scored,
         rows: problem.len(),
         positives: problem.positives(),
-        feature_mean: (problem.x.columns() < MANY_FEATURES).then(|| problem.x.mean()),
+        feature_mean: (problem.x.columns() < MANY_FEATURES)
+            .then(|| mean(&problem.x, problem.weights.as_deref())),
         constant,
     })
 }
