@@ -86,16 +86,16 @@ def _printed(name: str, rows: str, flags: list[str], model: str) -> numpy.ndarra
     return numpy.loadtxt(workbench.path("out"), skiprows=1 if "-b" in flags else 0, ndmin=1)
 
 
-def libsvm(model: Model) -> float:
+def libsvm(model: Model) -> dict[str, float]:
     rows = workbench.scaled("zoo.json", model.rows) if model.takes_scaled_rows else model.rows
     theirs = svmutil.svm_load_model(workbench.path("zoo.libsvm"))
     values = numpy.array(svmutil.svm_predict([], workbench.as_pairs(rows), theirs, "-q")[2])[:, 0]
-    greatest = within("scores", model.of_score(values), SCORES)
-    file, bound = "held-out.txt", PRINTED
+    found = {"libSVM scores": within("scores", model.of_score(values), SCORES)}
+    file, bound, by = "held-out.txt", PRINTED, "libSVM probabilities"
     if model.takes_scaled_rows:
         told = re.search(r"may differ by (\S+)", model.said)
         assert told, f"nothing is said of svm-scale's digits: {model.said}"
-        bound = max(SCALED, float(told.group(1)))
+        bound, by = max(SCALED, float(told.group(1))), "behind svm-scale"
         written = workbench.run("svm-scale", "-r", "zoo.libsvm.range", "held-out.txt").stdout
         (workbench.FOLDER / "held-out.scaled").write_text(written)
         file = "held-out.scaled"
@@ -104,20 +104,20 @@ def libsvm(model: Model) -> float:
     if model.sigmoid:
         printed = _printed("svm-predict", file, ["-q", "-b", "1"], "zoo.libsvm")[:, 1]
         apart = numpy.max(numpy.abs(printed - model.probabilities(model.scores)))
-        greatest = max(greatest, within("probabilities", float(apart), bound))
+        found[by] = within("probabilities", float(apart), bound)
     elif model.content["calibration"]:
         assert "no place for this calibration" in model.said, model.said
-    return greatest
+    return found
 
 
-def liblinear(model: Model) -> float:
+def liblinear(model: Model) -> dict[str, float]:
     theirs = liblinearutil.load_model(workbench.path("zoo.liblinear"))
     values = numpy.array(liblinearutil.predict([], workbench.as_pairs(model.rows), theirs, "-q")[2])[:, 0]
     model.same_labels(_printed("liblinear-predict", "held-out.txt", [], "zoo.liblinear"))
-    return within("scores", model.of_score(values), SCORES)
+    return {"LIBLINEAR scores": within("scores", model.of_score(values), SCORES)}
 
 
-def onnx(model: Model) -> float:
+def onnx(model: Model) -> dict[str, float]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     path = workbench.path("zoo.onnx")
@@ -129,9 +129,9 @@ def onnx(model: Model) -> float:
     model.same_labels(labels)
     if model.sigmoid:
         apart = float(numpy.max(numpy.abs(given[:, 1] - model.probabilities(model.scores))))
-        greatest = within("probabilities", apart, ONNX)
+        found = {"ONNX probabilities": within("probabilities", apart, ONNX)}
     else:
-        greatest = within("scores", model.of_score(given[:, 1]), ONNX)
+        found = {"ONNX scores": within("scores", model.of_score(given[:, 1]), ONNX)}
     # The same rows as 32-bit floats hold them.
     with (workbench.FOLDER / "narrow.txt").open("w") as text:
         for row in numpy.clip(rows.astype(float), -3.4028234663852886e38, 3.4028234663852886e38):
@@ -140,14 +140,17 @@ def onnx(model: Model) -> float:
     expected = model.probabilities(scores) if model.sigmoid else scores
     size = 1 if model.sigmoid else model.size
     within("answers for 32-bit rows", float(numpy.max(numpy.abs(given[:, 1] - expected) / size)), ONNX_ON_ITS_ROWS)
-    return greatest
+    return found
 
 
 READERS = {"libsvm": libsvm, "liblinear": liblinear, "onnx": onnx}
+COLUMNS = [
+    "libSVM scores", "libSVM probabilities", "behind svm-scale", "LIBLINEAR scores", "ONNX scores", "ONNX probabilities",
+]
 
 
 def check(kind, flags: str) -> dict[str, float | str]:
-    """The greatest difference of each export from the model, or the sentence by which it was refused."""
+    """The greatest differences of each export from the model, by COLUMNS, or by its format the sentence of its refusal."""
     model = Model(kind, flags)
     if model.refusal is not None:
         assert len(model.refusal.split()) > 5, f"no sentence: {model.refusal}"
@@ -155,7 +158,7 @@ def check(kind, flags: str) -> dict[str, float | str]:
     found = {}
     for form, reader in READERS.items():
         refusal = model.export(form)
-        found[form] = reader(model) if refusal is None else refusal
+        found |= reader(model) if refusal is None else {form: refusal}
     return found
 
 
@@ -169,10 +172,11 @@ CALIBRATIONS = ["", "--calibration isotonic", "--calibration none"]
 
 def main() -> int:
     warnings.simplefilter("ignore")
-    worst, refused, failures = collections.defaultdict(float), collections.Counter(), []
+    worst, refused, failures, models = collections.defaultdict(float), collections.Counter(), [], 0
     for kind, kernel, scale, calibration in itertools.product(zoo.KINDS, KERNELS, SCALES, CALIBRATIONS):
         flags = f"{kernel} {scale} {calibration}".strip()
         try:
+            models += 1
             for form, apart in check(kind, flags).items():
                 if isinstance(apart, str):
                     refused[kind.__name__, form, re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "…", apart)[:160]] += 1
@@ -181,13 +185,15 @@ def main() -> int:
         except AssertionError as error:
             failures.append(f"{kind.__name__} {flags}: {error}")
             print(failures[-1], file=sys.stderr)
-    print("| problem | libSVM | LIBLINEAR | ONNX |\n|---|--:|--:|--:|")
+    print(f"| problem | {' | '.join(COLUMNS)} |\n|---|{'--:|' * len(COLUMNS)}")
     for kind in zoo.KINDS:
-        cells = [f"{worst[kind.__name__, form]:.0e}" if (kind.__name__, form) in worst else "–" for form in READERS]
+        cells = [f"{worst[kind.__name__, column]:.0e}" if (kind.__name__, column) in worst else "–" for column in COLUMNS]
         print(f"| {kind.__name__.replace('_', ' ')} | {' | '.join(cells)} |")
+    greatest = [max(apart for (_, column), apart in worst.items() if column == wanted) for wanted in COLUMNS]
+    print(f"| **all** | {' | '.join(f'{apart:.0e}' for apart in greatest)} |")
     for (kind, form, sentence), count in sorted(refused.items()):
         print(f"refused {count} × {kind}, {form}: {sentence}", file=sys.stderr)
-    print(json.dumps({"failures": len(failures), "refused": sum(refused.values())}), file=sys.stderr)
+    print(json.dumps({"models": models, "failures": len(failures), "refused": sum(refused.values())}), file=sys.stderr)
     return int(bool(failures))
 
 

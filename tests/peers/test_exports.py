@@ -35,7 +35,7 @@ class Exports(unittest.TestCase):
                 found = exports.check(kind, "")
                 self.assertIn("ONNX takes rows as 32-bit floats", str(found["onnx"]))
                 self.assertIn(named, found["onnx"])
-                self.assertIsInstance(found["liblinear"], float)
+                self.assertIsInstance(found["LIBLINEAR scores"], float)
 
 
 if __name__ == "__main__":
