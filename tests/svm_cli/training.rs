@@ -84,7 +84,8 @@ fn weights_of_labels_and_rows_raise_recall_alike() {
     let weights: String =
         place.text("noisy.txt").lines().map(|row| if row.starts_with('1') { "4\n" } else { "1\n" }).collect();
     place.put("weights.txt", weights);
-    for kernel in ["--kernel linear", "--kernel rbf"] {
+    // Means and deviations of standardised features are by the rows' weights, and not by those of classes.
+    for kernel in ["--scale none --kernel linear", "--scale none --kernel rbf"] {
         let plain = recall(kernel);
         let by_label = recall(&format!("{kernel} --class-weight 1=4"));
         let labelled = place.done("predict noisy.txt --model model.json").stdout;
@@ -92,6 +93,29 @@ fn weights_of_labels_and_rows_raise_recall_alike() {
         assert!(by_label > plain, "{kernel}: {by_label} after {plain}");
         assert_eq!(by_label, by_row, "a label's weight is the weight of its rows");
         assert_eq!(labelled, place.done("predict noisy.txt --model model.json").stdout);
+    }
+}
+
+#[test]
+fn row_of_weight_2_trains_as_two_rows() {
+    let place = Place::new();
+    let rows = blobs(100, 0.15, 5);
+    let times = |i: usize| 1 + i % 3;
+    let each = || rows.lines().enumerate();
+    place.put("once.txt", &rows);
+    place.put("weights.txt", each().map(|(i, _)| format!("{}\n", times(i))).collect::<String>());
+    place.put("written.txt", each().map(|(i, row)| format!("{row}\n").repeat(times(i))).collect::<String>());
+    for flags in ["--kernel linear", "--kernel rbf", "--kernel linear --scale none"] {
+        let flags = format!("{flags} -e 1e-6 --calibration none --loss squared-hinge --allow-constant");
+        let scores = |call: &str| -> Vec<f64> {
+            place.done(&format!("train {call} -o model.json {flags}"));
+            let predicted = place.done("predict other.txt --model model.json").stdout;
+            predicted.lines().map(|line| line.split_once(' ').unwrap().1.parse().unwrap()).collect()
+        };
+        let (weighted, written) = (scores("once.txt --row-weights weights.txt"), scores("written.txt"));
+        for (one, other) in weighted.iter().zip(&written) {
+            assert!((one - other).abs() < 1e-4, "{flags}: {one} where {other} is wanted");
+        }
     }
 }
 

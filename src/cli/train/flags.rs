@@ -27,7 +27,7 @@ const AUTOMATIC: [(Kernel, bool); 4] = [
 ///
 /// Reads libSVM text, trains a support vector machine, calibrates its scores to probabilities, and writes
 /// a model file that needs nothing beside it. Without --holdout and --cv all rows train, and the measures
-/// are those of a 3-fold cross-validation on at most 2,000 of them.
+/// are those of a cross-validation on at most 2,000 of them: in 10 folds up to 300 rows, 5 up to 1,000, else 3.
 #[derive(clap::Args)]
 #[command(
     allow_negative_numbers = true,
@@ -93,8 +93,8 @@ pub(crate) struct Args {
     /// Multiply C for each row by a number of this file, one a line in the order of the rows
     #[arg(long, value_name = "FILE")]
     pub(super) row_weights: Option<PathBuf>,
-    /// Which solver trains: native is coordinate descent for the linear kernel and SMO for the others, smo
-    /// is SMO for all
+    /// Which solver trains: native is SMO, and for the linear kernel the interior point method, coordinate descent or
+    /// Newton's method, by the loss and the rows; smo is SMO for all
     #[arg(long, value_enum, default_value_t = SolverName::Native)]
     solver: SolverName,
     /// How exactly the optimality conditions are met, above 0 and below 1

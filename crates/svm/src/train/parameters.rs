@@ -7,7 +7,8 @@ use crate::solve::linear::{Bias, Loss};
 /// Which solver trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Solver {
-    /// Coordinate descent for the linear kernel, SMO for the others.
+    /// For the linear kernel the interior point method, coordinate descent or Newton's method, by the loss and the rows;
+    /// SMO for the others, and where those do not converge.
     Native,
     /// SMO for every kernel, as libSVM does.
     Smo,

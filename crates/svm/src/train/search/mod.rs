@@ -319,7 +319,7 @@ fn fine(bests: &[(usize, Parameters)]) -> Vec<Path> {
 
 /// Mean over the features of their variance, or 1 where nothing varies.
 fn mean_variance(problem: &Problem) -> f64 {
-    let scale = Scaling::learn_weighted(&problem.x, problem.weights.as_deref()).scale;
+    let scale = Scaling::learn(&problem.x).scale;
     let mean = scale.iter().map(|scale| scale * scale).sum::<f64>() / scale.len() as f64;
     if mean.is_normal() { mean } else { 1.0 }
 }
