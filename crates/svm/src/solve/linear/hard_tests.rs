@@ -73,12 +73,12 @@ fn shares(rows: usize, seed: u64, positive: impl Fn(&[f64], f64) -> bool) -> (Ve
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn hinge_of_hard_rows_converges_and_agrees_with_smo(
         seed in any::<u64>(),
-        rows in 3usize..60,
+        rows in 3usize..36,
         shape in 0usize..6,
         power in -4i32..=8,
     ) {
@@ -99,7 +99,7 @@ proptest! {
         for bias in [Bias::Free, Bias::Regularised] {
             let solution = case.solve(bias);
             prop_assert!(solution.converged, "{bias:?} {solution:?}");
-            prop_assert!(solution.gap <= 5e-3, "{bias:?} {}", solution.gap);
+            prop_assert!(solution.gap <= 1e-3, "{bias:?} {}", solution.gap);
             prop_assert!(solution.alpha.iter().all(|alpha| alpha.is_finite()) && solution.bias.is_finite());
         }
         let smo = case.by_smo();
@@ -127,7 +127,7 @@ fn rare_class_is_solved_to_the_optimum_of_all_rows() {
             for bias in [Bias::Free, Bias::Regularised] {
                 let solution = case.solve(bias);
                 // The gap is of all rows, those included that no chunk held.
-                let gap = duality::of_linear(&case.examples(), Loss::Hinge, bias, 1e-3, &solution);
+                let gap = duality::of_linear(&case.examples(), Loss::Hinge, bias, &solution);
                 assert!(solution.converged && gap <= 1e-3, "{rows} {positives} {cost} {bias:?}: {gap}");
             }
         }
@@ -190,5 +190,27 @@ fn multipliers_that_are_small_beside_great_costs_are_found() {
             let solution = case.solve(bias);
             assert!(solution.converged, "{bias:?} {solution:?}");
         }
+    }
+}
+
+#[test]
+fn gap_is_of_the_machine_that_is_written_where_an_error_of_one_class_costs_a_million_times_as_much() {
+    let rows = [[1, 1], [1, 1], [1, 1], [0, 0], [1, 0], [0, 1], [1, 0], [0, 1], [0, 0], [1, 1], [1, 1], [1, 1]];
+    let rows: Vec<Vec<f64>> = rows.iter().map(|row| row.map(f64::from).to_vec()).collect();
+    let positive = [1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0, 1].map(|positive| positive == 1);
+    let mut case = Case::new(&rows, positive.to_vec(), 1.0);
+    for weight in [1e3, 1e4, 1e5, 1e6] {
+        case.costs = positive.iter().map(|&positive| if positive { weight } else { 1.0 }).collect();
+        let solution = case.solve(Bias::Free);
+        let weights = duality::weights(&case.examples(), &solution.alpha);
+        let loss = |row: usize| {
+            let score: f64 = weights.iter().zip(&rows[row]).map(|(weight, value)| weight * value).sum();
+            let score = score + solution.bias;
+            case.costs[row] * (1.0 - if positive[row] { score } else { -score }).max(0.0)
+        };
+        let primal = 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>()
+            + (0..rows.len()).map(loss).sum::<f64>();
+        // The constant 1: each of the five negative rows lacks 2.
+        assert!(solution.converged && primal < 10.02, "{weight}: {primal} {solution:?}");
     }
 }

@@ -13,6 +13,11 @@ const MAX_PASSES: u64 = 1000;
 /// the rows between their bounds cost less, and many of them may follow.
 const FIRST_PASSES: u64 = 50;
 
+/// While the gap of coordinate descent that meets its rule is too great, the next solve takes this share of the last one's
+/// epsilon, at most so many times.
+const TIGHTER: f64 = 0.1;
+const MOST_TIGHTER: u32 = 4;
+
 /// Rows of more columns are not solved by the interior point method, whose system would be too great.
 const WIDEST: usize = 512;
 
@@ -131,7 +136,7 @@ impl<'a> Run<'a> {
                 let warm = warm(|best| best.objective < 0.0);
                 let visits = if own < MAX_PASSES { own * examples.costs.len() as u64 } else { u64::MAX };
                 let (within, start) = (within(MAX_PASSES), warm.or(start));
-                coordinate::solve_within(examples, self.options, within, visits, start, self.progress)
+                self.descend(examples, within, visits, start)
             }
             Method::Interior => interior::solve(examples, self.options.bias, within(u64::MAX), self.progress),
             Method::Smo(own) => {
@@ -144,11 +149,32 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Coordinate descent until the gap is within epsilon as well: where costs are great, its rule leaves more of a gap than
+    /// that, and is asked to be met more closely.
+    fn descend(&self, examples: &Examples, within: Stopping, visits: u64, start: Option<&[f64]>) -> Solution {
+        let mut tighter = within;
+        let mut solution =
+            coordinate::solve_within(examples, self.options, tighter, visits, start, self.progress);
+        for _ in 0..MOST_TIGHTER {
+            let left = within.max_iterations.saturating_sub(solution.iterations);
+            let gap = duality::of_linear(examples, Loss::Hinge, self.options.bias, &solution);
+            if !solution.converged || left == 0 || !gap.is_finite() || gap <= within.epsilon {
+                break;
+            }
+            tighter = Stopping { epsilon: TIGHTER * tighter.epsilon, max_iterations: left };
+            let start = Some(solution.alpha.as_slice());
+            let next =
+                coordinate::solve_within(examples, self.options, tighter, visits, start, self.progress);
+            solution = Solution { iterations: solution.iterations + next.iterations, ..next };
+        }
+        solution
+    }
+
     /// Judges a solution, and keeps it where it is better than the ones before.
     fn take(&mut self, examples: &Examples, mut solution: Solution) {
         let (bias, epsilon) = (self.options.bias, self.stopping.epsilon);
         self.iterations += solution.iterations;
-        solution.gap = duality::of_linear(examples, Loss::Hinge, bias, epsilon, &solution);
+        solution.gap = duality::of_linear(examples, Loss::Hinge, bias, &solution);
         if let Some(lifted) = duality::lifted(examples, bias, epsilon, &solution) {
             solution = lifted;
         }

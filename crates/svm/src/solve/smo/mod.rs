@@ -135,8 +135,8 @@ impl<'a> Smo<'a> {
             let Run { signed: found, iterations, .. } = run;
             signed = found;
             let solution = self.solution(&signed, bounds, costs, stopping, iterations, ended);
-            // Under the squared hinge loss great costs multiply the square of what the rule leaves.
-            let contradicted = squared && ended.0 && !solution.converged && solution.gap.is_finite();
+            // Great costs multiply what the rule leaves.
+            let contradicted = ended.0 && !solution.converged && solution.gap.is_finite();
             if !contradicted || tighter.epsilon < LEAST_TIGHTER * stopping.epsilon {
                 return solution;
             }
@@ -168,32 +168,57 @@ impl<'a> Smo<'a> {
         }
         let midway = extremes.top.map_or(extremes.bottom, |top| 0.5 * (top.residual + extremes.bottom));
         let mut bias = if free > 0 { sum / free as f64 } else { midway };
-        let gap = self.gap(signed, costs, bias, stopping.epsilon);
+        let mut gap = self.gap(signed, costs, bias, 1.0);
+        let lift = self.lift(signed, costs, bias, stopping.epsilon);
+        let lifted = self.gap(signed, costs, bias, lift);
+        let lift = if lifted < gap { lift } else { 1.0 };
+        if lift > 1.0 {
+            let total: f64 = signed.iter().map(|signed| signed.abs()).sum();
+            objective = lift * lift * (objective + total) - lift * total;
+            bias *= lift;
+            gap = lifted;
+        }
         let points = self.set.points();
         for (column, centre) in points.centre.iter().enumerate().filter(|_| points.is_linear()) {
             let weight: f64 = signed.iter().zip(self.x.rows()).map(|(signed, x)| signed * x[column]).sum();
-            bias -= weight * centre;
+            bias -= lift * weight * centre;
         }
         if !(objective.is_finite() && bias.is_finite() && signed.iter().all(|signed| signed.is_finite())) {
             return Solution { iterations, ..Solution::none(signed.len()) };
         }
-        let alpha = signed.iter().map(|signed| signed.abs()).collect();
+        let alpha = signed.iter().map(|signed| lift * signed.abs()).collect();
         let converged = duality::is_converged(converged, gap, stopping.epsilon);
         Solution { alpha, bias, weights: None, objective, gap, iterations, converged }
     }
 
-    /// The relative duality gap, from the residuals as they are: a row's margin is `1 − y (residual − bias)`, and the
-    /// ridge's part of the residual is none of its score.
-    fn gap(&self, signed: &[f64], costs: &[f64], bias: f64, epsilon: f64) -> f64 {
-        let (mut duality, mut square, mut balance) = (Duality::new(epsilon), 0.0, 0.0);
+    /// By what to multiply multipliers and bias that no row lies within the margin, as `duality::lifted` does: 1 where a multiplier
+    /// would exceed its cost, or a row is further within the margin than epsilon.
+    fn lift(&self, signed: &[f64], costs: &[f64], bias: f64, epsilon: f64) -> f64 {
+        if self.loss != Loss::Hinge {
+            return 1.0;
+        }
+        let sign = |row: usize| if self.positive[row] { 1.0 } else { -1.0 };
+        let short =
+            self.set.residuals().iter().enumerate().map(|(row, residual)| sign(row) * (residual - bias));
+        let short = short.fold(0.0, f64::max);
+        let lift = 1.0 / (1.0 - short);
+        let within = short <= epsilon.min(0.5)
+            && signed.iter().zip(costs).all(|(signed, &cost)| lift * signed.abs() <= cost);
+        if within { lift } else { 1.0 }
+    }
+
+    /// The relative duality gap of multipliers and bias that are `lift` times these, from the residuals as they are: a row's margin is
+    /// `1 − y (residual − bias)`, and the ridge's part of the residual is none of its score.
+    fn gap(&self, signed: &[f64], costs: &[f64], bias: f64, lift: f64) -> f64 {
+        let (mut duality, mut square, mut balance) = (Duality::default(), 0.0, 0.0);
         for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
             let sign = if self.positive[row] { 1.0 } else { -1.0 };
             let residual = residual + self.set.ridge_of(row as u32) * signed;
-            duality.add(self.loss, signed.abs(), costs[row], 1.0 - sign * (residual - bias));
+            duality.add(self.loss, lift * signed.abs(), costs[row], lift * (1.0 - sign * (residual - bias)));
             square += signed * (sign - residual);
             balance += signed;
         }
-        duality.relative(self.loss, 0.5 * square.max(0.0), bias * balance)
+        duality.relative(0.5 * lift * lift * square.max(0.0), lift * lift * bias * balance)
     }
 }
 

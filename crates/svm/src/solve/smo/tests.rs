@@ -321,3 +321,15 @@ fn objective_and_bias_equal_svm_trains() {
         }
     }
 }
+
+#[test]
+fn kernel_machines_converge_within_the_gap_whatever_an_error_costs() {
+    let noise = blobs(120, 0.5, 3);
+    for (problem, gamma) in [(&noise, 1.0), (&blobs(120, 0.1, 4), 1.0), (&blobs(120, 0.0, 5), 0.2)] {
+        let x = problem.x.to_dense();
+        for cost in [1.0, 1e3, 1e5] {
+            let solution = solve(&x, &problem.positive, &[cost; 120], Kernel::Rbf { gamma }, plain());
+            assert!(solution.converged && solution.gap <= 1e-3, "{cost}: {} {}", solution.gap, solution.iterations);
+        }
+    }
+}

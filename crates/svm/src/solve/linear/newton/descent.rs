@@ -8,8 +8,9 @@ use super::GAP_PER_EPSILON;
 use super::direction::ALWAYS_FACTORED;
 use crate::solve::{Examples, NoProgress, Solution, Stopping, duality};
 
-/// Passes with each epsilon.
-const PASSES: u64 = 100;
+/// Passes with each epsilon. Where costs are great some hundred are needed, and Newton's method would take thousands of steps of
+/// conjugate gradients, each of which costs as much as a pass.
+const PASSES: u64 = 300;
 
 /// While the gap is too great, the next solve takes this share of the last one's epsilon, so many times.
 const TIGHTER: f64 = 0.01;
@@ -29,7 +30,7 @@ pub(super) fn solve(examples: &Examples, options: &LinearOptions, stopping: Stop
         let mut solution = coordinate::solve(examples, options, tighter, start, &NoProgress);
         let met = solution.converged;
         solution.iterations += done;
-        solution.gap = duality::of_linear(examples, options.loss, options.bias, stopping.epsilon, &solution);
+        solution.gap = duality::of_linear(examples, options.loss, options.bias, &solution);
         solution.converged = solution.gap <= GAP_PER_EPSILON * stopping.epsilon;
         (solution, met)
     };

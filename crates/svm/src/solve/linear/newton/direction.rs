@@ -12,8 +12,9 @@ const WORTH_FACTORING: usize = 4;
 /// Steps of conjugate gradients at most, where the matrix would be too great.
 const MOST_STEPS: usize = 1000;
 
-/// How small conjugate gradients make the residual, relative to the gradient, at first.
-const FORCING: f64 = 0.1;
+/// How small conjugate gradients make the residual, relative to the gradient: Newton's steps are then some ten, and one more
+/// costs less than the steps of conjugate gradients of a residual that shrinks with the gradient.
+const FORCING: f64 = 0.07;
 
 /// Added to the diagonal where rounding has left no factor, relative to its greatest entry, at first.
 const RIDGE: f64 = 1e-16;
@@ -28,17 +29,16 @@ pub(super) struct Hessian<'a, R> {
 }
 
 impl<R: Rows> Hessian<'_, R> {
-    /// A direction of descent: the solution of `H d = −gradient`, the more exact the smaller `progress`, which is the
-    /// gradient's length relative to its first one. None where the numbers are too great for this arithmetic.
-    pub fn direction(&self, gradient: &[f64], progress: f64) -> Option<Vec<f64>> {
+    /// A direction of descent: about the solution of `H d = −gradient`. None where the numbers are too great for this
+    /// arithmetic.
+    pub fn direction(&self, gradient: &[f64]) -> Option<Vec<f64>> {
         let size = self.rows.bias() + 1;
         if size <= ALWAYS_FACTORED {
             return self.factored(gradient);
         }
         let narrow = self.rows.is_narrow();
         let steps = if narrow { size / WORTH_FACTORING } else { MOST_STEPS };
-        let (direction, exact) =
-            self.conjugate_gradients(gradient, FORCING * progress.sqrt().min(1.0), steps);
+        let (direction, exact) = self.conjugate_gradients(gradient, steps);
         if !exact && narrow { self.factored(gradient) } else { direction }
     }
 
@@ -74,9 +74,9 @@ impl<R: Rows> Hessian<'_, R> {
 
     /// Conjugate gradients with the Hessian's diagonal as preconditioner (Golub and Van Loan, "Matrix Computations",
     /// section 11.5; Hsia, Chiang and Lin, "Preconditioned conjugate gradient methods in truncated Newton frameworks for
-    /// large-scale linear classification", ACML 2018), until the residual is `forcing` times the gradient. Also
+    /// large-scale linear classification", ACML 2018), until the residual is [`FORCING`] times the gradient. Also
     /// returns whether it came to be.
-    fn conjugate_gradients(&self, gradient: &[f64], forcing: f64, steps: usize) -> (Option<Vec<f64>>, bool) {
+    fn conjugate_gradients(&self, gradient: &[f64], steps: usize) -> (Option<Vec<f64>>, bool) {
         let width = gradient.len();
         let mut diagonal = vec![0.0; width];
         self.rows.squares(self.factors, &mut diagonal);
@@ -90,7 +90,7 @@ impl<R: Rows> Hessian<'_, R> {
         let mut solution = vec![0.0; width];
         let mut towards: Vec<f64> = residual.iter().zip(&inverse).map(|(r, inverse)| r * inverse).collect();
         let mut length = inner(&residual, &towards);
-        let target = forcing * forcing * length;
+        let target = FORCING * FORCING * length;
         let mut curved = vec![0.0; width];
         for _ in 0..steps {
             if length <= target {

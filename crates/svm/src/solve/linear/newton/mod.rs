@@ -47,7 +47,7 @@ const LEAST_GAP: f64 = 1e-13;
 const GAP_PER_EPSILON: f64 = 1e-3;
 
 /// And the share of that which a solve of wide rows ends at.
-const GAP_OF_WIDE: f64 = 1e-3;
+const GAP_OF_WIDE: f64 = 0.1;
 
 /// The decrease that Newton's method foresees, relative to the objective, below which it is rounding.
 const NO_DECREASE: f64 = 1e-14;
@@ -237,7 +237,6 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
     /// anything, or there have been `most` iterations in all.
     fn descend(&mut self, least_gap: f64, most: u64, progress: &dyn Progress) {
         self.ended = true;
-        let mut first_length = 0.0;
         let mut polish = Polish { best: None, fruitless: 0 };
         loop {
             let objective = self.measure() + 0.5 * self.penalised(&self.weights, &self.weights);
@@ -254,10 +253,8 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
                 self.ended = false;
                 break;
             }
-            let length = inner(&gradient, &gradient).sqrt();
-            first_length = f64::max(first_length, length);
             let hessian = Hessian { rows: self.rows, factors: &self.factors, of_bias: self.of_bias() };
-            let Some(direction) = hessian.direction(&gradient, length / first_length) else { break };
+            let Some(direction) = hessian.direction(&gradient) else { break };
             let slope = inner(&gradient, &direction);
             if slope.is_nan() || slope >= 0.0 {
                 break;
@@ -363,7 +360,7 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
     fn solution(mut self, epsilon: f64) -> Solution {
         self.measure();
         let shares = self.balance();
-        let (mut added, mut balance, mut duality) = (0.0, 0.0, Duality::new(epsilon));
+        let (mut added, mut balance, mut duality) = (0.0, 0.0, Duality::default());
         for (row, alpha) in self.alpha.iter_mut().enumerate() {
             let (positive, cost) = (self.examples.positive[row], self.examples.costs[row]);
             let (margin, share) = (self.margins[row], shares[usize::from(positive)]);
@@ -380,7 +377,7 @@ impl<'a, R: Rows, L: SmoothLoss> Newton<'a, R, L> {
         let apart: Vec<f64> = self.weights.iter().zip(&sum).map(|(weight, sum)| weight - sum).collect();
         let unbalanced = (1.0 - self.of_bias()) * (bias * balance).abs();
         let rest = 0.5 * self.penalised(&apart, &apart) + unbalanced;
-        let gap = duality.relative(L::LOSS, 0.5 * self.penalised(&self.weights, &self.weights), rest);
+        let gap = duality.relative(0.5 * self.penalised(&self.weights, &self.weights), rest);
         let objective = 0.5 * self.penalised(&sum, &sum) + added;
         self.weights.truncate(place);
         let (weights, converged) = (Some(self.weights), gap <= GAP_PER_EPSILON * epsilon);
