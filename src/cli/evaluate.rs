@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::{files, output};
 use upbeat_core::model::solver_record;
-use upbeat_svm::{Fixed, Interval, Labels, Metrics, Model, RowReader, Scorer, SolverRecord, constant};
+use upbeat_svm::{Fixed, Interval, Labels, Metrics, Model, RowReader, Scorer, Training, constant};
 
 /// Measure a model on labelled rows
 ///
@@ -46,7 +46,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         });
         output::print(format_args!("{answer}\n"))?;
     } else {
-        let said = solver_record(&model).and_then(SolverRecord::unconverged);
+        let said = model.parts().training.as_ref().and_then(Training::unconverged);
         let said = said.map_or(String::new(), |said| format!("converged  no: {said}\n"));
         let note = if constant { SCORES_ALIKE } else { "" };
         output::print(format_args!("{}{note}{said}", table(&metrics, &model.parts().labels)))?;

@@ -140,8 +140,7 @@ fn work(
 /// What to say of a solver that did not converge; an error unless such a model is allowed.
 fn check_converged(outcome: &Outcome, allowed: bool) -> anyhow::Result<()> {
     let training = outcome.model.parts().training.as_ref();
-    let record = training.and_then(|training| training.parameters.as_ref());
-    let Some(said) = record.and_then(SolverRecord::unconverged) else { return Ok(()) };
+    let Some(said) = training.and_then(Training::unconverged) else { return Ok(()) };
     if allowed {
         output::note(format_args!("upbeat: warning: {said}"));
         return Ok(());

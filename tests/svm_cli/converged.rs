@@ -53,6 +53,57 @@ fn unconverged_model_is_written_only_where_it_is_allowed_and_says_so_everywhere(
 }
 
 #[test]
+fn folds_that_do_not_converge_fail_or_are_told_of_where_they_are_allowed() {
+    let place = Place::new();
+    place.put("noisy.txt", blobs(200, 0.3, 5));
+    // No solver meets such a tolerance on the folds or on all rows.
+    let call = "train noisy.txt -o model.json --report r.html -e 1e-300";
+    let refused = place.run(call);
+    assert_eq!(refused.status, 1, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("of the cross-validation") && refused.stderr.contains("--allow-unconverged")
+    );
+    for flags in ["", "--cv 4", "--grid"] {
+        let said = place.done(&format!("{call} {flags} --allow-unconverged")).stderr;
+        assert!(said.contains("before it converged"), "{flags}: {said}");
+        let model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
+        assert_eq!(model["training"]["parameters"]["converged"], false);
+        if flags != "--grid" {
+            let folds = model["training"]["measured"]["folds"].as_u64().unwrap();
+            assert_eq!(model["training"]["measured"]["unconverged_folds"].as_u64(), Some(folds));
+            let sentence = format!(
+                "the solver did not converge on {folds} of the {folds} folds of the cross-validation"
+            );
+            let evaluated = place.done("evaluate noisy.txt --model model.json").stdout;
+            let checked = place.done("model check model.json").stdout;
+            for said in [said, evaluated, checked, place.text("r.html")] {
+                assert!(said.contains(&sentence), "{flags}: {said}");
+            }
+        }
+        for name in ["model.json", "r.html"] {
+            std::fs::remove_file(place.path(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn values_too_great_are_answered_with_what_is_not_done_yet() {
+    let place = Place::new();
+    place.put("great.txt", "1 1:1e9\n0 1:-1e9\n1 1:2e9\n0 1:3e9\n");
+    for (flags, advised) in [
+        ("--kernel linear", ""),
+        ("--kernel rbf", ", or a smaller --gamma"),
+        ("--kernel poly", ", or smaller --gamma, --coef0 and --degree"),
+    ] {
+        let call = format!("train great.txt -o model.json --calibration none --scale none {flags}");
+        let said = place.run(&call).stderr;
+        assert!(said.contains(&format!("use --scale standard, a smaller -c or weight{advised}")), "{said}");
+        let said = place.run(&format!("{} -c 1e13", call.replace("--scale none", ""))).stderr;
+        assert!(said.contains(&format!("use a smaller -c or weight{advised}\n")), "{said}");
+    }
+}
+
+#[test]
 fn converged_model_says_nothing_of_it_but_its_gap() {
     let place = Place::new();
     let report = place.done("train features.txt -o model.json --json").json();

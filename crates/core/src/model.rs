@@ -1,7 +1,7 @@
 //! Which models this service can serve. The learner's model file carries window and feature definition as opaque
 //! metadata; only this module interprets them.
 
-use upbeat_svm::{Features, Metadata, Model, ModelError, SolverRecord};
+use upbeat_svm::{Features, Metadata, Model, ModelError, SolverRecord, Training};
 
 use crate::feature::{FEATURE_COUNT, FEATURE_DEFINITION, FEATURE_NAMES};
 use crate::profile::Window;
@@ -113,7 +113,7 @@ pub fn solver_record(model: &Model) -> Option<&SolverRecord> {
 /// converge. Whoever loads or checks a model says all of them.
 #[must_use]
 pub fn serving_notes(model: &Model) -> Vec<String> {
-    let unconverged = solver_record(model).and_then(SolverRecord::unconverged);
+    let unconverged = model.parts().training.as_ref().and_then(Training::unconverged);
     constant_note(model).map(str::to_owned).into_iter().chain(unconverged).collect()
 }
 

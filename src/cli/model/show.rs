@@ -133,8 +133,8 @@ fn describe_training(training: &Training) -> Vec<String> {
         if let Some(gap) = parameters.gap {
             lines.push(format!("           duality gap {gap:.2e} of the objective"));
         }
-        lines.extend(parameters.unconverged().map(|said| format!("converged  no: {said}")));
     }
+    lines.extend(training.unconverged().map(|said| format!("converged  no: {said}")));
     lines.push(format!("by         upbeat {}", training.tool_version));
     lines.push(format!("data       sha256 {}", training.data_sha256.as_deref().unwrap_or("-")));
     lines

@@ -106,7 +106,8 @@ pub(crate) struct Args {
     /// Write a model that scores all rows alike, as the hinge loss makes of rare positives, instead of failing
     #[arg(long)]
     pub(super) allow_constant: bool,
-    /// Write a model whose solver did not converge, instead of failing; model and reports say so
+    /// Go on where the solver does not converge, on all rows or on folds of a cross-validation, instead of failing; model
+    /// and reports say so
     #[arg(long)]
     pub(super) allow_unconverged: bool,
     /// Turn scores into probabilities by Platt's sigmoid, by isotonic regression (better with ten thousand
@@ -273,6 +274,7 @@ impl Args {
                 epsilon: self.epsilon,
                 max_iterations: self.max_iterations,
                 standardise,
+                allow_unconverged: self.allow_unconverged,
                 seed: self.seed,
             },
             search: families.map(|mut families| {

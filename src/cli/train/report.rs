@@ -9,7 +9,7 @@ use crate::cli::evaluate;
 use crate::cli::files;
 use upbeat_svm::{
     Calibration, Candidate, ClassWeights, Criterion, Fixed, Kernel, LeftOut, Loss, Measured, Parameters,
-    Search, Shortest, Significant, SolverRecord, TrainError,
+    Search, Shortest, Significant, TrainError, Training,
 };
 
 /// The report for programs: one object.
@@ -108,12 +108,11 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     if let (Some(objective), Some(iterations)) = (solve.objective, solve.iterations) {
         text += &format!("solved     in {iterations} iterations, objective {}\n", Significant(objective, 8));
     }
-    let record = model.parts().training.as_ref().and_then(|training| training.parameters.as_ref());
-    if let Some(said) = record.and_then(SolverRecord::unconverged) {
+    if let Some(said) = model.parts().training.as_ref().and_then(Training::unconverged) {
         text += &format!("converged  no: {said}\n");
     }
     text += &match &trained.measured {
-        Some(Measured { method, folds, metrics }) => {
+        Some(Measured { method, folds, metrics, .. }) => {
             let folds = folds.map_or(String::new(), |folds| format!(", {folds} folds"));
             format!("measured   {method}{folds}\n{}", evaluate::table(metrics, labels))
         }

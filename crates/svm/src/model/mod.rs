@@ -130,7 +130,7 @@ impl Model {
     pub fn train(problem: &Problem, parameters: &Parameters) -> Result<Self, TrainError> {
         let choice = Choice::Parameters(*parameters);
         let trained = train(problem, &choice, Plan::All, Some(Method::Platt), &NoProgress)?;
-        if !trained.fitted.solve.converged {
+        if !trained.fitted.solve.converged && !parameters.allow_unconverged {
             return Err(TrainError::Unconverged { iterations: trained.fitted.solve.iterations.unwrap_or(0) });
         }
         if trained.constant {

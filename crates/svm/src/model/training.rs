@@ -40,6 +40,24 @@ pub struct Training {
     pub constant: Option<bool>,
 }
 
+impl Training {
+    /// What to say of a model whose solver did not converge, on all rows or on folds of the cross-validation that calibrated
+    /// and measured it, in one sentence; none where it did.
+    pub fn unconverged(&self) -> Option<String> {
+        let solver = self.parameters.as_ref().and_then(SolverRecord::unconverged);
+        let folds =
+            self.measured.as_ref().and_then(|measured| Some((measured.unconverged_folds?, measured.folds?)));
+        let folds = folds.map(|(unconverged, folds)| {
+            format!(
+                "the solver did not converge on {unconverged} of the {folds} folds of the cross-validation, whose measures and \
+                 calibration are of other machines"
+            )
+        });
+        let said: Vec<String> = solver.into_iter().chain(folds).collect();
+        (!said.is_empty()).then(|| said.join("; and "))
+    }
+}
+
 /// What the solver was asked for, besides C and the kernel, and how it ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +143,9 @@ pub struct Measured {
     pub method: String,
     /// Folds of a cross-validation; none for a holdout.
     pub folds: Option<u64>,
+    /// Of how many of the folds the solver did not converge, which training allowed; none for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconverged_folds: Option<u64>,
     /// The measures.
     pub metrics: Metrics,
 }

@@ -15,6 +15,8 @@ use smartcore::svm::svc::{SVC, SVCParameters};
 use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::model::machine::Machine;
+use crate::solve::duality::{Duality, is_converged};
+use crate::solve::linear::Loss;
 use crate::train::fit::Solve;
 use crate::train::parameters::{NO_SUPPORT, Parameters, Solver, TrainError};
 
@@ -49,11 +51,24 @@ pub(crate) fn fit(
         return Err(failed(NO_SUPPORT.to_owned()));
     }
     let kept: Vec<f64> = support.iter().map(|&row| coefficients[row]).collect();
+    let rows = Rows::new(x.clone(), parameters.kernel);
+    let (mut duality, mut square, mut total, mut balance) = (Duality::default(), 0.0, 0.0, 0.0);
+    for row in 0..x.len() {
+        let without_bias: f64 =
+            support.iter().map(|&other| coefficients[other] * rows.value(row, other)).sum();
+        let sign = if positive[row] { 1.0 } else { -1.0 };
+        let alpha = sign * coefficients[row];
+        duality.add(Loss::Hinge, alpha, parameters.c, sign * (without_bias + bias));
+        square += coefficients[row] * without_bias;
+        total += alpha;
+        balance += coefficients[row];
+    }
+    let gap = duality.relative(0.5 * square, bias * balance);
     let solve = Solve {
-        objective: None,
-        gap: None,
+        objective: Some(0.5 * square - total),
+        gap: gap.is_finite().then_some(gap),
         iterations: None,
-        converged: true,
+        converged: is_converged(true, gap, parameters.epsilon),
         support_vectors: support.len(),
         bounded: kept.iter().filter(|coefficient| coefficient.abs() >= parameters.c).count(),
     };
@@ -180,6 +195,20 @@ mod tests {
                     assert!((score - decided).abs() < 1e-9, "{kernel} C={c}: {score} and {decided}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn machines_have_converged_where_their_gap_is_small() {
+        let problem = blobs(80, 0.1, 11);
+        for (c, converged) in [(0.1, true), (5.0, true), (1000.0, false)] {
+            let parameters = parameters(Kernel::Rbf { gamma: 20.0 }, c);
+            let solve = fit(&problem.x.to_dense(), &problem.positive, &parameters).unwrap().1;
+            assert_eq!(
+                (solve.converged, solve.gap.unwrap() <= 1e-3),
+                (converged, converged),
+                "{c} {solve:?}"
+            );
         }
     }
 

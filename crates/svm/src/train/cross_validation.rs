@@ -15,7 +15,7 @@ use crate::train::score_unit::ScoreUnit;
 ///
 /// # Errors
 /// Fewer than two folds, fewer rows in a class than folds; what [`fit`] refuses; a machine that does not converge, unless
-/// the parameters bound its iterations: scores of such machines say nothing of one that does.
+/// the parameters bound its iterations or allow it: scores of such machines say nothing of one that does.
 pub fn cross_validate(
     problem: &Problem,
     parameters: &Parameters,
@@ -24,36 +24,52 @@ pub fn cross_validate(
 ) -> Result<Vec<f64>, TrainError> {
     require_folds(problem, folds)?;
     let fold_rows = FoldRows::new(problem, folds, parameters.seed);
-    cross_validate_in(&fold_rows, problem, parameters, progress).map(|(scores, _)| scores)
+    cross_validate_in(&fold_rows, problem, parameters, progress).map(|validated| validated.scores)
 }
 
-/// [`cross_validate`] in these folds; also the unit of each fold's scores.
+/// What the machines of folds give.
+pub(crate) struct CrossValidated {
+    /// A decision value a row.
+    pub(crate) scores: Vec<f64>,
+    /// The unit of each fold's scores.
+    pub(crate) units: Vec<ScoreUnit>,
+    /// How many folds' solver did not converge.
+    pub(crate) unconverged: usize,
+}
+
+/// [`cross_validate`] in these folds.
 pub(crate) fn cross_validate_in(
     fold_rows: &FoldRows,
     problem: &Problem,
     parameters: &Parameters,
     progress: &dyn Progress,
-) -> Result<(Vec<f64>, Vec<ScoreUnit>), TrainError> {
+) -> Result<CrossValidated, TrainError> {
     let folds = fold_rows.count();
     progress.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
-    let scored = in_parallel(folds, cores(), |fold| -> Result<(Vec<f64>, ScoreUnit), TrainError> {
+    let scored = in_parallel(folds, cores(), |fold| -> Result<(Vec<f64>, ScoreUnit, bool), TrainError> {
         let training = fold_rows.training(problem, fold);
         let fitted = fit(&training, parameters, &NoProgress)?;
-        if !fitted.solve.converged && parameters.max_iterations.is_none() {
+        let converged = fitted.solve.converged;
+        if !converged && parameters.max_iterations.is_none() && !parameters.allow_unconverged {
             let iterations = fitted.solve.iterations.unwrap_or(0);
             return Err(TrainError::UnconvergedFold { fold: fold + 1, iterations });
         }
         let scorer = fitted.scorer();
         progress.advance(1);
-        Ok((scorer.score_rows(&problem.x, fold_rows.held(fold)), ScoreUnit::of(&scorer, &training)))
+        Ok((
+            scorer.score_rows(&problem.x, fold_rows.held(fold)),
+            ScoreUnit::of(&scorer, &training),
+            converged,
+        ))
     });
-    let (mut scores, mut units) = (vec![0.0; problem.len()], Vec::with_capacity(folds));
+    let (mut scores, mut units, mut unconverged) = (vec![0.0; problem.len()], Vec::with_capacity(folds), 0);
     for (fold, scored) in scored.into_iter().enumerate() {
-        let (held, unit) = scored?;
+        let (held, unit, converged) = scored?;
         fold_rows.held(fold).iter().zip(held).for_each(|(&row, score)| scores[row] = score);
         units.push(unit);
+        unconverged += usize::from(!converged);
     }
-    Ok((scores, units))
+    Ok(CrossValidated { scores, units, unconverged })
 }
 
 /// The rows of each fold, and the fold of each row.
@@ -155,5 +171,9 @@ mod tests {
         // Whoever bounds the iterations asks for what is found until then.
         let bounded = Parameters { max_iterations: Some(5), ..parameters };
         assert_eq!(cross_validate(&problem, &bounded, 3, &NoProgress).unwrap().len(), 60);
+        let allowed = Parameters { allow_unconverged: true, ..parameters };
+        let folds = FoldRows::new(&problem, 3, 1);
+        let validated = cross_validate_in(&folds, &problem, &allowed, &NoProgress).unwrap();
+        assert_eq!((validated.scores.len(), validated.unconverged), (60, 3));
     }
 }

@@ -223,7 +223,10 @@ impl Along<'_> {
         if self.kernel_value * greatest <= MAX_MAGNITUDE {
             return Ok(costs);
         }
-        Err(TrainError::TooGreat { kernel: self.parameters.kernel.name() })
+        Err(TrainError::TooGreat {
+            kernel: self.parameters.kernel,
+            standardised: self.parameters.standardise,
+        })
     }
 }
 

@@ -22,7 +22,9 @@ use crate::model::metadata::Metadata;
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, Parts};
 use crate::solve::Progress;
-use crate::train::cross_validation::{FoldRows, cross_validate_in, require, require_folds, scarcer};
+use crate::train::cross_validation::{
+    CrossValidated, FoldRows, cross_validate_in, require, require_folds, scarcer,
+};
 use crate::train::fit::{Fitted, fit};
 use crate::train::out_of_fold::OutOfFold;
 use crate::train::parallel::cores;
@@ -171,7 +173,7 @@ pub struct Scored {
 /// ```
 ///
 /// # Errors
-/// What [`fit`] and [`cross_validate`] refuse; a holdout of a class with one row.
+/// What [`fit`] and [`cross_validate`](crate::cross_validate) refuse; a holdout of a class with one row.
 pub fn train(
     problem: &Problem,
     choice: &Choice,
@@ -295,7 +297,8 @@ fn validate(
     }
     require_folds(problem, folds)?;
     let fold_rows = FoldRows::new(problem, folds, parameters.seed);
-    let (scores, units) = cross_validate_in(&fold_rows, problem, parameters, progress)?;
+    let CrossValidated { scores, units, unconverged } =
+        cross_validate_in(&fold_rows, problem, parameters, progress)?;
     let in_units = units.iter().all(ScoreUnit::is_known);
     let alike: Vec<f64> = if in_units {
         scores.iter().zip(fold_rows.fold_of()).map(|(&score, &fold)| units[fold].inside(score)).collect()
@@ -318,6 +321,8 @@ fn validate(
     };
     let name = if calibrate.is_some() { "cross-validation, cross-fitted" } else { "cross-validation" };
     let measured = measured(name, Some(folds as u64), calibrate, &scored);
+    let unconverged_folds = (unconverged > 0).then_some(unconverged as u64);
+    let measured = measured.map(|measured| Measured { unconverged_folds, ..measured });
     Ok(Validated { calibration, in_units, measured, scored: Some(scored) })
 }
 
@@ -394,7 +399,7 @@ fn measured(name: &str, folds: Option<u64>, calibrate: Option<Method>, scored: &
         fold_of: scored.fold_of.as_deref(),
         sigmoid: calibrate == Some(Method::Platt),
     })?;
-    Some(Measured { method: name.to_owned(), folds, metrics })
+    Some(Measured { method: name.to_owned(), folds, unconverged_folds: None, metrics })
 }
 
 #[cfg(test)]

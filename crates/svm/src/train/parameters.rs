@@ -73,6 +73,10 @@ pub struct Parameters {
     pub max_iterations: Option<u64>,
     /// Whether features are standardised; else they are taken as they are.
     pub standardise: bool,
+    /// Whether training goes on with machines whose solver did not converge: [`Solve::converged`](crate::Solve::converged) and
+    /// [`Measured::unconverged_folds`](crate::Measured::unconverged_folds) say so. Else they are an error of
+    /// cross-validation and of [`Model::train`](crate::Model::train), and left out of a search.
+    pub allow_unconverged: bool,
     /// Seeds the solver's order of rows, the splits and the folds.
     pub seed: u64,
 }
@@ -94,6 +98,7 @@ impl Default for Parameters {
             epsilon: 1e-3,
             max_iterations: None,
             standardise: true,
+            allow_unconverged: false,
             seed: 1,
         }
     }
@@ -191,12 +196,16 @@ pub enum TrainError {
     },
     /// Kernel values beyond the precision of the solvers' arithmetic.
     #[error(
-        "values of the {kernel} kernel, times C and weights, are too great to train with; \
-         use --scale standard, a smaller -c or weight, or smaller --gamma, --coef0 and --degree"
+        "values of the {} kernel, times C and weights, are too great to train with; use {}a smaller -c or weight{}",
+        kernel.name(),
+        if *standardised { "" } else { "--scale standard, " },
+        smaller(*kernel)
     )]
     TooGreat {
         /// The kernel.
-        kernel: &'static str,
+        kernel: Kernel,
+        /// Whether the rows are standardised already.
+        standardised: bool,
     },
     /// A kernel machine would take more memory than [`KERNEL_BYTES`](crate::KERNEL_BYTES).
     #[error(
@@ -230,7 +239,7 @@ pub enum TrainError {
     #[error(
         "the solver stopped after {iterations} iterations without converging on fold {fold} of the cross-validation, whose \
          measures would be those of another machine; use a smaller C, a greater epsilon, standardised features, or no \
-         calibration"
+         calibration; --allow-unconverged goes on all the same"
     )]
     UnconvergedFold {
         /// The fold, from 1.
@@ -269,6 +278,16 @@ pub enum TrainError {
         /// What happened, and what to do.
         problem: String,
     },
+}
+
+/// Which of a kernel's parameters make its values smaller.
+fn smaller(kernel: Kernel) -> &'static str {
+    match kernel {
+        Kernel::Linear => "",
+        Kernel::Rbf { .. } => ", or a smaller --gamma",
+        Kernel::Poly { .. } => ", or smaller --gamma, --coef0 and --degree",
+        Kernel::Sigmoid { .. } => ", or smaller --gamma and --coef0",
+    }
 }
 
 /// Why a machine of this loss scores all rows alike, and what to do.

@@ -1,10 +1,10 @@
 //! The zoo: sets of every kind × losses × kernels × C, solved by the library and by libSVM's and LIBLINEAR's own
 //! solvers side by side, judged by one objective function.
 //!
-//! `zoo run [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N]` solves, and keeps what came of each set under
+//! `zoo run [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N] [--jobs N] [--resume true]` solves, and keeps what came of each set under
 //! target/zoo; `--machines linear` runs those whose name has that part;
 //! `zoo peers` with the same options has only the peers solve, whose results are kept too and do not depend on the
-//! library; `zoo table FILE` writes the page of what is kept; `zoo quick` solves a few small cases and fails on a wrong one.
+//! library; `--jobs 2` runs two sets at a time, and `--resume true` leaves out those that this executable has run already; `zoo table FILE` writes the page of what is kept; `zoo quick` solves a few small cases and fails on a wrong one.
 
 mod case;
 mod data;
@@ -18,7 +18,7 @@ mod verdict;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: zoo run|peers [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N] | zoo table FILE | zoo quick";
+const USAGE: &str = "usage: zoo run|peers [--sets A,B] [--machines PART] [--limit SECONDS] [--seed N] [--jobs N] [--resume true] | zoo table FILE | zoo quick";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

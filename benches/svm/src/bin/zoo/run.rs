@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::case::{Case, Machine, Penalty, Reply, Side, in_child};
 use crate::peers::Peer;
@@ -69,11 +71,17 @@ pub struct Options {
     seed: u64,
     /// The part of a machine's name that it has to have.
     machines: String,
+    /// How many sets are run at a time.
+    jobs: usize,
+    /// Whether sets are left out that this executable has run already.
+    resume: bool,
 }
 
 impl Options {
     pub fn read(mut words: &[&str]) -> Result<Self, String> {
-        let mut options = Self { sets: SETS.iter().collect(), limit_s: 20, seed: 1, machines: String::new() };
+        let machines = String::new();
+        let mut options =
+            Self { sets: SETS.iter().collect(), limit_s: 20, seed: 1, machines, jobs: 1, resume: false };
         while let [name, value, rest @ ..] = words {
             let number =
                 || value.parse::<u64>().map_err(|_| format!("{name} is a whole number, not {value}"));
@@ -85,9 +93,16 @@ impl Options {
                 "--machines" => options.machines = (*value).to_owned(),
                 "--limit" => options.limit_s = number()?,
                 "--seed" => options.seed = number()?,
+                "--jobs" => options.jobs = number()?.max(1) as usize,
+                "--resume" => {
+                    options.resume = value.parse().map_err(|_| "--resume is true or false".to_owned())?
+                }
                 _ => return Err(format!("{name} is not an option of zoo run")),
             }
             words = rest;
+        }
+        if options.resume && !options.machines.is_empty() {
+            return Err("--resume is for whole sets; leave --machines out".to_owned());
         }
         if words.is_empty() { Ok(options) } else { Err(format!("{} has no value", words[0])) }
     }
@@ -109,11 +124,26 @@ pub fn peers(options: &Options) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Solves the sets in turn; true where no case failed.
+/// Solves the sets, so many at a time; true where no case failed.
 pub fn run(options: &Options) -> Result<bool, String> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let jobs: Vec<_> = (0..options.jobs).map(|_| scope.spawn(|| run_next(options, &next))).collect();
+        jobs.into_iter()
+            .map(|job| job.join().expect("a job does not panic"))
+            .try_fold(true, |good, job| Ok(good & job?))
+    })
+}
+
+/// Solves the sets whose turn comes until none is left.
+fn run_next(options: &Options, next: &AtomicUsize) -> Result<bool, String> {
     let mut kept = Kept::open(options.limit_s)?;
     let mut good = true;
-    for set in &options.sets {
+    while let Some(set) = options.sets.get(next.fetch_add(1, Ordering::Relaxed)) {
+        if options.resume && is_current(set) {
+            good &= !kept_of(set)?.iter().any(Judged::failed);
+            continue;
+        }
         let mut judged = solve(set, options, &CS, &mut kept)?;
         good &= !judged.iter().any(Judged::failed);
         let others = kept_of(set)?.into_iter();
@@ -126,13 +156,21 @@ pub fn run(options: &Options) -> Result<bool, String> {
     Ok(good)
 }
 
+/// Whether what is kept of a set is of this executable.
+fn is_current(set: &Set) -> bool {
+    let modified = |path: PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
+    let built = std::env::current_exe().ok().and_then(modified);
+    built.is_some_and(|built| modified(file_of(set)).is_some_and(|run| run > built))
+}
+
 /// Solves a few small sets at three C; true where no objective is wrong. Time is not judged.
 pub fn quick() -> Result<bool, String> {
     let mut kept = Kept::open(5)?;
     let (mut count, mut wrong) = (0, 0);
     for name in QUICK {
         let set = named(name).ok_or_else(|| format!("there is no set {name}"))?;
-        let options = Options { sets: Vec::new(), limit_s: 5, seed: 1, machines: String::new() };
+        let machines = String::new();
+        let options = Options { sets: Vec::new(), limit_s: 5, seed: 1, machines, jobs: 1, resume: false };
         let judged = solve(set, &options, &[1e-2, 1.0, 100.0], &mut kept)?;
         count += judged.len();
         wrong += judged.iter().filter(|judged| judged.failed() && judged.verdict != Verdict::Slow).count();

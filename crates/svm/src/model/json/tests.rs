@@ -47,6 +47,7 @@ fn trainings() -> impl Strategy<Value = Training> {
         constant: auc.map(|auc| auc > 0.5),
         data_sha256: auc.map(|_| "0123456789abcdef".repeat(4)),
         measured: auc.map(|auc| Measured {
+            unconverged_folds: None,
             method: "holdout".to_owned(),
             folds: None,
             metrics: Metrics {

@@ -3,40 +3,25 @@
 
 use proptest::prelude::*;
 
+use super::tests::Case;
 use super::*;
-use crate::data::either::Rows;
-use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::solve::smo::{Smo, SmoOptions};
 use crate::solve::{NoProgress, duality};
 
-#[derive(Debug, Clone)]
-struct Case {
-    x: Rows,
-    positive: Vec<bool>,
-    costs: Vec<f64>,
+/// A case whose rows all cost as much.
+fn case(rows: &[Vec<f64>], positive: &[bool], cost: f64) -> Case {
+    Case::new(rows, positive, &vec![cost; positive.len()])
 }
 
-impl Case {
-    fn new(rows: &[Vec<f64>], positive: Vec<bool>, cost: f64) -> Self {
-        let x = Matrix::from_rows(rows).into();
-        Self { x, costs: vec![cost; positive.len()], positive }
-    }
+fn hinge(case: &Case, bias: Bias) -> Solution {
+    case.solve(Loss::Hinge, bias, 1e-3)
+}
 
-    fn examples(&self) -> Examples<'_> {
-        Examples { x: &self.x, positive: &self.positive, costs: &self.costs }
-    }
-
-    fn solve(&self, bias: Bias) -> Solution {
-        let options = LinearOptions { loss: Loss::Hinge, bias, seed: 1 };
-        solve(&self.examples(), &options, stopping(u64::MAX), None, &NoProgress)
-    }
-
-    fn by_smo(&self) -> Solution {
-        let rows = self.x.to_dense();
-        let mut smo = Smo::new(&rows, &self.positive, Kernel::Linear, Loss::Hinge, SmoOptions::default());
-        smo.solve(&self.costs, stopping(200_000), None, &NoProgress)
-    }
+fn by_smo(case: &Case) -> Solution {
+    let rows = case.x.to_dense();
+    let mut smo = Smo::new(&rows, &case.positive, Kernel::Linear, Loss::Hinge, SmoOptions::default());
+    smo.solve(&case.costs, stopping(200_000), None, &NoProgress)
 }
 
 fn stopping(max_iterations: u64) -> Stopping {
@@ -95,16 +80,16 @@ proptest! {
             5 => all.iter_mut().for_each(|row| row[3] *= 1e-3),
             _ => {}
         }
-        let case = Case::new(&all, positive, 10f64.powi(power));
+        let case = case(&all, &positive, 10f64.powi(power));
         for bias in [Bias::Free, Bias::Regularised] {
-            let solution = case.solve(bias);
+            let solution = hinge(&case, bias);
             prop_assert!(solution.converged, "{bias:?} {solution:?}");
             prop_assert!(solution.gap <= 1e-3, "{bias:?} {}", solution.gap);
             prop_assert!(solution.alpha.iter().all(|alpha| alpha.is_finite()) && solution.bias.is_finite());
         }
-        let smo = case.by_smo();
+        let smo = by_smo(&case);
         if smo.converged {
-            let ours = case.solve(Bias::Free).objective;
+            let ours = hinge(&case, Bias::Free).objective;
             // Neither dual objective is below the optimum by more than its gap.
             let slack = 2e-3 + smo.gap;
             prop_assert!((ours - smo.objective).abs() <= slack * ours.abs().max(1e-12), "{ours} {}", smo.objective);
@@ -122,10 +107,10 @@ fn rare_class_is_solved_to_the_optimum_of_all_rows() {
         let mut positive = vec![false; rows];
         order[..positives].iter().for_each(|&row| positive[row] = true);
         for swapped in [false, true] {
-            let positive = positive.iter().map(|positive| positive ^ swapped).collect();
-            let case = Case::new(&all, positive, cost);
+            let positive: Vec<bool> = positive.iter().map(|positive| positive ^ swapped).collect();
+            let case = case(&all, &positive, cost);
             for bias in [Bias::Free, Bias::Regularised] {
-                let solution = case.solve(bias);
+                let solution = hinge(&case, bias);
                 // The gap is of all rows, those included that no chunk held.
                 let gap = duality::of_linear(&case.examples(), Loss::Hinge, bias, &solution);
                 assert!(solution.converged && gap <= 1e-3, "{rows} {positives} {cost} {bias:?}: {gap}");
@@ -137,8 +122,8 @@ fn rare_class_is_solved_to_the_optimum_of_all_rows() {
 #[test]
 fn rare_class_that_nothing_tells_apart_converges_to_the_constant() {
     let (all, positive) = shares(2000, 5, |_, chance| chance < 0.004);
-    let case = Case::new(&all, positive.clone(), 1.0);
-    let solution = case.solve(Bias::Free);
+    let case = case(&all, &positive, 1.0);
+    let solution = hinge(&case, Bias::Free);
     let positives = positive.iter().filter(|positive| **positive).count() as f64;
     // Every positive row is an error: two for the difference of the classes, since the bias stays at −1.
     assert!(solution.converged, "{}", solution.gap);
@@ -156,7 +141,7 @@ fn separable_rows_at_great_costs_have_no_gap() {
         let rows: Vec<Vec<f64>> = positive.iter().map(|&positive| row(positive)).collect();
         for cost in [1.0, 100.0, 1e5] {
             for bias in [Bias::Free, Bias::Regularised] {
-                let solution = Case::new(&rows, positive.clone(), cost).solve(bias);
+                let solution = hinge(&case(&rows, &positive, cost), bias);
                 assert!(
                     solution.converged && solution.gap <= 3e-3,
                     "{columns} {cost} {bias:?} {}",
@@ -170,11 +155,11 @@ fn separable_rows_at_great_costs_have_no_gap() {
 #[test]
 fn method_that_did_not_converge_is_followed_by_another() {
     let (all, positive) = shares(200, 11, |values, chance| values[0] + 0.2 * (chance - 0.5) > 0.3);
-    let case = Case::new(&all, positive, 1e4);
+    let case = case(&all, &positive, 1e4);
     let options = LinearOptions { loss: Loss::Hinge, bias: Bias::Regularised, seed: 1 };
     let descent = coordinate::solve(&case.examples(), &options, stopping(100), None, &NoProgress);
     assert!(!descent.converged);
-    let solution = case.solve(Bias::Regularised);
+    let solution = hinge(&case, Bias::Regularised);
     assert!(solution.converged && solution.iterations > 50 && solution.gap < 1e-6, "{}", solution.gap);
 }
 
@@ -185,9 +170,9 @@ fn multipliers_that_are_small_beside_great_costs_are_found() {
     let other = vec![0.07, 0.17, 0.66, 0.1, 0.31, 0.85];
     for power in 0..=8 {
         let all = [one.clone(), other.clone(), other.clone(), one.clone()];
-        let case = Case::new(&all, vec![true, false, true, true], 10f64.powi(power));
+        let case = case(&all, &[true, false, true, true], 10f64.powi(power));
         for bias in [Bias::Free, Bias::Regularised] {
-            let solution = case.solve(bias);
+            let solution = hinge(&case, bias);
             assert!(solution.converged, "{bias:?} {solution:?}");
         }
     }
@@ -195,13 +180,14 @@ fn multipliers_that_are_small_beside_great_costs_are_found() {
 
 #[test]
 fn gap_is_of_the_machine_that_is_written_where_an_error_of_one_class_costs_a_million_times_as_much() {
-    let rows = [[1, 1], [1, 1], [1, 1], [0, 0], [1, 0], [0, 1], [1, 0], [0, 1], [0, 0], [1, 1], [1, 1], [1, 1]];
+    let rows =
+        [[1, 1], [1, 1], [1, 1], [0, 0], [1, 0], [0, 1], [1, 0], [0, 1], [0, 0], [1, 1], [1, 1], [1, 1]];
     let rows: Vec<Vec<f64>> = rows.iter().map(|row| row.map(f64::from).to_vec()).collect();
     let positive = [1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 0, 1].map(|positive| positive == 1);
-    let mut case = Case::new(&rows, positive.to_vec(), 1.0);
+    let mut case = case(&rows, &positive, 1.0);
     for weight in [1e3, 1e4, 1e5, 1e6] {
         case.costs = positive.iter().map(|&positive| if positive { weight } else { 1.0 }).collect();
-        let solution = case.solve(Bias::Free);
+        let solution = hinge(&case, Bias::Free);
         let weights = duality::weights(&case.examples(), &solution.alpha);
         let loss = |row: usize| {
             let score: f64 = weights.iter().zip(&rows[row]).map(|(weight, value)| weight * value).sum();

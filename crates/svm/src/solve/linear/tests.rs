@@ -17,14 +17,14 @@ const LOSSES: [Loss; 3] = [Loss::Hinge, Loss::SquaredHinge, Loss::Logistic];
 const BIASES: [Bias; 2] = [Bias::Regularised, Bias::Free];
 
 #[derive(Debug, Clone)]
-struct Case {
-    x: Rows,
-    positive: Vec<bool>,
-    costs: Vec<f64>,
+pub(super) struct Case {
+    pub(super) x: Rows,
+    pub(super) positive: Vec<bool>,
+    pub(super) costs: Vec<f64>,
 }
 
 impl Case {
-    fn new(rows: &[Vec<f64>], positive: &[bool], costs: &[f64]) -> Self {
+    pub(super) fn new(rows: &[Vec<f64>], positive: &[bool], costs: &[f64]) -> Self {
         let mut x = Matrix::new(rows[0].len());
         rows.iter().for_each(|row| x.push(row));
         Self { x: x.into(), positive: positive.to_vec(), costs: costs.to_vec() }
@@ -35,11 +35,11 @@ impl Case {
         Self { costs: vec![cost; problem.len()], x: problem.x, positive: problem.positive }
     }
 
-    fn examples(&self) -> Examples<'_> {
+    pub(super) fn examples(&self) -> Examples<'_> {
         Examples { x: &self.x, positive: &self.positive, costs: &self.costs }
     }
 
-    fn solve(&self, loss: Loss, bias: Bias, epsilon: f64) -> Solution {
+    pub(super) fn solve(&self, loss: Loss, bias: Bias, epsilon: f64) -> Solution {
         solve(&self.examples(), &options(loss, bias), stopping(epsilon), None, &NoProgress)
     }
 

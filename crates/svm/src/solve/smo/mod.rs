@@ -49,10 +49,11 @@ const REPORT_EVERY: u64 = 1000;
 const WORTH_PACKING: usize = 8;
 
 /// A solve whose gap contradicts its rule is gone on with to this share of its tolerance, until that is less than this share of
-/// the one asked for; for so many times the first one's iterations in all.
+/// the one asked for; for so many times the first one's iterations in all, and so many more a row.
 const TIGHTER: f64 = 0.1;
-const LEAST_TIGHTER: f64 = 0.5e-2;
+const LEAST_TIGHTER: f64 = 1e-8;
 const MOST_MORE: u64 = 4;
+const MORE_PER_ROW: u64 = 100;
 
 /// Options of the solver; none changes the solution beyond rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,7 +142,8 @@ impl<'a> Smo<'a> {
                 return solution;
             }
             spent = iterations;
-            let most = *most.get_or_insert(spent.saturating_mul(MOST_MORE));
+            let more = MORE_PER_ROW * costs.len() as u64;
+            let most = *most.get_or_insert(spent.saturating_mul(MOST_MORE).saturating_add(more));
             let max_iterations = stopping.max_iterations.min(most);
             tighter = Stopping { epsilon: TIGHTER * tighter.epsilon, max_iterations };
         }
@@ -168,15 +170,13 @@ impl<'a> Smo<'a> {
         }
         let midway = extremes.top.map_or(extremes.bottom, |top| 0.5 * (top.residual + extremes.bottom));
         let mut bias = if free > 0 { sum / free as f64 } else { midway };
-        let mut gap = self.gap(signed, costs, bias, 1.0);
-        let lift = self.lift(signed, costs, bias, stopping.epsilon);
-        let lifted = self.gap(signed, costs, bias, lift);
-        let lift = if lifted < gap { lift } else { 1.0 };
-        if lift > 1.0 {
+        let (mut gap, mut lift) = (self.gap(signed, costs, bias, 1.0), 1.0);
+        let lifted = self.lift(signed, costs, bias, stopping.epsilon);
+        if gap > stopping.epsilon && self.gap(signed, costs, bias, lifted) < gap {
+            (gap, lift) = (self.gap(signed, costs, bias, lifted), lifted);
             let total: f64 = signed.iter().map(|signed| signed.abs()).sum();
             objective = lift * lift * (objective + total) - lift * total;
             bias *= lift;
-            gap = lifted;
         }
         let points = self.set.points();
         for (column, centre) in points.centre.iter().enumerate().filter(|_| points.is_linear()) {

