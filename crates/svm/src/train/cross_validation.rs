@@ -33,8 +33,8 @@ pub(crate) struct CrossValidated {
     pub(crate) scores: Vec<f64>,
     /// The unit of each fold's scores.
     pub(crate) units: Vec<ScoreUnit>,
-    /// How many folds' solver did not converge.
-    pub(crate) unconverged: usize,
+    /// How many folds' solver did not converge; none for none.
+    pub(crate) unconverged_folds: Option<u64>,
 }
 
 /// [`cross_validate`] in these folds.
@@ -67,9 +67,9 @@ pub(crate) fn cross_validate_in(
         let (held, unit, converged) = scored?;
         fold_rows.held(fold).iter().zip(held).for_each(|(&row, score)| scores[row] = score);
         units.push(unit);
-        unconverged += usize::from(!converged);
+        unconverged += u64::from(!converged);
     }
-    Ok(CrossValidated { scores, units, unconverged })
+    Ok(CrossValidated { scores, units, unconverged_folds: (unconverged > 0).then_some(unconverged) })
 }
 
 /// The rows of each fold, and the fold of each row.
@@ -174,6 +174,6 @@ mod tests {
         let allowed = Parameters { allow_unconverged: true, ..parameters };
         let folds = FoldRows::new(&problem, 3, 1);
         let validated = cross_validate_in(&folds, &problem, &allowed, &NoProgress).unwrap();
-        assert_eq!((validated.scores.len(), validated.unconverged), (60, 3));
+        assert_eq!((validated.scores.len(), validated.unconverged_folds), (60, Some(3)));
     }
 }

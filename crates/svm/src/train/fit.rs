@@ -45,7 +45,7 @@ pub struct Solve {
     /// Iterations; none where the solver does not report them.
     pub iterations: Option<u64>,
     /// Whether this is the optimum: `gap` is within epsilon, or the solver's own rule was met within epsilon and the gap
-    /// does not contradict it. A solver that stopped at its bound on iterations is judged by the gap like any other.
+    /// is at most a thousandth and twenty epsilons. A solver that stopped at its bound on iterations is judged by the gap like any other.
     pub converged: bool,
     /// Rows with a multiplier above 0.
     pub support_vectors: usize,

@@ -22,9 +22,8 @@ use crate::model::metadata::Metadata;
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, Parts};
 use crate::solve::Progress;
-use crate::train::cross_validation::{
-    CrossValidated, FoldRows, cross_validate_in, require, require_folds, scarcer,
-};
+use crate::train::cross_validation::{CrossValidated, FoldRows, cross_validate_in, require_folds};
+use crate::train::cross_validation::{require, scarcer};
 use crate::train::fit::{Fitted, fit};
 use crate::train::out_of_fold::OutOfFold;
 use crate::train::parallel::cores;
@@ -297,8 +296,8 @@ fn validate(
     }
     require_folds(problem, folds)?;
     let fold_rows = FoldRows::new(problem, folds, parameters.seed);
-    let CrossValidated { scores, units, unconverged } =
-        cross_validate_in(&fold_rows, problem, parameters, progress)?;
+    let cross_validated = cross_validate_in(&fold_rows, problem, parameters, progress)?;
+    let CrossValidated { scores, units, unconverged_folds } = cross_validated;
     let in_units = units.iter().all(ScoreUnit::is_known);
     let alike: Vec<f64> = if in_units {
         scores.iter().zip(fold_rows.fold_of()).map(|(&score, &fold)| units[fold].inside(score)).collect()
@@ -320,9 +319,8 @@ fn validate(
         scores,
     };
     let name = if calibrate.is_some() { "cross-validation, cross-fitted" } else { "cross-validation" };
-    let measured = measured(name, Some(folds as u64), calibrate, &scored);
-    let unconverged_folds = (unconverged > 0).then_some(unconverged as u64);
-    let measured = measured.map(|measured| Measured { unconverged_folds, ..measured });
+    let measured = measured(name, Some(folds as u64), calibrate, &scored)
+        .map(|measured| Measured { unconverged_folds, ..measured });
     Ok(Validated { calibration, in_units, measured, scored: Some(scored) })
 }
 
