@@ -21,7 +21,7 @@ use flags::Job;
 use progress::Bar;
 use upbeat_core::model;
 use upbeat_svm::{
-    Choice, Model, Parts, Problem, Progress as _, Solver, SolverRecord, TrainError, Trained, Training, train,
+    Choice, Model, Parts, Problem, Progress as _, Solver, SolverRecord, Trained, Training, train,
 };
 
 /// More rows than this are worth a warning: smartcore's time and memory grow with rows².
@@ -52,7 +52,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let outcome =
         work(&job, &choice, &problem, sha256, &progress).with_context(|| files::shown(&args.features))?;
     if outcome.trained.constant && !args.allow_constant {
-        let refusal = TrainError::Constant { loss: outcome.trained.parameters.loss };
+        let refusal = report::constant(&outcome.trained);
         anyhow::bail!("{}: {refusal}; --allow-constant writes it all the same", files::shown(&args.features));
     }
     progress.finish();

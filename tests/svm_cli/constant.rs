@@ -36,6 +36,19 @@ fn model_that_scores_all_rows_alike_is_not_written() {
 }
 
 #[test]
+fn search_without_a_machine_that_tells_rows_apart_advises_no_flag_that_it_refuses() {
+    let place = Place::new();
+    place.put(
+        "equal.txt",
+        (0..40).map(|row| format!("{} 1:1 2:1\n", u8::from(row % 4 == 0))).collect::<String>(),
+    );
+    let ran = place.run("train equal.txt -o m.json --auto");
+    assert_eq!(ran.status, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("alike") && ran.stderr.contains("use other features"), "{}", ran.stderr);
+    assert!(!["--loss", "--scale", " -c"].iter().any(|flag| ran.stderr.contains(flag)), "{}", ran.stderr);
+}
+
+#[test]
 fn model_that_scores_all_rows_alike_is_named_wherever_it_is_shown() {
     let place = Place::new();
     place.put("few.txt", few_clicks(300, 1));

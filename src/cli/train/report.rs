@@ -9,7 +9,7 @@ use crate::cli::evaluate;
 use crate::cli::files;
 use upbeat_svm::{
     Calibration, Candidate, ClassWeights, Criterion, Fixed, Kernel, LeftOut, Loss, Measured, Parameters,
-    Search, Shortest, Significant, TrainError, Training,
+    Search, Shortest, Significant, TrainError, Trained, Training,
 };
 
 /// The report for programs: one object.
@@ -121,7 +121,7 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
         }
     };
     if trained.constant {
-        text += &format!("constant   {}\n", TrainError::Constant { loss: parameters.loss });
+        text += &format!("constant   {}\n", constant(trained));
     }
     if trained.calibration.is_none() {
         text += "calibrated no: the model tells scores, not probabilities; add rows of the scarcer label, \
@@ -132,6 +132,16 @@ pub(super) fn text(outcome: &Outcome, output: &Path) -> String {
     }
     let place = if files::is_dash(output) { String::new() } else { format!(" in {}", output.display()) };
     text + &format!("model      {}{place}\n", model.id())
+}
+
+/// What is said of a machine that scores all rows alike. Flags that a search sets itself are no advice after one.
+pub(super) fn constant(trained: &Trained) -> String {
+    if trained.search.is_some() {
+        return "the model scores all rows alike and tells none from another, as the best of those that were compared; the \
+                features say nothing of the labels: use other features"
+            .to_owned();
+    }
+    TrainError::Constant { loss: trained.parameters.loss }.to_string()
 }
 
 /// The kernel, the loss where it is not the default one, and whether features are as they are and classes weighted.

@@ -133,7 +133,7 @@ fn measure(problem: &Problem, fold_rows: &FoldRows, held: &[Held]) -> Result<Mea
         fold_rows.held(fold).iter().zip(&held.scores).for_each(|(&row, &score)| scores[row] = score);
     }
     if constant(scores.iter().copied()) {
-        return Err("it scores all rows alike".to_owned());
+        return Err("it scores all rows alike; use other features, or another loss than the hinge".to_owned());
     }
     let rows = fold_rows.out_of_fold(problem, &scores);
     let calibration = rows.calibration(Method::Platt);
