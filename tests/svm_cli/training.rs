@@ -15,7 +15,8 @@ fn every_solver_and_loss_trains_and_is_recorded_in_the_model() {
         ("--solver smo", "smo", "squared-hinge", "free"),
         ("--kernel rbf", "native", "squared-hinge", "free"),
         ("--kernel rbf --loss hinge", "native", "hinge", "free"),
-        ("--solver smartcore", "smartcore 0.7", "hinge", "free"),
+        // Its machines of some folds are further from the optimum than the tolerance, and are not written unasked.
+        ("--solver smartcore --allow-unconverged", "smartcore 0.7", "hinge", "free"),
     ] {
         let report = place.done(&format!("train features.txt -o model.json --json {flags}")).json();
         assert_eq!(report["solver"], solver);
@@ -23,7 +24,9 @@ fn every_solver_and_loss_trains_and_is_recorded_in_the_model() {
             (&report["parameters"]["loss"], &report["parameters"]["bias"]),
             (&loss.into(), &bias.into())
         );
-        assert_eq!(report["converged"], true);
+        let within = report["gap"].as_f64().unwrap() <= 1e-3;
+        assert_eq!(report["converged"], within, "{report}");
+        assert!(within || solver.starts_with("smartcore"), "{report}");
         let model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
         assert_eq!(model["training"]["parameters"], report["parameters"]);
         assert_eq!(model["training"]["feature_mean"].as_array().unwrap().len(), 6);
