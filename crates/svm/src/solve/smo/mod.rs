@@ -55,6 +55,12 @@ const LEAST_TIGHTER: f64 = 1e-8;
 const MOST_MORE: u64 = 4;
 const MORE_PER_ROW: u64 = 100;
 
+/// How often a solve goes on from residuals in double precision that contradict those it ended with.
+const MOST_REFINEMENTS: u32 = 8;
+
+/// The share of epsilon that rounding may take before residuals are computed in double precision.
+const ROUNDING_SHARE: f64 = 0.25;
+
 /// Options of the solver; none changes the solution beyond rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct SmoOptions {
@@ -78,6 +84,7 @@ impl Default for SmoOptions {
 pub(crate) struct Smo<'a> {
     x: &'a Matrix,
     positive: &'a [bool],
+    kernel: Kernel,
     loss: Loss,
     set: WorkingSet,
     shrinking: bool,
@@ -96,7 +103,7 @@ impl<'a> Smo<'a> {
         assert_eq!(x.len(), positive.len(), "a class for each row");
         assert_ne!(loss, Loss::Logistic, "logistic regression has no support vectors");
         let set = WorkingSet::new(Points::new(x, kernel), options.cache_bytes, options.simd);
-        Self { x, positive, loss, set, shrinking: options.shrinking }
+        Self { x, positive, kernel, loss, set, shrinking: options.shrinking }
     }
 
     /// Solves for these costs, one a row, finite and above 0.
@@ -127,26 +134,93 @@ impl<'a> Smo<'a> {
         let squared = self.loss == Loss::SquaredHinge;
         let bounds = Bounds { positive: self.positive, costs: (!squared).then_some(costs) };
         let ridge = if squared { costs.iter().map(|cost| 0.5 / cost).collect() } else { Vec::new() };
-        let (mut tighter, mut spent, mut most) = (stopping, 0, None);
+        let (mut tighter, mut spent, mut most, mut refined) = (stopping, 0, None, 0);
+        let moves = bounds.all_moves(&signed);
+        let mut begun = self.set.begin(self.positive, &moves, &nonzero(&signed), ridge);
         loop {
-            let moves = bounds.all_moves(&signed);
-            let begun = self.set.begin(self.positive, &moves, &nonzero(&signed), ridge.clone());
             let mut run = Run { bounds, signed, set: &mut self.set, shrunk: Vec::new(), iterations: spent };
-            let ended = run.iterate(begun, self.shrinking, tighter, progress);
+            let (met, extremes) = run.iterate(begun, self.shrinking, tighter, progress);
             let Run { signed: found, iterations, .. } = run;
             signed = found;
-            let solution = self.solution(&signed, bounds, costs, stopping, iterations, ended);
-            // Great costs multiply what the rule leaves.
-            let contradicted = ended.0 && !solution.converged && solution.gap.is_finite();
-            if !contradicted || tighter.epsilon < LEAST_TIGHTER * stopping.epsilon {
+            let mut ended = (met, extremes);
+            let mut solution = self.solution(&signed, bounds, costs, stopping, iterations, ended);
+            if self.lost_digits(&signed, bounds, costs, &solution, tighter.epsilon) {
+                // The machine that is written scores in double precision.
+                let exact = self.set.replace_residuals(self.residuals(&signed));
+                ended = (exact.violation() <= tighter.epsilon, exact);
+                solution = self.solution(&signed, bounds, costs, stopping, iterations, ended);
+            }
+            if met && !ended.0 && refined < MOST_REFINEMENTS {
+                refined += 1;
+            } else if ended.0
+                && !solution.converged
+                && solution.gap.is_finite()
+                && tighter.epsilon >= LEAST_TIGHTER * stopping.epsilon
+            {
+                // Great costs multiply what the rule leaves.
+                tighter.epsilon *= TIGHTER;
+            } else {
                 return solution;
             }
-            spent = iterations;
+            (begun, spent) = (ended.1, iterations);
             let more = MORE_PER_ROW * costs.len() as u64;
             let most = *most.get_or_insert(spent.saturating_mul(MOST_MORE).saturating_add(more));
-            let max_iterations = stopping.max_iterations.min(most);
-            tighter = Stopping { epsilon: TIGHTER * tighter.epsilon, max_iterations };
+            tighter.max_iterations = stopping.max_iterations.min(most);
         }
+    }
+
+    /// Whether the rounding errors of kernel values in single precision, added up in a residual as they chance to fall, are more
+    /// than a share of epsilon; or, times what errors cost the rows whose multipliers are free, of the objective.
+    fn lost_digits(
+        &self,
+        signed: &[f64],
+        bounds: Bounds,
+        costs: &[f64],
+        solution: &Solution,
+        epsilon: f64,
+    ) -> bool {
+        let norm = signed.iter().map(|signed| signed * signed).sum::<f64>().sqrt();
+        let rounding = f64::from(f32::EPSILON) * f64::from(self.set.greatest_value()) * norm;
+        let free = |row: &usize| bounds.moves(*row, signed[*row]) == RISES | FALLS;
+        let cost: f64 = (0..costs.len()).filter(free).map(|row| costs[row]).sum();
+        rounding * (cost / -solution.objective).max(1.0) > ROUNDING_SHARE * epsilon
+    }
+
+    /// The residuals of all rows, in double precision: the steps' own sum up what single precision leaves of each kernel value,
+    /// and multipliers of a great C multiply it.
+    fn residuals(&self, signed: &[f64]) -> Vec<f64> {
+        let support = nonzero(signed);
+        let points = self.set.points();
+        let linear = points.is_linear().then(|| {
+            let mut weights = vec![0.0; points.centre.len()];
+            for &(row, signed) in &support {
+                let centred = self.x.row(row as usize).iter().zip(&points.centre);
+                weights
+                    .iter_mut()
+                    .zip(centred)
+                    .for_each(|(weight, (x, centre))| *weight += signed * (x - centre));
+            }
+            weights
+        });
+        let score = |row: &[f64]| -> f64 {
+            match &linear {
+                Some(weights) => weights
+                    .iter()
+                    .zip(row.iter().zip(&points.centre))
+                    .map(|(w, (x, centre))| w * (x - centre))
+                    .sum(),
+                None => support
+                    .iter()
+                    .map(|&(other, signed)| signed * self.kernel.apply(row, self.x.row(other as usize)))
+                    .sum(),
+            }
+        };
+        let rows = self.x.rows().zip(self.positive).zip(signed).enumerate();
+        rows.map(|(row, ((x, &positive), signed))| {
+            let sign = if positive { 1.0 } else { -1.0 };
+            sign - score(x) - self.set.ridge_of(row as u32) * signed
+        })
+        .collect()
     }
 
     /// Bias and objective after Chang and Lin (2011), section 4.1.5: the bias is the mean residual of the free

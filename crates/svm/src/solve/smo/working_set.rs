@@ -157,6 +157,11 @@ impl WorkingSet {
         kernel - 2.0 * f64::from(value) + (self.ridge_of(one) + self.ridge_of(other))
     }
 
+    /// The greatest kernel value of a row with itself; no two rows have a greater one.
+    pub(super) fn greatest_value(&self) -> f32 {
+        self.diagonal.iter().copied().fold(0.0, f32::max)
+    }
+
     /// What the loss adds to a row's kernel value with itself.
     pub(super) fn ridge_of(&self, row: u32) -> f64 {
         self.ridge.get(row as usize).map_or(0.0, |ridge| *ridge)
@@ -226,6 +231,14 @@ impl WorkingSet {
         let mut padded_moves = moves.to_vec();
         padded_moves.resize(padded(moves.len()), 0);
         self.activate_all(padded_moves)
+    }
+
+    /// Puts residuals in the place of those that the steps summed up, while every row is active.
+    pub(super) fn replace_residuals(&mut self, mut residuals: Vec<f64>) -> Extremes {
+        residuals.resize(padded(self.active.rows.len()), 0.0);
+        self.residuals.copy_from_slice(&residuals);
+        self.active.residuals = residuals;
+        self.extremes()
     }
 
     /// The residuals of all rows; right while every row is active.
