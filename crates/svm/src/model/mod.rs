@@ -300,7 +300,13 @@ mod tests {
     #[test]
     #[cfg(feature = "smartcore")]
     fn smartcore_trains_where_its_feature_is_on() {
-        let parameters = Parameters { solver: Solver::Smartcore, loss: Loss::Hinge, ..Parameters::default() };
+        // On some folds it ends one or two percent above the optimum.
+        let parameters = Parameters {
+            solver: Solver::Smartcore,
+            loss: Loss::Hinge,
+            allow_unconverged: true,
+            ..Parameters::default()
+        };
         let model = Model::train(&blobs(40, 0.1, 3), &parameters).unwrap();
         assert_eq!(model.parts().training.as_ref().unwrap().solver, "smartcore 0.7");
     }

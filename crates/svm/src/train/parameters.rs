@@ -228,23 +228,25 @@ pub enum TrainError {
     },
     /// The solver reached its bound on iterations before the optimality conditions were met.
     #[error(
-        "the solver stopped after {iterations} iterations without converging; use a smaller C, a greater epsilon or \
-         max_iterations, or standardised features"
+        "the solver stopped{} without converging; use a smaller C, a greater epsilon or \
+         max_iterations, or standardised features",
+        after(*.iterations)
     )]
     Unconverged {
-        /// Iterations taken.
+        /// Iterations taken; 0 where the solver does not tell.
         iterations: u64,
     },
     /// As [`TrainError::Unconverged`], for one machine of a cross-validation.
     #[error(
-        "the solver stopped after {iterations} iterations without converging on fold {fold} of the cross-validation, whose \
+        "the solver stopped{} without converging on fold {fold} of the cross-validation, whose \
          measures would be those of another machine; use a smaller C, a greater epsilon, standardised features, or no \
-         calibration; --allow-unconverged goes on all the same"
+         calibration; --allow-unconverged goes on all the same",
+        after(*.iterations)
     )]
     UnconvergedFold {
         /// The fold, from 1.
         fold: usize,
-        /// Iterations taken.
+        /// Iterations taken; 0 where the solver does not tell.
         iterations: u64,
     },
     /// No candidate of a search could be compared.
@@ -291,6 +293,10 @@ fn smaller(kernel: Kernel) -> &'static str {
 }
 
 /// Why a machine of this loss scores all rows alike, and what to do.
+fn after(iterations: u64) -> String {
+    if iterations == 0 { String::new() } else { format!(" after {iterations} iterations") }
+}
+
 fn remedy(loss: Loss) -> &'static str {
     match loss {
         Loss::Hinge => {
