@@ -162,6 +162,8 @@ pub fn reliability(
         effective_rows: 0.0,
         mean_probability: 0.0,
     };
+    // Squares of weights may be beyond all numbers.
+    let greatest = weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f64::max));
     let mut sums: Vec<ReliabilityBin> = (0..bins).map(empty).collect();
     for (row, (&probability, &positive)) in probabilities.iter().zip(positive).enumerate() {
         let weight = weights.map_or(1.0, |weights| weights[row]);
@@ -170,12 +172,13 @@ pub fn reliability(
         bin.positives += u64::from(positive);
         bin.weight += weight;
         bin.positive_weight += if positive { weight } else { 0.0 };
-        bin.effective_rows += weight * weight;
+        bin.effective_rows += (weight / greatest) * (weight / greatest);
         bin.mean_probability += weight * probability;
     }
     sums.retain(|bin| bin.rows > 0);
     for bin in &mut sums {
-        bin.effective_rows = bin.weight * bin.weight / bin.effective_rows;
+        let relative = bin.weight / greatest;
+        bin.effective_rows = relative * relative / bin.effective_rows;
         bin.mean_probability /= bin.weight;
     }
     sums

@@ -117,10 +117,16 @@ impl Metrics {
 
     /// Measures what was told of rows.
     pub(crate) fn of(told: &Assessed) -> Option<Self> {
-        let Assessed { scores, positive, .. } = *told;
+        let Assessed { scores, positive, weights, .. } = *told;
         if scores.is_empty() || scores.iter().any(|score| !score.is_finite()) || !told.has_weights() {
             return None;
         }
+        // Weights are relative, and their squares may be beyond all numbers.
+        let relative = weights.map(|weights| {
+            let greatest = weights.iter().copied().fold(0.0, f64::max);
+            weights.iter().map(|weight| weight / greatest).collect::<Vec<f64>>()
+        });
+        let told = &Assessed { weights: relative.as_deref(), ..*told };
         let predicted = |row: usize| scores[row] > 0.0;
         let share = |part: &dyn Fn(usize) -> bool, whole: &dyn Fn(usize) -> bool| told.share(part, whole);
         let (error, error_interval) = share(&|row| told.is_wrong(row), &|_| true)?;
@@ -169,7 +175,7 @@ impl Assessed<'_> {
     fn has_weights(&self) -> bool {
         self.weights.is_none_or(|weights| {
             assert_eq!(weights.len(), self.scores.len(), "one weight per score");
-            weights.iter().all(|&weight| weight > 0.0) && weights.iter().sum::<f64>().is_finite()
+            weights.iter().all(|&weight| weight > 0.0 && weight.is_finite())
         })
     }
 
@@ -441,9 +447,14 @@ mod tests {
         let width = |metrics: &Metrics| metrics.error_interval.map(|Interval(low, high)| high - low);
         assert!(width(&weighed) > width(&repeated));
         assert_eq!(weighed.confusion.rows(), 5);
-        let heavier = weights.map(|weight| weight * 3e5);
-        let heavier = Metrics::measure(&scores, &positive, Some(&heavier), Some(&calibration)).unwrap();
-        assert!((heavier.log_loss.unwrap() - weighed.log_loss.unwrap()).abs() < 1e-12);
+        for unit in [3e5, 1e200, 1e-200, 5e307] {
+            let heavier = weights.map(|weight| weight * unit);
+            let heavier = Metrics::measure(&scores, &positive, Some(&heavier), Some(&calibration)).unwrap();
+            for (one, other) in shares(&weighed).into_iter().zip(shares(&heavier)) {
+                assert!((one - other).abs() < 1e-12, "{unit}: {weighed:?} {heavier:?}");
+            }
+            assert!((width(&heavier).unwrap() - width(&weighed).unwrap()).abs() < 1e-9, "{unit}");
+        }
         for no_weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(Metrics::measure(&[1.0, 2.0], &[true, false], Some(&[1.0, no_weight]), None), None);
         }

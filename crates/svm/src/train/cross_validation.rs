@@ -1,5 +1,7 @@
 //! Scores of rows by machines that were trained without them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::calibrate::Pairs;
 use crate::data::folds::stratified_folds;
 use crate::data::problem::Problem;
@@ -46,30 +48,50 @@ pub(crate) fn cross_validate_in(
 ) -> Result<CrossValidated, TrainError> {
     let folds = fold_rows.count();
     progress.stage(&format!("cross-validation in {folds} folds"), Some(folds as u64));
-    let scored = in_parallel(folds, cores(), |fold| -> Result<(Vec<f64>, ScoreUnit, bool), TrainError> {
-        let training = fold_rows.training(problem, fold);
-        let fitted = fit(&training, parameters, &NoProgress)?;
-        let converged = fitted.solve.converged;
-        if !converged && parameters.max_iterations.is_none() && !parameters.allow_unconverged {
-            let iterations = fitted.solve.iterations.unwrap_or(0);
-            return Err(TrainError::UnconvergedFold { fold: fold + 1, iterations });
+    let failed = AtomicBool::new(false);
+    let scored = in_parallel(folds, cores(), |fold| {
+        // A fold that was not begun comes after one that failed, which is the one that is reported.
+        if failed.load(Ordering::Relaxed) {
+            return Ok(OfFold::default());
         }
-        let scorer = fitted.scorer();
+        let scored = score_fold(fold_rows, fold, problem, parameters);
+        failed.fetch_or(scored.is_err(), Ordering::Relaxed);
         progress.advance(1);
-        Ok((
-            scorer.score_rows(&problem.x, fold_rows.held(fold)),
-            ScoreUnit::of(&scorer, &training),
-            converged,
-        ))
+        scored
     });
     let (mut scores, mut units, mut unconverged) = (vec![0.0; problem.len()], Vec::with_capacity(folds), 0);
     for (fold, scored) in scored.into_iter().enumerate() {
-        let (held, unit, converged) = scored?;
+        let OfFold { held, unit, converged } = scored?;
         fold_rows.held(fold).iter().zip(held).for_each(|(&row, score)| scores[row] = score);
         units.push(unit);
         unconverged += u64::from(!converged);
     }
     Ok(CrossValidated { scores, units, unconverged_folds: (unconverged > 0).then_some(unconverged) })
+}
+
+#[derive(Default)]
+struct OfFold {
+    held: Vec<f64>,
+    unit: ScoreUnit,
+    converged: bool,
+}
+
+fn score_fold(
+    fold_rows: &FoldRows,
+    fold: usize,
+    problem: &Problem,
+    parameters: &Parameters,
+) -> Result<OfFold, TrainError> {
+    let training = fold_rows.training(problem, fold);
+    let fitted = fit(&training, parameters, &NoProgress)?;
+    let converged = fitted.solve.converged;
+    if !converged && parameters.max_iterations.is_none() && !parameters.allow_unconverged {
+        let iterations = fitted.solve.iterations.unwrap_or(0);
+        return Err(TrainError::UnconvergedFold { fold: fold + 1, iterations });
+    }
+    let scorer = fitted.scorer();
+    let held = scorer.score_rows(&problem.x, fold_rows.held(fold));
+    Ok(OfFold { held, unit: ScoreUnit::of(&scorer, &training), converged })
 }
 
 /// The rows of each fold, and the fold of each row.
@@ -81,8 +103,12 @@ pub(crate) struct FoldRows {
 impl FoldRows {
     /// Stratified and seeded; `folds` ≥ 2.
     pub(crate) fn new(problem: &Problem, folds: usize, seed: u64) -> Self {
+        Self::of(stratified_folds(&problem.positive, folds, seed), folds)
+    }
+
+    /// Folds that are known already.
+    pub(crate) fn of(fold_of: Vec<usize>, folds: usize) -> Self {
         let mut held = vec![Vec::new(); folds];
-        let fold_of = stratified_folds(&problem.positive, folds, seed);
         for (row, &fold) in fold_of.iter().enumerate() {
             held[fold].push(row);
         }

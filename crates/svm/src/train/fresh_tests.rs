@@ -5,6 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::data::matrix::Matrix;
+use crate::evaluate::metrics::Metrics;
 use crate::model::Model;
 use crate::solve::NoProgress;
 use crate::train::search::Criterion;

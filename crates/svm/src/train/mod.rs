@@ -11,25 +11,22 @@ pub(crate) mod parameters;
 pub(crate) mod sample;
 mod score_unit;
 pub(crate) mod search;
+mod validate;
 
-use crate::calibrate::{Calibration, Method, Pairs, Platt};
+use crate::calibrate::{Calibration, Method, Platt};
 use crate::data::folds::{Split, random_split};
 use crate::data::problem::Problem;
 use crate::data::scaling::mean;
-use crate::evaluate::metrics::{Assessed, Metrics};
-use crate::kernel::Kernel;
 use crate::model::metadata::Metadata;
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, Parts};
 use crate::solve::Progress;
-use crate::train::cross_validation::{CrossValidated, FoldRows, cross_validate_in, require_folds};
-use crate::train::cross_validation::{require, scarcer};
+use crate::train::cross_validation::require;
 use crate::train::fit::{Fitted, fit};
-use crate::train::out_of_fold::OutOfFold;
-use crate::train::parallel::cores;
 use crate::train::parameters::{Parameters, Solver, TrainError};
 use crate::train::score_unit::ScoreUnit;
 use crate::train::search::{Grid, Search, search};
+use crate::train::validate::{Validated, measured, validate};
 
 /// Which rows train and which rows measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,9 +34,10 @@ pub enum Plan {
     /// All rows train; a cross-validation of at most [`CALIBRATION_ROWS`] rows calibrates and measures. All rows of the
     /// scarcer class are among them, up to half, and weights give each class its share.
     All,
-    /// This share of each class is kept back and measures; the others train, and calibrate as in `All`.
+    /// This share of the rows is kept back, drawn at random, and measures; the others train, and calibrate as in `All`.
     Holdout(f64),
-    /// All rows train; a cross-validation of all rows in so many folds calibrates and measures.
+    /// All rows train; a cross-validation of all rows in so many folds calibrates and measures. After a search on a sample
+    /// it only calibrates: the search's rows measure, with a choice of its own for each fold.
     CrossValidation(usize),
 }
 
@@ -48,12 +46,6 @@ pub enum Plan {
 /// Two numbers are fitted, for which a few thousand scores suffice; a kernel solver's time grows with rows². Lines take up to
 /// 20,000 rows where one class is rare.
 pub const CALIBRATION_ROWS: usize = 2000;
-
-/// Most rows of it where one class is rare and the machine is a line.
-const RARE_CALIBRATION_ROWS: usize = 20_000;
-
-/// Rows that each sampled row of the commoner class stands for there, if that many may be taken.
-const ROWS_EACH_STANDS_FOR: usize = 5;
 
 /// From so many features the mean of each is not recorded.
 const MANY_FEATURES: usize = 100_000;
@@ -255,121 +247,6 @@ fn train_all(
     })
 }
 
-/// What scores out of folds give: a calibration of all of them, and measures of each fold by the others.
-#[derive(Default)]
-struct Validated {
-    calibration: Option<Calibration>,
-    /// Whether the calibration is of scores in their machine's [`ScoreUnit`].
-    in_units: bool,
-    measured: Option<Measured>,
-    scored: Option<Scored>,
-}
-
-/// Calibrates and measures by cross-validation. The measures are of machines, calibrations and, after a search, choices
-/// that were made without the rows that they are measured on.
-fn validate(
-    problem: &Problem,
-    parameters: &Parameters,
-    search: Option<&Search>,
-    folds: Option<usize>,
-    calibrate: Option<Method>,
-    progress: &dyn Progress,
-) -> Result<Validated, TrainError> {
-    let of_search = search.map(|search| validate_search(problem, search, calibrate));
-    // The rows of a search have scores already.
-    let enough = search.is_some_and(|search| folds.is_none() || search.rows == problem.len());
-    // Without folds that were asked for, only the calibration needs some.
-    if enough || folds.is_none() && calibrate.is_none() {
-        return Ok(of_search.unwrap_or_default());
-    }
-    let sample;
-    let (problem, folds) = match folds {
-        Some(folds) => (problem, folds),
-        None => {
-            let rows = calibration_rows(problem, parameters);
-            sample = sample::sample(problem, rows, parameters.solver, parameters.seed).0;
-            (&sample, scarcer(&sample).0.min(calibration_folds(sample.len())))
-        }
-    };
-    if folds < 2 {
-        return Ok(Validated::default());
-    }
-    require_folds(problem, folds)?;
-    let fold_rows = FoldRows::new(problem, folds, parameters.seed);
-    let cross_validated = cross_validate_in(&fold_rows, problem, parameters, progress)?;
-    let CrossValidated { scores, units, unconverged_folds } = cross_validated;
-    let in_units = units.iter().all(ScoreUnit::is_known);
-    let alike: Vec<f64> = if in_units {
-        scores.iter().zip(fold_rows.fold_of()).map(|(&score, &fold)| units[fold].inside(score)).collect()
-    } else {
-        scores.clone()
-    };
-    let rows = fold_rows.out_of_fold(problem, &alike);
-    let calibration = calibrate.and_then(|method| rows.calibration(method));
-    if let Some(of_search) = of_search {
-        return Ok(Validated { calibration, in_units, ..of_search });
-    }
-    let probabilities =
-        calibrate.and_then(|method| rows.probabilities(method, calibration.as_ref(), cores()));
-    let scored = Scored {
-        probabilities,
-        positive: problem.positive.clone(),
-        weights: problem.weights.clone(),
-        fold_of: Some(fold_rows.fold_of().to_vec()),
-        scores,
-    };
-    let name = if calibrate.is_some() { "cross-validation, cross-fitted" } else { "cross-validation" };
-    let measured = measured(name, Some(folds as u64), calibrate, &scored)
-        .map(|measured| Measured { unconverged_folds, ..measured });
-    Ok(Validated { calibration, in_units, measured, scored: Some(scored) })
-}
-
-/// Calibrates by the chosen candidate's scores, and measures with a choice and a calibration of its own for each fold.
-fn validate_search(problem: &Problem, search: &Search, calibrate: Option<Method>) -> Validated {
-    let positive: Vec<bool> = search.sample.iter().map(|&row| problem.positive[row]).collect();
-    let weights = search.weights.clone();
-    let scores = &search.tried[search.chosen].scores;
-    let pairs = Pairs::all(scores, &positive, weights.as_deref());
-    let rows = OutOfFold { pairs, fold_of: &search.fold_of, folds: search.folds };
-    let calibration = calibrate.and_then(|method| rows.calibration(method));
-    let nested = search.nested(pairs, calibrate);
-    let scored = nested.map(|nested| Scored {
-        scores: nested.scores,
-        probabilities: nested.probabilities,
-        positive,
-        weights,
-        fold_of: Some(search.fold_of.clone()),
-    });
-    let measured = scored
-        .as_ref()
-        .and_then(|scored| measured("nested cross-validation", Some(search.folds as u64), calibrate, scored));
-    Validated { calibration, in_units: false, measured, scored }
-}
-
-/// Rows of the cross-validation behind a calibration.
-///
-/// Where one class is rare, a sampled row of the other stands for many: a single error counts as so many, and the
-/// machines of folds see few of the rows at the edge. Lines, whose time grows with the rows alone, take more rows then.
-fn calibration_rows(problem: &Problem, parameters: &Parameters) -> usize {
-    let linear = parameters.kernel == Kernel::Linear && parameters.solver == Solver::Native;
-    let scarce = scarcer(problem).0;
-    if !linear || scarce >= CALIBRATION_ROWS / 2 {
-        return CALIBRATION_ROWS;
-    }
-    let for_few = scarce + (problem.len() - scarce) / ROWS_EACH_STANDS_FOR;
-    for_few.clamp(CALIBRATION_ROWS, RARE_CALIBRATION_ROWS)
-}
-
-/// Folds of the cross-validation behind a calibration: three, as in Lin, Lin and Weng (2007), section 1, and more for
-/// few rows, whose machines would differ much from that of all rows and cost little.
-fn calibration_folds(rows: usize) -> usize {
-    match rows {
-        0..=300 => 10,
-        301..=1000 => 5,
-        _ => 3,
-    }
-}
-
 impl Choice {
     /// The solver; of a grid, its first family's.
     pub fn solver(&self) -> Option<Solver> {
@@ -387,22 +264,10 @@ impl Choice {
     }
 }
 
-/// None where a score is not finite.
-fn measured(name: &str, folds: Option<u64>, calibrate: Option<Method>, scored: &Scored) -> Option<Measured> {
-    let metrics = Metrics::of(&Assessed {
-        scores: &scored.scores,
-        probabilities: scored.probabilities.as_deref(),
-        positive: &scored.positive,
-        weights: scored.weights.as_deref(),
-        fold_of: scored.fold_of.as_deref(),
-        sigmoid: calibrate == Some(Method::Platt),
-    })?;
-    Some(Measured { method: name.to_owned(), folds, unconverged_folds: None, metrics })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Kernel;
     use crate::solve::NoProgress;
     use crate::solve::linear::Loss;
     use crate::testing::blobs;

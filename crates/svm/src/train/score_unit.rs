@@ -14,7 +14,7 @@ const ROWS: usize = 500;
 /// the scores' scatter is that of the weights' chance, and differs by a factor of two and more. One calibration of all of
 /// them would tell too much of the one and too little of the other; in their units they are alike. No label of a row that
 /// was held back is looked at.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct ScoreUnit {
     middle: f64,
     deviation: f64,
@@ -27,7 +27,7 @@ impl ScoreUnit {
         let rows: Vec<usize> = (0..training.len()).step_by(step).collect();
         let scores = scorer.score_rows(&training.x, &rows);
         if constant(scores.iter().copied()) {
-            return Self { middle: 0.0, deviation: 0.0 };
+            return Self::default();
         }
         let weights: Vec<f64> =
             rows.iter().map(|&row| training.weights.as_ref().map_or(1.0, |weights| weights[row])).collect();

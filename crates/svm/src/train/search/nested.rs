@@ -15,12 +15,19 @@ pub(crate) struct Nested {
 
 impl Search {
     /// Chooses anew for each fold, by the rows of the other folds, and calibrates on those: neither choice nor
-    /// calibration has seen the rows that it is measured on. That needs no more training. `truth` are labels and
-    /// weights of the sample; its scores are not looked at.
+    /// calibration is made by the labels of the rows that it is measured on. That needs no more training, and is not a
+    /// cross-validation within each fold: which candidates there are, and the other folds' machines, come of all rows. `truth` are labels and
+    /// weights of the sample; its scores are not looked at. `alike` are scores of the candidate that all rows chose, in
+    /// units of their machines, for its calibrations.
     ///
     /// The measures of the chosen candidate itself flatter: it was chosen for them (Cawley and Talbot, *On
     /// over-fitting in model selection*, Journal of Machine Learning Research 11, 2010, section 5).
-    pub(crate) fn nested(&self, truth: Pairs, method: Option<Method>) -> Option<Nested> {
+    pub(crate) fn nested(
+        &self,
+        truth: Pairs,
+        method: Option<Method>,
+        alike: Option<&[f64]>,
+    ) -> Option<Nested> {
         let mut scores = vec![0.0; self.fold_of.len()];
         let mut probabilities = method.map(|_| scores.clone());
         for fold in 0..self.folds {
@@ -28,14 +35,16 @@ impl Search {
                 (0..self.fold_of.len()).filter(|&row| self.fold_of[row] != fold).collect();
             let judged: Option<Vec<Candidate>> =
                 self.tried.iter().map(|candidate| candidate.on(&others, truth)).collect();
-            let chosen = &self.tried[choose(&judged?.iter().collect::<Vec<_>>(), self.criterion)?];
-            let pairs = Pairs { scores: &chosen.scores, ..truth };
+            let place = choose(&judged?.iter().collect::<Vec<_>>(), self.criterion)?;
+            let chosen = &self.tried[place];
+            let calibrated = alike.filter(|_| place == self.chosen).unwrap_or(&chosen.scores);
+            let pairs = Pairs { scores: calibrated, ..truth };
             let rows = OutOfFold { pairs, fold_of: &self.fold_of, folds: self.folds };
             let calibration = method.and_then(|method| rows.calibration_without(fold, method, None));
             for row in (0..self.fold_of.len()).filter(|&row| self.fold_of[row] == fold) {
                 scores[row] = chosen.scores[row];
                 if let (Some(probabilities), Some(calibration)) = (&mut probabilities, &calibration) {
-                    probabilities[row] = calibration.probability(scores[row]);
+                    probabilities[row] = calibration.probability(calibrated[row]);
                 }
             }
             if calibration.is_none() {
@@ -137,7 +146,7 @@ mod tests {
                 weights: None,
                 fold_of: fold_of.clone(),
             };
-            let nested = search.nested(pairs, Some(Method::Platt)).unwrap();
+            let nested = search.nested(pairs, Some(Method::Platt), None).unwrap();
             let wrong =
                 nested.scores.iter().zip(&positive).filter(|(score, positive)| (**score > 0.0) != **positive);
             reported[1] += wrong.count() as f64 / rows as f64 / 20.0;
