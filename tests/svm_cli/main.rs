@@ -178,7 +178,10 @@ fn auto_reports_candidates_and_choice() {
     let chosen = &tried[report["search"]["chosen"].as_u64().unwrap() as usize];
     assert_eq!(chosen["c"], report["c"]);
     let text = place.done("train few.txt -o auto.json --auto").stderr;
-    assert!(text.contains("\n* linear") && text.contains("chosen     * least error and log loss"), "{text}");
+    assert!(
+        text.contains("\n* linear") && text.contains("chosen     * least error and three times the log loss"),
+        "{text}"
+    );
 }
 
 #[test]

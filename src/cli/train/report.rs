@@ -64,7 +64,6 @@ fn search_json(search: &Search) -> Value {
             "log_loss": candidate.metrics.log_loss,
             "auc": candidate.metrics.auc,
             "error": candidate.metrics.error,
-            "converged": candidate.converged,
             "loss": candidate.parameters.loss.to_string(),
             "scale": if candidate.parameters.standardise { "standard" } else { "none" },
             "class_weights": weights_json(&candidate.parameters),
@@ -190,9 +189,7 @@ fn search_text(search: &Search) -> String {
             first.reason
         );
     }
-    let early =
-        if search.tried[search.chosen].converged { "" } else { "; its solver met the search's bound first" };
-    text + &format!("chosen     * {}{early}\n", search.criterion.rule())
+    text + &format!("chosen     * {}\n", search.criterion.rule())
 }
 
 /// The places of the candidates, best first by the criterion, simpler first where equal.

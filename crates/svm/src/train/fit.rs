@@ -87,7 +87,8 @@ pub fn fit(
 /// support vector machines*, KDD 2000), and keeps the kernel rows it has computed.
 ///
 /// Gives an outcome for each of `cs`, in order: one that fails leaves the others as they are. A machine whose
-/// solver did not converge is among them, and says so in [`Solve::converged`].
+/// solver did not converge is among them, and says so in [`Solve::converged`]; where it came to the bound on iterations that
+/// the parameters ask for, it is the last: greater C take longer.
 ///
 /// # Errors
 /// What no C can mend: a parameter out of range, or rows of one class only.
@@ -194,12 +195,19 @@ impl Along<'_> {
         mut solve: impl FnMut(&[f64], Option<&[f64]>) -> Solution,
     ) -> impl Iterator<Item = Result<Solved, TrainError>> {
         let mut last: Option<(f64, Vec<f64>)> = None;
+        let mut bounded_at: Option<f64> = None;
         cs.iter().map(move |&c| {
+            if let Some(smaller) = bounded_at {
+                return Err(TrainError::Beyond { smaller });
+            }
             let costs = self.costs(c)?;
             // The squared hinge loss has no upper bound to cut them to.
             let bounds = (self.parameters.loss != Loss::SquaredHinge).then_some(costs.as_slice());
             let start = last.as_ref().map(|(before, alpha)| smo::rescaled(alpha, bounds, c / before));
             let solution = solve(&costs, start.as_deref());
+            if !solution.converged && Some(solution.iterations) >= self.parameters.max_iterations {
+                bounded_at = self.parameters.max_iterations.map(|_| c);
+            }
             // A solver that gave up has found nothing to start from.
             if cs.len() > 1 && solution.gap.is_finite() {
                 last = Some((c, solution.alpha.clone()));

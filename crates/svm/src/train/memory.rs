@@ -91,7 +91,8 @@ mod tests {
         assert_eq!(found.tried[found.chosen].parameters.kernel, Kernel::Linear);
         let left_out = found.left_out.iter().filter(|left_out| left_out.parameters.kernel != Kernel::Linear);
         let reasons: Vec<&str> = left_out.map(|left_out| left_out.reason.as_str()).collect();
-        assert_eq!(reasons.len(), 60);
+        // Every second C of every second gamma, and nothing around them.
+        assert_eq!(reasons.len(), 15);
         assert!(
             reasons.iter().all(|reason| reason.contains("needs 0.09 GB of memory, and 0.07 GB")),
             "{}",

@@ -209,20 +209,26 @@ fn train_all(
     calibrate: Option<Method>,
     progress: &dyn Progress,
 ) -> Result<Trained, TrainError> {
-    let (parameters, search) = match choice {
-        Choice::Parameters(parameters) => (*parameters, None),
+    let train = |parameters: &Parameters| -> Result<(Fitted, bool), TrainError> {
+        progress.stage(&format!("training on {} rows", problem.len()), None);
+        let fitted = fit(problem, parameters, progress)?;
+        let constant = fitted.is_constant(&problem.x);
+        Ok((fitted, constant))
+    };
+    let (parameters, search, trained) = match choice {
+        Choice::Parameters(parameters) => {
+            parameters.check()?;
+            (*parameters, None, None)
+        }
         Choice::Grid(grid) => {
-            let found = search(problem, grid, progress)?;
-            (found.tried[found.chosen].parameters, Some(found))
+            let (found, trained) = search(problem, grid, progress)?.first_that_trains(train)?;
+            (found.tried[found.chosen].parameters, Some(found), Some(trained))
         }
     };
     let parameters = &parameters;
-    parameters.check()?;
     let Validated { calibration, in_units, measured: measures, scored } =
         validate(problem, parameters, search.as_ref(), folds, calibrate, progress)?;
-    progress.stage(&format!("training on {} rows", problem.len()), None);
-    let fitted = fit(problem, parameters, progress)?;
-    let constant = fitted.is_constant(&problem.x);
+    let (fitted, constant) = trained.map_or_else(|| train(parameters), Ok)?;
     let calibration = match calibration {
         Some(calibration) if in_units => {
             let unit = ScoreUnit::of(&fitted.scorer(), problem);

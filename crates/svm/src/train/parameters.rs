@@ -236,6 +236,15 @@ pub enum TrainError {
         /// Iterations taken; 0 where the solver does not tell.
         iterations: u64,
     },
+    /// A machine of a path along C that was not trained, since that of a smaller C did not converge.
+    #[error(
+        "C = {smaller} brought the solver to its bound on iterations, and a greater C takes more; use a greater epsilon or \
+         max_iterations, or standardised features"
+    )]
+    Beyond {
+        /// The C of the machine that did not converge.
+        smaller: f64,
+    },
     /// As [`TrainError::Unconverged`], for one machine of a cross-validation.
     #[error(
         "the solver stopped{} without converging on fold {fold} of the cross-validation, whose \

@@ -153,9 +153,15 @@ fn second_body<const FMA: bool>(
             (best, best_block) = (block_best, Some(block));
         }
     }
-    let start = best_block? * BLOCK;
-    let found = |at: &usize| gain(moves[*at], residuals[*at], row[*at], diagonals[*at]) == best;
-    (start..start + BLOCK).find(found)
+    // All of the block's gains again at once: one after the other, their divisions would take longer than the pass.
+    let block = best_block?;
+    let (row, diagonals) = (&rows[block], &diagonal_blocks[block]);
+    let (moves, residuals) = (&move_blocks[block], &residual_blocks[block]);
+    let mut gains = [-1.0_f32; BLOCK];
+    for (at, slot) in gains.iter_mut().enumerate() {
+        *slot = gain(moves[at], residuals[at], row[at], diagonals[at]);
+    }
+    gains.iter().position(|&gain| gain == best).map(|at| block * BLOCK + at)
 }
 
 /// By halves, which vector instructions do; a number is greater than none.

@@ -1,20 +1,15 @@
 //! The rule that compares candidates.
 
 use crate::evaluate::metrics::Metrics;
+use crate::kernel::Kernel;
 use crate::train::search::Candidate;
 
-/// Candidates within this many standard errors of the best are a tie, which goes to the simplest.
-const TIE: f64 = 0.1;
-
-/// And those within this many rows, or units of the log loss of all rows together.
+/// A line ties with a curve within so many units of the measure that counts more, a row or a unit of the log loss of all rows together.
 const UNITS_TIE: f64 = 0.5;
 
-/// Candidates within this many standard errors of the best are worth to be compared again. Candidates are compared on the
-/// same rows, so that their difference scatters less than either measure.
-const NEAR_TIE: f64 = 0.5;
-
-/// What the other measure counts where the log loss is asked for.
+/// What the other measure counts where the log loss is asked for, and where the error is.
 const ERROR_BESIDE_LOG_LOSS: f64 = 0.25;
+const LOG_LOSS_BESIDE_ERROR: f64 = 3.0;
 
 /// Width of the bell that weighs a candidate's neighbours, in doublings of C and of gamma.
 const NEIGHBOUR_WIDTH: f64 = 0.7;
@@ -23,13 +18,13 @@ const NEIGHBOUR_WIDTH: f64 = 0.7;
 const NEIGHBOUR_REACH: f64 = 2.1;
 
 /// What makes one candidate better than another. Both measures are looked at, each in standard errors of its least and
-/// averaged with those of the neighbours on the grid; ties go to the simpler candidate.
+/// averaged with those of the neighbours on the grid; a line that is as good as a curve wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {
     /// Negative log probability of the true labels, after calibration; the error counts a quarter beside it, for a log
     /// loss does not know where the label changes.
     LogLoss,
-    /// Rows with the wrong label; the log loss counts as much beside it, for it scatters less than a count of few rows.
+    /// Rows with the wrong label; the log loss counts three times beside it, for it scatters less than a count of few rows.
     Error,
 }
 
@@ -47,11 +42,11 @@ impl Criterion {
         match self {
             Self::LogLoss => {
                 "least log loss and a quarter of the error, in standard errors and averaged with neighbours on the grid; \
-                 near ties over more folds, then the simplest"
+                 near ties over more folds"
             }
             Self::Error => {
-                "least error and log loss, in standard errors and averaged with neighbours on the grid; near ties over \
-                 more folds, then the simplest"
+                "least error and three times the log loss, in standard errors and averaged with neighbours on the grid; \
+                 near ties over more folds"
             }
         }
     }
@@ -72,30 +67,44 @@ impl Criterion {
         all().map(|metrics| self.of(metrics)).sum::<f64>() / all().count() as f64
     }
 
+    fn greatest_weight(self) -> f64 {
+        self.weight(Self::Error).max(self.weight(Self::LogLoss))
+    }
+
     /// What the measure counts for this criterion.
     fn weight(self, measure: Self) -> f64 {
         match (self, measure) {
             (Self::LogLoss, Self::Error) => ERROR_BESIDE_LOG_LOSS,
+            (Self::Error, Self::LogLoss) => LOG_LOSS_BESIDE_ERROR,
             _ => 1.0,
         }
     }
 }
 
-/// The first of the candidates that tie, simplest first. Looks at parameters and measures alone, so that the measures may
-/// be of any part of the rows.
+/// The best candidate, of equal ones the first: among those that were compared again, where any was. What was compared once
+/// has more luck to be the best by. A straight line that is worse by no more than half a unit of the
+/// log loss of all rows, wins against a curve. Looks at
+/// parameters and measures alone, so that the measures may be of any part of the rows.
 pub(super) fn choose(tried: &[&Candidate], criterion: Criterion) -> Option<usize> {
     let values = judged(tried, criterion);
-    let best = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let repeated = tried.iter().any(|tried| !tried.again.is_empty());
+    let places: Vec<usize> =
+        (0..tried.len()).filter(|&place| !repeated || !tried[place].again.is_empty()).collect();
+    let least_of = |places: &[usize]| places.iter().copied().min_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let best = least_of(&places)?;
+    let lines: Vec<usize> =
+        places.into_iter().filter(|&place| tried[place].parameters.kernel == Kernel::Linear).collect();
     let least = smoothed(tried, criterion).into_iter().fold(f64::INFINITY, f64::min);
-    let tie = TIE.max(UNITS_TIE / least.sqrt().max(1.0));
-    values.iter().position(|&value| value <= best + tie)
+    let tie = UNITS_TIE * criterion.greatest_weight() / least.sqrt().max(1.0);
+    Some(least_of(&lines).filter(|&line| values[line] <= values[best] + tie).unwrap_or(best))
 }
 
-/// The places of those that nearly tie with the best, at most so many, best first.
-pub(super) fn near_ties(tried: &[&Candidate], criterion: Criterion, most: usize) -> Vec<usize> {
+/// The places of those that are `within` so many standard errors of the best, at most so many, best first. Candidates are
+/// compared on the same rows, so that their difference scatters less than either measure.
+pub(super) fn near_ties(tried: &[&Candidate], criterion: Criterion, within: f64, most: usize) -> Vec<usize> {
     let values = judged(tried, criterion);
     let best = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let mut places: Vec<usize> = (0..tried.len()).filter(|&place| values[place] <= best + NEAR_TIE).collect();
+    let mut places: Vec<usize> = (0..tried.len()).filter(|&place| values[place] <= best + within).collect();
     places.sort_by(|&one, &other| values[one].total_cmp(&values[other]));
     places.truncate(most);
     places
@@ -168,15 +177,7 @@ mod tests {
         metrics.error = wrong as f64 / 1000.0;
         metrics.log_loss = Some(log_loss);
         let parameters = Parameters { c, ..Parameters::default() };
-        Candidate {
-            family,
-            parameters,
-            metrics,
-            converged: true,
-            scores: Vec::new(),
-            probabilities: None,
-            again: Vec::new(),
-        }
+        Candidate { family, parameters, metrics, scores: Vec::new(), probabilities: None, again: Vec::new() }
     }
 
     fn chosen(tried: &[Candidate], criterion: Criterion) -> usize {
@@ -184,11 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn both_measures_count_and_ties_go_to_the_simpler() {
+    fn both_measures_count_and_equal_candidates_go_to_the_first() {
         for (tried, criterion, place) in [
-            ([(30, 0.05), (16, 0.03), (16, 0.02), (40, 0.01)], Criterion::Error, 2),
+            ([(30, 0.05), (16, 0.03), (16, 0.02), (40, 0.019)], Criterion::Error, 2),
             ([(30, 0.05), (16, 0.02), (16, 0.02), (40, 0.02)], Criterion::Error, 1),
-            ([(30, 0.05), (16, 0.0203), (16, 0.02), (40, 0.02)], Criterion::Error, 1),
+            // The log loss of all rows scatters less than a count, and counts three times.
+            ([(30, 0.05), (16, 0.021), (17, 0.02), (40, 0.019)], Criterion::Error, 2),
             // Half the rows are wrong: no log loss is worth that.
             ([(500, 0.1), (40, 0.11), (60, 0.12), (60, 0.12)], Criterion::LogLoss, 1),
             ([(30, 0.13), (40, 0.1), (60, 0.12), (60, 0.12)], Criterion::LogLoss, 1),
@@ -211,13 +213,32 @@ mod tests {
     }
 
     #[test]
+    fn line_wins_against_a_curve_that_is_hardly_better() {
+        let curve = |wrong, log_loss| {
+            let mut curve = candidate(1, 1.0, wrong, log_loss);
+            curve.parameters.kernel = Kernel::Rbf { gamma: 1.0 };
+            curve
+        };
+        for (line, curve, place) in [
+            (candidate(0, 1.0, 16, 0.02), curve(16, 0.0199), 0),
+            (candidate(0, 1.0, 16, 0.02), curve(15, 0.02), 0),
+            (candidate(0, 1.0, 16, 0.02), curve(13, 0.02), 1),
+            (candidate(0, 1.0, 0, 0.0005), curve(0, 0.0004), 0),
+        ] {
+            assert_eq!(chosen(&[line, curve], Criterion::Error), place);
+        }
+    }
+
+    #[test]
     fn further_cross_validations_are_averaged_with_the_first() {
         let mut tried = [candidate(0, 1.0, 30, 0.1), candidate(1, 1.0, 20, 0.1)];
         assert_eq!(chosen(&tried, Criterion::Error), 1);
         let worse = candidate(1, 1.0, 60, 0.1).metrics;
+        let same = tried[0].metrics;
+        tried[0].again.push(Again { metrics: same, scores: Vec::new(), probabilities: None });
         tried[1].again.push(Again { metrics: worse, scores: Vec::new(), probabilities: None });
         assert_eq!(chosen(&tried, Criterion::Error), 0);
-        assert_eq!(near_ties(&tried.each_ref(), Criterion::Error, 9), [0]);
+        assert_eq!(near_ties(&tried.each_ref(), Criterion::Error, 0.5, 9), [0]);
     }
 
     #[test]

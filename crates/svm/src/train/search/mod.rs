@@ -2,38 +2,35 @@
 
 mod choose;
 mod compare;
+mod lattice;
 mod nested;
 
 pub use choose::Criterion;
 
 use crate::data::problem::Problem;
-use crate::data::scaling::Scaling;
 use crate::evaluate::metrics::Metrics;
 use crate::kernel::Kernel;
 use crate::solve::Progress;
 use crate::train::cross_validation::{FoldRows, require_folds};
-use crate::train::parameters::{ClassWeights, Parameters, Solver, TrainError};
+use crate::train::fit::Fitted;
+use crate::train::parameters::{Parameters, Solver, TrainError};
 use crate::train::sample::sample;
 use choose::{choose, near_ties};
 use compare::{Compared, Path, compare};
+use lattice::{Lattice, balanced, fine, like, of_other_loss};
 
 /// Most rows that candidates are compared on, so that a search takes seconds, not hours.
 pub const SEARCH_ROWS: usize = 5000;
 
-/// C of the coarse grid, in powers of 4, times the kernel's unit.
-const C_POWERS: std::ops::RangeInclusive<i32> = -3..=6;
-
-/// Gamma of the coarse grid, in powers of 4, times 1 / (features × variance).
-const GAMMA_POWERS: std::ops::RangeInclusive<i32> = -3..=2;
-
 /// How often candidates that nearly tie are compared again, in other folds.
 const REPETITIONS: u64 = 2;
 
-/// Most candidates that are compared again.
+/// Candidates within this many standard errors of the best are compared again, at most so many.
+const NEAR_TIE: f64 = 0.5;
 const MOST_REPEATED: usize = 24;
 
-/// Below this share of the scarcer class, balanced class weights join the candidates.
-const RARE_SHARE: f64 = 0.25;
+/// Most candidates whose machine is trained on all rows before one of them is taken.
+const MOST_TRAINED: usize = 5;
 
 /// The candidates of a search and the rule that compares them.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,9 +56,6 @@ pub struct Candidate {
     /// Measures of its cross-validation: each fold by a machine and by Platt's sigmoid, or the base rate, that were made
     /// of the other folds.
     pub metrics: Metrics,
-    /// Whether every machine of that converged within the search's bound on iterations: a candidate that needs more is
-    /// compared by where it was then.
-    pub converged: bool,
     /// The score of each row of the sample by the machine that was trained without the row's fold.
     pub scores: Vec<f64>,
     /// The probability of each row of the sample by the sigmoid that was fitted without the row's fold; none where one
@@ -114,15 +108,16 @@ pub struct Search {
     pub fold_of: Vec<usize>,
 }
 
-/// Compares every C and gamma of a coarse grid, then halves and doubles of each family's best, on at most
-/// [`SEARCH_ROWS`] rows; a family that differs from an earlier one in the loss alone around the best of that one; where [`Grid::balance`] asks for it and a class is rare, the best with balanced class weights;
-/// and those that nearly tie again, in other folds.
+/// Compares every C of lines and every second C and gamma of curves on a coarse grid, then what lies next to the best of each
+/// family, then halves and doubles of its best, on at most [`SEARCH_ROWS`] rows; a family that differs from an earlier one in
+/// the loss alone around the best of that one; where [`Grid::balance`] asks for it and a class is rare, the best with
+/// balanced class weights; and those that nearly tie again, in other folds.
 ///
-/// The best by the criterion wins, of those that tie the best by the other measure, of those that tie there
-/// too the simplest: the earlier family, then the smaller gamma, then the smaller C. Both measures are averages over a
-/// candidate's cross-validations and over its neighbours on the grid, for those scatter less from seed to seed. The result
-/// does not depend on the number of threads. Candidates whose kernel values are too great, that have no support
-/// vector or whose solver does not converge are left out, each by itself, and listed.
+/// The best by the criterion among those that were compared again wins, or a line that is hardly worse; of
+/// equal ones the simplest: the earlier family, then the smaller gamma, then the smaller C. Measures are averages over a candidate's cross-validations and over its neighbours on
+/// the grid, for those scatter less from seed to seed. The result does not depend on the number of threads. Candidates whose
+/// kernel values are too great, that score all rows of each fold alike or whose solver does not converge within a bound on
+/// its iterations are left out and listed; behind the last, so are greater C of the same path.
 ///
 /// # Errors
 /// Fewer rows of a class than folds, or the reason of the first candidate where none could be compared.
@@ -133,7 +128,18 @@ pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result
     require_folds(&sample, grid.folds)?;
     let fold_rows = FoldRows::new(&sample, grid.folds, seed);
     let compare = |paths: &[Path], stage: &str| compare(&sample, paths, &fold_rows, stage, progress);
-    let mut compared = compare(&coarse(&sample, grid), "coarse grid")?;
+    let first_of_loss = |family: &usize| of_other_loss(grid, *family).is_none();
+    let lattices: Vec<(usize, Lattice)> = (0..grid.families.len())
+        .filter(first_of_loss)
+        .map(|family| (family, Lattice::new(&sample, &grid.families[family])))
+        .collect();
+    let begun: Vec<Path> = lattices.iter().flat_map(|(family, lattice)| lattice.begun(*family)).collect();
+    let mut compared = compare(&begun, "coarse grid")?;
+    let around: Vec<Path> = lattices
+        .iter()
+        .flat_map(|(family, lattice)| lattice.around(*family, &compared, grid.criterion))
+        .collect();
+    compared.add(compare(&around, "around the best")?);
     let bests: Vec<(usize, Parameters)> = (0..grid.families.len())
         .filter_map(|family| {
             let of_family: Vec<&Candidate> =
@@ -172,6 +178,48 @@ pub fn search(problem: &Problem, grid: &Grid, progress: &dyn Progress) -> Result
     })
 }
 
+impl Search {
+    /// The best candidate of a search whose machine of all rows converges and does not score all of them alike, with what `train`
+    /// makes of it. The few rows of a fold do not tell that always. Where none of the best few does, it is the first.
+    pub(crate) fn first_that_trains(
+        self,
+        train: impl Fn(&Parameters) -> Result<(Fitted, bool), TrainError>,
+    ) -> Result<(Self, (Fitted, bool)), TrainError> {
+        let mut search = self.clone();
+        let mut first = None;
+        for _ in 0..MOST_TRAINED {
+            let parameters = &search.tried[search.chosen].parameters;
+            let trained = train(parameters);
+            let reason = match &trained {
+                Ok((fitted, _)) if !fitted.solve.converged && !parameters.allow_unconverged => {
+                    let iterations = fitted.solve.iterations.unwrap_or(0);
+                    TrainError::Unconverged { iterations }.to_string()
+                }
+                Ok((_, true)) => "it scores all rows alike".to_owned(),
+                Err(error) => error.to_string(),
+                Ok(_) => return trained.map(|trained| (search, trained)),
+            };
+            first.get_or_insert(trained);
+            if !search.reject_chosen(reason) {
+                break;
+            }
+        }
+        first.unwrap_or_else(|| train(&self.tried[self.chosen].parameters)).map(|trained| (self, trained))
+    }
+
+    /// Leaves the chosen candidate out for a reason that shows when it is trained on all rows, and chooses again; false where no
+    /// other is left.
+    fn reject_chosen(&mut self, reason: String) -> bool {
+        if self.tried.len() < 2 {
+            return false;
+        }
+        let Candidate { parameters, .. } = self.tried.remove(self.chosen);
+        self.left_out.push(LeftOut { parameters, reason });
+        self.chosen = choose(&self.tried.iter().collect::<Vec<_>>(), self.criterion).unwrap_or(0);
+        true
+    }
+}
+
 impl Compared {
     /// Adds more, and brings all in order, simplest first.
     fn add(&mut self, more: Self) {
@@ -202,7 +250,15 @@ fn repeat(
     seed: u64,
     progress: &dyn Progress,
 ) -> Result<(), TrainError> {
-    let mut near = near_ties(&compared.tried.iter().collect::<Vec<_>>(), grid.criterion, MOST_REPEATED);
+    let mut near =
+        near_ties(&compared.tried.iter().collect::<Vec<_>>(), grid.criterion, NEAR_TIE, MOST_REPEATED);
+    // A line that could win against curves has to be among them.
+    let lines: Vec<usize> = (0..compared.tried.len())
+        .filter(|&place| compared.tried[place].parameters.kernel == Kernel::Linear)
+        .collect();
+    let of_lines: Vec<&Candidate> = lines.iter().map(|&place| &compared.tried[place]).collect();
+    let line = choose(&of_lines, grid.criterion).map(|best| lines[best]);
+    near.extend(line.filter(|line| !near.contains(line)));
     if near.len() < 2 {
         return Ok(());
     }
@@ -236,103 +292,14 @@ fn repeat(
 /// Far from the seeds that people count up from 1, so that repetitions of one search are not the folds of another.
 const OTHER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Half, once and twice the C of these parameters where both classes count alike, if one of them is rare and the parameters
-/// have no class weights of their own.
-fn balanced(sample: &Problem, family: usize, parameters: &Parameters) -> Option<Path> {
-    if parameters.class_weights != ClassWeights::NONE || parameters.solver == Solver::Smartcore {
-        return None;
-    }
-    let weight = |row: usize| sample.weights.as_ref().map_or(1.0, |weights| weights[row]);
-    let all: f64 = (0..sample.len()).map(weight).sum();
-    let positive = (0..sample.len()).filter(|&row| sample.positive[row]).map(weight).sum::<f64>() / all;
-    if positive.min(1.0 - positive) >= RARE_SHARE {
-        return None;
-    }
-    // The classes' total cost stays that of all rows.
-    let class_weights = ClassWeights { positive: 0.5 / positive, negative: 0.5 / (1.0 - positive) };
-    let cs = [0.5, 1.0, 2.0].map(|factor| factor * parameters.c).to_vec();
-    Some(Path { family, parameters: Parameters { class_weights, ..*parameters }, cs })
-}
-
-/// The paths of the coarse grid.
-fn coarse(problem: &Problem, grid: &Grid) -> Vec<Path> {
-    let mut paths = Vec::new();
-    for (family, parameters) in grid.families.iter().enumerate() {
-        if of_other_loss(grid, family).is_some() {
-            continue;
-        }
-        // Kernels of inner products grow with the features' variance, and C must shrink as they grow.
-        let variance = if parameters.standardise { 1.0 } else { mean_variance(problem) };
-        let unit_gamma = 1.0 / (problem.x.columns() as f64 * variance);
-        let unit_c = if parameters.kernel == Kernel::Linear { power_of_4(1.0 / variance) } else { 1.0 };
-        let cs: Vec<f64> = C_POWERS.map(|power| unit_c * 4f64.powi(power)).collect();
-        let kernels: Vec<Kernel> = match parameters.kernel {
-            Kernel::Linear => vec![Kernel::Linear],
-            kernel => GAMMA_POWERS.map(|power| kernel.with_gamma(unit_gamma * 4f64.powi(power))).collect(),
-        };
-        paths.extend(kernels.into_iter().map(|kernel| Path {
-            family,
-            parameters: Parameters { kernel, ..*parameters },
-            cs: cs.clone(),
-        }));
-    }
-    paths
-}
-
-/// The earlier family that differs in the loss alone: where one loss does well, the other does, so that the coarse grid is
-/// searched by the first alone.
-fn of_other_loss(grid: &Grid, family: usize) -> Option<usize> {
-    let parameters = &grid.families[family];
-    grid.families[..family]
-        .iter()
-        .position(|other| Parameters { loss: parameters.loss, ..*other } == *parameters)
-}
-
-/// A family's candidates around the best of another loss, whose C means somewhat else.
-fn like(family: usize, parameters: &Parameters, best: &Parameters) -> Vec<Path> {
-    let cs = [0.25, 0.5, 1.0, 2.0, 4.0].map(|factor| factor * best.c).to_vec();
-    let kernels = match best.kernel.gamma() {
-        None => vec![best.kernel],
-        Some(gamma) => [0.5, 1.0, 2.0].map(|factor| best.kernel.with_gamma(factor * gamma)).to_vec(),
-    };
-    let path = |kernel| Path { family, parameters: Parameters { kernel, ..*parameters }, cs: cs.clone() };
-    kernels.into_iter().map(path).collect()
-}
-
-/// Half, once and twice the C and gamma of each family's best, but for the best itself.
-fn fine(bests: &[(usize, Parameters)]) -> Vec<Path> {
-    let mut paths = Vec::new();
-    for &(family, parameters) in bests {
-        let around = [0.5, 1.0, 2.0];
-        let cs: Vec<f64> = around.map(|factor| parameters.c * factor).to_vec();
-        match parameters.kernel.gamma() {
-            None => paths.push(Path { family, parameters, cs: vec![cs[0], cs[2]] }),
-            Some(gamma) => paths.extend(around.map(|factor| {
-                let kernel = parameters.kernel.with_gamma(gamma * factor);
-                let cs = if factor == 1.0 { vec![cs[0], cs[2]] } else { cs.clone() };
-                Path { family, parameters: Parameters { kernel, ..parameters }, cs }
-            })),
-        }
-    }
-    paths
-}
-
-/// Mean over the features of their variance, or 1 where nothing varies.
-fn mean_variance(problem: &Problem) -> f64 {
-    let scale = Scaling::learn(&problem.x).scale;
-    let mean = scale.iter().map(|scale| scale * scale).sum::<f64>() / scale.len() as f64;
-    if mean.is_normal() { mean } else { 1.0 }
-}
-
-fn power_of_4(value: f64) -> f64 {
-    4f64.powi((value.log2() / 2.0).round() as i32)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::lattice::C_POWERS;
     use super::*;
     use crate::solve::NoProgress;
     use crate::testing::blobs;
+    use crate::train::fit::fit;
+    use crate::train::parameters::ClassWeights;
 
     fn grid(criterion: Criterion) -> Grid {
         let families = [Kernel::Linear, Kernel::Rbf { gamma: 1.0 }];
@@ -344,8 +311,12 @@ mod tests {
     fn linearly_separable_rows_get_the_linear_kernel() {
         for criterion in [Criterion::LogLoss, Criterion::Error] {
             let found = search(&blobs(90, 0.06, 4), &grid(criterion), &NoProgress).unwrap();
-            // Ten C and two finer ones for the line; six gammas, and eight finer pairs for the curve.
-            assert_eq!(found.tried.len(), 12 + 60 + 8);
+            // Ten C and two finer ones for the line; three gammas with five C each for the curve, at most eight around each of
+            // three, and eight finer pairs.
+            let of_kernel =
+                |name| found.tried.iter().filter(|tried| tried.parameters.kernel.name() == name).count();
+            assert_eq!(of_kernel("linear"), 12);
+            assert!((15 + 3 + 8..=15 + 24 + 8).contains(&of_kernel("rbf")), "{}", of_kernel("rbf"));
             assert_eq!(found.tried[found.chosen].parameters.kernel, Kernel::Linear, "{criterion:?}");
         }
     }
@@ -389,7 +360,7 @@ mod tests {
         let grid = Grid { families: vec![Parameters::default()], ..grid(Criterion::Error) };
         let found = search(&problem, &grid, &NoProgress).unwrap();
         let again: Vec<&Candidate> = found.tried.iter().filter(|tried| !tried.again.is_empty()).collect();
-        assert!((2..=MOST_REPEATED).contains(&again.len()), "{}", again.len());
+        assert!((2..=MOST_REPEATED + 1).contains(&again.len()), "{}", again.len());
         for candidate in again {
             assert_eq!(candidate.again.len() as u64, REPETITIONS);
             assert!(candidate.again.iter().all(|again| again.scores != candidate.scores));
@@ -398,15 +369,76 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_tried_once_and_beat_the_chosen_by_no_more_than_a_tie() {
+    fn candidates_are_tried_once_and_do_not_beat_the_chosen_by_more_than_noise() {
         let found = search(&blobs(90, 0.12, 7), &grid(Criterion::LogLoss), &NoProgress).unwrap();
         let same = |one: &Candidate, other: &Candidate| one.parameters == other.parameters;
         for (i, one) in found.tried.iter().enumerate() {
             assert!(!found.tried[..i].iter().any(|other| same(one, other)), "{:?}", one.parameters);
             let chosen = found.tried[found.chosen].metrics.log_loss.unwrap();
             let rows = found.rows as f64;
-            assert!(chosen <= one.metrics.log_loss.unwrap() * 1.01 + 1.0 / rows);
+            assert!(chosen <= one.metrics.log_loss.unwrap() * 1.1 + 1.0 / rows);
         }
+    }
+
+    #[test]
+    fn path_that_meets_the_bound_ends_there_and_says_so() {
+        let problem = blobs(90, 0.3, 4);
+        let rbf = Parameters {
+            kernel: Kernel::Rbf { gamma: 1.0 },
+            max_iterations: Some(200),
+            ..Parameters::default()
+        };
+        let grid = Grid { families: vec![rbf], folds: 3, criterion: Criterion::Error, balance: false };
+        let found = search(&problem, &grid, &NoProgress).unwrap();
+        let unconverged: Vec<&LeftOut> =
+            found.left_out.iter().filter(|left_out| left_out.reason.contains("200 iterations")).collect();
+        assert!(!unconverged.is_empty() && !found.tried.is_empty());
+        let of_kernel = |one: &Parameters, other: &Parameters| one.kernel == other.kernel && one.c > other.c;
+        let mut beyond = 0;
+        for left_out in &unconverged {
+            let greater = |other: &&LeftOut| of_kernel(&other.parameters, &left_out.parameters);
+            let named = format!("C = {} brought the solver to its bound", left_out.parameters.c);
+            beyond +=
+                found.left_out.iter().filter(greater).filter(|other| other.reason.contains(&named)).count();
+            // Nothing on the coarse grid was trained behind it.
+            let coarse = |tried: &&Candidate| tried.parameters.c.log2().rem_euclid(4.0) == 2.0;
+            let is_behind = |tried: &Candidate| of_kernel(&tried.parameters, &left_out.parameters);
+            assert!(!found.tried.iter().filter(coarse).any(is_behind), "{:?}", left_out.parameters);
+        }
+        assert!(beyond > 0, "{:?}", found.left_out);
+    }
+
+    #[test]
+    fn choice_whose_machine_of_all_rows_is_of_no_use_gives_way_to_the_next_best() {
+        let problem = blobs(60, 0.2, 4);
+        let grid = Grid {
+            families: vec![Parameters::default()],
+            folds: 3,
+            criterion: Criterion::Error,
+            balance: false,
+        };
+        let found = search(&problem, &grid, &NoProgress).unwrap();
+        let first = found.tried[found.chosen].parameters;
+        let trained = |parameters: &Parameters| fit(&problem, parameters, &NoProgress);
+        for constant in [true, false] {
+            // The chosen one scores all rows alike, or does not converge.
+            let (next, (fitted, is_constant)) = found
+                .clone()
+                .first_that_trains(|parameters| {
+                    let mut fitted = trained(parameters)?;
+                    fitted.solve.converged = constant || *parameters != first;
+                    Ok((fitted, constant && *parameters == first))
+                })
+                .unwrap();
+            let second = next.tried[next.chosen].parameters;
+            assert_ne!(second, first);
+            assert!(fitted == trained(&second).unwrap() && !is_constant);
+            assert_eq!(next.left_out.last().map(|left_out| left_out.parameters), Some(first));
+        }
+        // Where none is of use, it is the first.
+        let (same, (_, is_constant)) =
+            found.clone().first_that_trains(|parameters| Ok((trained(parameters)?, true))).unwrap();
+        assert!(same == found && is_constant);
     }
 
     #[test]

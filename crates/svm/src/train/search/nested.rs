@@ -126,7 +126,6 @@ mod tests {
                     family: 0,
                     parameters: Parameters::default(),
                     metrics,
-                    converged: true,
                     scores,
                     probabilities,
                     again: Vec::new(),
