@@ -23,6 +23,7 @@ mod cache;
 mod kernel_rows;
 mod layout;
 mod passes;
+mod solution;
 #[cfg(test)]
 mod squared_hinge_tests;
 #[cfg(test)]
@@ -35,7 +36,6 @@ use self::working_set::{Change, Extremes, Step, WorkingSet};
 use crate::data::matrix::Matrix;
 use crate::kernel::Kernel;
 use crate::score::simd::Simd;
-use crate::solve::duality::{self, Duality};
 use crate::solve::linear::Loss;
 use crate::solve::{Progress, Solution, Stopping};
 
@@ -57,9 +57,6 @@ const MORE_PER_ROW: u64 = 100;
 
 /// How often a solve goes on from residuals in double precision that contradict those it ended with.
 const MOST_REFINEMENTS: u32 = 8;
-
-/// The share of epsilon that rounding may take before residuals are computed in double precision.
-const ROUNDING_SHARE: f64 = 0.25;
 
 /// Options of the solver; none changes the solution beyond rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,132 +164,6 @@ impl<'a> Smo<'a> {
             let most = *most.get_or_insert(spent.saturating_mul(MOST_MORE).saturating_add(more));
             tighter.max_iterations = stopping.max_iterations.min(most);
         }
-    }
-
-    /// Whether the rounding errors of kernel values in single precision, added up in a residual as they chance to fall, are more
-    /// than a share of epsilon; or, times what errors cost the rows whose multipliers are free, of the objective.
-    fn lost_digits(
-        &self,
-        signed: &[f64],
-        bounds: Bounds,
-        costs: &[f64],
-        solution: &Solution,
-        epsilon: f64,
-    ) -> bool {
-        let norm = signed.iter().map(|signed| signed * signed).sum::<f64>().sqrt();
-        let rounding = f64::from(f32::EPSILON) * f64::from(self.set.greatest_value()) * norm;
-        let free = |row: &usize| bounds.moves(*row, signed[*row]) == RISES | FALLS;
-        let cost: f64 = (0..costs.len()).filter(free).map(|row| costs[row]).sum();
-        rounding * (cost / -solution.objective).max(1.0) > ROUNDING_SHARE * epsilon
-    }
-
-    /// The residuals of all rows, in double precision: the steps' own sum up what single precision leaves of each kernel value,
-    /// and multipliers of a great C multiply it.
-    fn residuals(&self, signed: &[f64]) -> Vec<f64> {
-        let support = nonzero(signed);
-        let points = self.set.points();
-        let linear = points.is_linear().then(|| {
-            let mut weights = vec![0.0; points.centre.len()];
-            for &(row, signed) in &support {
-                let centred = self.x.row(row as usize).iter().zip(&points.centre);
-                weights
-                    .iter_mut()
-                    .zip(centred)
-                    .for_each(|(weight, (x, centre))| *weight += signed * (x - centre));
-            }
-            weights
-        });
-        let score = |row: &[f64]| -> f64 {
-            match &linear {
-                Some(weights) => weights
-                    .iter()
-                    .zip(row.iter().zip(&points.centre))
-                    .map(|(w, (x, centre))| w * (x - centre))
-                    .sum(),
-                None => support
-                    .iter()
-                    .map(|&(other, signed)| signed * self.kernel.apply(row, self.x.row(other as usize)))
-                    .sum(),
-            }
-        };
-        let rows = self.x.rows().zip(self.positive).zip(signed).enumerate();
-        rows.map(|(row, ((x, &positive), signed))| {
-            let sign = if positive { 1.0 } else { -1.0 };
-            sign - score(x) - self.set.ridge_of(row as u32) * signed
-        })
-        .collect()
-    }
-
-    /// Bias and objective after Chang and Lin (2011), section 4.1.5: the bias is the mean residual of the free
-    /// rows, or lies midway between the ends where there is none.
-    fn solution(
-        &self,
-        signed: &[f64],
-        bounds: Bounds,
-        costs: &[f64],
-        stopping: Stopping,
-        iterations: u64,
-        (converged, extremes): (bool, Extremes),
-    ) -> Solution {
-        let (mut sum, mut free, mut objective) = (0.0, 0_u64, 0.0);
-        for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
-            objective -= 0.5 * (signed * residual + signed.abs());
-            if bounds.moves(row, signed) == RISES | FALLS {
-                sum += residual;
-                free += 1;
-            }
-        }
-        let midway = extremes.top.map_or(extremes.bottom, |top| 0.5 * (top.residual + extremes.bottom));
-        let mut bias = if free > 0 { sum / free as f64 } else { midway };
-        let (mut gap, mut lift) = (self.gap(signed, costs, bias, 1.0), 1.0);
-        let lifted = self.lift(signed, costs, bias, stopping.epsilon);
-        if gap > stopping.epsilon && self.gap(signed, costs, bias, lifted) < gap {
-            (gap, lift) = (self.gap(signed, costs, bias, lifted), lifted);
-            let total: f64 = signed.iter().map(|signed| signed.abs()).sum();
-            objective = lift * lift * (objective + total) - lift * total;
-            bias *= lift;
-        }
-        let points = self.set.points();
-        for (column, centre) in points.centre.iter().enumerate().filter(|_| points.is_linear()) {
-            let weight: f64 = signed.iter().zip(self.x.rows()).map(|(signed, x)| signed * x[column]).sum();
-            bias -= lift * weight * centre;
-        }
-        if !(objective.is_finite() && bias.is_finite() && signed.iter().all(|signed| signed.is_finite())) {
-            return Solution { iterations, ..Solution::none(signed.len()) };
-        }
-        let alpha = signed.iter().map(|signed| lift * signed.abs()).collect();
-        let converged = duality::is_converged(converged, gap, stopping.epsilon);
-        Solution { alpha, bias, weights: None, objective, gap, iterations, converged }
-    }
-
-    /// By what to multiply multipliers and bias that no row lies within the margin, as `duality::lifted` does: 1 where a multiplier
-    /// would exceed its cost, or a row is further within the margin than epsilon.
-    fn lift(&self, signed: &[f64], costs: &[f64], bias: f64, epsilon: f64) -> f64 {
-        if self.loss != Loss::Hinge {
-            return 1.0;
-        }
-        let sign = |row: usize| if self.positive[row] { 1.0 } else { -1.0 };
-        let short =
-            self.set.residuals().iter().enumerate().map(|(row, residual)| sign(row) * (residual - bias));
-        let short = short.fold(0.0, f64::max);
-        let lift = 1.0 / (1.0 - short);
-        let within = short <= epsilon.min(0.5)
-            && signed.iter().zip(costs).all(|(signed, &cost)| lift * signed.abs() <= cost);
-        if within { lift } else { 1.0 }
-    }
-
-    /// The relative duality gap of multipliers and bias that are `lift` times these, from the residuals as they are: a row's margin is
-    /// `1 − y (residual − bias)`, and the ridge's part of the residual is none of its score.
-    fn gap(&self, signed: &[f64], costs: &[f64], bias: f64, lift: f64) -> f64 {
-        let (mut duality, mut square, mut balance) = (Duality::default(), 0.0, 0.0);
-        for (row, (&signed, &residual)) in signed.iter().zip(self.set.residuals()).enumerate() {
-            let sign = if self.positive[row] { 1.0 } else { -1.0 };
-            let residual = residual + self.set.ridge_of(row as u32) * signed;
-            duality.add(self.loss, lift * signed.abs(), costs[row], lift * (1.0 - sign * (residual - bias)));
-            square += signed * (sign - residual);
-            balance += signed;
-        }
-        duality.relative(0.5 * lift * lift * square.max(0.0), lift * lift * bias * balance)
     }
 }
 
