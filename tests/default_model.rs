@@ -139,3 +139,25 @@ fn pages_that_quote_an_answer_of_the_shipped_model_name_it() {
         "README.md has another calibration's probability"
     );
 }
+
+/// Its report's log loss and calibration error are those of listeners that it never saw, to within twice what 5,000 of them
+/// scatter by.
+#[test]
+fn shipped_model_is_on_listeners_it_never_saw_what_its_report_says() {
+    let model = Model::read(MODEL).expect("the shipped model reads");
+    let told = &model
+        .parts()
+        .training
+        .as_ref()
+        .and_then(|training| training.measured.as_ref())
+        .expect("measures")
+        .metrics;
+    let fresh: Fresh = serde_json::from_str(MEASURES).expect("measures of rows that it never saw");
+    for (name, told, fresh) in [
+        ("log loss", told.log_loss, fresh.metrics.log_loss),
+        ("calibration error", told.calibration_error, fresh.metrics.calibration_error),
+    ] {
+        let (told, fresh) = (told.expect("a value"), fresh.expect("a value"));
+        assert!((told - fresh).abs() < 0.01, "{name}: reported {told}, {fresh} on listeners never seen");
+    }
+}
