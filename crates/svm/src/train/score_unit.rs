@@ -1,6 +1,7 @@
 //! The unit of a machine's scores.
 
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::calibrate::{Calibration, Isotonic, Platt};
@@ -76,9 +77,10 @@ fn rows_of(rows: usize) -> Vec<usize> {
         return (0..rows).collect();
     }
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(rows as u64);
-    let mut chosen = rand::seq::index::sample(&mut rng, rows, ROWS).into_vec();
+    let mut all: Vec<usize> = (0..rows).collect();
+    let (chosen, _) = all.partial_shuffle(&mut rng, ROWS);
     chosen.sort_unstable();
-    chosen
+    chosen.to_vec()
 }
 
 #[cfg(test)]

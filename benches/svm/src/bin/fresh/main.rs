@@ -57,8 +57,7 @@ impl Real {
         let scorer = Scorer::new(model);
         let scores: Vec<f64> = fresh.x.to_dense().rows().map(|row| scorer.score(row)).collect();
         let calibration = model.parts().calibration.as_ref();
-        let metrics =
-            Metrics::measure(&scores, &fresh.positive, None, calibration).expect("finite scores");
+        let metrics = Metrics::measure(&scores, &fresh.positive, None, calibration).expect("finite scores");
         let parts: Vec<f64> = scores
             .chunks_exact(measured_rows)
             .zip(fresh.positive.chunks_exact(measured_rows))
@@ -68,12 +67,13 @@ impl Real {
             .collect();
         let mut all = measures(&metrics);
         all[1] = (!parts.is_empty()).then(|| parts.iter().sum::<f64>() / parts.len() as f64);
-        let slope = calibration.and_then(Calibration::platt).filter(|platt| platt.a < 0.0).and_then(|platt| {
-            let best = Platt::fit(&scores, &fresh.positive, None).filter(|best| best.a < 0.0)?;
-            let of_best = Calibration::Platt(best);
-            let least = Metrics::measure(&scores, &fresh.positive, None, Some(&of_best))?.log_loss?;
-            Some(((platt.a / best.a).ln(), metrics.log_loss? - least))
-        });
+        let slope =
+            calibration.and_then(Calibration::platt).filter(|platt| platt.a < 0.0).and_then(|platt| {
+                let best = Platt::fit(&scores, &fresh.positive, None).filter(|best| best.a < 0.0)?;
+                let of_best = Calibration::Platt(best);
+                let least = Metrics::measure(&scores, &fresh.positive, None, Some(&of_best))?.log_loss?;
+                Some(((platt.a / best.a).ln(), metrics.log_loss? - least))
+            });
         Self { measures: all, slope }
     }
 }
@@ -151,7 +151,13 @@ fn main() {
     }
 }
 
-fn compared(mut line: Line, source: Source, combination: &Combination, samples: u64, fresh_rows: usize) -> Line {
+fn compared(
+    mut line: Line,
+    source: Source,
+    combination: &Combination,
+    samples: u64,
+    fresh_rows: usize,
+) -> Line {
     for seed in 0..samples {
         let seed = 1 + seed + 1000 * (line.rows as u64 + 10_000 * source as u64);
         let problem = source.sample(line.rows, seed);

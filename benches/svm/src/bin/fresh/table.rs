@@ -79,7 +79,11 @@ impl Display for Line {
                 Some(all) => write!(
                     out,
                     " {:.4} | {:.4} | {:+.4} ± {:.4} | {:+.1} |",
-                    all.reported, all.real, all.bias, all.error, all.z()
+                    all.reported,
+                    all.real,
+                    all.bias,
+                    all.error,
+                    all.z()
                 )?,
                 None => write!(out, " – | – | – | – |")?,
             }
@@ -116,7 +120,8 @@ impl Table {
             let mut groups: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
             self.lines.iter().for_each(|line| groups.entry(key(line)).or_default().push(line));
             for (key, lines) in groups {
-                let cells: Vec<String> = (0..MEASURES.len()).map(|measure| of_group(&lines, measure)).collect();
+                let cells: Vec<String> =
+                    (0..MEASURES.len()).map(|measure| of_group(&lines, measure)).collect();
                 writeln!(text, "| {key} | {} | {} |", lines.len(), cells.join(" | ")).expect("text");
             }
             text.push('\n');
