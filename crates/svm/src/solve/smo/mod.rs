@@ -20,6 +20,7 @@
 //! folds and grid points in parallel use more cores better.
 
 mod cache;
+mod exact;
 mod kernel_rows;
 mod layout;
 mod passes;

@@ -1,7 +1,7 @@
 //! What a solve ends with: residuals as exact as they must be, bias, objective and gap.
 
 use super::working_set::Extremes;
-use super::{Bounds, FALLS, RISES, Smo, nonzero};
+use super::{Bounds, FALLS, RISES, Smo, exact, nonzero};
 use crate::solve::duality::{self, Duality};
 use crate::solve::linear::Loss;
 use crate::solve::{Solution, Stopping};
@@ -32,34 +32,21 @@ impl Smo<'_> {
     pub(super) fn residuals(&self, signed: &[f64]) -> Vec<f64> {
         let support = nonzero(signed);
         let points = self.set.points();
-        let linear = points.is_linear().then(|| {
+        let scores: Vec<f64> = if points.is_linear() {
+            let centred =
+                |row: usize| self.x.row(row).iter().zip(&points.centre).map(|(x, centre)| x - centre);
             let mut weights = vec![0.0; points.centre.len()];
             for &(row, signed) in &support {
-                let centred = self.x.row(row as usize).iter().zip(&points.centre);
-                weights
-                    .iter_mut()
-                    .zip(centred)
-                    .for_each(|(weight, (x, centre))| *weight += signed * (x - centre));
+                weights.iter_mut().zip(centred(row as usize)).for_each(|(weight, x)| *weight += signed * x);
             }
-            weights
-        });
-        let score = |row: &[f64]| -> f64 {
-            match &linear {
-                Some(weights) => weights
-                    .iter()
-                    .zip(row.iter().zip(&points.centre))
-                    .map(|(w, (x, centre))| w * (x - centre))
-                    .sum(),
-                None => support
-                    .iter()
-                    .map(|&(other, signed)| signed * self.kernel.apply(row, self.x.row(other as usize)))
-                    .sum(),
-            }
+            (0..self.x.len()).map(|row| weights.iter().zip(centred(row)).map(|(w, x)| w * x).sum()).collect()
+        } else {
+            exact::scores(self.x, self.kernel, &support)
         };
-        let rows = self.x.rows().zip(self.positive).zip(signed).enumerate();
-        rows.map(|(row, ((x, &positive), signed))| {
+        let rows = scores.iter().zip(self.positive).zip(signed).enumerate();
+        rows.map(|(row, ((score, &positive), signed))| {
             let sign = if positive { 1.0 } else { -1.0 };
-            sign - score(x) - self.set.ridge_of(row as u32) * signed
+            sign - score - self.set.ridge_of(row as u32) * signed
         })
         .collect()
     }
