@@ -99,6 +99,13 @@ pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
         ends.map_or(String::new(), |Interval(low, high)| within(plain(Some(low)), plain(Some(high))))
     };
     let counts = metrics.confusion;
+    let differs = |value: Option<f64>, part: u64, rest: u64| {
+        value.is_some_and(|value| (value - part as f64 / (part + rest) as f64).abs() > 1e-9)
+    };
+    let wrong = counts.false_positive + counts.false_negative;
+    let weighted = differs(Some(metrics.error), wrong, counts.rows() - wrong)
+        || differs(metrics.precision, counts.true_positive, counts.false_positive)
+        || differs(metrics.recall, counts.true_positive, counts.false_negative);
     let width = [labels.positive.len(), labels.negative.len(), 9].into_iter().max().unwrap_or(9);
     let line =
         |name: &str, left: String, right: String| format!("  {name:>18} {left:>width$} {right:>width$}\n");
@@ -111,7 +118,10 @@ pub(crate) fn table(metrics: &Metrics, labels: &Labels) -> String {
         format!("AUC of p   {}\n", plain(metrics.probability_auc)),
         format!("log loss   {}\n", plain(metrics.log_loss)),
         format!("ECE        {}\n", plain(metrics.calibration_error)),
-        "confusion\n".to_owned(),
+        format!(
+            "confusion{}\n",
+            if weighted { "  of rows; the shares above are of what they weigh" } else { "" }
+        ),
         line("predicted:", labels.positive.clone(), labels.negative.clone()),
         line(
             &format!("label {}", labels.positive),

@@ -145,8 +145,12 @@ fn check_converged(outcome: &Outcome, allowed: bool) -> anyhow::Result<()> {
         output::note(format_args!("upbeat: warning: {said}"));
         return Ok(());
     }
+    // No advice is to do what is done, nor what a search does itself.
+    let trained = &outcome.trained;
+    let scale = if trained.parameters.standardise { "" } else { "--scale standard, " };
+    let c = if trained.search.is_some() { "" } else { "a smaller -c, or " };
     anyhow::bail!(
-        "{said}; nothing is written. Use --scale standard, a smaller -c, or a greater --epsilon or --max-iterations; \
-         --allow-unconverged writes the model as it is"
+        "{said}; nothing is written. Use {scale}{c}a greater --epsilon or --max-iterations; --allow-unconverged writes \
+         the model as it is"
     )
 }

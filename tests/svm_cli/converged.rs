@@ -53,6 +53,39 @@ fn unconverged_model_is_written_only_where_it_is_allowed_and_says_so_everywhere(
 }
 
 #[test]
+fn advice_for_a_solver_that_did_not_converge_is_of_what_is_not_done_yet() {
+    let place = Place::new();
+    place.put("noisy.txt", blobs(200, 0.3, 5));
+    let call = "train noisy.txt -o model.json --max-iterations 1 -e 1e-9 --calibration none";
+    for (flags, advice) in [
+        ("", "Use a smaller -c, or a greater --epsilon or --max-iterations;"),
+        ("--scale none", "Use --scale standard, a smaller -c, or a greater --epsilon or --max-iterations;"),
+    ] {
+        let said = place.run(&format!("{call} {flags}")).stderr;
+        assert!(said.contains(advice), "{flags}: {said}");
+    }
+}
+
+#[test]
+fn export_says_what_its_format_cannot_of_the_training() {
+    let place = Place::new();
+    place.put("noisy.txt", blobs(200, 0.3, 5));
+    place.done(
+        "train noisy.txt -o model.json --max-iterations 1 -e 1e-9 --calibration none --allow-unconverged",
+    );
+    place.done("train features.txt -o good.json");
+    for format in ["libsvm", "liblinear", "onnx"] {
+        let said = place.done(&format!("model export model.json --format {format} -o out")).stderr;
+        assert!(
+            said.contains("warning: the solver stopped after 1 iterations before it converged"),
+            "{said}"
+        );
+        let said = place.done(&format!("model export good.json --format {format} -o out")).stderr;
+        assert!(!said.contains("warning"), "{said}");
+    }
+}
+
+#[test]
 fn folds_that_do_not_converge_fail_or_are_told_of_where_they_are_allowed() {
     let place = Place::new();
     place.put("noisy.txt", blobs(200, 0.3, 5));
@@ -112,6 +145,29 @@ fn converged_model_says_nothing_of_it_but_its_gap() {
     assert_eq!(place.done("evaluate other.txt --model model.json --json").json()["converged"], true);
     for call in ["evaluate other.txt --model model.json", "model show model.json", "model check model.json"] {
         assert!(!place.done(call).stdout.contains("before it converged"), "{call}");
+    }
+}
+
+#[test]
+fn model_file_that_claims_convergence_beyond_its_gap_is_refused_by_every_reader() {
+    let place = Place::new();
+    place.done("train features.txt -o model.json");
+    let mut model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
+    assert_eq!(model["training"]["parameters"]["converged"], true);
+    model["training"]["parameters"]["gap"] = 0.9.into();
+    place.put("liar.json", model.to_string());
+    for call in [
+        "model check liar.json",
+        "model show liar.json",
+        "model export liar.json --format onnx -o liar.onnx",
+        "evaluate other.txt --model liar.json",
+        "predict other.txt --model liar.json",
+        "serve --check-config --model liar.json",
+    ] {
+        let refused = place.run(call);
+        assert_ne!(refused.status, 0, "{call}: {}", refused.stdout);
+        let said = "field training.parameters.converged: must be false, since gap is 0.9";
+        assert!(refused.stderr.contains(said), "{call}: {}", refused.stderr);
     }
 }
 

@@ -123,6 +123,27 @@ fn row_of_weight_2_trains_as_two_rows() {
 }
 
 #[test]
+fn counts_of_rows_are_told_from_the_shares_of_what_they_weigh() {
+    let place = Place::new();
+    // The commoner label's rows are a sample, and stand for all.
+    let rare: String = (0..6000)
+        .map(|row| format!("{} 1:{} 2:{}\n", u8::from(row % 300 == 0), row * 7919 % 1000, row % 13))
+        .collect();
+    place.put("rare.txt", rare);
+    let note = "confusion  of rows; the shares above are of what they weigh";
+    let call = "train rare.txt -o rare.json --class-weight 1=100";
+    let said = place.done(call).stderr;
+    assert!(said.contains(note), "{said}");
+    assert!(place.done("model show rare.json").stdout.contains(note));
+    for said in [
+        place.done("evaluate rare.txt --model rare.json").stdout,
+        place.done("train features.txt -o plain.json").stderr,
+    ] {
+        assert!(said.contains("confusion\n") && !said.contains("weigh"), "{said}");
+    }
+}
+
+#[test]
 fn bad_row_weights_are_reported_with_their_line() {
     let place = Place::new();
     let before = place.names();

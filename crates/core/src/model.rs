@@ -1,7 +1,7 @@
 //! Which models this service can serve. The learner's model file carries window and feature definition as opaque
 //! metadata; only this module interprets them.
 
-use upbeat_svm::{Features, Metadata, Model, ModelError, SolverRecord, Training};
+use upbeat_svm::{Features, Machine, Metadata, Model, ModelError, SolverRecord, Training, constant};
 
 use crate::feature::{FEATURE_COUNT, FEATURE_DEFINITION, FEATURE_NAMES};
 use crate::profile::Window;
@@ -97,10 +97,27 @@ pub fn check_serving(model: &Model, served: Window) -> Result<(), ServingError> 
 /// What to say of a model that scores all listeners alike, where it does: a server takes it, but it decides nothing.
 #[must_use]
 pub fn constant_note(model: &Model) -> Option<&'static str> {
-    model.is_constant().then_some(
+    (model.is_constant() || is_constant_on_shares(model)).then_some(
         "the model scores all listeners alike and tells none from another; train with --loss squared-hinge or \
          --class-weight",
     )
+}
+
+/// Whether a linear model scores all rows of shares alike. One of another tool comes without a record of it, and its
+/// weights tell nothing where the unit of the features is not known; shares lie between 0 and 1.
+fn is_constant_on_shares(model: &Model) -> bool {
+    let parts = model.parts();
+    match &parts.machine {
+        Machine::Linear { weights, bias }
+            if parts.scaling.is_none()
+                && parts.features.definition.as_deref() == Some(FEATURE_DEFINITION) =>
+        {
+            let least: f64 = weights.iter().map(|weight| weight.min(0.0)).sum();
+            let most: f64 = weights.iter().map(|weight| weight.max(0.0)).sum();
+            constant([bias + least, bias + most])
+        }
+        _ => false,
+    }
 }
 
 /// How the solver of a model ended, where its file says.
@@ -154,6 +171,14 @@ mod tests {
         let model = read(sample().replace("[1,0,", "[0,0,").as_bytes()).expect("a model");
         assert!(constant_note(&model).is_some_and(|note| note.contains("--loss squared-hinge")));
         check_serving(&model, Window { plays: 256, days: 28 }).expect("a server takes it");
+        // As svm-train's hinge loss ends: no weight is 0, and none counts.
+        let tiny = sample().replace("[1,0,0,0,0,0],\"bias\":0", "[2e-8,-3e-8,2e-8,0,1e-9,0],\"bias\":-1");
+        let model = read(tiny.as_bytes()).expect("a model");
+        assert!(!model.is_constant() && constant_note(&model).is_some());
+        // Of features in another unit, such weights may tell all.
+        let (ours, another) = (format!("\"{FEATURE_DEFINITION}\""), "null");
+        let model = read(tiny.replace(&ours, another).as_bytes()).expect("a model");
+        assert_eq!(constant_note(&model), None);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         has_sigmoid(&model)
     };
     output.finish()?;
-    report_lost_calibration(&model, keeps_calibration);
+    report_losses(&model, keeps_calibration);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,7 +82,7 @@ fn export_libsvm(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         outputs[1].write(|output| Ok(libsvm::write_range(scaling, output)?))?;
     }
     outputs.into_iter().try_for_each(Output::finish)?;
-    report_lost_calibration(model, has_sigmoid(model));
+    report_losses(model, has_sigmoid(model));
     if scaling.is_some() {
         output::note(format_args!(
             "the model takes scaled rows: svm-scale -r {} FEATURES > SCALED, then svm-predict SCALED {} OUT",
@@ -104,8 +104,12 @@ fn has_sigmoid(model: &Model) -> bool {
     model.parts().calibration.as_ref().and_then(Calibration::platt).is_some()
 }
 
-fn report_lost_calibration(model: &Model, kept: bool) {
-    if model.parts().calibration.is_some() && !kept {
+/// What another tool will not know of the model: no format has a place for how its training ended.
+fn report_losses(model: &Model, keeps_calibration: bool) {
+    for note in model::serving_notes(model) {
+        output::note(format_args!("warning: {note}"));
+    }
+    if model.parts().calibration.is_some() && !keeps_calibration {
         output::note("the format has no place for this calibration: labels and scores, but no probabilities");
     }
 }

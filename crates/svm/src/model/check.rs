@@ -1,6 +1,7 @@
 //! The rules of a model file's values.
 
 use crate::calibrate::{Calibration, Platt};
+use crate::data::fixed::Shortest;
 use crate::data::labels::Labels;
 use crate::data::rows::{MAX_FEATURES, finite};
 use crate::data::scaling::Scaling;
@@ -10,6 +11,7 @@ use crate::model::metadata::{MAX_METADATA_BYTES, Metadata};
 use crate::model::training::{Measured, SolverRecord, Training};
 use crate::model::{Features, ModelError, Parts};
 use crate::score::fold;
+use crate::solve::duality::allowed_gap;
 
 /// Every rule of a model; parts that pass are never checked again.
 pub(crate) fn check(parts: &Parts) -> Result<(), ModelError> {
@@ -155,6 +157,9 @@ fn check_measured(measured: &Measured) -> Result<(), ModelError> {
     if measured.folds.is_some_and(|folds| folds < 2) {
         return wrong("folds", "2 or more, or null");
     }
+    if measured.unconverged_folds.is_some_and(|count| !(1..=measured.folds.unwrap_or(0)).contains(&count)) {
+        return wrong("unconverged_folds", "from 1 to the number of folds, or null");
+    }
     let metrics = &measured.metrics;
     let Confusion { true_positive, false_positive, false_negative, true_negative } = metrics.confusion;
     let counts = [true_positive, false_positive, false_negative, true_negative];
@@ -198,6 +203,14 @@ fn check_parameters(parameters: &SolverRecord) -> Result<(), ModelError> {
     }
     if parameters.gap.is_some_and(|gap| gap.is_nan() || gap < 0.0) {
         return wrong("gap", "0 or more");
+    }
+    // Files of versions 1 and 2 have no gap to judge by.
+    let allowed = allowed_gap(parameters.epsilon);
+    if let Some(gap) = parameters.gap.filter(|&gap| parameters.converged && gap > allowed) {
+        let (gap, allowed) = (Shortest(gap), Shortest(allowed));
+        let above =
+            format!("false, since gap is {gap} and no solver converges above {allowed} at this epsilon");
+        return wrong("converged", &format!("{above}; train again"));
     }
     if !parameters.class_weights.iter().all(|weight| above_0(weight.0)) {
         return wrong("class_weights", "finite numbers above 0");

@@ -104,6 +104,8 @@ fn syntax_error(bytes: &[u8], error: &serde_json::Error) -> ModelError {
         "it is empty".to_owned()
     } else if text.starts_with(b"svm_type") || text.starts_with(b"solver_type") {
         "it is one of libSVM or LIBLINEAR; `upbeat model import` makes an Upbeat model of it".to_owned()
+    } else if !text.starts_with(b"{") {
+        "it is no JSON object; `upbeat train` writes one".to_owned()
     } else if error.is_eof() || text.starts_with(b"{") && !text.ends_with(b"}") {
         format!("it ends at line {} within the object; it is not whole, copy it again", error.line())
     } else {

@@ -53,7 +53,12 @@ const GREATEST_GAP: f64 = 1e-3;
 /// Whether a solution is as good as asked for: its gap is within epsilon, or the solver's own rule is met and the
 /// gap is at most a thousandth and twenty epsilons.
 pub(crate) fn is_converged(rule: bool, gap: f64, epsilon: f64) -> bool {
-    gap <= epsilon || rule && gap <= (RULE_GAP * epsilon).min(GREATEST_GAP)
+    gap <= if rule { allowed_gap(epsilon) } else { epsilon }
+}
+
+/// The greatest relative gap of a solution that has converged, whatever solver found it.
+pub(crate) fn allowed_gap(epsilon: f64) -> f64 {
+    (RULE_GAP * epsilon).min(GREATEST_GAP).max(epsilon)
 }
 
 /// The relative gap of a linear machine's solution. Two passes over the rows.

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Cores that may be used.
 pub(crate) fn cores() -> usize {
+    #[cfg(test)]
+    if let Some(cores) = tests::CORES.get() {
+        return cores;
+    }
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
@@ -37,7 +41,42 @@ pub(crate) fn in_parallel<T: Send>(count: usize, threads: usize, work: impl Fn(u
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::testing::blobs;
+    use crate::{Choice, Criterion, Grid, Kernel, Loss, Method, Model, NoProgress, Parameters, Plan, train};
+
+    thread_local! {
+        /// What `cores` says to this thread, instead of how many there are.
+        pub(super) static CORES: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    #[test]
+    fn model_and_search_do_not_depend_on_the_number_of_cores() {
+        let problem = blobs(24, 0.2, 7);
+        let hinge = Parameters { loss: Loss::Hinge, ..Parameters::default() };
+        let rbf = Parameters { kernel: Kernel::Rbf { gamma: 1.0 }, ..hinge };
+        let grid = |parameters, criterion| {
+            Choice::Grid(Grid { families: vec![parameters], folds: 3, criterion, balance: false })
+        };
+        for (choice, plan, method) in [
+            (Choice::Parameters(rbf), Plan::All, Method::Isotonic),
+            (grid(rbf, Criterion::Error), Plan::All, Method::Platt),
+            (grid(hinge, Criterion::LogLoss), Plan::CrossValidation(4), Method::Platt),
+        ] {
+            let with = |cores: usize| {
+                CORES.set(Some(cores));
+                let trained = train(&problem, &choice, plan, Some(method), &NoProgress).unwrap();
+                let model = Model::new(trained.clone().into_parts(&problem)).unwrap();
+                (trained, model.to_bytes())
+            };
+            let one = with(1);
+            for cores in [2, 8] {
+                assert!(with(cores) == one, "{choice:?} with {cores} cores");
+            }
+        }
+    }
 
     #[test]
     fn results_come_in_order_whatever_the_threads() {

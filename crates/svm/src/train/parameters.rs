@@ -301,17 +301,19 @@ fn smaller(kernel: Kernel) -> &'static str {
     }
 }
 
-/// Why a machine of this loss scores all rows alike, and what to do.
+/// After how many iterations a solver stopped, where it tells.
 fn after(iterations: u64) -> String {
     if iterations == 0 { String::new() } else { format!(" after {iterations} iterations") }
 }
 
+/// Why a machine of this loss scores all rows alike, and what to do.
 fn remedy(loss: Loss) -> &'static str {
     match loss {
         Loss::Hinge => {
             "where no row's chance p of the positive label comes near one half, the best score of the hinge loss, the \
              sign of 2p − 1, is the same for all; use --loss squared-hinge, whose best score is 2p − 1 itself, or \
-             --class-weight for the scarcer label"
+             --class-weight for the scarcer label; or else C is too small for the unit of the features: use --scale \
+             standard, or a greater -c"
         }
         Loss::SquaredHinge | Loss::Logistic => {
             "the features say nothing of the labels, or C is too small for their unit; use other features, \

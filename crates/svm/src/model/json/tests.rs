@@ -208,6 +208,53 @@ fn refusals_name_the_field() {
 }
 
 #[test]
+fn record_of_convergence_is_believed_only_where_its_gap_allows_it() {
+    let trained = Model::train(&crate::testing::blobs(60, 0.1, 3), &crate::Parameters::default()).unwrap();
+    let parts = trained.parts();
+    let reported = |converged: bool, gap: Option<f64>, epsilon: f64| {
+        let mut training = parts.training.clone().unwrap();
+        let record = training.parameters.as_mut().unwrap();
+        (record.converged, record.gap, record.epsilon) = (converged, gap, epsilon);
+        let file = Parts { training: Some(training), ..parts.clone() };
+        Model::read(&to_bytes(&file)).err().map(|error| error.to_string())
+    };
+    for (converged, gap, epsilon) in [
+        (true, Some(1e-3), 1e-3),
+        (true, Some(0.9e-3), 1e-4),
+        (true, Some(0.4), 0.5),
+        (false, Some(0.9), 1e-3),
+        // Files of versions 1 and 2 have no gap.
+        (true, None, 1e-3),
+    ] {
+        assert_eq!(reported(converged, gap, epsilon), None, "{gap:?} {epsilon}");
+    }
+    for (gap, epsilon) in [(0.9, 1e-3), (1.1e-3, 1e-3), (1.1e-3, 1e-4), (1e-3, 1e-9)] {
+        let error = reported(true, Some(gap), epsilon).expect("a gap that is not converged");
+        let said = format!("field training.parameters.converged: must be false, since gap is {gap}");
+        assert!(error.starts_with(&said), "{error}");
+    }
+}
+
+#[test]
+fn folds_that_did_not_converge_are_some_of_the_folds() {
+    let trained = Model::train(&crate::testing::blobs(60, 0.1, 3), &crate::Parameters::default()).unwrap();
+    let text = String::from_utf8(trained.to_bytes()).unwrap();
+    assert!(text.contains("\"folds\":10"), "{text}");
+    let with = |fields: &str| Model::read(text.replace("\"folds\":10", fields).as_bytes());
+    for fields in ["\"folds\":10,\"unconverged_folds\":10", "\"folds\":10,\"unconverged_folds\":null"] {
+        assert!(with(fields).is_ok(), "{fields}");
+    }
+    for fields in [
+        "\"folds\":10,\"unconverged_folds\":11",
+        "\"folds\":10,\"unconverged_folds\":0",
+        "\"folds\":null,\"unconverged_folds\":3",
+    ] {
+        let error = with(fields).unwrap_err().to_string();
+        assert!(error.contains("training.measured.unconverged_folds: must be from 1"), "{fields}: {error}");
+    }
+}
+
+#[test]
 fn window_is_any_json_value_of_bounded_size() {
     for window in ["null", "3", "\"a month\"", "{ \"days\": 28.0 ,\n \"plays\":[1] }"] {
         let text = sample().replace("{\"plays\":256,\"days\":28}", window);
