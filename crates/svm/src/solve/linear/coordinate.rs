@@ -35,19 +35,9 @@ pub(super) fn pass<R: SignedRows>(
     *weights = w;
 }
 
-/// Solves for the hinge or the squared hinge loss by coordinate descent, whatever the width and bias.
+/// Solves for the hinge or the squared hinge loss by coordinate descent, whatever the width and bias, with about so many
+/// visits of a row at most: passes over the few rows that are between their bounds are short.
 pub(super) fn solve(
-    examples: &Examples,
-    options: &LinearOptions,
-    stopping: Stopping,
-    start: Option<&[f64]>,
-    progress: &dyn Progress,
-) -> Solution {
-    solve_within(examples, options, stopping, u64::MAX, start, progress)
-}
-
-/// As [`solve`], with about so many visits of a row at most: passes over the few rows that are between their bounds are short.
-pub(super) fn solve_within(
     examples: &Examples,
     options: &LinearOptions,
     stopping: Stopping,

@@ -153,11 +153,30 @@ fn separable_rows_at_great_costs_have_no_gap() {
 }
 
 #[test]
+fn descent_goes_no_further_than_to_scores_that_have_no_gap_once_multiplied() {
+    let mut next = numbers(3);
+    let positive: Vec<bool> = (0..60).map(|row| row % 2 == 0).collect();
+    let mut row = |positive: bool| -> Vec<f64> {
+        (0..300).map(|_| 0.15 * (if positive { 1.0 } else { -1.0 } + next())).collect()
+    };
+    let rows: Vec<Vec<f64>> = positive.iter().map(|&positive| row(positive)).collect();
+    let case = case(&rows, &positive, 1e5);
+    let passes = |epsilon: f64| {
+        let stopping = Stopping { epsilon, max_iterations: 1000 };
+        let options = LinearOptions { loss: Loss::Hinge, bias: Bias::Free, seed: 1 };
+        coordinate::solve(&case.examples(), &options, stopping, u64::MAX, None, &NoProgress).iterations
+    };
+    let solution = hinge(&case, Bias::Free);
+    assert!(solution.converged && solution.gap <= 1e-3, "{}", solution.gap);
+    assert!(solution.iterations <= passes(1e-4), "{}", solution.iterations);
+}
+
+#[test]
 fn method_that_did_not_converge_is_followed_by_another() {
     let (all, positive) = shares(200, 11, |values, chance| values[0] + 0.2 * (chance - 0.5) > 0.3);
     let case = case(&all, &positive, 1e4);
     let options = LinearOptions { loss: Loss::Hinge, bias: Bias::Regularised, seed: 1 };
-    let descent = coordinate::solve(&case.examples(), &options, stopping(100), None, &NoProgress);
+    let descent = coordinate::solve(&case.examples(), &options, stopping(100), u64::MAX, None, &NoProgress);
     assert!(!descent.converged);
     let solution = hinge(&case, Bias::Regularised);
     assert!(solution.converged && solution.iterations > 50 && solution.gap < 1e-6, "{}", solution.gap);

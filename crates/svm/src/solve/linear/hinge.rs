@@ -60,10 +60,10 @@ pub(super) fn solve(
 ) -> Solution {
     let mut run = Run::new(options, stopping, progress);
     let few_columns = examples.x.columns() < interior::MAX_COLUMNS;
-    if few_columns && chunks::applies(examples) {
+    if few_columns && chunks::applies(examples, options.bias) {
         let asked = stopping.max_iterations;
         let mut left = asked;
-        let solution = chunks::solve(examples, |some| {
+        let solution = chunks::solve(examples, options.bias, |some| {
             let stopping = Stopping { max_iterations: left, ..stopping };
             let mut run = Run::new(options, stopping, progress);
             run.follow(some, None);
@@ -71,12 +71,18 @@ pub(super) fn solve(
             left = if asked < u64::MAX { left - run.iterations } else { left };
             run.solution(some)
         });
-        run.take(examples, solution);
+        run.take(run.judged(examples, solution));
     }
     if !run.settled {
         run.follow(examples, start);
     }
     run.solution(examples)
+}
+
+/// A solution with its gap, and whether it meets its method's own rule.
+struct Judged {
+    solution: Solution,
+    met: bool,
 }
 
 /// Methods that follow each other.
@@ -110,8 +116,8 @@ impl<'a> Run<'a> {
             // A bound that was asked for is the last method's own.
             let asked = self.stopping.max_iterations < u64::MAX && place + 1 == methods.len();
             let max_iterations = |own: u64| if asked { left } else { own.min(left) };
-            let solution = self.run(method, examples, start, max_iterations);
-            self.take(examples, solution);
+            let judged = self.run(method, examples, start, max_iterations);
+            self.take(judged);
             if self.settled {
                 return;
             }
@@ -124,19 +130,19 @@ impl<'a> Run<'a> {
         examples: &Examples,
         start: Option<&[f64]>,
         max_iterations: impl Fn(u64) -> u64,
-    ) -> Solution {
+    ) -> Judged {
         let within = |own: u64| Stopping { max_iterations: max_iterations(own), ..self.stopping };
         let warm = |is_good: fn(&Solution) -> bool| {
             self.best.as_ref().filter(|best| is_good(best)).map(|best| best.alpha.as_slice())
         };
-        match method {
+        let solution = match method {
             Method::Descent(own) => {
                 // A few multipliers that the interior point method took for 0 beside great costs may be all of the gap; a pass
                 // finds them, but would not come to the great ones from 0.
                 let warm = warm(|best| best.objective < 0.0);
                 let visits = if own < MAX_PASSES { own * examples.costs.len() as u64 } else { u64::MAX };
                 let (within, start) = (within(MAX_PASSES), warm.or(start));
-                self.descend(examples, within, visits, start)
+                return self.descend(examples, within, visits, start);
             }
             Method::Interior => interior::solve(examples, self.options.bias, within(u64::MAX), self.progress),
             Method::Smo(own) => {
@@ -146,40 +152,48 @@ impl<'a> Run<'a> {
                 let warm = warm(|best| best.gap < WARM).filter(|alpha| is_balanced(alpha, examples.positive));
                 smo.solve(examples.costs, within(own), warm, self.progress)
             }
-        }
+        };
+        self.judged(examples, solution)
     }
 
     /// Coordinate descent until the gap is within epsilon as well: where costs are great, its rule leaves more of a gap than
     /// that, and is asked to be met more closely.
-    fn descend(&self, examples: &Examples, within: Stopping, visits: u64, start: Option<&[f64]>) -> Solution {
+    fn descend(&self, examples: &Examples, within: Stopping, visits: u64, start: Option<&[f64]>) -> Judged {
+        let solve = |stopping: Stopping, start: Option<&[f64]>| {
+            let found = coordinate::solve(examples, self.options, stopping, visits, start, self.progress);
+            self.judged(examples, found)
+        };
         let mut tighter = within;
-        let mut solution =
-            coordinate::solve_within(examples, self.options, tighter, visits, start, self.progress);
+        let mut judged = solve(tighter, start);
         for _ in 0..MOST_TIGHTER {
-            let left = within.max_iterations.saturating_sub(solution.iterations);
-            let gap = duality::of_linear(examples, Loss::Hinge, self.options.bias, &solution);
-            if !solution.converged || left == 0 || !gap.is_finite() || gap <= within.epsilon {
+            let Judged { solution, met } = &judged;
+            let iterations = solution.iterations;
+            let left = within.max_iterations.saturating_sub(iterations);
+            if !met || left == 0 || !solution.gap.is_finite() || solution.gap <= within.epsilon {
                 break;
             }
             tighter = Stopping { epsilon: TIGHTER * tighter.epsilon, max_iterations: left };
-            let start = Some(solution.alpha.as_slice());
-            let next =
-                coordinate::solve_within(examples, self.options, tighter, visits, start, self.progress);
-            solution = Solution { iterations: solution.iterations + next.iterations, ..next };
+            judged = solve(tighter, Some(&solution.alpha));
+            judged.solution.iterations += iterations;
         }
-        solution
+        judged
     }
 
-    /// Judges a solution, and keeps it where it is better than the ones before.
-    fn take(&mut self, examples: &Examples, mut solution: Solution) {
-        let (bias, epsilon) = (self.options.bias, self.stopping.epsilon);
-        self.iterations += solution.iterations;
+    /// Judges a method's solution by its gap, after multiplying it where that lessens the gap.
+    fn judged(&self, examples: &Examples, mut solution: Solution) -> Judged {
+        let (bias, epsilon, met) = (self.options.bias, self.stopping.epsilon, solution.converged);
         solution.gap = duality::of_linear(examples, Loss::Hinge, bias, &solution);
         if let Some(lifted) = duality::lifted(examples, bias, epsilon, &solution) {
             solution = lifted;
         }
-        let settled = solution.converged && solution.gap <= epsilon;
-        solution.converged = duality::is_converged(solution.converged, solution.gap, epsilon);
+        solution.converged = duality::is_converged(met, solution.gap, epsilon);
+        Judged { solution, met }
+    }
+
+    /// Keeps a solution where it is better than the ones before.
+    fn take(&mut self, Judged { solution, met }: Judged) {
+        self.iterations += solution.iterations;
+        let settled = met && solution.gap <= self.stopping.epsilon;
         if self.best.as_ref().is_none_or(|best| settled || solution.gap < best.gap) {
             self.best = Some(solution);
             self.settled = settled;
@@ -277,7 +291,7 @@ mod tests {
         let stopping = Stopping { epsilon: 1e-9, max_iterations: MAX_PASSES };
         let within = |passes: u64| {
             let visits = passes * 300;
-            coordinate::solve_within(&examples, &options, stopping, visits, None, &NoProgress)
+            coordinate::solve(&examples, &options, stopping, visits, None, &NoProgress)
         };
         let solution = within(FIRST_PASSES);
         assert!(solution.iterations > FIRST_PASSES, "{}", solution.iterations);

@@ -141,7 +141,7 @@ proptest! {
                 let descends = loss == Loss::Hinge || (loss, bias) == (Loss::SquaredHinge, Bias::Regularised);
                 let descent = descends.then(|| {
                     let options = options(loss, bias);
-                    coordinate::solve(&case.examples(), &options, stopping(epsilon), None, &NoProgress)
+                    coordinate::solve(&case.examples(), &options, stopping(epsilon), u64::MAX, None, &NoProgress)
                 });
                 for solution in std::iter::once(case.solve(loss, bias, epsilon)).chain(descent) {
                     prop_assert!(solution.converged, "{loss} {bias:?}");
@@ -171,7 +171,7 @@ proptest! {
     fn interior_point_and_coordinate_descent_agree(case in cases()) {
         let exact = case.solve(Loss::Hinge, Bias::Free, 1e-5);
         let descent = coordinate::solve(
-            &case.examples(), &options(Loss::Hinge, Bias::Free), stopping(1e-5), None, &NoProgress);
+            &case.examples(), &options(Loss::Hinge, Bias::Free), stopping(1e-5), u64::MAX, None, &NoProgress);
         prop_assert!(exact.converged && exact.iterations < INTERIOR_STEPS, "{exact:?}");
         prop_assume!(descent.converged);
         prop_assert!(near(exact.objective, descent.objective, 1e-3), "{exact:?} {descent:?}");
@@ -188,7 +188,7 @@ proptest! {
         for loss in [Loss::Hinge, Loss::SquaredHinge] {
             for bias in BIASES {
                 let solve = |case: &Case| {
-                    coordinate::solve(&case.examples(), &options(loss, bias), stopping(1e-6), None, &NoProgress)
+                    coordinate::solve(&case.examples(), &options(loss, bias), stopping(1e-6), u64::MAX, None, &NoProgress)
                 };
                 let (dense, sparse) = (solve(&case), solve(&sparse));
                 prop_assume!(dense.converged && sparse.converged);
@@ -230,7 +230,7 @@ fn interior_point_takes_careful_steps_when_corrected_ones_cycle() {
     let exact = case.solve(Loss::Hinge, Bias::Free, 1e-5);
     assert!(exact.converged && exact.iterations < INTERIOR_STEPS, "{exact:?}");
     let options = options(Loss::Hinge, Bias::Free);
-    let descent = coordinate::solve(&case.examples(), &options, stopping(1e-5), None, &NoProgress);
+    let descent = coordinate::solve(&case.examples(), &options, stopping(1e-5), u64::MAX, None, &NoProgress);
     assert!(near(exact.objective, descent.objective, 1e-4), "{exact:?} {descent:?}");
     assert!(near(exact.bias, descent.bias, 1e-3), "{exact:?} {descent:?}");
 }
@@ -253,7 +253,14 @@ fn warm_start_takes_no_more_passes_than_a_cold_one() {
             }
             let case = Case::blobs(400, 1.0);
             let run = |start: Option<&[f64]>| {
-                coordinate::solve(&case.examples(), &options(loss, bias), stopping(1e-3), start, &NoProgress)
+                coordinate::solve(
+                    &case.examples(),
+                    &options(loss, bias),
+                    stopping(1e-3),
+                    u64::MAX,
+                    start,
+                    &NoProgress,
+                )
             };
             let cold = run(None);
             let warm = run(Some(&cold.alpha));

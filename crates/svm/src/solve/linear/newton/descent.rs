@@ -27,7 +27,7 @@ pub(super) fn solve(examples: &Examples, options: &LinearOptions, stopping: Stop
     let round = |epsilon: f64, done: u64, start: Option<&[f64]>| {
         let max_iterations = PASSES.min(stopping.max_iterations - done);
         let tighter = Stopping { epsilon, max_iterations };
-        let mut solution = coordinate::solve(examples, options, tighter, start, &NoProgress);
+        let mut solution = coordinate::solve(examples, options, tighter, u64::MAX, start, &NoProgress);
         let met = solution.converged;
         solution.iterations += done;
         solution.gap = duality::of_linear(examples, options.loss, options.bias, &solution);

@@ -362,7 +362,7 @@ proptest! {
     fn newton_and_coordinate_descent_agree(case in cases()) {
         let options = LinearOptions { loss: Loss::SquaredHinge, bias: Bias::Regularised, seed: 1 };
         let stopping = Stopping { epsilon: 1e-4, max_iterations: 2000 };
-        let descent = coordinate::solve(&case.examples(), &options, stopping, None, &NoProgress);
+        let descent = coordinate::solve(&case.examples(), &options, stopping, u64::MAX, None, &NoProgress);
         let newton = case.solve(options.loss, options.bias);
         if descent.converged {
             let off = (descent.objective - newton.objective).abs();
