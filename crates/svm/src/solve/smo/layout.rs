@@ -11,7 +11,7 @@ pub(super) const BLOCK: usize = 64;
 const FARTHEST: f64 = 1e19;
 
 /// The greatest kernel value that sums of products with other `f32` values are safe with.
-const GREATEST_VALUE: f64 = 1e30;
+pub(super) const GREATEST_VALUE: f64 = 1e30;
 
 /// A kernel's formula over [`Points`]: gamma is folded into the coordinates.
 #[derive(Debug, Clone, Copy, PartialEq)]

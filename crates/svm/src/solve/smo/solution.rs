@@ -1,6 +1,6 @@
 //! What a solve ends with: residuals as exact as they must be, bias, objective and gap.
 
-use super::working_set::Extremes;
+use super::working_set::{Change, Extremes};
 use super::{Bounds, FALLS, RISES, Smo, exact, nonzero};
 use crate::solve::duality::{self, Duality};
 use crate::solve::linear::Loss;
@@ -33,13 +33,12 @@ impl Smo<'_> {
         let support = nonzero(signed);
         let points = self.set.points();
         let scores: Vec<f64> = if points.is_linear() {
-            let centred =
-                |row: usize| self.x.row(row).iter().zip(&points.centre).map(|(x, centre)| x - centre);
-            let mut weights = vec![0.0; points.centre.len()];
-            for &(row, signed) in &support {
-                weights.iter_mut().zip(centred(row as usize)).for_each(|(weight, x)| *weight += signed * x);
-            }
-            (0..self.x.len()).map(|row| weights.iter().zip(centred(row)).map(|(w, x)| w * x).sum()).collect()
+            let weights = self.weights(&support, &points.centre);
+            let centred = |row: &[f64]| -> f64 {
+                let pairs = row.iter().zip(&points.centre);
+                weights.iter().zip(pairs).map(|(weight, (x, centre))| weight * (x - centre)).sum()
+            };
+            self.x.rows().map(centred).collect()
         } else {
             exact::scores(self.x, self.kernel, &support)
         };
@@ -49,6 +48,19 @@ impl Smo<'_> {
             sign - score - self.set.ridge_of(row as u32) * signed
         })
         .collect()
+    }
+
+    /// `Σ signed (x − centre)`
+    fn weights(&self, support: &[Change], centre: &[f64]) -> Vec<f64> {
+        let mut weights = vec![0.0; centre.len()];
+        for &(row, signed) in support {
+            let centred = self.x.row(row as usize).iter().zip(centre);
+            weights
+                .iter_mut()
+                .zip(centred)
+                .for_each(|(weight, (x, centre))| *weight += signed * (x - centre));
+        }
+        weights
     }
 
     /// Bias and objective after Chang and Lin (2011), section 4.1.5: the bias is the mean residual of the free
@@ -80,17 +92,22 @@ impl Smo<'_> {
                 (gap, bias) = (least_gap, least);
             }
         }
-        let lifted = self.lift(signed, costs, bias, stopping.epsilon);
-        if gap > stopping.epsilon && self.gap(signed, costs, bias, lifted) < gap {
-            (gap, lift) = (self.gap(signed, costs, bias, lifted), lifted);
-            let total: f64 = signed.iter().map(|signed| signed.abs()).sum();
-            objective = lift * lift * (objective + total) - lift * total;
-            bias *= lift;
+        if gap > stopping.epsilon {
+            let lifted = self.lift(signed, costs, bias, stopping.epsilon);
+            let lifted_gap = self.gap(signed, costs, bias, lifted);
+            if lifted_gap < gap {
+                (gap, lift) = (lifted_gap, lifted);
+                let total: f64 = signed.iter().map(|signed| signed.abs()).sum();
+                objective = lift * lift * (objective + total) - lift * total;
+                bias *= lift;
+            }
         }
         let points = self.set.points();
-        for (column, centre) in points.centre.iter().enumerate().filter(|_| points.is_linear()) {
-            let weight: f64 = signed.iter().zip(self.x.rows()).map(|(signed, x)| signed * x[column]).sum();
-            bias -= lift * weight * centre;
+        if points.is_linear() {
+            // The machine that is written takes nothing from its rows.
+            let weights = self.weights(&nonzero(signed), &vec![0.0; points.features]);
+            let shift: f64 = weights.iter().zip(&points.centre).map(|(weight, centre)| weight * centre).sum();
+            bias -= lift * shift;
         }
         if !(objective.is_finite() && bias.is_finite() && signed.iter().all(|signed| signed.is_finite())) {
             return Solution { iterations, ..Solution::none(signed.len()) };

@@ -219,3 +219,12 @@ fn solver_continues_until_the_gap_agrees_with_the_rule_at_great_costs() {
         assert!(solution.converged && solution.gap <= 20.0 * STOPPING.epsilon, "{seed}: {:e}", solution.gap);
     }
 }
+
+#[test]
+fn costs_whose_ridge_is_beyond_single_precision_converge() {
+    for cost in [1e-20, 1e-61, 1e-290] {
+        let case = Case::random(60, cost, 3);
+        let solution = case.solve(Kernel::Rbf { gamma: 1.0 }, true);
+        assert!(solution.converged && solution.iterations < 10_000, "{cost:e}: {solution:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::cache::{RowCache, Span};
 use super::kernel_rows::kernel_values;
-use super::layout::{BLOCK, Blocks, Points, padded};
+use super::layout::{BLOCK, Blocks, GREATEST_VALUE, Points, padded};
 use super::passes::{Ends, FALLS, RISES, add_row, second_place, step_residuals};
 use crate::score::simd::Simd;
 
@@ -56,8 +56,9 @@ pub(super) struct WorkingSet {
     simd: Simd,
     points: Points,
     blocks: Blocks,
-    /// The kernel value of each row with itself.
+    /// The kernel value of each row with itself, and the greatest of them.
     diagonal: Vec<f32>,
+    greatest: f32,
     /// What the loss adds to each row's; empty under the hinge loss, which adds nothing.
     ridge: Vec<f64>,
     cache: RowCache,
@@ -101,6 +102,7 @@ impl WorkingSet {
             simd,
             points,
             blocks,
+            greatest: diagonal.iter().copied().fold(0.0, f32::max),
             diagonal,
             ridge: Vec::new(),
             cache,
@@ -159,7 +161,7 @@ impl WorkingSet {
 
     /// The greatest kernel value of a row with itself; no two rows have a greater one.
     pub(super) fn greatest_value(&self) -> f32 {
-        self.diagonal.iter().copied().fold(0.0, f32::max)
+        self.greatest
     }
 
     /// What the loss adds to a row's kernel value with itself.
@@ -258,9 +260,12 @@ impl WorkingSet {
         self.extremes()
     }
 
+    /// What partners are chosen by. A ridge beyond single precision would leave no gain to choose by; a step's length is of the
+    /// ridge itself.
     fn ridged_diagonal(&self) -> Vec<f32> {
         let mut diagonal = self.diagonal.clone();
-        diagonal.iter_mut().zip(&self.ridge).for_each(|(value, ridge)| *value += *ridge as f32);
+        let ridges = self.ridge.iter().map(|ridge| ridge.min(GREATEST_VALUE) as f32);
+        diagonal.iter_mut().zip(ridges).for_each(|(value, ridge)| *value += ridge);
         diagonal
     }
 
