@@ -121,7 +121,7 @@ fn work(
         machine: trained.fitted.machine.clone(),
         calibration: trained.calibration.clone(),
         training: Some(Training {
-            solver: parameters.solver.name().to_owned(),
+            solver: solve.solver.name().to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             c: parameters.c,
             seed: parameters.seed,

@@ -94,7 +94,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) row_weights: Option<PathBuf>,
     /// Which solver trains: native is SMO, and for the linear kernel the interior point method, coordinate descent or
-    /// Newton's method, by the loss and the rows; smo is SMO for all
+    /// Newton's method, by the loss and the rows; smo is SMO for all, and hands over a line that it does not finish in ten
+    /// thousand pairs
     #[arg(long, value_enum, default_value_t = SolverName::Native)]
     solver: SolverName,
     /// How exactly the optimality conditions are met, above 0 and below 1

@@ -26,7 +26,7 @@ pub(super) fn json(outcome: &Outcome) -> Value {
         "c": parameters.c,
         "scale": if parameters.standardise { "standard" } else { "none" },
         "seed": parameters.seed,
-        "solver": parameters.solver.name(),
+        "solver": solve.solver.name(),
         "parameters": model.parts().training.as_ref().and_then(|training| training.parameters.as_ref()),
         "objective": solve.objective,
         "iterations": solve.iterations,

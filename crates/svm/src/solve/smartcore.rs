@@ -67,6 +67,7 @@ pub(crate) fn fit(
     let solve = Solve {
         objective: Some(0.5 * square - total),
         gap: gap.is_finite().then_some(gap),
+        solver: parameters.solver,
         iterations: None,
         converged: is_converged(true, gap, parameters.epsilon),
         support_vectors: support.len(),

@@ -22,6 +22,15 @@ const MAX_MAGNITUDE: f64 = 1e12;
 /// Greatest gamma |x|² of the RBF kernel, whose exponent then has an error of some 1e-5.
 const MAX_EXPONENT: f64 = 1e11;
 
+/// Pairs of SMO on a line. One that takes more is solved by what is made for lines: SMO's pairs grow with C, and come to
+/// millions where rows overlap.
+const LINE_PAIRS: u64 = 10_000;
+
+/// Where what single precision rounds off a kernel value, times the cost of a row, is more than the margin itself, SMO may never
+/// meet its rule, and is given so many pairs, and so many for each row.
+const COARSE_PAIRS: u64 = 100_000;
+const COARSE_PAIRS_PER_ROW: u64 = 20;
+
 /// A machine with the scaling it was trained behind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
@@ -42,6 +51,9 @@ pub struct Solve {
     /// `P = ½ |w|² + Σ cost · loss` of the machine and the dual objective `D`, this is `(P − D) / P`, so that P is at most
     /// that share of it above the optimum. None where the solver does not report it.
     pub gap: Option<f64>,
+    /// The solver whose machine this is. SMO hands over a linear machine that it does not finish soon, so that this may be
+    /// [`Solver::Native`] where [`Solver::Smo`] was asked for.
+    pub solver: Solver,
     /// Iterations; none where the solver does not report them.
     pub iterations: Option<u64>,
     /// Whether this is the optimum: `gap` is within epsilon, or the solver's own rule was met within epsilon and the gap
@@ -126,25 +138,32 @@ pub fn fit_path(
                 smartcore::fit(&x.to_dense(), &problem.positive, &Parameters { c, ..*parameters }).map(fitted)
             })
             .collect(),
-        (Solver::Native, Kernel::Linear) => {
-            let options =
-                LinearOptions { loss: parameters.loss, bias: parameters.bias, seed: parameters.seed };
-            let stopping = parameters.stopping(u64::MAX);
-            along
-                .solve(cs, |costs, start| {
-                    let examples = Examples { x, positive: &problem.positive, costs };
-                    linear::solve(&examples, &options, stopping, start, progress)
-                })
-                .map(|solved| finish(problem, x, parameters, solved?).map(fitted))
-                .collect()
-        }
+        (Solver::Native, Kernel::Linear) => along
+            .solve(cs, |costs, start| {
+                let bound = parameters.max_iterations.unwrap_or(u64::MAX);
+                Ok((along.line(x, costs, bound, start, progress), Solver::Native))
+            })
+            .map(|solved| finish(problem, x, parameters, solved?).map(fitted))
+            .collect(),
         (Solver::Native | Solver::Smo, kernel) => {
             let dense = x.to_dense();
             let mut smo = Smo::new(&dense, &problem.positive, kernel, parameters.loss, SmoOptions::default());
-            // libSVM's own bound.
-            let stopping = parameters.stopping((100 * problem.len() as u64).max(10_000_000));
             along
-                .solve(cs, |costs, start| smo.solve(costs, stopping, start, progress))
+                .solve(cs, |costs, start| {
+                    let coarse = along.is_coarse(costs);
+                    let stopping = Stopping {
+                        epsilon: parameters.epsilon,
+                        max_iterations: along.smo_iterations(coarse),
+                    };
+                    let solution = smo.solve(costs, stopping, start, progress);
+                    match kernel {
+                        Kernel::Linear => Ok(along.line_after(x, costs, solution, progress)),
+                        _ if coarse && !solution.converged && parameters.max_iterations.is_none() => {
+                            Err(along.too_great())
+                        }
+                        _ => Ok((solution, parameters.solver)),
+                    }
+                })
                 .map(|solved| finish(problem, x, parameters, solved?).map(fitted))
                 .collect()
         }
@@ -152,10 +171,6 @@ pub fn fit_path(
 }
 
 impl Parameters {
-    fn stopping(&self, max_iterations: u64) -> Stopping {
-        Stopping { epsilon: self.epsilon, max_iterations: self.max_iterations.unwrap_or(max_iterations) }
-    }
-
     /// C of every row of a problem.
     fn costs(&self, problem: &Problem, c: f64) -> Vec<f64> {
         let weights = self.class_weights;
@@ -175,6 +190,7 @@ impl Parameters {
 /// A solved problem with the costs it was solved under.
 struct Solved {
     solution: Solution,
+    solver: Solver,
     costs: Vec<f64>,
 }
 
@@ -192,7 +208,7 @@ impl Along<'_> {
     fn solve(
         self,
         cs: &[f64],
-        mut solve: impl FnMut(&[f64], Option<&[f64]>) -> Solution,
+        mut solve: impl FnMut(&[f64], Option<&[f64]>) -> Result<(Solution, Solver), TrainError>,
     ) -> impl Iterator<Item = Result<Solved, TrainError>> {
         let mut last: Option<(f64, Vec<f64>)> = None;
         let mut bounded_at: Option<f64> = None;
@@ -204,7 +220,7 @@ impl Along<'_> {
             // The squared hinge loss has no upper bound to cut them to.
             let bounds = (self.parameters.loss != Loss::SquaredHinge).then_some(costs.as_slice());
             let start = last.as_ref().map(|(before, alpha)| smo::rescaled(alpha, bounds, c / before));
-            let solution = solve(&costs, start.as_deref());
+            let (solution, solver) = solve(&costs, start.as_deref())?;
             if !solution.converged && Some(solution.iterations) >= self.parameters.max_iterations {
                 bounded_at = self.parameters.max_iterations.map(|_| c);
             }
@@ -212,7 +228,7 @@ impl Along<'_> {
             if cs.len() > 1 && solution.gap.is_finite() {
                 last = Some((c, solution.alpha.clone()));
             }
-            Ok(Solved { solution, costs })
+            Ok(Solved { solution, solver, costs })
         })
     }
 
@@ -231,10 +247,65 @@ impl Along<'_> {
         if self.kernel_value * greatest <= MAX_MAGNITUDE {
             return Ok(costs);
         }
-        Err(TrainError::TooGreat {
-            kernel: self.parameters.kernel,
-            standardised: self.parameters.standardise,
-        })
+        Err(self.too_great())
+    }
+
+    fn too_great(&self) -> TrainError {
+        let Parameters { kernel, standardise, .. } = *self.parameters;
+        TrainError::TooGreat { kernel, standardised: standardise }
+    }
+
+    /// Whether single precision, in which SMO has kernel values, may round off more than the margin for a row of such a cost.
+    fn is_coarse(&self, costs: &[f64]) -> bool {
+        costs.iter().copied().fold(0.0, f64::max) * self.kernel_value * f64::from(f32::EPSILON) > 1.0
+    }
+
+    fn smo_iterations(&self, coarse: bool) -> u64 {
+        let rows = self.problem.len() as u64;
+        let asked = self.parameters.max_iterations;
+        match self.parameters.kernel {
+            Kernel::Linear => asked.map_or(LINE_PAIRS, |asked| asked.min(LINE_PAIRS)),
+            _ if coarse => asked.unwrap_or(COARSE_PAIRS + COARSE_PAIRS_PER_ROW * rows),
+            // libSVM's own bound.
+            _ => asked.unwrap_or((100 * rows).max(10_000_000)),
+        }
+    }
+
+    /// Solves for a linear machine by what is made for it.
+    fn line(
+        &self,
+        x: &Rows,
+        costs: &[f64],
+        max_iterations: u64,
+        start: Option<&[f64]>,
+        progress: &dyn Progress,
+    ) -> Solution {
+        let Parameters { loss, bias, seed, epsilon, .. } = *self.parameters;
+        let examples = Examples { x, positive: &self.problem.positive, costs };
+        let options = LinearOptions { loss, bias, seed };
+        linear::solve(&examples, &options, Stopping { epsilon, max_iterations }, start, progress)
+    }
+
+    /// SMO's linear machine, or a better one where SMO did not converge; a bound on iterations that was asked for is for both.
+    fn line_after(
+        &self,
+        x: &Rows,
+        costs: &[f64],
+        smo: Solution,
+        progress: &dyn Progress,
+    ) -> (Solution, Solver) {
+        let left =
+            self.parameters.max_iterations.map_or(u64::MAX, |asked| asked.saturating_sub(smo.iterations));
+        if smo.converged || left == 0 {
+            return (smo, Solver::Smo);
+        }
+        let start = smo.gap.is_finite().then_some(smo.alpha.as_slice());
+        let line = self.line(x, costs, left, start, progress);
+        let iterations = smo.iterations + line.iterations;
+        if line.converged || line.gap < smo.gap {
+            return (Solution { iterations, ..line }, Solver::Native);
+        }
+        (Solution { iterations, ..smo }, Solver::Smo)
     }
 }
 
@@ -245,7 +316,8 @@ fn finish(
     parameters: &Parameters,
     solved: Solved,
 ) -> Result<(Machine, Solve), TrainError> {
-    let Solution { alpha, bias, weights, objective, gap, iterations, converged } = solved.solution;
+    let Solved { solution, solver, costs } = solved;
+    let Solution { alpha, bias, weights, objective, gap, iterations, converged } = solution;
     if !bias.is_finite() || !objective.is_finite() || alpha.iter().any(|multiplier| !multiplier.is_finite()) {
         return Err(failed(parameters, "it did not come to finite numbers; try a smaller -c"));
     }
@@ -255,7 +327,7 @@ fn finish(
     }
     // The squared hinge loss has no upper bound.
     let has_bound = parameters.loss != Loss::SquaredHinge;
-    let bounded = support.iter().filter(|&&row| has_bound && alpha[row] >= solved.costs[row]).count();
+    let bounded = support.iter().filter(|&&row| has_bound && alpha[row] >= costs[row]).count();
     let sign = |row: usize| if problem.positive[row] { alpha[row] } else { -alpha[row] };
     let machine = match weights {
         Some(weights) => Machine::Linear { weights, bias },
@@ -267,6 +339,7 @@ fn finish(
     let solve = Solve {
         objective: Some(objective),
         gap: gap.is_finite().then_some(gap),
+        solver,
         iterations: Some(iterations),
         converged,
         support_vectors: support.len(),
@@ -354,5 +427,48 @@ mod tests {
             let weighted = Problem { weights: Some(weights), ..problem.clone() };
             assert!(reported(&weighted, true).contains(message));
         }
+    }
+
+    #[test]
+    fn line_that_smo_does_not_finish_is_the_native_solvers_and_says_so() {
+        let problem = blobs(60, 0.2, 1);
+        let solved = |solver: Solver, loss: Loss, c: f64, max_iterations: Option<u64>| {
+            let kernel = Kernel::Linear;
+            let parameters = Parameters { solver, kernel, loss, c, max_iterations, ..Parameters::default() };
+            fit(&problem, &parameters, &NoProgress).unwrap().solve
+        };
+        let soon = solved(Solver::Smo, Loss::Hinge, 0.1, None);
+        assert!(
+            soon.converged && soon.solver == Solver::Smo && soon.iterations < Some(LINE_PAIRS),
+            "{soon:?}"
+        );
+        for loss in [Loss::Hinge, Loss::SquaredHinge] {
+            let handed = solved(Solver::Smo, loss, 1e5, None);
+            let native = solved(Solver::Native, loss, 1e5, None);
+            assert!(handed.converged && handed.solver == Solver::Native, "{handed:?}");
+            assert!(handed.iterations > Some(LINE_PAIRS), "{handed:?}");
+            let objectives = [handed, native].map(|solve| solve.objective.unwrap());
+            assert!((objectives[0] / objectives[1] - 1.0).abs() < 1e-3, "{objectives:?}");
+        }
+        // What was asked for bounds both together.
+        let bounded = solved(Solver::Smo, Loss::Hinge, 1e5, Some(100));
+        assert!(!bounded.converged && bounded.solver == Solver::Smo && bounded.iterations == Some(100));
+    }
+
+    #[test]
+    fn kernel_values_whose_rounding_keeps_smo_from_its_rule_are_refused() {
+        let mut problem = blobs(60, 0.2, 1);
+        problem.x.dense_mut().rows_mut().for_each(|row| row[0] = 100.0);
+        let fitted = |c: f64, max_iterations: Option<u64>| {
+            let kernel = Kernel::Poly { gamma: 0.125, coef0: 1.0, degree: 3 };
+            let standardise = false;
+            let parameters = Parameters { kernel, c, standardise, max_iterations, ..Parameters::default() };
+            fit(&problem, &parameters, &NoProgress)
+        };
+        assert!(fitted(1e-6, None).unwrap().solve.converged);
+        let refused = fitted(1.0, None);
+        assert!(matches!(refused, Err(TrainError::TooGreat { .. })), "{refused:?}");
+        // Who bounds the iterations has what they come to.
+        assert!(!fitted(1.0, Some(100)).unwrap().solve.converged);
     }
 }

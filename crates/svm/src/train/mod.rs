@@ -106,7 +106,7 @@ impl Trained {
             machine: fitted.machine,
             calibration,
             training: Some(Training {
-                solver: parameters.solver.name().to_owned(),
+                solver: fitted.solve.solver.name().to_owned(),
                 tool_version: env!("CARGO_PKG_VERSION").to_owned(),
                 c: parameters.c,
                 seed: parameters.seed,

@@ -10,7 +10,8 @@ pub enum Solver {
     /// For the linear kernel the interior point method, coordinate descent or Newton's method, by the loss and the rows;
     /// SMO for the others, and where those do not converge.
     Native,
-    /// SMO for every kernel, as libSVM does.
+    /// SMO for every kernel, as libSVM does. A linear machine that it does not finish in ten thousand pairs goes to what
+    /// [`Solver::Native`] has for it; [`Solve::solver`](crate::Solve::solver) says so.
     Smo,
     /// smartcore's support vector classifier. Needs the crate's feature `smartcore`; without it training says so.
     Smartcore,
