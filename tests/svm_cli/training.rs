@@ -50,7 +50,8 @@ fn solver_of_report_and_model_is_the_one_that_found_the_machine() {
     let place = Place::new();
     place.put("noisy.txt", blobs(100, 0.3, 5));
     // SMO would take millions of pairs.
-    let call = "train noisy.txt -o model.json --json --loss hinge --calibration none -c 100000 --solver smo";
+    let call =
+        "train noisy.txt -o model.json --json --loss squared-hinge --calibration none -c 100000 --solver smo";
     let report = place.done(call).json();
     assert_eq!((&report["solver"], &report["converged"]), (&"native".into(), &true.into()), "{report}");
     let model: serde_json::Value = serde_json::from_str(&place.text("model.json")).unwrap();
