@@ -66,7 +66,9 @@ mod tests {
                 "the {} kernel on 60000 rows of 10000 columns needs 9.87 GB of memory, and 4.29 GB are allowed",
                 parameters.kernel.name()
             );
-            assert!(reported.starts_with(&expected) && reported.contains("--kernel linear"), "{reported}");
+            assert!(reported.starts_with(&expected), "{reported}");
+            // The linear kernel by SMO is one of those that make rows dense.
+            assert!(reported.contains("--kernel linear with --solver native"), "{reported}");
         }
         let linear = Parameters { max_iterations: Some(2), ..Parameters::default() };
         assert_eq!(fit(&problem, &linear, &NoProgress).unwrap().machine.features(), 10_000);

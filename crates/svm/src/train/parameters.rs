@@ -211,7 +211,7 @@ pub enum TrainError {
     /// A kernel machine would take more memory than [`KERNEL_BYTES`](crate::KERNEL_BYTES).
     #[error(
         "the {kernel} kernel on {rows} rows of {columns} columns needs {} of memory, and {} are allowed; use \
-         --kernel linear, which takes sparse rows as they are, or fewer rows or columns",
+         --kernel linear with --solver native, which takes sparse rows as they are, or fewer rows or columns",
         gigabytes(*bytes),
         gigabytes(*limit)
     )]
