@@ -61,7 +61,7 @@ impl Isotonic {
     }
 
     /// [`Isotonic::fit`] to rows that may be a part.
-    pub(super) fn fit_to(rows: Pairs) -> Option<Self> {
+    pub(crate) fn fit_to(rows: Pairs) -> Option<Self> {
         let Pairs { scores, positive, weights, stands_for } = rows;
         assert_eq!(scores.len(), positive.len(), "one label per score");
         let counts = Counts::of(positive, weights, stands_for)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::Calibration;
+use crate::calibrate::{Calibration, Method};
 use crate::data::exact;
 use crate::evaluate::curves::RELIABILITY_BINS;
 use crate::evaluate::intervals::{auc_interval_of, wilson_of};
@@ -112,7 +112,7 @@ impl Metrics {
         let probabilities: Option<Vec<f64>> = calibration
             .map(|calibration| scores.iter().map(|&score| calibration.probability(score)).collect());
         let probabilities = probabilities.as_deref();
-        Self::of(&Assessed { scores, probabilities, positive, weights, fold_of: None, sigmoid: false })
+        Self::of(&Assessed { scores, probabilities, positive, weights, fold_of: None, fitted: None })
     }
 
     /// Measures what was told of rows.
@@ -167,8 +167,8 @@ pub(crate) struct Assessed<'a> {
     pub(crate) weights: Option<&'a [f64]>,
     /// The fold of each row, where machine and calibration of each were made of the other, stratified, folds.
     pub(crate) fold_of: Option<&'a [usize]>,
-    /// Whether the calibrations of folds are sigmoids.
-    pub(crate) sigmoid: bool,
+    /// How the calibrations of folds were fitted, and to which scores: those in the units of their machines.
+    pub(crate) fitted: Option<(Method, &'a [f64])>,
 }
 
 impl Assessed<'_> {
@@ -201,12 +201,12 @@ impl Assessed<'_> {
         counts
     }
 
-    fn weight(&self, row: usize) -> f64 {
+    pub(super) fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])
     }
 
     /// The sum over the rows.
-    fn sum(&self, of_row: impl Fn(usize) -> f64) -> f64 {
+    pub(super) fn sum(&self, of_row: impl Fn(usize) -> f64) -> f64 {
         (0..self.scores.len()).map(of_row).sum()
     }
 
@@ -297,71 +297,21 @@ impl Assessed<'_> {
     /// [`expected_calibration_error`](crate::expected_calibration_error) of weighted rows; of rows in folds, as fresh
     /// rows of that number would show it.
     fn calibration_error(&self) -> Option<f64> {
+        let all = self.sum(|row| self.weight(row));
+        Some((self.gap(self.probabilities?, self.positive) + self.hidden_gap()) / all)
+    }
+
+    /// The gaps between what is told of rows and these labels, in all ranges together.
+    pub(super) fn gap(&self, told: &[f64], positive: &[bool]) -> f64 {
         let mut gaps = [0.0; RELIABILITY_BINS];
-        for (row, &p) in self.probabilities?.iter().enumerate() {
-            gaps[reliability_bin(p)] += self.weight(row) * (f64::from(self.positive[row]) - p);
+        for (row, (&p, &positive)) in told.iter().zip(positive).enumerate() {
+            gaps[reliability_bin(p)] += self.weight(row) * (f64::from(positive) - p);
         }
-        let gap = gaps.iter().map(|gap| gap.abs()).sum::<f64>();
-        Some((gap + self.hidden_gap()) / self.sum(|row| self.weight(row)))
-    }
-
-    /// What calibrations of folds hide from the gaps between told and happened, in all ranges together.
-    ///
-    /// To first order the gaps of all folds together are those of one calibration that was fitted to the same rows:
-    /// each fold is told too little of what the others are told too much. Their covariance is V − Q, and on fresh rows
-    /// V + Q, where V is the variance of the labels and Q that which comes of the fitted numbers, by their Fisher
-    /// information (Efron, *The estimation of prediction error: covariance penalties and cross-validation*, Journal of
-    /// the American Statistical Association 99, 2004, has the same for smooth losses). The mean size of a normal
-    /// deviate is √(2/π) of its standard deviation. The labels' variance is that which is seen: told probabilities that
-    /// are held back from certainty would overstate it (White, *Econometrica* 50, 1982, has the same for the fitted
-    /// numbers). A rising line has no such numbers, and hides less. Folds that are
-    /// told the base rate have one number, others two, and count by their rows.
-    fn hidden_gap(&self) -> f64 {
-        let (Some(probabilities), Some(fold_of)) = (self.probabilities, self.fold_of) else { return 0.0 };
-        let folds = fold_of.iter().max().map_or(0, |last| last + 1);
-        let mut ends = vec![(f64::INFINITY, 0.0f64); folds];
-        for (&p, &fold) in probabilities.iter().zip(fold_of) {
-            ends[fold] = (ends[fold].0.min(p), ends[fold].1.max(p));
-        }
-        let flat = fold_of.iter().filter(|&&fold| ends[fold].0 == ends[fold].1).count() as f64;
-        let flat = flat / fold_of.len() as f64;
-        let of_sigmoids = if self.sigmoid && flat < 1.0 { self.hidden_by(probabilities, true) } else { 0.0 };
-        let of_base_rates = if flat > 0.0 { self.hidden_by(probabilities, false) } else { 0.0 };
-        flat * of_base_rates + (1.0 - flat) * of_sigmoids
-    }
-
-    /// The same for calibrations of an offset, or of an offset and a slope.
-    fn hidden_by(&self, probabilities: &[f64], sloped: bool) -> f64 {
-        const EDGE: f64 = 1e-15;
-        let log_odds = |row: usize| {
-            let p = probabilities[row];
-            (p.max(EDGE) / (1.0 - p).max(EDGE)).ln()
-        };
-        let variance = |row: usize| probabilities[row].max(EDGE) * (1.0 - probabilities[row]).max(EDGE);
-        let part = |row: usize| self.weight(row) * variance(row);
-        let information = self.sum(part);
-        let middle = self.sum(|row| part(row) * log_odds(row)) / information;
-        let of_slope = self.sum(|row| part(row) * (log_odds(row) - middle).powi(2));
-        // Of each range: the variance of its labels, and the derivatives of its sum by offset and slope.
-        let mut ranges = [[0.0; 3]; RELIABILITY_BINS];
-        for (row, &p) in probabilities.iter().enumerate() {
-            let [labels, offset, slope] = &mut ranges[reliability_bin(p)];
-            *labels += (self.weight(row) * (f64::from(self.positive[row]) - p)).powi(2);
-            *offset += part(row);
-            *slope += part(row) * (log_odds(row) - middle);
-        }
-        // A weighted row's label varies by the square of its weight, and so does what was fitted.
-        let unit = ranges.iter().map(|[labels, ..]| labels).sum::<f64>() / information;
-        let hidden = ranges.iter().map(|[labels, offset, slope]| {
-            let by_slope = if sloped && of_slope > 0.0 { slope * slope / of_slope } else { 0.0 };
-            let fitted = unit * (offset * offset / information + by_slope);
-            (labels + fitted).sqrt() - (labels - fitted).max(0.0).sqrt()
-        });
-        (2.0 / std::f64::consts::PI).sqrt() * hidden.sum::<f64>()
+        gaps.iter().map(|gap| gap.abs()).sum()
     }
 }
 
-fn reliability_bin(p: f64) -> usize {
+pub(super) fn reliability_bin(p: f64) -> usize {
     ((p * RELIABILITY_BINS as f64) as usize).min(RELIABILITY_BINS - 1)
 }
 
@@ -371,7 +321,7 @@ mod tests {
     use crate::calibrate::Platt;
 
     fn assessed<'a>(scores: &'a [f64], positive: &'a [bool]) -> Assessed<'a> {
-        Assessed { scores, probabilities: None, positive, weights: None, fold_of: None, sigmoid: false }
+        Assessed { scores, probabilities: None, positive, weights: None, fold_of: None, fitted: None }
     }
 
     fn brute_force_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod curves;
 pub(crate) mod explanation;
+mod hidden_gap;
 pub(crate) mod intervals;
 pub(crate) mod metrics;
 pub(crate) mod ties;

@@ -194,7 +194,7 @@ pub fn train(
                 fold_of: None,
                 scores,
             };
-            trained.measured = measured("holdout", None, calibrate, &scored);
+            trained.measured = measured("holdout", None, None, &scored);
             trained.scored = Some(scored);
             Ok(trained)
         }

@@ -49,8 +49,8 @@ impl OutOfFold<'_> {
     /// The measures of scores and of such probabilities. None where a score is not finite.
     pub(crate) fn metrics(&self, method: Option<Method>, probabilities: Option<&[f64]>) -> Option<Metrics> {
         let Pairs { scores, positive, weights, .. } = self.pairs;
-        let (fold_of, sigmoid) = (Some(self.fold_of), method == Some(Method::Platt));
-        Metrics::of(&Assessed { scores, probabilities, positive, weights, fold_of, sigmoid })
+        let (fold_of, fitted) = (Some(self.fold_of), method.map(|method| (method, scores)));
+        Metrics::of(&Assessed { scores, probabilities, positive, weights, fold_of, fitted })
     }
 }
 
@@ -112,6 +112,39 @@ mod tests {
                     "{method:?}, {rows} rows: {gaps} {scatter}"
                 );
             }
+        }
+    }
+
+    /// Scores from −3 to 3, and labels whose log odds are so many times the score.
+    fn signal(rows: usize, slope: f64, rng: &mut Xoshiro256PlusPlus) -> (Vec<f64>, Vec<bool>) {
+        let row = |_| {
+            let score = 6.0 * rng.random::<f64>() - 3.0;
+            (score, rng.random::<f64>() < 1.0 / (1.0 + (-slope * score).exp()))
+        };
+        (0..rows).map(row).unzip()
+    }
+
+    #[test]
+    fn calibration_error_is_that_of_as_many_fresh_rows() {
+        // Lines that rise with many blocks, whose folds hide a quarter; and labels that all but follow from the score, where what
+        // is told lies below certainty on every row alike.
+        for (method, rows, slope, samples) in
+            [(Method::Isotonic, 900, 1.0, 8), (Method::Platt, 60, 40.0, 60), (Method::Platt, 400, 1.0, 30)]
+        {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+            let (mut reported, mut met) = (0.0, 0.0);
+            for _ in 0..samples {
+                let (scores, positive) = signal(rows, slope, &mut rng);
+                let (calibration, metrics) = judged(method, &scores, &positive);
+                reported += metrics.calibration_error.unwrap();
+                for _ in 0..10 {
+                    let (scores, positive) = signal(rows, slope, &mut rng);
+                    let fresh = Metrics::measure(&scores, &positive, None, Some(&calibration)).unwrap();
+                    met += fresh.calibration_error.unwrap() / 10.0;
+                }
+            }
+            let ratio = reported / met;
+            assert!((0.86..1.06).contains(&ratio), "{method:?}, slope {slope}: {ratio}");
         }
     }
 

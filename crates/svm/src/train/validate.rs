@@ -109,7 +109,8 @@ pub(super) fn validate(
         scores,
     };
     let name = if calibrate.is_some() { "cross-validation, cross-fitted" } else { "cross-validation" };
-    let measured = measured(name, Some(folds as u64), calibrate, &scored);
+    let fitted = calibrate.map(|method| (method, alike.as_slice()));
+    let measured = measured(name, Some(folds as u64), fitted, &scored);
     let validated = Validated { calibration, in_units, measured, scored: Some(scored) };
     Ok(validated.with_unconverged(unconverged_folds))
 }
@@ -136,9 +137,10 @@ fn validate_search(
         weights,
         fold_of: Some(search.fold_of.clone()),
     });
+    let fitted = calibrate.map(|method| (method, alike.unwrap_or(scores)));
     let measured = scored
         .as_ref()
-        .and_then(|scored| measured("nested cross-validation", Some(search.folds as u64), calibrate, scored));
+        .and_then(|scored| measured("nested cross-validation", Some(search.folds as u64), fitted, scored));
     Validated { calibration, measured, scored, ..Validated::default() }
 }
 
@@ -166,11 +168,11 @@ fn calibration_folds(rows: usize) -> usize {
     }
 }
 
-/// None where a score is not finite.
+/// None where a score is not finite; `fitted` is how calibrations of folds were, if there are any.
 pub(super) fn measured(
     name: &str,
     folds: Option<u64>,
-    calibrate: Option<Method>,
+    fitted: Option<(Method, &[f64])>,
     scored: &Scored,
 ) -> Option<Measured> {
     let metrics = Metrics::of(&Assessed {
@@ -179,7 +181,7 @@ pub(super) fn measured(
         positive: &scored.positive,
         weights: scored.weights.as_deref(),
         fold_of: scored.fold_of.as_deref(),
-        sigmoid: calibrate == Some(Method::Platt),
+        fitted,
     })?;
     Some(Measured { method: name.to_owned(), folds, unconverged_folds: None, metrics })
 }

@@ -88,7 +88,7 @@ fn measured_on(
         positive: &positive,
         weights: weights.as_deref(),
         fold_of: None,
-        sigmoid: false,
+        fitted: None,
     };
     Some(Metrics { error: told.error()?, confusion: told.confusion(), log_loss: told.log_loss(), ..metrics })
 }
