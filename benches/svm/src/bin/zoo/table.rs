@@ -1,6 +1,6 @@
 //! The page: what came of each set and of each machine, and every case that failed; and all cases as CSV.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -37,8 +37,14 @@ fn page(all: &[(&Set, Vec<Judged>)], flat: &[&Judged]) -> String {
             format!("{name} {}", peer.version().map_or_else(|error| error, |v| v.to_string()))
         })
         .collect();
-    let seconds = flat.iter().filter_map(|judged| limit(judged)).max();
-    let stopped = seconds.map_or_else(String::new, |s| format!(", stopped after {s} s of CPU time"));
+    let limits: BTreeSet<u64> = flat.iter().flat_map(|judged| limits(judged)).collect();
+    let stopped = match (limits.first(), limits.last()) {
+        (Some(least), Some(most)) if least < most => {
+            format!(", stopped after {least} to {most} s of CPU time")
+        }
+        (Some(limit), _) => format!(", stopped after {limit} s of CPU time"),
+        _ => String::new(),
+    };
     let runs = all.iter().filter(|(_, judged)| !judged.is_empty()).count();
     writeln!(page, "{} cases of {runs} sets; {}{stopped}.\n", flat.len(), versions.join(", ")).unwrap();
 
@@ -175,12 +181,10 @@ fn list(flat: &[&Judged]) -> String {
     text
 }
 
-/// The limit of a peer that was stopped.
-fn limit(judged: &Judged) -> Option<u64> {
+/// The limits of those that were stopped; a peer's result may be kept from a run with another one.
+fn limits(judged: &Judged) -> impl Iterator<Item = u64> {
     let replies = judged.peers.iter().map(|(_, reply)| reply).chain([&judged.ours]);
-    replies
-        .filter_map(|reply| if let Reply::Unfinished { limit_s } = reply { Some(*limit_s) } else { None })
-        .max()
+    replies.filter_map(|reply| if let Reply::Unfinished { limit_s } = reply { Some(*limit_s) } else { None })
 }
 
 /// Two digits.
