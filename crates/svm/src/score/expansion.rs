@@ -15,6 +15,9 @@ const CHUNK: usize = 64;
 /// Blocks whose sums are on the stack while a wide row is read in chunks.
 const TILE: usize = 16;
 
+/// With fewer than one value in so many that is not zero, the zeros of a wide row are passed over.
+const SPARSE: usize = 4;
+
 /// `Σ coefficient · K(vector, x) + bias`.
 #[derive(Debug, Clone)]
 pub(super) struct Expansion {
@@ -24,6 +27,9 @@ pub(super) struct Expansion {
     /// The last block is filled up with zeros of coefficient 0.
     blocks: Box<[Block]>,
     vectors: usize,
+    /// The squared lengths of the vectors, eight at a time, where rows are wide and nothing is subtracted from them, so that
+    /// their zeros stay zeros.
+    squares: Box<[Block]>,
     mean: Box<[f64]>,
     scale: Box<[f64]>,
     /// The length of the longest vector.
@@ -33,10 +39,11 @@ pub(super) struct Expansion {
     bias_doubt: f64,
 }
 
-/// One row's sum without the bias, and its squared length once scaled.
+/// One row's sum without the bias, its squared length once scaled, and whether its zeros were passed over.
 struct Raw {
     sum: f64,
     square: f64,
+    is_sparse: bool,
 }
 
 impl Expansion {
@@ -62,6 +69,13 @@ impl Expansion {
             None => (vec![0.0; features], vec![1.0; features]),
         };
         let square = |vector: &[f64]| vector.iter().map(|value| value * value).sum::<f64>();
+        let mut squares = Vec::new();
+        if mean.iter().all(|mean| *mean == 0.0) && features > CHUNK {
+            squares.resize(coefficients.len().div_ceil(LANES), Block([0.0; LANES]));
+            for (number, vector) in vectors.rows().enumerate() {
+                squares[number / LANES].0[number % LANES] = square(vector);
+            }
+        }
         // The usual bounds (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1): a sum
         // of n terms is off by n roundings of the terms' magnitudes at most, a power by as many as there
         // are in its base, times the degree. The factor 4 and the 64 leave room for everything else.
@@ -72,6 +86,7 @@ impl Expansion {
             bias,
             blocks: blocks.into(),
             vectors: coefficients.len(),
+            squares: squares.into(),
             mean: mean.into(),
             scale: scale.into(),
             longest: vectors.rows().map(square).fold(0.0, f64::max).sqrt(),
@@ -133,7 +148,12 @@ impl Expansion {
             };
             let sum = raw.sum + self.bias;
             // More than both forms' roundings together.
-            let doubt = self.bias_doubt + self.doubt * terms.magnitude(self.longest * raw.square.sqrt());
+            let beside = match raw.is_sparse {
+                true => terms.magnitude_beside_zeros(self.longest * self.longest + raw.square),
+                false => 0.0,
+            };
+            let magnitude = terms.magnitude(self.longest * raw.square.sqrt()) + beside;
+            let doubt = self.bias_doubt + self.doubt * magnitude;
             // A score that is not a number is not above it either.
             *score = if sum.abs() > doubt { sum } else { self.plain(x) };
         }
@@ -158,12 +178,16 @@ impl Expansion {
             }
             sum = terms.value(inner[0].plus(inner[1])).times_plus(L::load(proof, &block[N]), sum);
         }
-        Raw { sum: sum.sum(), square }
+        Raw { sum: sum.sum(), square, is_sparse: false }
     }
 
     /// The sum for a row of any width, without memory for all of it.
     #[inline(always)]
     fn wide<L: Lanes>(&self, proof: L::Proof, terms: impl Terms, x: &[f64]) -> Raw {
+        let few = || x.iter().filter(|x| **x != 0.0).count() < x.len() / SPARSE;
+        if !self.squares.is_empty() && few() {
+            return self.sparse::<L>(proof, terms, x);
+        }
         let size = x.len() + 1;
         let mut sum = L::splat(proof, 0.0);
         let mut square = 0.0;
@@ -185,7 +209,31 @@ impl Expansion {
                 sum = terms.value(*inner).times_plus(L::load(proof, &block[size - 1]), sum);
             }
         }
-        Raw { sum: sum.sum(), square }
+        Raw { sum: sum.sum(), square, is_sparse: false }
+    }
+
+    /// The same for a row of mostly zeros, which scaling leaves zeros.
+    #[inline(always)]
+    fn sparse<L: Lanes>(&self, proof: L::Proof, terms: impl Terms, x: &[f64]) -> Raw {
+        let size = x.len() + 1;
+        let mut sum = L::splat(proof, 0.0);
+        for (tile, squares) in self.blocks.chunks(TILE * size).zip(self.squares.chunks(TILE)) {
+            let mut inner = [L::splat(proof, 0.0); TILE];
+            for (inner, squares) in inner.iter_mut().zip(squares) {
+                *inner = terms.of_zeros(L::load(proof, squares));
+            }
+            for (feature, &x) in x.iter().enumerate().filter(|(_, x)| **x != 0.0) {
+                let x = L::splat(proof, x / self.scale[feature]);
+                for (inner, block) in inner.iter_mut().zip(tile.chunks_exact(size)) {
+                    *inner = terms.add_beyond_zero(*inner, L::load(proof, &block[feature]), x);
+                }
+            }
+            for (inner, block) in inner.iter().zip(tile.chunks_exact(size)) {
+                sum = terms.value(*inner).times_plus(L::load(proof, &block[size - 1]), sum);
+            }
+        }
+        let square = x.iter().zip(&self.scale).map(|(x, scale)| (x / scale).powi(2)).sum();
+        Raw { sum: sum.sum(), square, is_sparse: true }
     }
 
     /// The score, term by term as [`crate::Machine::score`] adds them up: bit by bit the same.

@@ -229,6 +229,8 @@ mod tests {
             features in prop_oneof![1usize..9, Just(6), 63usize..67],
             vectors in 1usize..12,
             scaled in any::<bool>(),
+            centred in any::<bool>(),
+            zeros in prop_oneof![Just(1usize), Just(2), Just(9)],
             seed in proptest::collection::vec(-2.0f64..2.0, 100)
         ) {
             let mut next = seed.iter().cycle().enumerate().map(|(i, v)| v + (i as f64 * 0.37).sin());
@@ -237,11 +239,12 @@ mod tests {
             (0..vectors).for_each(|_| rows.push(&take(features)));
             let machine = Machine::from_expansion(kernel, rows, take(vectors), 0.25);
             let scaling = Scaling {
-                mean: take(features),
+                mean: if centred { take(features) } else { vec![0.0; features] },
                 scale: take(features).iter().map(|v| v.abs() + 0.1).collect(),
             };
             let scaling = scaled.then_some(scaling);
-            let x = take(features);
+            let mut x = take(features);
+            x.iter_mut().enumerate().filter(|(at, _)| at % zeros != 0).for_each(|(_, x)| *x = 0.0);
 
             let mut row = x.clone();
             if let Some(scaling) = &scaling {

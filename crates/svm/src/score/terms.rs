@@ -10,12 +10,24 @@ pub(super) trait Terms: Copy {
     /// Adds one feature of eight vectors and of the row.
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L;
 
+    /// The sum over the features of a row of zeros, for eight vectors with these squared lengths.
+    fn of_zeros<L: Lanes>(self, squares: L) -> L;
+
+    /// Adds to that what a feature of the row comes to beyond a zero.
+    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L;
+
     /// The kernel's values.
     fn value<L: Lanes>(self, sum: L) -> L;
 
     /// What a value, and the value's own rounding errors in units of the last place, come to at most, when
     /// the lengths of the two vectors have this product (Cauchy and Schwarz: `|u·v| ≤ |u| |v|`).
     fn magnitude(self, lengths: f64) -> f64;
+
+    /// What it comes to beside that where the sum begins with [`Terms::of_zeros`]; `squares` is the sum of the two squared
+    /// lengths.
+    fn magnitude_beside_zeros(self, _squares: f64) -> f64 {
+        0.0
+    }
 }
 
 /// `u·v`
@@ -26,6 +38,16 @@ impl Terms for Inner {
     #[inline(always)]
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
         vectors.times_plus(x, sum)
+    }
+
+    #[inline(always)]
+    fn of_zeros<L: Lanes>(self, squares: L) -> L {
+        squares.constant(0.0)
+    }
+
+    #[inline(always)]
+    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
+        self.add(sum, vectors, x)
     }
 
     #[inline(always)]
@@ -60,6 +82,17 @@ impl Terms for Rbf {
     }
 
     #[inline(always)]
+    fn of_zeros<L: Lanes>(self, squares: L) -> L {
+        squares
+    }
+
+    #[inline(always)]
+    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
+        // (x − v)² − v²
+        x.times_plus(vectors.times_plus(x.constant(-2.0), x), sum)
+    }
+
+    #[inline(always)]
     fn value<L: Lanes>(self, sum: L) -> L {
         exp2(sum.times(sum.constant(self.rate)))
     }
@@ -68,6 +101,11 @@ impl Terms for Rbf {
     fn magnitude(self, _lengths: f64) -> f64 {
         // `z e^-z` is at most 1/e: an error in the exponent weighs less the greater that is.
         1.0
+    }
+
+    fn magnitude_beside_zeros(self, squares: f64) -> f64 {
+        // Squares of which little is left leave their own roundings.
+        self.rate.abs() * squares
     }
 }
 
@@ -82,6 +120,16 @@ pub(super) struct Poly {
 impl Terms for Poly {
     #[inline(always)]
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
+        Inner.add(sum, vectors, x)
+    }
+
+    #[inline(always)]
+    fn of_zeros<L: Lanes>(self, squares: L) -> L {
+        Inner.of_zeros(squares)
+    }
+
+    #[inline(always)]
+    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
         Inner.add(sum, vectors, x)
     }
 
@@ -108,6 +156,16 @@ pub(super) struct Sigmoid {
 impl Terms for Sigmoid {
     #[inline(always)]
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
+        Inner.add(sum, vectors, x)
+    }
+
+    #[inline(always)]
+    fn of_zeros<L: Lanes>(self, squares: L) -> L {
+        Inner.of_zeros(squares)
+    }
+
+    #[inline(always)]
+    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
         Inner.add(sum, vectors, x)
     }
 
