@@ -179,7 +179,8 @@ fn auto_reports_candidates_and_choice() {
     assert_eq!(chosen["c"], report["c"]);
     let text = place.done("train few.txt -o auto.json --auto").stderr;
     assert!(
-        text.contains("\n* linear") && text.contains("chosen     * least error and three times the log loss"),
+        text.contains("\n* linear")
+            && text.contains("chosen     * least error and five times the Brier score"),
         "{text}"
     );
 }

@@ -184,6 +184,8 @@ pub(super) fn require(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
     use crate::testing::blobs;
 
@@ -201,5 +203,22 @@ mod tests {
         let folds = FoldRows::new(&problem, 3, 1);
         let validated = cross_validate_in(&folds, &problem, &allowed, &NoProgress).unwrap();
         assert_eq!((validated.scores.len(), validated.unconverged_folds), (60, Some(3)));
+    }
+
+    #[test]
+    fn folds_stop_after_the_first_that_fails() {
+        struct Count(AtomicU64);
+        impl Progress for Count {
+            fn advance(&self, more: u64) {
+                self.0.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+        // Every fold fails; as many as there are threads may have begun by then.
+        let parameters = Parameters { epsilon: 1e-300, ..Parameters::default() };
+        let folds = 2 * cores() + 1;
+        let ended = Count(AtomicU64::new(0));
+        let reported = cross_validate(&blobs(4 * folds, 0.3, 3), &parameters, folds, &ended).unwrap_err();
+        assert!(matches!(reported, TrainError::UnconvergedFold { .. }), "{reported}");
+        assert!((1..=cores() as u64).contains(&ended.0.load(Ordering::Relaxed)), "{:?}", ended.0);
     }
 }

@@ -1,7 +1,7 @@
 //! Calibrations and measures from scores of rows that the scoring machine was not trained on.
 
 use crate::calibrate::{Calibration, Method, Pairs};
-use crate::evaluate::metrics::{Assessed, Metrics};
+use crate::evaluate::metrics::Assessed;
 use crate::train::parallel::in_parallel;
 
 /// Scores of rows, each by a machine that was trained without the row's fold.
@@ -46,11 +46,15 @@ impl OutOfFold<'_> {
         Some(rows.map(|(&fold, &score)| calibrations[fold].probability(score)).collect())
     }
 
-    /// The measures of scores and of such probabilities. None where a score is not finite.
-    pub(crate) fn metrics(&self, method: Option<Method>, probabilities: Option<&[f64]>) -> Option<Metrics> {
+    /// Scores and such probabilities, to be measured.
+    pub(crate) fn assessed<'a>(
+        &'a self,
+        method: Option<Method>,
+        probabilities: Option<&'a [f64]>,
+    ) -> Assessed<'a> {
         let Pairs { scores, positive, weights, .. } = self.pairs;
         let (fold_of, fitted) = (Some(self.fold_of), method.map(|method| (method, scores)));
-        Metrics::of(&Assessed { scores, probabilities, positive, weights, fold_of, fitted })
+        Assessed { scores, probabilities, positive, weights, fold_of, fitted }
     }
 }
 
@@ -61,6 +65,7 @@ mod tests {
 
     use super::*;
     use crate::data::folds::stratified_folds;
+    use crate::evaluate::metrics::Metrics;
 
     /// Scores that have nothing to do with the labels.
     fn noise(rows: usize, share: f64, seed: u64) -> (Vec<f64>, Vec<bool>) {
@@ -75,7 +80,7 @@ mod tests {
         let rows = OutOfFold { pairs, fold_of: &fold_of, folds: 4 };
         let calibration = rows.calibration(method).unwrap();
         let probabilities = rows.probabilities(method, Some(&calibration), 1);
-        (calibration, rows.metrics(Some(method), probabilities.as_deref()).unwrap())
+        (calibration, Metrics::of(&rows.assessed(Some(method), probabilities.as_deref())).unwrap())
     }
 
     /// The base rate's log loss on fresh rows, where the source has this share.

@@ -1,13 +1,12 @@
 //! Calibration and measures by rows that the machines were not trained on.
 
-use crate::calibrate::{Calibration, Method, Pairs};
+use crate::calibrate::{Calibration, Method};
 use crate::data::problem::Problem;
 use crate::evaluate::metrics::{Assessed, Metrics};
 use crate::kernel::Kernel;
 use crate::model::training::Measured;
 use crate::solve::Progress;
 use crate::train::cross_validation::{CrossValidated, FoldRows, cross_validate_in, require_folds, scarcer};
-use crate::train::out_of_fold::OutOfFold;
 use crate::train::parallel::cores;
 use crate::train::parameters::{Parameters, Solver, TrainError};
 use crate::train::score_unit::ScoreUnit;
@@ -51,13 +50,12 @@ pub(super) fn validate(
     progress: &dyn Progress,
 ) -> Result<Validated, TrainError> {
     let all = problem;
-    let of_search =
-        |alike: Option<&[f64]>| search.map(|search| validate_search(all, search, calibrate, alike));
+    let of_search = search.map(|search| validate_search(all, search, calibrate, progress)).transpose()?;
     // The rows of a search are measured already.
     let searched = search.filter(|search| folds.is_none() || search.rows == problem.len());
     // Without folds that were asked for, only the calibration needs some.
     if calibrate.is_none() && (folds.is_none() || searched.is_some()) {
-        return Ok(of_search(None).unwrap_or_default());
+        return Ok(of_search.unwrap_or_default());
     }
     let sample;
     let (problem, fold_rows) = match (searched, folds) {
@@ -82,11 +80,14 @@ pub(super) fn validate(
     };
     let folds = fold_rows.count();
     let found = cross_validate_in(&fold_rows, problem, parameters, progress);
-    if let (Err(TrainError::UnconvergedFold { .. }), Some(of_search)) = (&found, of_search(None)) {
+    let (found, of_search) = match (found, of_search) {
         // The search has scores of machines that were as far as its bound on iterations lets them come.
-        return Ok(of_search.with_unconverged(Some(folds as u64)));
-    }
-    let CrossValidated { scores, units, unconverged_folds } = found?;
+        (Err(TrainError::UnconvergedFold { .. }), Some(of_search)) => {
+            return Ok(of_search.with_unconverged(Some(folds as u64)));
+        }
+        (found, of_search) => (found?, of_search),
+    };
+    let CrossValidated { scores, units, unconverged_folds } = found;
     let in_units = units.iter().all(ScoreUnit::is_known);
     let alike: Vec<f64> = if in_units {
         scores.iter().zip(fold_rows.fold_of()).map(|(&score, &fold)| units[fold].inside(score)).collect()
@@ -95,7 +96,7 @@ pub(super) fn validate(
     };
     let rows = fold_rows.out_of_fold(problem, &alike);
     let calibration = calibrate.and_then(|method| rows.calibration(method));
-    if let Some(of_search) = of_search(searched.map(|_| alike.as_slice())) {
+    if let Some(of_search) = of_search {
         let validated = Validated { calibration, in_units, ..of_search };
         return Ok(validated.with_unconverged(unconverged_folds));
     }
@@ -116,32 +117,30 @@ pub(super) fn validate(
 }
 
 /// Calibrates by the search's scores of the chosen candidate, and measures with a choice and a calibration of its own for
-/// each fold. `alike` are that candidate's scores in their machines' units.
+/// each fold.
 fn validate_search(
     problem: &Problem,
     search: &Search,
     calibrate: Option<Method>,
-    alike: Option<&[f64]>,
-) -> Validated {
-    let positive: Vec<bool> = search.sample.iter().map(|&row| problem.positive[row]).collect();
-    let weights = search.weights.clone();
+    progress: &dyn Progress,
+) -> Result<Validated, TrainError> {
+    let sample = Problem { weights: search.weights.clone(), ..problem.select(&search.sample) };
+    let fold_rows = FoldRows::of(search.fold_of.clone(), search.folds);
     let scores = &search.tried[search.chosen].scores;
-    let pairs = Pairs::all(scores, &positive, weights.as_deref());
-    let rows = OutOfFold { pairs, fold_of: &search.fold_of, folds: search.folds };
-    let calibration = calibrate.and_then(|method| rows.calibration(method));
-    let nested = search.nested(pairs, calibrate, alike);
-    let scored = nested.map(|nested| Scored {
+    let calibration = calibrate.and_then(|method| fold_rows.out_of_fold(&sample, scores).calibration(method));
+    let Some(nested) = search.nested(&sample, calibrate, progress)? else {
+        return Ok(Validated { calibration, ..Validated::default() });
+    };
+    let fitted = calibrate.map(|method| (method, nested.alike.as_slice()));
+    let scored = Scored {
         scores: nested.scores,
         probabilities: nested.probabilities,
-        positive,
-        weights,
+        positive: sample.positive,
+        weights: sample.weights,
         fold_of: Some(search.fold_of.clone()),
-    });
-    let fitted = calibrate.map(|method| (method, alike.unwrap_or(scores)));
-    let measured = scored
-        .as_ref()
-        .and_then(|scored| measured("nested cross-validation", Some(search.folds as u64), fitted, scored));
-    Validated { calibration, measured, scored, ..Validated::default() }
+    };
+    let measured = measured("nested cross-validation", Some(search.folds as u64), fitted, &scored);
+    Ok(Validated { calibration, measured, scored: Some(scored), ..Validated::default() })
 }
 
 /// Rows of the cross-validation behind a calibration.

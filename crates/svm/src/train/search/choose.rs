@@ -4,12 +4,13 @@ use crate::evaluate::metrics::Metrics;
 use crate::kernel::Kernel;
 use crate::train::search::Candidate;
 
-/// A line ties with a curve within so many units of the measure that counts more, a row or a unit of the log loss of all rows together.
-const UNITS_TIE: f64 = 0.5;
+/// A line ties with a curve within so many rows, or units of the log loss of all rows together, by the criterion.
+const ROWS_TIE: f64 = 1.5;
+const LOG_LOSS_TIE: f64 = 0.5;
 
 /// What the other measure counts where the log loss is asked for, and where the error is.
 const ERROR_BESIDE_LOG_LOSS: f64 = 0.25;
-const LOG_LOSS_BESIDE_ERROR: f64 = 3.0;
+const BRIER_BESIDE_ERROR: f64 = 5.0;
 
 /// Width of the bell that weighs a candidate's neighbours, in doublings of C and of gamma.
 const NEIGHBOUR_WIDTH: f64 = 0.7;
@@ -24,8 +25,36 @@ pub enum Criterion {
     /// Negative log probability of the true labels, after calibration; the error counts a quarter beside it, for a log
     /// loss does not know where the label changes.
     LogLoss,
-    /// Rows with the wrong label; the log loss counts three times beside it, for it scatters less than a count of few rows.
+    /// Rows with the wrong label; the Brier score counts five times beside it, for it scatters less than a count of few rows. Unlike the log
+    /// loss, it is bounded on every row: where features have heavy tails, scores of lines have them too, a sigmoid of such scores is
+    /// certain of a few wrong rows, and these few would decide against every line.
     Error,
+}
+
+/// What candidates are compared by, of all rows together.
+#[derive(Clone, Copy)]
+enum Measure {
+    Error,
+    LogLoss,
+    Brier,
+}
+
+impl Measure {
+    fn of(self, metrics: &Metrics, brier: Option<f64>) -> f64 {
+        let mean = match self {
+            Self::Error => Some(metrics.error),
+            Self::LogLoss => metrics.log_loss,
+            Self::Brier => brier,
+        };
+        mean.map_or(f64::INFINITY, |mean| mean * metrics.confusion.rows() as f64)
+    }
+
+    /// The mean over all repetitions of the candidate's cross-validation.
+    fn over_repetitions(self, candidate: &Candidate) -> f64 {
+        let again = candidate.again.iter().map(|again| self.of(&again.metrics, again.brier));
+        let first = self.of(&candidate.metrics, candidate.brier);
+        (first + again.sum::<f64>()) / (1 + candidate.again.len()) as f64
+    }
 }
 
 impl Criterion {
@@ -45,7 +74,7 @@ impl Criterion {
                  near ties over more folds"
             }
             Self::Error => {
-                "least error and three times the log loss, in standard errors and averaged with neighbours on the grid; \
+                "least error and five times the Brier score, in standard errors and averaged with neighbours on the grid; \
                  near ties over more folds"
             }
         }
@@ -53,38 +82,28 @@ impl Criterion {
 
     /// The measure to minimise: the log loss of all rows together, or how many rows are wrong.
     pub fn of(self, metrics: &Metrics) -> f64 {
-        let rows = metrics.confusion.rows() as f64;
+        self.measures()[0].0.of(metrics, None)
+    }
+
+    /// The measure that was asked for and the other, with what each counts.
+    fn measures(self) -> [(Measure, f64); 2] {
         match self {
-            Self::LogLoss => metrics.log_loss.map_or(f64::INFINITY, |mean| mean * rows),
-            Self::Error => metrics.error * rows,
+            Self::LogLoss => [(Measure::LogLoss, 1.0), (Measure::Error, ERROR_BESIDE_LOG_LOSS)],
+            Self::Error => [(Measure::Error, 1.0), (Measure::Brier, BRIER_BESIDE_ERROR)],
         }
     }
 
-    /// The mean of the measure over all repetitions of the candidate's cross-validation.
-    fn over_repetitions(self, candidate: &Candidate) -> f64 {
-        let all =
-            || std::iter::once(&candidate.metrics).chain(candidate.again.iter().map(|again| &again.metrics));
-        all().map(|metrics| self.of(metrics)).sum::<f64>() / all().count() as f64
-    }
-
-    fn greatest_weight(self) -> f64 {
-        self.weight(Self::Error).max(self.weight(Self::LogLoss))
-    }
-
-    /// What the measure counts for this criterion.
-    fn weight(self, measure: Self) -> f64 {
-        match (self, measure) {
-            (Self::LogLoss, Self::Error) => ERROR_BESIDE_LOG_LOSS,
-            (Self::Error, Self::LogLoss) => LOG_LOSS_BESIDE_ERROR,
-            _ => 1.0,
+    fn tie(self) -> f64 {
+        match self {
+            Self::LogLoss => LOG_LOSS_TIE,
+            Self::Error => ROWS_TIE,
         }
     }
 }
 
 /// The best candidate, of equal ones the first: among those that were compared again, where any was. What was compared once
-/// has more luck to be the best by. A straight line that is worse by no more than half a unit of the
-/// log loss of all rows, wins against a curve. Looks at
-/// parameters and measures alone, so that the measures may be of any part of the rows.
+/// has more luck to be the best by. A straight line that is worse by no more than a row and a half, or half a unit of the log loss
+/// of all rows, wins against a curve. Looks at parameters and measures alone, so that the measures may be of any part of the rows.
 pub(super) fn choose(tried: &[&Candidate], criterion: Criterion) -> Option<usize> {
     let values = judged(tried, criterion);
     let repeated = tried.iter().any(|tried| !tried.again.is_empty());
@@ -94,8 +113,8 @@ pub(super) fn choose(tried: &[&Candidate], criterion: Criterion) -> Option<usize
     let best = least_of(&places)?;
     let lines: Vec<usize> =
         places.into_iter().filter(|&place| tried[place].parameters.kernel == Kernel::Linear).collect();
-    let least = smoothed(tried, criterion).into_iter().fold(f64::INFINITY, f64::min);
-    let tie = UNITS_TIE * criterion.greatest_weight() / least.sqrt().max(1.0);
+    let least = smoothed(tried, criterion.measures()[0].0).into_iter().fold(f64::INFINITY, f64::min);
+    let tie = criterion.tie() / least.sqrt().max(1.0);
     Some(least_of(&lines).filter(|&line| values[line] <= values[best] + tie).unwrap_or(best))
 }
 
@@ -111,15 +130,15 @@ pub(super) fn near_ties(tried: &[&Candidate], criterion: Criterion, within: f64,
 }
 
 /// What is made as small as it can be: both measures in standard errors, for a count the root of the least count, and for
-/// the log loss of all rows, which scatters about as much as it is great, the same.
+/// the log loss or Brier score of all rows, which scatter about as much, the same.
 fn judged(tried: &[&Candidate], criterion: Criterion) -> Vec<f64> {
     let mut values = vec![0.0; tried.len()];
-    for measure in [Criterion::Error, Criterion::LogLoss] {
+    for (measure, weight) in criterion.measures() {
         let smooth = smoothed(tried, measure);
         let least = smooth.iter().copied().fold(f64::INFINITY, f64::min);
-        // Without any probability the log loss says nothing.
+        // Without any probability the log loss and the Brier score say nothing.
         if least.is_finite() {
-            let unit = criterion.weight(measure) / least.sqrt().max(1.0);
+            let unit = weight / least.sqrt().max(1.0);
             values.iter_mut().zip(smooth).for_each(|(value, smooth)| *value += unit * smooth);
         }
     }
@@ -129,7 +148,7 @@ fn judged(tried: &[&Candidate], criterion: Criterion) -> Vec<f64> {
 /// The measure of every candidate, averaged half with the mean of itself and its neighbours: the true error changes slowly
 /// along C and gamma, and the scatter of a count of few wrong rows does not. A missing neighbour leaves its weight to the
 /// others.
-fn smoothed(tried: &[&Candidate], measure: Criterion) -> Vec<f64> {
+fn smoothed(tried: &[&Candidate], measure: Measure) -> Vec<f64> {
     let of_each = |candidate: &&Candidate| {
         let parameters = &candidate.parameters;
         let place = [parameters.c.log2(), parameters.kernel.gamma().map_or(0.0, f64::log2)];
@@ -169,7 +188,7 @@ mod tests {
     use crate::train::parameters::Parameters;
     use crate::train::search::Again;
 
-    /// Of a thousand rows.
+    /// Of a thousand rows, with a Brier score of a third of the log loss.
     fn candidate(family: usize, c: f64, wrong: u64, log_loss: f64) -> Candidate {
         let mut metrics = Metrics::measure(&[1.0, -1.0], &[true, false], None, None).unwrap();
         metrics.confusion =
@@ -177,7 +196,16 @@ mod tests {
         metrics.error = wrong as f64 / 1000.0;
         metrics.log_loss = Some(log_loss);
         let parameters = Parameters { c, ..Parameters::default() };
-        Candidate { family, parameters, metrics, scores: Vec::new(), probabilities: None, again: Vec::new() }
+        let brier = Some(log_loss / 3.0);
+        Candidate {
+            family,
+            parameters,
+            metrics,
+            brier,
+            scores: Vec::new(),
+            probabilities: None,
+            again: Vec::new(),
+        }
     }
 
     fn chosen(tried: &[Candidate], criterion: Criterion) -> usize {
@@ -189,7 +217,7 @@ mod tests {
         for (tried, criterion, place) in [
             ([(30, 0.05), (16, 0.03), (16, 0.02), (40, 0.019)], Criterion::Error, 2),
             ([(30, 0.05), (16, 0.02), (16, 0.02), (40, 0.02)], Criterion::Error, 1),
-            // The log loss of all rows scatters less than a count, and counts three times.
+            // The Brier score of all rows scatters less than a count, and counts five times.
             ([(30, 0.05), (16, 0.021), (17, 0.02), (40, 0.019)], Criterion::Error, 2),
             // Half the rows are wrong: no log loss is worth that.
             ([(500, 0.1), (40, 0.11), (60, 0.12), (60, 0.12)], Criterion::LogLoss, 1),
@@ -199,6 +227,15 @@ mod tests {
             let tried: Vec<Candidate> = (0..4).map(|i| candidate(i, 1.0, tried[i].0, tried[i].1)).collect();
             assert_eq!(chosen(&tried, criterion), place, "{criterion:?}");
         }
+    }
+
+    #[test]
+    fn few_rows_that_are_wrong_with_certainty_do_not_decide_where_the_error_is_asked_for() {
+        // As of a line on features with heavy tails: fewer wrong rows, and a log loss of a few of them.
+        let line = Candidate { brier: Some(0.025), ..candidate(0, 1.0, 30, 0.2) };
+        let curve = Candidate { brier: Some(0.028), ..candidate(1, 1.0, 36, 0.12) };
+        let tried = [line, curve];
+        assert_eq!((chosen(&tried, Criterion::Error), chosen(&tried, Criterion::LogLoss)), (0, 1));
     }
 
     #[test]
@@ -235,8 +272,18 @@ mod tests {
         assert_eq!(chosen(&tried, Criterion::Error), 1);
         let worse = candidate(1, 1.0, 60, 0.1).metrics;
         let same = tried[0].metrics;
-        tried[0].again.push(Again { metrics: same, scores: Vec::new(), probabilities: None });
-        tried[1].again.push(Again { metrics: worse, scores: Vec::new(), probabilities: None });
+        tried[0].again.push(Again {
+            metrics: same,
+            brier: tried[0].brier,
+            scores: Vec::new(),
+            probabilities: None,
+        });
+        tried[1].again.push(Again {
+            metrics: worse,
+            brier: tried[1].brier,
+            scores: Vec::new(),
+            probabilities: None,
+        });
         assert_eq!(chosen(&tried, Criterion::Error), 0);
         assert_eq!(near_ties(&tried.each_ref(), Criterion::Error, 0.5, 9), [0]);
     }
@@ -259,7 +306,7 @@ mod tests {
             let least = |values: &[f64]| (0..10).min_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap();
             let tried: Vec<&Candidate> = tried.iter().collect();
             let alone: Vec<f64> = tried.iter().map(|tried| Criterion::Error.of(&tried.metrics)).collect();
-            for (rule, values) in [alone, smoothed(&tried, Criterion::Error)].iter().enumerate() {
+            for (rule, values) in [alone, smoothed(&tried, Measure::Error)].iter().enumerate() {
                 let step = least(values);
                 regret[rule] += expected(step as i32) - expected(5);
                 steps[rule].push(step as f64);

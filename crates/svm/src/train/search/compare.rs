@@ -12,7 +12,7 @@ use crate::train::fit::{Fitted, fit_path};
 use crate::train::memory;
 use crate::train::parallel::{cores, in_parallel};
 use crate::train::parameters::{Parameters, Solver, TrainError};
-use crate::train::search::{Candidate, LeftOut};
+use crate::train::search::{Again, Candidate, LeftOut};
 
 /// Bound on SMO's iterations, per row and at least. Most candidates converge long before, and those that do not, squared
 /// hinge machines of great C above all, took more than half of a search's time, which grows with C on and on.
@@ -87,15 +87,9 @@ pub(super) fn compare(
     let measured = in_parallel(attempts.len(), cores(), |place| {
         let (family, parameters, held) = &attempts[place];
         held.as_ref().map_err(Clone::clone).and_then(|held| {
-            let (scores, probabilities, metrics) = measure(problem, fold_rows, held)?;
-            Ok(Candidate {
-                family: *family,
-                parameters: *parameters,
-                metrics,
-                scores,
-                probabilities,
-                again: Vec::new(),
-            })
+            let Again { metrics, brier, scores, probabilities } = measure(problem, fold_rows, held)?;
+            let (family, parameters, again) = (*family, *parameters, Vec::new());
+            Ok(Candidate { family, parameters, metrics, brier, scores, probabilities, again })
         })
     });
     let mut compared = Compared::default();
@@ -120,11 +114,8 @@ fn checked(
     fit_path(training, parameters, cs, &NoProgress)
 }
 
-/// Scores, probabilities and their measures.
-type Measured = (Vec<f64>, Option<Vec<f64>>, Metrics);
-
 /// The scores of all rows, their probabilities by calibrations of the other folds, and their measures.
-fn measure(problem: &Problem, fold_rows: &FoldRows, held: &[Vec<f64>]) -> Result<Measured, String> {
+fn measure(problem: &Problem, fold_rows: &FoldRows, held: &[Vec<f64>]) -> Result<Again, String> {
     let mut scores = vec![0.0; problem.len()];
     for (fold, held) in held.iter().enumerate() {
         fold_rows.held(fold).iter().zip(held).for_each(|(&row, &score)| scores[row] = score);
@@ -136,15 +127,16 @@ fn measure(problem: &Problem, fold_rows: &FoldRows, held: &[Vec<f64>]) -> Result
     let rows = fold_rows.out_of_fold(problem, &scores);
     let calibration = rows.calibration(Method::Platt);
     let probabilities = rows.probabilities(Method::Platt, calibration.as_ref(), 1);
-    let metrics = rows.metrics(Some(Method::Platt), probabilities.as_deref());
-    let metrics = metrics.ok_or_else(|| "a score is not a finite number".to_owned())?;
-    Ok((scores, probabilities, metrics))
+    let assessed = rows.assessed(Some(Method::Platt), probabilities.as_deref());
+    let metrics = Metrics::of(&assessed).ok_or_else(|| "a score is not a finite number".to_owned())?;
+    let brier = assessed.brier();
+    Ok(Again { metrics, brier, scores, probabilities })
 }
 
 /// The parameters with which machines are compared: SMO with a bound on its iterations, unless they have one, and with an
 /// epsilon that is small enough to compare by; and lines of dense rows that are no more than their columns by SMO as well,
 /// whose time grows with the rows and not with the cube of the columns. The other solvers end soon.
-fn eased(parameters: &Parameters, training: &Problem) -> Parameters {
+pub(super) fn eased(parameters: &Parameters, training: &Problem) -> Parameters {
     let rows = training.len();
     let columns = training.x.columns();
     let wide = columns >= rows && columns.saturating_mul(rows) <= WIDE_NUMBERS;

@@ -1,158 +1,170 @@
 //! Measures of a search that its choice does not flatter.
 
-use crate::calibrate::{Method, Pairs};
-use crate::evaluate::metrics::{Assessed, Metrics};
-use crate::train::out_of_fold::OutOfFold;
-use crate::train::search::choose::choose;
-use crate::train::search::{Again, Candidate, Search};
+use super::compare::{Path, compare, eased};
+use super::lattice::Lattice;
+use crate::calibrate::Method;
+use crate::data::problem::Problem;
+use crate::solve::{NoProgress, Progress};
+use crate::train::cross_validation::{FoldRows, cross_validate_in, scarcer};
+use crate::train::fit::fit;
+use crate::train::parameters::{Parameters, TrainError};
+use crate::train::score_unit::ScoreUnit;
+use crate::train::search::Search;
 
-/// What is told of each row of the sample by the candidate that the other folds choose.
+/// Most folds of the cross-validations that choose anew: as many for each fold of the search, so that more take a search's time.
+const INNER_FOLDS: usize = 3;
+
+/// Of so many rows kernel and scaling are chosen anew as well: which of them does best on so few is chance, and costs little.
+const FEW_ROWS: usize = 100;
+
+/// What is told of each row of the sample by a machine whose parameters and calibration were made without the row's fold.
 pub(crate) struct Nested {
     pub(crate) scores: Vec<f64>,
-    /// By a calibration that was fitted without the row's fold; none where one could not be fitted.
+    /// The scores in the units of their machines, or as they are where one has none.
+    pub(crate) alike: Vec<f64>,
+    /// None where a calibration could not be fitted.
     pub(crate) probabilities: Option<Vec<f64>>,
 }
 
+/// What one fold is told.
+struct OfFold {
+    scores: Vec<f64>,
+    alike: Vec<f64>,
+    probabilities: Option<Vec<f64>>,
+}
+
 impl Search {
-    /// Chooses anew for each fold, by the rows of the other folds, and calibrates on those: neither choice nor
-    /// calibration is made by the labels of the rows that it is measured on. That needs no more training, and is not a
-    /// cross-validation within each fold: which candidates there are, and the other folds' machines, come of all rows. `truth` are labels and
-    /// weights of the sample; its scores are not looked at. `alike` are scores of the candidate that all rows chose, in
-    /// units of their machines, for its calibrations.
+    /// Nested cross-validation: for each fold C and gamma are chosen anew by a cross-validation of the other folds, on the coarse
+    /// grid of the chosen family, and a machine and its calibration made of those folds tell of the rows of this one. Kernel and
+    /// scaling are chosen anew of few rows only, and the loss is what all rows chose.
     ///
     /// The measures of the chosen candidate itself flatter: it was chosen for them (Cawley and Talbot, *On
-    /// over-fitting in model selection*, Journal of Machine Learning Research 11, 2010, section 5).
+    /// over-fitting in model selection*, Journal of Machine Learning Research 11, 2010, section 5). So do those of the candidate that
+    /// the other folds' rows choose by the scores that there are: each of their machines was trained on rows of the fold, and a kernel is
+    /// symmetric, so that what suits those rows by these suits these by those.
+    ///
+    /// None where the other folds are too few rows to be divided. `sample` is the search's, with its weights.
     pub(crate) fn nested(
         &self,
-        truth: Pairs,
+        sample: &Problem,
         method: Option<Method>,
-        alike: Option<&[f64]>,
-    ) -> Option<Nested> {
-        let mut scores = vec![0.0; self.fold_of.len()];
+        progress: &dyn Progress,
+    ) -> Result<Option<Nested>, TrainError> {
+        let fold_rows = FoldRows::of(self.fold_of.clone(), self.folds);
+        progress.stage("nested cross-validation", Some(self.folds as u64));
+        let (mut scores, mut alike) = (vec![0.0; sample.len()], vec![0.0; sample.len()]);
         let mut probabilities = method.map(|_| scores.clone());
         for fold in 0..self.folds {
-            let others: Vec<usize> =
-                (0..self.fold_of.len()).filter(|&row| self.fold_of[row] != fold).collect();
-            let judged: Option<Vec<Candidate>> =
-                self.tried.iter().map(|candidate| candidate.on(&others, truth)).collect();
-            let place = choose(&judged?.iter().collect::<Vec<_>>(), self.criterion)?;
-            let chosen = &self.tried[place];
-            let calibrated = alike.filter(|_| place == self.chosen).unwrap_or(&chosen.scores);
-            let pairs = Pairs { scores: calibrated, ..truth };
-            let rows = OutOfFold { pairs, fold_of: &self.fold_of, folds: self.folds };
-            let calibration = method.and_then(|method| rows.calibration_without(fold, method, None));
-            for row in (0..self.fold_of.len()).filter(|&row| self.fold_of[row] == fold) {
-                scores[row] = chosen.scores[row];
-                if let (Some(probabilities), Some(calibration)) = (&mut probabilities, &calibration) {
-                    probabilities[row] = calibration.probability(calibrated[row]);
+            let Some(told) = self.of_fold(sample, &fold_rows, fold, method)? else { return Ok(None) };
+            for (place, &row) in fold_rows.held(fold).iter().enumerate() {
+                (scores[row], alike[row]) = (told.scores[place], told.alike[place]);
+                if let (Some(all), Some(of_fold)) = (&mut probabilities, &told.probabilities) {
+                    all[row] = of_fold[place];
                 }
             }
-            if calibration.is_none() {
+            if told.probabilities.is_none() {
                 probabilities = None;
             }
+            progress.advance(1);
         }
-        Some(Nested { scores, probabilities })
+        Ok(Some(Nested { scores, alike, probabilities }))
     }
-}
 
-impl Candidate {
-    /// The candidate with the measures that a choice looks at taken on some of the rows, and without its scores.
-    fn on(&self, rows: &[usize], truth: Pairs) -> Option<Self> {
-        let on = |scores: &[f64], probabilities: Option<&[f64]>, metrics| {
-            measured_on(rows, Pairs { scores, ..truth }, probabilities, metrics)
-        };
-        let metrics = on(&self.scores, self.probabilities.as_deref(), self.metrics)?;
-        let again = self.again.iter().map(|again| {
-            let metrics = on(&again.scores, again.probabilities.as_deref(), again.metrics)?;
-            Some(Again { metrics, scores: Vec::new(), probabilities: None })
+    /// The chosen family, with its class weights; of few rows, all that have its loss.
+    fn families_to_choose_from(&self) -> impl Iterator<Item = (usize, &Parameters)> {
+        let chosen = &self.tried[self.chosen];
+        let first = |place: usize| place == 0 || self.tried[place - 1].family != self.tried[place].family;
+        let others = self.tried.iter().enumerate().filter(move |(place, other)| {
+            let like = other.family != chosen.family && other.parameters.loss == chosen.parameters.loss;
+            self.rows <= FEW_ROWS && like && first(*place)
         });
-        let again = again.collect::<Option<Vec<Again>>>()?;
-        Some(Self { metrics, scores: Vec::new(), probabilities: None, again, ..*self })
+        std::iter::once(chosen).chain(others.map(|other| other.1)).map(|of| (of.family, &of.parameters))
+    }
+
+    fn of_fold(
+        &self,
+        sample: &Problem,
+        fold_rows: &FoldRows,
+        fold: usize,
+        method: Option<Method>,
+    ) -> Result<Option<OfFold>, TrainError> {
+        let training = fold_rows.training(sample, fold);
+        let chosen = &self.tried[self.chosen];
+        let folds = scarcer(&training).0.min(INNER_FOLDS);
+        if folds < 2 {
+            return Ok(None);
+        }
+        let inner = FoldRows::new(&training, folds, chosen.parameters.seed);
+        let paths: Vec<Path> = self
+            .families_to_choose_from()
+            .flat_map(|(family, parameters)| Lattice::new(&training, parameters).begun(family))
+            .collect();
+        let compared = compare(&training, &paths, &inner, "nested cross-validation", &NoProgress)?;
+        let found = compared.choose(self.criterion).map(|place| compared.tried[place].parameters);
+        let parameters =
+            Parameters { allow_unconverged: true, ..eased(&found.unwrap_or(chosen.parameters), &training) };
+        let Ok(fitted) = fit(&training, &parameters, &NoProgress) else { return Ok(None) };
+        let scorer = fitted.scorer();
+        let held = fold_rows.held(fold);
+        let scores = scorer.score_rows(&sample.x, held);
+        let Some(method) = method else {
+            return Ok(Some(OfFold { alike: scores.clone(), scores, probabilities: None }));
+        };
+        let validated = cross_validate_in(&inner, &training, &parameters, &NoProgress)?;
+        let unit = ScoreUnit::of(&scorer, &training);
+        let in_units = unit.is_known() && validated.units.iter().all(ScoreUnit::is_known);
+        let inside = |unit: &ScoreUnit, score: f64| if in_units { unit.inside(score) } else { score };
+        let of_training = validated.scores.iter().zip(inner.fold_of());
+        let of_training: Vec<f64> =
+            of_training.map(|(&score, &fold)| inside(&validated.units[fold], score)).collect();
+        let alike: Vec<f64> = scores.iter().map(|&score| inside(&unit, score)).collect();
+        let calibration = inner.out_of_fold(&training, &of_training).calibration(method);
+        let probabilities = calibration
+            .map(|calibration| alike.iter().map(|&score| calibration.probability(score)).collect());
+        Ok(Some(OfFold { scores, alike, probabilities }))
     }
 }
-
-/// The measures that a choice looks at, taken on some of the rows.
-fn measured_on(
-    rows: &[usize],
-    all: Pairs,
-    probabilities: Option<&[f64]>,
-    metrics: Metrics,
-) -> Option<Metrics> {
-    let take = |all: &[f64]| rows.iter().map(|&row| all[row]).collect::<Vec<f64>>();
-    let (scores, weights) = (take(all.scores), all.weights.map(take));
-    let probabilities = probabilities.map(take);
-    let positive: Vec<bool> = rows.iter().map(|&row| all.positive[row]).collect();
-    let told = Assessed {
-        scores: &scores,
-        probabilities: probabilities.as_deref(),
-        positive: &positive,
-        weights: weights.as_deref(),
-        fold_of: None,
-        fitted: None,
-    };
-    Some(Metrics { error: told.error()?, confusion: told.confusion(), log_loss: told.log_loss(), ..metrics })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::folds::stratified_folds;
-    use crate::train::parameters::Parameters;
-    use crate::train::search::Criterion;
+    use crate::kernel::Kernel;
+    use crate::testing::blobs;
+    use crate::train::search::{Criterion, Grid, search};
 
     #[test]
-    fn choice_among_candidates_of_noise_is_not_measured_by_its_luck() {
-        // Forty candidates that guess: the luckiest one errs far less than half of the time.
-        let rows = 60;
-        let positive: Vec<bool> = (0..rows).map(|row| row % 2 == 0).collect();
-        let fold_of = stratified_folds(&positive, 5, 1);
-        let mut reported = [0.0; 2];
-        for seed in 0..20u64 {
-            let guess = |candidate: u64, row: usize| {
-                let mixed =
-                    (seed * 1000 + candidate + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (row as u64 + 1);
-                let mixed = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                ((mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40) as f64 / (1 << 23) as f64
-                    - 1.0
-            };
-            let pairs = Pairs::all(&[], &positive, None);
-            let candidate = |number: u64| {
-                let scores: Vec<f64> = (0..rows).map(|row| guess(number, row)).collect();
-                let of_scores =
-                    OutOfFold { pairs: Pairs { scores: &scores, ..pairs }, fold_of: &fold_of, folds: 5 };
-                let probabilities = of_scores.probabilities(Method::Platt, None, 1);
-                let metrics = of_scores.metrics(Some(Method::Platt), probabilities.as_deref()).unwrap();
-                Candidate {
-                    family: 0,
-                    parameters: Parameters::default(),
-                    metrics,
-                    scores,
-                    probabilities,
-                    again: Vec::new(),
-                }
-            };
-            let tried: Vec<Candidate> = (0..40).map(candidate).collect();
-            let chosen = choose(&tried.iter().collect::<Vec<_>>(), Criterion::Error).unwrap();
-            reported[0] += tried[chosen].metrics.error / 20.0;
-            let search = Search {
-                tried,
-                left_out: Vec::new(),
-                chosen,
-                rows,
-                folds: 5,
-                criterion: Criterion::Error,
-                sample: (0..rows).collect(),
-                weights: None,
-                fold_of: fold_of.clone(),
-            };
-            let nested = search.nested(pairs, Some(Method::Platt), None).unwrap();
-            let wrong =
-                nested.scores.iter().zip(&positive).filter(|(score, positive)| (**score > 0.0) != **positive);
-            reported[1] += wrong.count() as f64 / rows as f64 / 20.0;
-            assert_eq!(nested.probabilities.map(|all| all.len()), Some(rows));
-        }
-        let [of_the_luckiest, nested] = reported;
-        assert!(of_the_luckiest < 0.4, "{of_the_luckiest}");
-        assert!((nested - 0.5).abs() < 0.05, "{nested}");
+    fn no_label_of_a_fold_has_a_part_in_what_is_told_of_its_rows() {
+        let problem = blobs(36, 0.3, 5);
+        let rbf = Parameters { kernel: Kernel::Rbf { gamma: 1.0 }, ..Parameters::default() };
+        let grid = Grid { families: vec![rbf], folds: 3, criterion: Criterion::Error, balance: false };
+        let found = search(&problem, &grid, &NoProgress).unwrap();
+        let told = |found: &Search, problem: &Problem| {
+            found.nested(problem, Some(Method::Platt), &NoProgress).unwrap().unwrap()
+        };
+        let of_truth = told(&found, &problem);
+        // Also where the labels had their part in the search.
+        let mut turned = problem.clone();
+        let of_fold = |row: &usize| found.fold_of[*row] == 1;
+        (0..36).filter(of_fold).for_each(|row| turned.positive[row] = !turned.positive[row]);
+        let again = Search { fold_of: found.fold_of.clone(), ..search(&turned, &grid, &NoProgress).unwrap() };
+        let of_turned = told(&again, &turned);
+        let part = |all: &[f64]| (0..36).filter(of_fold).map(|row| all[row]).collect::<Vec<f64>>();
+        assert_eq!(part(&of_truth.scores), part(&of_turned.scores));
+        let [one, other] = [&of_truth, &of_turned].map(|told| part(told.probabilities.as_ref().unwrap()));
+        assert_eq!(one, other);
+        assert_ne!(of_truth.scores, of_turned.scores);
+    }
+
+    #[test]
+    fn search_of_rows_too_few_to_be_divided_again_has_no_measures() {
+        let rows: Vec<usize> = (0..2).chain(13..20).collect();
+        let few = blobs(36, 0.1, 5).select(&rows);
+        let grid = Grid {
+            families: vec![Parameters::default()],
+            folds: 2,
+            criterion: Criterion::Error,
+            balance: false,
+        };
+        let found = search(&few, &grid, &NoProgress).unwrap();
+        assert!(found.nested(&few, Some(Method::Platt), &NoProgress).unwrap().is_none());
     }
 }
