@@ -11,10 +11,16 @@ pub(super) trait Terms: Copy {
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L;
 
     /// The sum over the features of a row of zeros, for eight vectors with these squared lengths.
-    fn of_zeros<L: Lanes>(self, squares: L) -> L;
+    #[inline(always)]
+    fn of_zeros<L: Lanes>(self, squares: L) -> L {
+        squares.constant(0.0)
+    }
 
     /// Adds to that what a feature of the row comes to beyond a zero.
-    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L;
+    #[inline(always)]
+    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
+        self.add(sum, vectors, x)
+    }
 
     /// The kernel's values.
     fn value<L: Lanes>(self, sum: L) -> L;
@@ -38,16 +44,6 @@ impl Terms for Inner {
     #[inline(always)]
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
         vectors.times_plus(x, sum)
-    }
-
-    #[inline(always)]
-    fn of_zeros<L: Lanes>(self, squares: L) -> L {
-        squares.constant(0.0)
-    }
-
-    #[inline(always)]
-    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
-        self.add(sum, vectors, x)
     }
 
     #[inline(always)]
@@ -124,16 +120,6 @@ impl Terms for Poly {
     }
 
     #[inline(always)]
-    fn of_zeros<L: Lanes>(self, squares: L) -> L {
-        Inner.of_zeros(squares)
-    }
-
-    #[inline(always)]
-    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
-        Inner.add(sum, vectors, x)
-    }
-
-    #[inline(always)]
     fn value<L: Lanes>(self, sum: L) -> L {
         let base = sum.times_plus(sum.constant(self.gamma), sum.constant(self.coef0));
         power(base, self.degree)
@@ -156,16 +142,6 @@ pub(super) struct Sigmoid {
 impl Terms for Sigmoid {
     #[inline(always)]
     fn add<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
-        Inner.add(sum, vectors, x)
-    }
-
-    #[inline(always)]
-    fn of_zeros<L: Lanes>(self, squares: L) -> L {
-        Inner.of_zeros(squares)
-    }
-
-    #[inline(always)]
-    fn add_beyond_zero<L: Lanes>(self, sum: L, vectors: L, x: L) -> L {
         Inner.add(sum, vectors, x)
     }
 
