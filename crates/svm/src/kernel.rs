@@ -43,11 +43,20 @@ impl Kernel {
     /// The kernel's value for two vectors whose values come in pairs, feature by feature.
     #[inline]
     pub(crate) fn of_pairs(&self, pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+        self.of_sum(match self {
+            Self::Rbf { .. } => squared_distance(pairs),
+            _ => dot(pairs),
+        })
+    }
+
+    /// The kernel's value for two vectors of this inner product, or of this squared distance where it is the RBF kernel.
+    #[inline]
+    pub(crate) fn of_sum(&self, sum: f64) -> f64 {
         match *self {
-            Self::Linear => dot(pairs),
-            Self::Rbf { gamma } => (-gamma * squared_distance(pairs)).exp(),
-            Self::Poly { gamma, coef0, degree } => (gamma * dot(pairs) + coef0).powi(degree as i32),
-            Self::Sigmoid { gamma, coef0 } => (gamma * dot(pairs) + coef0).tanh(),
+            Self::Linear => sum,
+            Self::Rbf { gamma } => (-gamma * sum).exp(),
+            Self::Poly { gamma, coef0, degree } => (gamma * sum + coef0).powi(degree as i32),
+            Self::Sigmoid { gamma, coef0 } => (gamma * sum + coef0).tanh(),
         }
     }
 

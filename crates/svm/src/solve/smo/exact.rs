@@ -33,21 +33,11 @@ pub(super) fn scores(x: &Matrix, kernel: Kernel, support: &[Change]) -> Vec<f64>
                 Kernel::Rbf { .. } => distances(row, &features),
                 _ => products(row, &features),
             };
-            let terms = tile.iter().zip(inner).map(|(&(_, signed), inner)| signed * of_inner(kernel, inner));
+            let terms = tile.iter().zip(inner).map(|(&(_, signed), inner)| signed * kernel.of_sum(inner));
             *score += terms.sum::<f64>();
         }
     }
     scores
-}
-
-/// The kernel's value for the inner product of two rows, or for their squared distance where it is the RBF kernel.
-fn of_inner(kernel: Kernel, inner: f64) -> f64 {
-    match kernel {
-        Kernel::Linear => inner,
-        Kernel::Rbf { gamma } => (-gamma * inner).exp(),
-        Kernel::Poly { gamma, coef0, degree } => (gamma * inner + coef0).powi(degree as i32),
-        Kernel::Sigmoid { gamma, coef0 } => (gamma * inner + coef0).tanh(),
-    }
 }
 
 fn products(row: &[f64], features: &[Feature]) -> Feature {
