@@ -1,0 +1,95 @@
+//! The disk calls of the journal, all of them: a real directory, or a simulated one that loses, tears and fails.
+//!
+//! Everything that the journal does to files goes through [`Disk`] and [`File`], so that the code that runs in production
+//! is the code that the simulation breaks.
+
+mod real;
+pub mod simulated;
+
+use std::io;
+
+pub use real::{RealDisk, RealFile};
+
+/// One directory of files.
+pub trait Disk: Send + Sync + 'static {
+    /// An open file of it.
+    type File: File;
+
+    /// The names of all files, in no order.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Creates a file that did not exist, with `bytes` bytes of zeros allocated on the disk.
+    ///
+    /// The name is durable after [`Disk::sync_names`], the contents and the size after [`File::sync`].
+    ///
+    /// # Errors
+    /// It exists, or there is no space, or the disk failed.
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Self::File>;
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// There is none, or it may not be opened.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Gives a file another name; a file that had it is replaced. Durable after [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// The disk failed, or there is no such file.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`Disk::sync_names`].
+    ///
+    /// # Errors
+    /// The disk failed, or there is no such file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes every creation, renaming and removal so far durable.
+    ///
+    /// # Errors
+    /// The disk failed: which of them are durable is unknown, and another call does not tell.
+    fn sync_names(&self) -> io::Result<()>;
+
+    /// Bytes that may still be allocated.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    fn free(&self) -> io::Result<u64>;
+}
+
+/// An open file.
+pub trait File: Send + Sync + 'static {
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Fills `into` with the bytes from `at` on; returns how many there were.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `at`. Durable after [`File::sync`].
+    ///
+    /// # Errors
+    /// The disk failed or is full; some of the bytes may have been written.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything that was written so far durable.
+    ///
+    /// # Errors
+    /// The disk failed. What was written is lost or not, and another call does not tell: the kernel marks the pages clean
+    /// (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+    fn sync(&self) -> io::Result<()>;
+
+    /// Cuts the file to `bytes` bytes.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn cut(&self, bytes: u64) -> io::Result<()>;
+}

@@ -1,0 +1,468 @@
+//! A disk in memory that behaves as badly as disks may: it loses what was not synced in any subset, tears writes at any
+//! byte, fails calls, runs full, and forgets names whose directory was not synced. One seed gives one behaviour.
+//!
+//! Three states of a file's bytes are kept apart: what is on the platter, what was written since the last sync, and what the
+//! page cache shows. A killed process leaves the cache ([`SimulatedDisk::kill`]); a power loss leaves the platter
+//! and any part of what was written ([`SimulatedDisk::lose_power`]). A sync that fails drops what was written from the list of what is to be
+//! written, as Linux does: the cache shows bytes that will never be on the platter.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Disk, File};
+
+/// The unit that a disk writes whole, except where it tears it.
+const SECTOR: usize = 512;
+
+/// A call that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// [`File::write_at`]
+    Write,
+    /// [`File::sync`]
+    Sync,
+    /// [`File::read_at`]
+    Read,
+    /// [`Disk::create`]
+    Create,
+    /// [`Disk::open`]
+    Open,
+    /// [`Disk::rename`]
+    Rename,
+    /// [`Disk::remove`]
+    Remove,
+    /// [`Disk::sync_names`]
+    SyncNames,
+    /// [`File::cut`]
+    Cut,
+}
+
+/// A generator of random numbers that is the same on every platform: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+#[derive(Debug, Clone)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// A generator of its own sequence for each seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is at least 1.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Whether an event of the chance one in `n` happens.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Written {
+    Bytes { at: usize, bytes: Vec<u8> },
+    Size(usize),
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    platter: Vec<u8>,
+    /// Since the last sync, in order.
+    written: Vec<Written>,
+    cache: Vec<u8>,
+}
+
+impl Contents {
+    fn write(&mut self, written: Written) {
+        apply(&mut self.cache, &written);
+        self.written.push(written);
+    }
+}
+
+fn apply(to: &mut Vec<u8>, written: &Written) {
+    match written {
+        Written::Size(size) => to.resize(*size, 0),
+        Written::Bytes { at, bytes } => {
+            if to.len() < at + bytes.len() {
+                to.resize(at + bytes.len(), 0);
+            }
+            to[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
+/// Applies any part of a write: sectors in any subset, and now and then a torn one.
+fn apply_some(to: &mut Vec<u8>, written: &Written, dice: &mut Dice) {
+    let Written::Bytes { at, bytes } = written else {
+        if dice.one_in(2) {
+            apply(to, written);
+        }
+        return;
+    };
+    // Most often all sectors or none of them, else each by itself.
+    let (all, none) = (dice.one_in(3), dice.one_in(3));
+    let mut start = 0;
+    while start < bytes.len() {
+        let end = (start + SECTOR - (at + start) % SECTOR).min(bytes.len());
+        if all || (!none && dice.one_in(2)) {
+            let torn = if dice.one_in(16) { dice.below((end - start) as u64) as usize } else { end - start };
+            apply(to, &Written::Bytes { at: at + start, bytes: bytes[start..start + torn].to_vec() });
+        }
+        start = end;
+    }
+}
+
+type Names = BTreeMap<String, u64>;
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Added(String, u64),
+    Renamed(String, String),
+    Removed(String),
+}
+
+fn change(names: &mut Names, change: &NameChange) {
+    match change {
+        NameChange::Added(name, file) => {
+            names.insert(name.clone(), *file);
+        }
+        NameChange::Renamed(from, to) => {
+            if let Some(file) = names.remove(from) {
+                names.insert(to.clone(), file);
+            }
+        }
+        NameChange::Removed(name) => {
+            names.remove(name);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    dice: Dice,
+    files: BTreeMap<u64, Contents>,
+    next_file: u64,
+    /// As the running system sees them.
+    names: Names,
+    /// As they are on the platter.
+    durable_names: Names,
+    changes: Vec<NameChange>,
+    capacity: u64,
+    /// Calls until the next failure, by kind, and the error's number.
+    failures: BTreeMap<Call, (u64, i32)>,
+    /// Raised by each end of the process: files of a former process answer nothing.
+    life: u64,
+    calls: u64,
+}
+
+impl State {
+    fn fail(&mut self, call: Call) -> io::Result<()> {
+        self.calls += 1;
+        if let Some((left, error)) = self.failures.get_mut(&call) {
+            if *left == 0 {
+                let error = *error;
+                self.failures.remove(&call);
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            *left -= 1;
+        }
+        Ok(())
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().filter_map(|file| self.files.get(file)).map(|file| file.cache.len() as u64).sum()
+    }
+
+    fn named(&self, name: &str) -> io::Result<u64> {
+        self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn change_names(&mut self, by: NameChange) {
+        change(&mut self.names, &by);
+        self.changes.push(by);
+    }
+
+    fn contents(&mut self, file: &SimulatedFile) -> io::Result<&mut Contents> {
+        if self.life != file.life {
+            return Err(io::Error::other("the process of this file has ended"));
+        }
+        self.files.get_mut(&file.number).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A disk in memory. Clones are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimulatedDisk(Arc<Mutex<State>>);
+
+impl SimulatedDisk {
+    /// An empty disk with space for `capacity` bytes; all that happens by chance follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64, capacity: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            dice: Dice::new(seed),
+            files: BTreeMap::new(),
+            next_file: 0,
+            names: Names::new(),
+            durable_names: Names::new(),
+            changes: Vec::new(),
+            capacity,
+            failures: BTreeMap::new(),
+            life: 0,
+            calls: 0,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a call of this kind fail once, after `calls` more that work, with the system's error `error` (as `libc::EIO`).
+    pub fn fail_after(&self, call: Call, calls: u64, error: i32) {
+        self.state().failures.insert(call, (calls, error));
+    }
+
+    /// No call fails any longer that was to fail.
+    pub fn heal(&self) {
+        self.state().failures.clear();
+    }
+
+    /// Changes the space of the disk.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = bytes;
+    }
+
+    /// The number of calls so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// The process is killed: open files answer nothing more, and what was written is seen by the next process.
+    pub fn kill(&self) {
+        let mut state = self.state();
+        state.life += 1;
+        state.failures.clear();
+    }
+
+    /// The machine loses power: of what was not synced any part is there.
+    pub fn lose_power(&self) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.life += 1;
+        state.failures.clear();
+        for by in std::mem::take(&mut state.changes) {
+            if state.dice.one_in(2) {
+                change(&mut state.durable_names, &by);
+            }
+        }
+        state.names = state.durable_names.clone();
+        for contents in state.files.values_mut() {
+            let mut written = std::mem::take(&mut contents.written);
+            // In any order: writes that overlap are as likely to be seen old over new.
+            for last in (1..written.len()).rev() {
+                if state.dice.one_in(4) {
+                    written.swap(last, state.dice.below(last as u64 + 1) as usize);
+                }
+            }
+            for each in &written {
+                apply_some(&mut contents.platter, each, &mut state.dice);
+            }
+            contents.cache = contents.platter.clone();
+        }
+        let named: Vec<u64> = state.names.values().copied().collect();
+        state.files.retain(|file, _| named.contains(file));
+    }
+
+    /// Changes a file's bytes on the platter and in the cache, as damage does.
+    ///
+    /// # Panics
+    /// There is no such file.
+    pub fn damage(&self, name: &str, change: impl Fn(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let file = state.named(name).expect("the file exists");
+        let contents = state.files.get_mut(&file).expect("a named file has contents");
+        change(&mut contents.platter);
+        change(&mut contents.cache);
+    }
+
+    /// What the cache shows of a file.
+    ///
+    /// # Panics
+    /// There is no such file.
+    #[must_use]
+    pub fn contents(&self, name: &str) -> Vec<u8> {
+        let state = self.state();
+        let file = state.named(name).expect("the file exists");
+        state.files[&file].cache.clone()
+    }
+
+    /// Another disk with the same files, all of them durable.
+    #[must_use]
+    pub fn copy(&self, seed: u64) -> Self {
+        let state = self.state();
+        let files = state.names.values().map(|number| {
+            let cache = state.files[number].cache.clone();
+            (*number, Contents { platter: cache.clone(), written: Vec::new(), cache })
+        });
+        let copy = Self::new(seed, state.capacity);
+        {
+            let mut other = copy.state();
+            other.files = files.collect();
+            other.next_file = state.next_file;
+            other.names = state.names.clone();
+            other.durable_names = state.names.clone();
+        }
+        copy
+    }
+}
+
+impl Disk for SimulatedDisk {
+    type File = SimulatedFile;
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.state().names.keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str, bytes: u64) -> io::Result<SimulatedFile> {
+        let mut state = self.state();
+        state.fail(Call::Create)?;
+        if state.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if state.used() + bytes > state.capacity {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        let number = state.next_file;
+        state.next_file += 1;
+        let mut contents = Contents::default();
+        contents.write(Written::Size(bytes as usize));
+        state.files.insert(number, contents);
+        state.change_names(NameChange::Added(name.to_owned(), number));
+        Ok(SimulatedFile { disk: self.clone(), number, life: state.life })
+    }
+
+    fn open(&self, name: &str) -> io::Result<SimulatedFile> {
+        let mut state = self.state();
+        state.fail(Call::Open)?;
+        let number = state.named(name)?;
+        Ok(SimulatedFile { disk: self.clone(), number, life: state.life })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.fail(Call::Rename)?;
+        state.named(from)?;
+        state.change_names(NameChange::Renamed(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.fail(Call::Remove)?;
+        state.named(name)?;
+        state.change_names(NameChange::Removed(name.to_owned()));
+        Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let failed = state.fail(Call::SyncNames);
+        for by in std::mem::take(&mut state.changes) {
+            if failed.is_ok() || state.dice.one_in(2) {
+                change(&mut state.durable_names, &by);
+            }
+        }
+        failed
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let state = self.state();
+        Ok(state.capacity.saturating_sub(state.used()))
+    }
+}
+
+/// A file of a [`SimulatedDisk`].
+#[derive(Debug)]
+pub struct SimulatedFile {
+    disk: SimulatedDisk,
+    number: u64,
+    life: u64,
+}
+
+impl File for SimulatedFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.state().contents(self)?.cache.len() as u64)
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        state.fail(Call::Read)?;
+        let cache = &state.contents(self)?.cache;
+        let from = (at as usize).min(cache.len());
+        let bytes = into.len().min(cache.len() - from);
+        into[..bytes].copy_from_slice(&cache[from..from + bytes]);
+        Ok(bytes)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut guard = self.disk.state();
+        let state = &mut *guard;
+        let failed = state.fail(Call::Write);
+        let size = state.contents(self)?.cache.len() as u64;
+        let grown = (at + bytes.len() as u64).saturating_sub(size);
+        let full = state.used() + grown > state.capacity;
+        let mut some = bytes.len();
+        if failed.is_err() || full {
+            some = state.dice.below(bytes.len() as u64 + 1) as usize;
+        }
+        let part = Written::Bytes { at: at as usize, bytes: bytes[..some].to_vec() };
+        if !full || grown == 0 {
+            state.contents(self)?.write(part);
+        }
+        failed?;
+        if full && grown > 0 {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut guard = self.disk.state();
+        let state = &mut *guard;
+        let failed = state.fail(Call::Sync);
+        let mut dice = state.dice.clone();
+        dice.next();
+        state.dice.next();
+        let contents = state.contents(self)?;
+        for each in std::mem::take(&mut contents.written) {
+            match &failed {
+                Ok(()) => apply(&mut contents.platter, &each),
+                // The pages are clean now, whether they were written or not.
+                Err(_) => apply_some(&mut contents.platter, &each, &mut dice),
+            }
+        }
+        failed
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.fail(Call::Cut)?;
+        let contents = state.contents(self)?;
+        if bytes < contents.cache.len() as u64 {
+            contents.write(Written::Size(bytes as usize));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! A lane: memory into which one thread copies its records, and from which the journal's thread collects them.
+//!
+//! Publishing a record is a copy and two stores; it takes no lock, makes no system call and waits for nobody. Where the
+//! memory is a file in a tmpfs, what was published outlives a killed process, and the next one drains it.
+//!
+//! ```text
+//! 0    magic u64 | life u64 | bytes of the ring u64
+//! 64   tail u64: records up to here are published | since u64     written by the lane's thread
+//! 128  head u64: records up to here are in the log                written by the journal's thread
+//! 4096 the ring
+//! ```
+//!
+//! Head and tail count bytes since the lane began; the ring is a power of two. A record that does not fit before the
+//! ring's end begins at its start, and what is left is skipped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memory::Memory;
+use crate::record;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"UBLANE01");
+const TAIL: usize = 64;
+const SINCE: usize = 72;
+const HEAD: usize = 128;
+const RING: usize = 4096;
+
+/// A length that says: skip to the start of the ring.
+const SKIP: u32 = u32::MAX;
+
+/// No position has been taken that is not published.
+const NONE: u64 = u64::MAX;
+
+/// The lane as both sides see it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    memory: Memory,
+    mask: u64,
+}
+
+/// What the journal's thread may collect.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Published {
+    /// Up to here, in bytes since the lane began.
+    pub tail: u64,
+    /// A position that is not above any that was taken and is not published; `u64::MAX` if there is none.
+    pub since: u64,
+}
+
+impl Lane {
+    /// Begins an empty lane in memory of a power of two bytes beyond the first 4,096.
+    ///
+    /// # Panics
+    /// The memory has another size.
+    pub fn begin(memory: Memory, life: u64) -> Arc<Self> {
+        let ring = memory.len() - RING;
+        assert!(ring.is_power_of_two(), "the ring of a lane is a power of two");
+        memory.word(TAIL).store(0, Ordering::Relaxed);
+        memory.word(SINCE).store(NONE, Ordering::Relaxed);
+        memory.word(HEAD).store(0, Ordering::Relaxed);
+        memory.word(8).store(life, Ordering::Relaxed);
+        memory.word(16).store(ring as u64, Ordering::Relaxed);
+        memory.word(0).store(MAGIC, Ordering::Release);
+        Arc::new(Self { memory, mask: ring as u64 - 1 })
+    }
+
+    /// The lane of a process that has ended and its random number, if that is what the memory holds.
+    pub fn of_former_process(memory: Memory) -> Option<(Self, u64)> {
+        let ring = memory.len().checked_sub(RING)? as u64;
+        let word = |at| memory.word(at).load(Ordering::Acquire);
+        let (tail, head) = (word(TAIL), word(HEAD));
+        let whole = word(0) == MAGIC && word(16) == ring && ring.is_power_of_two();
+        (whole && head <= tail && tail - head <= ring).then(|| {
+            let life = word(8);
+            (Self { memory: memory.clone(), mask: ring - 1 }, life)
+        })
+    }
+
+    fn ring(&self) -> u64 {
+        self.mask + 1
+    }
+
+    pub fn head(&self) -> u64 {
+        self.memory.word(HEAD).load(Ordering::Acquire)
+    }
+
+    /// What is published. The order matters: whoever took a position below the counter that the caller read before is either
+    /// seen in `since`, or has stored its tail before it cleared `since`.
+    pub fn published(&self) -> Published {
+        let since = self.memory.word(SINCE).load(Ordering::Acquire);
+        let tail = self.memory.word(TAIL).load(Ordering::Acquire);
+        Published { tail, since }
+    }
+
+    /// Records up to `head` need not be kept any longer.
+    pub fn release(&self, head: u64) {
+        self.memory.word(HEAD).store(head, Ordering::Release);
+    }
+
+    /// The bytes of the record at `at` and where the next one begins; `None` if what lies there is no record before `tail`.
+    /// A skipped end of the ring is an empty record.
+    pub fn record(&self, at: u64, tail: u64) -> Option<(&[u8], u64)> {
+        let offset = (at & self.mask) as usize;
+        let left = (self.ring() - offset as u64).min(tail.checked_sub(at)?);
+        if left < record::HEAD as u64 {
+            return None;
+        }
+        // SAFETY: the bytes between head and tail are written before the tail is stored and not changed before the head
+        // is; `left` is within the ring.
+        let bytes = unsafe { self.memory.bytes(RING + offset, left as usize) };
+        let length = u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes"));
+        if length == SKIP {
+            return Some((&[], at + self.ring() - offset as u64));
+        }
+        let size = record::size(length as usize);
+        bytes.get(..size).map(|whole| (whole, at + size as u64))
+    }
+}
+
+/// The side of a lane that writes. One thread has it at a time.
+#[derive(Debug)]
+pub struct LaneWriter {
+    lane: Arc<Lane>,
+    next_position: Arc<AtomicU64>,
+    tail: u64,
+    /// The head as last seen: reading it again costs a cache miss.
+    head: u64,
+}
+
+impl LaneWriter {
+    pub(crate) fn new(lane: Arc<Lane>, next_position: Arc<AtomicU64>) -> Self {
+        Self { tail: lane.published().tail, head: lane.head(), lane, next_position }
+    }
+
+    /// Whether records with `payload` bytes in all, `records` of them, will find room. It stays so until they are published:
+    /// nobody else takes room, and more only becomes free.
+    pub fn has_room(&mut self, records: usize, payload: usize) -> bool {
+        // Each may skip the ring's end, which is shorter than the record.
+        let needed = 2 * (payload + records * 2 * record::HEAD) as u64;
+        if self.tail + needed - self.head <= self.lane.ring() {
+            return true;
+        }
+        self.head = self.lane.head();
+        self.tail + needed - self.head <= self.lane.ring()
+    }
+
+    /// Takes the next position and publishes a record there; `write` gets `payload` bytes to fill. Returns the position.
+    ///
+    /// To be called under the lock of what the record changes, so that records of one thing have positions in the order of
+    /// its changes.
+    ///
+    /// # Panics
+    /// There is no room: [`LaneWriter::has_room`] was not asked.
+    pub fn publish(&mut self, kind: u16, unit: u16, payload: usize, write: impl FnOnce(&mut [u8])) -> u64 {
+        let size = record::size(payload) as u64;
+        let memory = &self.lane.memory;
+        let offset = self.tail & self.lane.mask;
+        let to_end = self.lane.ring() - offset;
+        let skipped = if size > to_end { to_end } else { 0 };
+        assert!(self.tail + skipped + size - self.head <= self.lane.ring(), "the lane has no room");
+        if skipped > 0 {
+            // SAFETY: the bytes are within the ring and after the tail, where only this thread writes and nobody reads.
+            let end = unsafe { memory.bytes_mut(RING + offset as usize, record::HEAD) };
+            end.fill(0xff);
+        }
+        let start = (self.tail + skipped) & self.lane.mask;
+        // Before the position is taken, so that the journal's thread, having seen the position taken, sees this.
+        memory.word(SINCE).store(self.next_position.load(Ordering::Relaxed), Ordering::Relaxed);
+        let position = self.next_position.fetch_add(1, Ordering::AcqRel);
+        // SAFETY: as above, and the room was checked.
+        let bytes = unsafe { memory.bytes_mut(RING + start as usize, size as usize) };
+        record::write_head(bytes, position, kind, unit, payload as u32);
+        let rest = &mut bytes[record::HEAD..];
+        rest[payload..].fill(0);
+        write(&mut rest[..payload]);
+        self.tail += skipped + size;
+        memory.word(TAIL).store(self.tail, Ordering::Release);
+        memory.word(SINCE).store(NONE, Ordering::Release);
+        position
+    }
+}

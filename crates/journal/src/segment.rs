@@ -1,0 +1,107 @@
+//! A segment: a file of the log, allocated whole when it is made.
+//!
+//! ```text
+//! magic u64 | checksum u32 (CRC-32C of what follows, up to 64) | version u32 | salt u64 | number u64 | life u64 |
+//! first group u64 | zeros up to 4,096 | groups
+//! ```
+//!
+//! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
+
+use std::io;
+
+use crate::disk::{Disk, File};
+use crate::group::BLOCK;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"UBSEGMNT");
+
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 1;
+
+/// What the head of a segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentHead {
+    /// The version of its format.
+    pub version: u32,
+    /// What each of its groups must repeat.
+    pub salt: u64,
+    /// Ascending; an attempt that failed leaves a gap.
+    pub number: u64,
+    /// A random number of the process that made it: its lanes have the same.
+    pub life: u64,
+    /// The number that its first group has.
+    pub first_group: u64,
+}
+
+/// Why the head of a segment cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadHead {
+    /// It is zeros or cut: the file was being made when the process ended.
+    Unmade,
+    /// It is none of ours, or damaged.
+    Damaged,
+    /// A newer program wrote it.
+    Newer(u32),
+}
+
+pub(crate) fn name(number: u64) -> String {
+    format!("segment-{number:012}")
+}
+
+/// The number in the name of a segment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("segment-")?;
+    (digits.len() >= 12 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    block[..8].copy_from_slice(&MAGIC.to_le_bytes());
+    block[12..16].copy_from_slice(&head.version.to_le_bytes());
+    let words = [head.salt, head.number, head.life, head.first_group];
+    for (place, word) in block[16..48].chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    let checksum = crc32c::crc32c(&block[12..64]);
+    block[8..12].copy_from_slice(&checksum.to_le_bytes());
+    block
+}
+
+pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
+    if block.len() < BLOCK || block.iter().all(|byte| *byte == 0) {
+        return Err(BadHead::Unmade);
+    }
+    let word = |at: usize| u64::from_le_bytes(block[at..at + 8].try_into().expect("eight bytes"));
+    let checksum = word(8) as u32;
+    if word(0) != MAGIC || checksum != crc32c::crc32c(&block[12..64]) {
+        return Err(BadHead::Damaged);
+    }
+    let version = (word(8) >> 32) as u32;
+    if version > VERSION {
+        return Err(BadHead::Newer(version));
+    }
+    Ok(SegmentHead {
+        version,
+        salt: word(16),
+        number: word(24),
+        life: word(32),
+        first_group: word(40),
+    })
+}
+
+/// Makes a segment of `bytes` bytes, durable with its name and its head before this returns.
+///
+/// # Errors
+/// The disk failed or is full. Nothing of it counts, and its number is not used again.
+pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, bytes: u64) -> io::Result<D::File> {
+    let name = name(head.number);
+    let file = disk.create(&name, bytes)?;
+    let made = file.write_at(0, &encode(head)).and_then(|()| file.sync()).and_then(|()| disk.sync_names());
+    match made {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // Without a name of its own it could be taken for one that is lost.
+            let _ = disk.remove(&name);
+            Err(error)
+        }
+    }
+}

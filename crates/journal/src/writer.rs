@@ -1,0 +1,268 @@
+//! The journal's thread: lanes → group → write → sync → durable.
+//!
+//! A group is written only after the sync of the one before returned. So only the last group of a log can be torn, and
+//! nothing acknowledged is in it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::disk::{Disk, File};
+use crate::Options;
+use crate::group::{self, BLOCK, GroupHead};
+use crate::lane::Lane;
+use crate::record;
+use crate::segment::{self, SegmentHead, VERSION};
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// There was nothing to write.
+    Idle,
+    /// A group is durable.
+    Written {
+        /// Bytes of its records.
+        bytes: usize,
+    },
+}
+
+/// Why a step did not make its group durable.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// There is no space. The group is kept, and the next step tries it first.
+    #[error("the disk is full")]
+    Full,
+    /// The log has failed for good: what is durable beyond the last good group is unknown.
+    #[error("the log failed: {0}")]
+    Failed(io::Error),
+    /// The log failed at an earlier step.
+    #[error("the log has failed before")]
+    HasFailed,
+}
+
+/// How a log goes on: what recovery found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Continuation {
+    /// The number of the next segment.
+    pub segment: u64,
+    /// The number of the next group.
+    pub group: u64,
+    /// Above all positions ever seen.
+    pub position: u64,
+}
+
+impl Continuation {
+    /// The beginning of a log.
+    pub const BEGINNING: Self = Self { segment: 1, group: 1, position: 1 };
+}
+
+/// Collects what the lanes publish and makes it durable, group by group.
+pub struct Writer<D: Disk> {
+    disk: D,
+    segment_bytes: u64,
+    group_bytes: usize,
+    lanes: Vec<Arc<Lane>>,
+    /// Up to where each lane is collected into `group`.
+    collected: Vec<u64>,
+    next_position: Arc<AtomicU64>,
+    durable: Arc<AtomicU64>,
+    life: u64,
+    salts: Box<dyn FnMut() -> u64 + Send>,
+    segment: Option<Open<D::File>>,
+    next_segment: u64,
+    next_group: u64,
+    /// The head and records of the group that is to be written, sealed or not.
+    group: Vec<u8>,
+    watermark: u64,
+    /// `group` holds one that was not written for want of space.
+    kept: bool,
+    failed: bool,
+    /// The last durable group is not marked as such on the disk yet.
+    unmarked: bool,
+}
+
+struct Open<F> {
+    file: F,
+    salt: u64,
+    end: u64,
+}
+
+impl<D: Disk> Writer<D> {
+    /// A writer of a log that goes on at `from`, in a new segment. `salts` gives random numbers.
+    pub(crate) fn new(
+        disk: D,
+        options: Options,
+        next_position: Arc<AtomicU64>,
+        durable: Arc<AtomicU64>,
+        from: Continuation,
+        life: u64,
+        salts: Box<dyn FnMut() -> u64 + Send>,
+    ) -> Self {
+        let mut group = Vec::new();
+        group::begin(&mut group);
+        Self {
+            collected: Vec::new(),
+            lanes: Vec::new(),
+            disk,
+            segment_bytes: options.segment_bytes.max((group::size(options.group_bytes) + BLOCK) as u64),
+            group_bytes: options.group_bytes,
+            next_position,
+            durable,
+            life,
+            salts,
+            segment: None,
+            next_segment: from.segment,
+            next_group: from.group,
+            group,
+            watermark: from.position,
+            kept: false,
+            failed: false,
+            unmarked: false,
+        }
+    }
+
+    /// Opens a segment and makes `records`, which a former process left in its lanes, durable in it.
+    pub(crate) fn begin(&mut self, records: &[u8]) -> Result<(), StepError> {
+        self.open_segment()?;
+        let mut rest = records;
+        while let Some((_, after)) = record::read(rest) {
+            let whole = &rest[..rest.len() - after.len()];
+            if self.group.len() - group::HEAD + whole.len() > self.group_bytes {
+                self.write()?;
+            }
+            self.group.extend_from_slice(whole);
+            rest = after;
+        }
+        // Also without records: everything below the watermark is durable.
+        self.write()
+    }
+
+    /// Collects from these lanes from now on.
+    pub(crate) fn collect_from(&mut self, lanes: Vec<Arc<Lane>>) {
+        self.collected = lanes.iter().map(|lane| lane.head()).collect();
+        self.lanes = lanes;
+    }
+
+    /// Collects what is published, up to one group, and makes it durable.
+    ///
+    /// # Errors
+    /// The disk is full, and the same group is tried by the next call; or the log has failed, for good.
+    pub fn step(&mut self) -> Result<Step, StepError> {
+        if self.failed {
+            return Err(StepError::HasFailed);
+        }
+        if !self.kept {
+            self.collect();
+        }
+        let bytes = self.group.len() - group::HEAD;
+        if bytes == 0 {
+            return Ok(Step::Idle);
+        }
+        self.write()?;
+        for (lane, collected) in self.lanes.iter().zip(&self.collected) {
+            lane.release(*collected);
+        }
+        self.unmarked = true;
+        Ok(Step::Written { bytes })
+    }
+
+    /// Writes on the disk that the last group is durable, if that is not there yet: for when nothing more comes. Damage up to
+    /// a mark is told from a torn end.
+    ///
+    /// # Errors
+    /// As of [`Writer::step`].
+    pub fn mark(&mut self) -> Result<(), StepError> {
+        if self.failed {
+            return Err(StepError::HasFailed);
+        }
+        if !self.unmarked || self.kept {
+            return Ok(());
+        }
+        // A mark is worth no new segment.
+        if self.segment.as_ref().is_none_or(|open| open.end + BLOCK as u64 > self.segment_bytes) {
+            return Ok(());
+        }
+        self.write()?;
+        self.unmarked = false;
+        Ok(())
+    }
+
+    /// Copies records from the lanes into the group.
+    fn collect(&mut self) {
+        // Before the lanes: a position below this is published, or its lane says that it is not.
+        let mut watermark = self.next_position.load(Ordering::Acquire);
+        for (lane, collected) in self.lanes.iter().zip(&mut self.collected) {
+            let published = lane.published();
+            watermark = watermark.min(published.since);
+            while let Some((record, next)) = lane.record(*collected, published.tail) {
+                if self.group.len() - group::HEAD + record.len() > self.group_bytes {
+                    // What is left, and all above it, is for the next group.
+                    watermark = watermark.min(u64::from_le_bytes(record[..8].try_into().expect("eight bytes")));
+                    break;
+                }
+                self.group.extend_from_slice(record);
+                *collected = next;
+            }
+        }
+        self.watermark = self.watermark.max(watermark);
+    }
+
+    /// Writes the group in memory, syncs it and says that it is durable.
+    fn write(&mut self) -> Result<(), StepError> {
+        self.open_segment()?;
+        let open = self.segment.as_mut().expect("opened above");
+        let head = GroupHead {
+            salt: open.salt,
+            number: self.next_group,
+            durable: self.next_group - 1,
+            watermark: self.watermark,
+        };
+        let records = self.group.len();
+        group::seal(&mut self.group, &head);
+        if let Err(error) = open.file.write_at(open.end, &self.group) {
+            self.group.truncate(records);
+            return Err(self.failure(error));
+        }
+        // A sync that fails is final whatever it says: the kernel has marked the pages clean.
+        open.file.sync().map_err(|error| {
+            self.failed = true;
+            StepError::Failed(error)
+        })?;
+        open.end += self.group.len() as u64;
+        self.kept = false;
+        self.next_group += 1;
+        group::begin(&mut self.group);
+        self.durable.store(self.watermark, Ordering::Release);
+        Ok(())
+    }
+
+    /// Opens the next segment if the group does not fit into the one that is open.
+    fn open_segment(&mut self) -> Result<(), StepError> {
+        let size = group::size(self.group.len() - group::HEAD) as u64;
+        if self.segment.as_ref().is_some_and(|open| open.end + size <= self.segment_bytes) {
+            return Ok(());
+        }
+        let head = SegmentHead {
+            version: VERSION,
+            salt: (self.salts)(),
+            number: self.next_segment,
+            life: self.life,
+            first_group: self.next_group,
+        };
+        // A number is tried once: what a failed attempt left behind has it.
+        self.next_segment += 1;
+        let file = segment::make(&self.disk, &head, self.segment_bytes).map_err(|error| self.failure(error))?;
+        self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64 });
+        Ok(())
+    }
+
+    /// Whether the log can go on: a full disk heals, and the group is kept.
+    fn failure(&mut self, error: io::Error) -> StepError {
+        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+            self.kept = true;
+            return StepError::Full;
+        }
+        self.failed = true;
+        StepError::Failed(error)
+    }
+}
