@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("svm", &[]),
     ("simulate", &[]),
+    ("journal", &[]),
     ("core", &["svm"]),
     ("ingest", &["core"]),
-    ("engine", &["core", "svm"]),
+    ("engine", &["core", "svm", "journal"]),
     ("client", &["core", "ingest"]),
     ("batch", &["ingest", "core", "svm"]),
-    ("server", &["core", "svm", "ingest", "engine"]),
+    ("server", &["core", "svm", "ingest", "engine", "journal"]),
 ];
 
 /// Crates of plain values and functions, and the names of I/O and clocks that they must not use.

@@ -9,6 +9,8 @@
 //! Numbers are little-endian. A group begins at a multiple of 4,096 bytes and shares no such block with another: no disk
 //! writes less at once, so a torn write of one cannot harm another.
 
+use crate::planted::{Guard, stands};
+
 /// The unit in which groups lie in a segment, in bytes.
 pub const BLOCK: usize = 4096;
 
@@ -63,7 +65,7 @@ pub(crate) fn claimed_size(block: &[u8], salt: u64) -> Option<usize> {
     let length = number(40) as usize;
     let ours = block.len() >= HEAD
         && number(0) == MAGIC
-        && block[8..16] == salt.to_le_bytes()
+        && (block[8..16] == salt.to_le_bytes() || !stands(Guard::Salt))
         && length <= MOST_BYTES;
     ours.then(|| size(length))
 }
@@ -77,7 +79,6 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(GroupHead, &[u8])> {
     if u64::from(crc32c::crc32c(&whole[8..])) != number(0) >> 32 {
         return None;
     }
-    let head =
-        GroupHead { salt: number(8), number: number(16), durable: number(24), watermark: number(32) };
+    let head = GroupHead { salt: number(8), number: number(16), durable: number(24), watermark: number(32) };
     Some((head, &whole[HEAD..]))
 }

@@ -14,9 +14,10 @@
 //! ring's end begins at its start, and what is left is skipped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::memory::Memory;
+use crate::positions::Positions;
 use crate::record;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"UBLANE01");
@@ -55,12 +56,11 @@ impl Lane {
     pub fn begin(memory: Memory, life: u64) -> Arc<Self> {
         let ring = memory.len() - RING;
         assert!(ring.is_power_of_two(), "the ring of a lane is a power of two");
-        memory.word(TAIL).store(0, Ordering::Relaxed);
-        memory.word(SINCE).store(NONE, Ordering::Relaxed);
-        memory.word(HEAD).store(0, Ordering::Relaxed);
-        memory.word(8).store(life, Ordering::Relaxed);
-        memory.word(16).store(ring as u64, Ordering::Relaxed);
-        memory.word(0).store(MAGIC, Ordering::Release);
+        // In this order: a process that is killed here leaves no lane, or an empty one.
+        let words = [(0, 0), (TAIL, 0), (SINCE, NONE), (HEAD, 0), (8, life), (16, ring as u64), (0, MAGIC)];
+        for (at, word) in words {
+            memory.word(at).store(word, Ordering::Release);
+        }
         Arc::new(Self { memory, mask: ring as u64 - 1 })
     }
 
@@ -121,21 +121,32 @@ impl Lane {
 #[derive(Debug)]
 pub struct LaneWriter {
     lane: Arc<Lane>,
-    next_position: Arc<AtomicU64>,
+    positions: Positions,
+    /// Bytes of the largest payload.
+    most: usize,
     tail: u64,
     /// The head as last seen: reading it again costs a cache miss.
     head: u64,
 }
 
 impl LaneWriter {
-    pub(crate) fn new(lane: Arc<Lane>, next_position: Arc<AtomicU64>) -> Self {
-        Self { tail: lane.published().tail, head: lane.head(), lane, next_position }
+    pub(crate) fn new(lane: Arc<Lane>, positions: Positions, group_bytes: usize) -> Self {
+        // A group takes whole records; half of the ring, since as much may be skipped at its end, less what
+        // `has_room` asks for the head.
+        let most = (group_bytes - record::HEAD).min((lane.ring() / 2) as usize - 2 * record::HEAD);
+        Self { tail: lane.published().tail, head: lane.head(), lane, positions, most: most / 16 * 16 }
     }
 
-    /// Whether records with `payload` bytes in all, `records` of them, will find room. It stays so until they are published:
-    /// nobody else takes room, and more only becomes free.
+    /// The most bytes of one record's payload. An empty lane has room for it.
+    #[must_use]
+    pub fn most_payload(&self) -> usize {
+        self.most
+    }
+
+    /// Whether `records` records with `payload` bytes in all will find room. It stays so until they are published: nobody
+    /// else takes room, and more only becomes free. Records that need more than half of the ring never find it.
     pub fn has_room(&mut self, records: usize, payload: usize) -> bool {
-        // Each may skip the ring's end, which is shorter than the record.
+        // Each is rounded up, and one of them may skip the ring's end, which is shorter than that record.
         let needed = 2 * (payload + records * 2 * record::HEAD) as u64;
         if self.tail + needed - self.head <= self.lane.ring() {
             return true;
@@ -147,17 +158,19 @@ impl LaneWriter {
     /// Takes the next position and publishes a record there; `write` gets `payload` bytes to fill. Returns the position.
     ///
     /// To be called under the lock of what the record changes, so that records of one thing have positions in the order of
-    /// its changes.
+    /// its changes. Where `write` panics, the record is void.
     ///
     /// # Panics
-    /// There is no room: [`LaneWriter::has_room`] was not asked.
+    /// There is no room: [`LaneWriter::has_room`] was not asked. Or the payload is larger than [`LaneWriter::most_payload`].
     pub fn publish(&mut self, kind: u16, unit: u16, payload: usize, write: impl FnOnce(&mut [u8])) -> u64 {
-        let size = record::size(payload) as u64;
+        assert!(payload <= self.most, "a record of {payload} bytes is larger than a lane or a group takes");
+        let size = record::size(payload);
         let memory = &self.lane.memory;
         let offset = self.tail & self.lane.mask;
         let to_end = self.lane.ring() - offset;
-        let skipped = if size > to_end { to_end } else { 0 };
-        assert!(self.tail + skipped + size - self.head <= self.lane.ring(), "the lane has no room");
+        let skipped = if size as u64 > to_end { to_end } else { 0 };
+        let tail = self.tail + skipped + size as u64;
+        assert!(tail - self.head <= self.lane.ring(), "the lane has no room");
         if skipped > 0 {
             // SAFETY: the bytes are within the ring and after the tail, where only this thread writes and nobody reads.
             let end = unsafe { memory.bytes_mut(RING + offset as usize, record::HEAD) };
@@ -165,17 +178,31 @@ impl LaneWriter {
         }
         let start = (self.tail + skipped) & self.lane.mask;
         // Before the position is taken, so that the journal's thread, having seen the position taken, sees this.
-        memory.word(SINCE).store(self.next_position.load(Ordering::Relaxed), Ordering::Relaxed);
-        let position = self.next_position.fetch_add(1, Ordering::AcqRel);
+        memory.word(SINCE).store(self.positions.next_at_least(), Ordering::Relaxed);
+        let position = self.positions.take();
         // SAFETY: as above, and the room was checked.
-        let bytes = unsafe { memory.bytes_mut(RING + start as usize, size as usize) };
+        let bytes = unsafe { memory.bytes_mut(RING + start as usize, size) };
+        // Void until it is written: the position is taken, and a record must say so even if `write` panics.
+        record::write_head(bytes, position, record::VOID, unit, payload as u32);
+        bytes[record::HEAD + payload..].fill(0);
+        self.tail = tail;
+        let published = Publishing { memory, tail };
+        write(&mut bytes[record::HEAD..record::HEAD + payload]);
         record::write_head(bytes, position, kind, unit, payload as u32);
-        let rest = &mut bytes[record::HEAD..];
-        rest[payload..].fill(0);
-        write(&mut rest[..payload]);
-        self.tail += skipped + size;
-        memory.word(TAIL).store(self.tail, Ordering::Release);
-        memory.word(SINCE).store(NONE, Ordering::Release);
+        drop(published);
         position
+    }
+}
+
+/// Makes the journal's thread see the record when dropped, whether its payload was written or not.
+struct Publishing<'l> {
+    memory: &'l Memory,
+    tail: u64,
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.memory.word(TAIL).store(self.tail, Ordering::Release);
+        self.memory.word(SINCE).store(NONE, Ordering::Release);
     }
 }

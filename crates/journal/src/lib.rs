@@ -7,26 +7,33 @@
 //! The crate knows nothing of events, reads no clock and starts no thread, and makes every disk call through [`disk::Disk`].
 
 pub mod disk;
+mod error;
 mod group;
 mod lane;
 mod memory;
+mod planted;
+mod positions;
 mod record;
 mod recovery;
+mod replay;
 mod segment;
+mod units;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use error::RecoveryError;
 pub use group::{GroupHead, MOST_BYTES};
 pub use lane::LaneWriter;
 pub use memory::Memory;
-pub use record::{Record, VOID};
-pub use recovery::{Recovered, RecoveryError, TornEnd, read};
+pub use positions::{Positions, Unit};
+pub use record::{ABANDONED, COMMIT, Record, VOID, records};
+pub use recovery::{Group, Recovered, Start, TornEnd, read, read_groups};
+pub use replay::{Replayed, Visitor};
+pub use segment::SegmentHead;
 pub use writer::{Continuation, Step, StepError, Writer};
 
 /// How a log is kept.
@@ -34,29 +41,8 @@ pub use writer::{Continuation, Step, StepError, Writer};
 pub struct Options {
     /// Bytes of a segment; at least one group of the largest size fits in any case.
     pub segment_bytes: u64,
-    /// The most bytes of a group's records, up to [`MOST_BYTES`]; more wait for the next group.
+    /// The most bytes of a group's records, up to [`MOST_BYTES`]; more wait for the next group. No record is larger.
     pub group_bytes: usize,
-}
-
-/// The counters that all threads see.
-#[derive(Debug, Clone)]
-pub struct Positions {
-    next: Arc<AtomicU64>,
-    durable: Arc<AtomicU64>,
-}
-
-impl Positions {
-    /// The position that will be taken next. Whoever waits until everything below is durable waits for all that it has seen.
-    #[must_use]
-    pub fn next(&self) -> u64 {
-        self.next.load(Ordering::Acquire)
-    }
-
-    /// Every record at a position below is durable.
-    #[must_use]
-    pub fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
-    }
 }
 
 /// A log that goes on.
@@ -75,6 +61,7 @@ pub struct Opened<D: Disk> {
 
 use disk::Disk;
 use lane::Lane;
+use replay::InOrder;
 
 /// Why a log does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -87,69 +74,50 @@ pub enum OpenError {
     Step(#[from] StepError),
 }
 
-/// Reads a log, gives each of its records to `visit`, those of the lanes last, and goes on with it. Everything that was visited is durable when
-/// this returns. `memories` are of the lanes, those of the former process if they outlived it; `random` gives random numbers.
+/// Reads a log from `start` on, gives its records in the order of their positions to `visitor`, those that are in lanes
+/// alone among them, and goes on with it. Everything that was visited is durable when this returns. `memories` are of the lanes,
+/// those of the former process if they outlived it; `random` gives random numbers.
 ///
 /// # Errors
-/// See [`OpenError`]; after [`RecoveryError`] nothing was changed on the disk.
+/// See [`OpenError`]; after [`RecoveryError`] nothing that was durable was changed on the disk.
 pub fn open<D: Disk>(
     disk: D,
     options: Options,
+    start: Start,
     memories: Vec<Memory>,
     mut random: Box<dyn FnMut() -> u64 + Send>,
-    mut visit: impl FnMut(Record<'_>) -> Result<(), String>,
+    visitor: &mut impl Visitor,
 ) -> Result<Opened<D>, OpenError> {
-    let mut held = Held::of(&memories);
-    let recovered = read(&disk, |_, records| {
-        let mut visit = |record: Record<'_>| {
-            held.records.remove(&record.position);
-            visit(record)
-        };
-        each(records, &mut visit).map(drop)
+    let mut held = Held::of(&memories, start);
+    let mut in_order = InOrder::new(start.from, visitor);
+    let mut recovered = recovery::read_in_order(&disk, start, &mut in_order, |position| {
+        held.records.remove(&position);
     })?;
+    // Lanes of an earlier process were drained before the log of a later one began.
+    let former = recovered.lives.last().copied();
+    held.records.retain(|_, (_, life)| Some(*life) == former);
     let mut next = recovered.next;
-    let left = held.of_lives(&recovered.lives);
-    let drained = each(&left, &mut |record| {
-        next.position = next.position.max(record.position + 1);
-        visit(record)
-    });
-    let refused = |what| RecoveryError::Refused { file: "the lanes".to_owned(), offset: 0, what };
-    let drained = drained.map_err(refused)?;
-    recovered.settle(&disk)?;
-    let (next_position, durable) = (Arc::new(AtomicU64::new(next.position)), Arc::new(AtomicU64::new(0)));
+    for (position, (bytes, _)) in &held.records {
+        in_order.hold(*position, bytes);
+        next.position = next.position.max(position + 1);
+    }
+    in_order.end_of_process().map_err(recovery::refused_at_the_end)?;
+    recovered.replayed = in_order.replayed;
+    recovered.make_durable(&disk)?;
+    let positions = Positions::starting_at(next.position);
     let life = random();
-    let mut writer = Writer::new(
-        disk,
-        options,
-        Arc::clone(&next_position),
-        Arc::clone(&durable),
-        next,
-        life,
-        random,
-    );
+    let mut writer = Writer::new(disk, options, positions.clone(), next, random);
+    if let Some(former) = former.filter(|_| !held.records.is_empty()) {
+        let records: Vec<u8> = held.records.values().flat_map(|(bytes, _)| bytes).copied().collect();
+        writer.append(former, recovered.watermark, &records)?;
+    }
     // The segment first: a lane counts only if the log knows its process.
-    writer.begin(&left)?;
+    writer.begin(life, next.position)?;
     let lanes: Vec<_> = memories.into_iter().map(|memory| Lane::begin(memory, life)).collect();
     writer.collect_from(lanes.clone());
-    let lanes = lanes.into_iter().map(|lane| LaneWriter::new(lane, Arc::clone(&next_position))).collect();
-    let positions = Positions { next: next_position, durable };
-    Ok(Opened { writer, lanes, positions, recovered, drained })
-}
-
-/// Gives each record of a group to `visit`; returns how many there were.
-fn each(
-    mut records: &[u8],
-    visit: &mut impl FnMut(Record<'_>) -> Result<(), String>,
-) -> Result<usize, String> {
-    let mut count = 0;
-    while let Some((record, rest)) = record::read(records) {
-        if record.kind != VOID {
-            visit(record)?;
-        }
-        records = rest;
-        count += 1;
-    }
-    Ok(count)
+    let group_bytes = options.group_bytes.min(MOST_BYTES);
+    let lanes = lanes.into_iter().map(|lane| LaneWriter::new(lane, positions.clone(), group_bytes)).collect();
+    Ok(Opened { writer, lanes, positions, recovered, drained: held.records.len() })
 }
 
 /// What lanes of former processes hold, by position: the bytes of each record and the process's number.
@@ -158,23 +126,20 @@ struct Held {
 }
 
 impl Held {
-    fn of(memories: &[Memory]) -> Self {
+    /// What lies below the start is durable elsewhere, and would not be seen in the log.
+    fn of(memories: &[Memory], start: Start) -> Self {
         let mut records = BTreeMap::new();
         for (lane, life) in memories.iter().filter_map(|memory| Lane::of_former_process(memory.clone())) {
             let (mut at, tail) = (lane.head(), lane.published().tail);
             while let Some((bytes, after)) = lane.record(at, tail) {
-                if let Some((record, _)) = record::read(bytes) {
+                if let Some((record, _)) =
+                    record::read(bytes).filter(|(record, _)| record.position >= start.from)
+                {
                     records.insert(record.position, (bytes.to_vec(), life));
                 }
                 at = after;
             }
         }
         Self { records }
-    }
-
-    /// The records of the processes that wrote the log, in order: a lane of another log is none of ours.
-    fn of_lives(&self, lives: &[u64]) -> Vec<u8> {
-        let ours = self.records.values().filter(|(_, life)| lives.contains(life));
-        ours.flat_map(|(bytes, _)| bytes).copied().collect()
     }
 }

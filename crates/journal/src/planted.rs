@@ -19,6 +19,8 @@ pub(crate) enum Guard {
     ClearTornEnd,
     /// The watermark stays below positions that are taken and not published.
     Watermark,
+    /// The watermark does not divide a unit.
+    WholeUnits,
 }
 
 #[cfg(test)]

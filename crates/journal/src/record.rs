@@ -12,14 +12,20 @@ pub(crate) const HEAD: usize = 16;
 /// The kind of a record that says nothing but that its position was taken.
 pub const VOID: u16 = u16::MAX;
 
+/// The kind of the record that completes its unit.
+pub const COMMIT: u16 = u16::MAX - 1;
+
+/// The kind of the record that says that its unit never happened.
+pub const ABANDONED: u16 = u16::MAX - 2;
+
 /// A record as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its place in the order of all records. Positions may have gaps, and records lie in the log in another order.
     pub position: u64,
-    /// What the payload is, to whoever wrote it.
+    /// What the payload is, to whoever wrote it; the highest three are the journal's own.
     pub kind: u16,
-    /// Its place in a unit; 0 if it is a unit by itself.
+    /// The number of its unit; 0 if it is a unit by itself.
     pub unit: u16,
     /// The bytes.
     pub payload: &'a [u8],
@@ -53,4 +59,13 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
         payload: &padded[..length],
     };
     Some((record, rest))
+}
+
+/// The records that lie one after the other in `bytes`, as in a group.
+pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    std::iter::from_fn(move || {
+        let (record, rest) = read(bytes)?;
+        bytes = rest;
+        Some(record)
+    })
 }

@@ -7,50 +7,13 @@
 use std::io;
 
 use crate::disk::{Disk, File};
+use crate::error::RecoveryError;
 use crate::group::{self, BLOCK, GroupHead};
+use crate::planted::{Guard, stands};
+use crate::record::{self, records};
+use crate::replay::{InOrder, Replayed, Visitor};
 use crate::segment::{self, BadHead, SegmentHead};
 use crate::writer::Continuation;
-
-/// Why a log was not opened. Nothing was changed on the disk.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoveryError {
-    /// The disk failed.
-    #[error("{file}: {error}")]
-    Disk {
-        /// The file, or the directory's own name.
-        file: String,
-        /// What it said.
-        error: io::Error,
-    },
-    /// What was durable is damaged.
-    #[error("{file}, byte {offset}: {what}; everything before it is sound")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// Where in it, in bytes.
-        offset: u64,
-        /// What is wrong there.
-        what: String,
-    },
-    /// A newer program wrote it.
-    #[error("{file} has version {version} of the format, and this program reads up to {}", segment::VERSION)]
-    Newer {
-        /// The file.
-        file: String,
-        /// Its version.
-        version: u32,
-    },
-    /// A record could not be used by whoever wrote it.
-    #[error("{file}, byte {offset}: {what}")]
-    Refused {
-        /// The file.
-        file: String,
-        /// Where its group begins, in bytes.
-        offset: u64,
-        /// What is wrong.
-        what: String,
-    },
-}
 
 /// The torn end of a log: what was being written when the machine stopped. Nothing in it was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,15 +26,35 @@ pub struct TornEnd {
     pub bytes: u64,
 }
 
+/// From where a log is read: what the snapshot says whose state the records are applied to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Records at lower positions are not given, and segments that hold no others are not read. 0 and 1 are the beginning.
+    pub from: u64,
+    /// Positions below were durable when the snapshot was finished: a log that ends before has lost its end.
+    pub reached: u64,
+}
+
+impl Start {
+    /// All of the log.
+    pub const BEGINNING: Self = Self { from: 1, reached: 1 };
+}
+
 /// What reading a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
     /// How the log goes on.
     pub next: Continuation,
+    /// The number of segments, read or not.
+    pub segments: u64,
     /// The number of groups read.
     pub groups: u64,
+    /// The bytes of these groups.
+    pub bytes: u64,
     /// Every record at a position below is there.
     pub watermark: u64,
+    /// Records given and left out; zeros where groups were read.
+    pub replayed: Replayed,
     /// The random numbers of the processes that wrote it, in order; their lanes have the same.
     pub lives: Vec<u64>,
     /// What was cut.
@@ -82,6 +65,7 @@ pub struct Recovered {
 
 struct Segment<F> {
     name: String,
+    number: u64,
     file: F,
     size: u64,
     head: Result<SegmentHead, BadHead>,
@@ -91,61 +75,141 @@ fn at<T>(file: &str, result: io::Result<T>) -> Result<T, RecoveryError> {
     result.map_err(|error| RecoveryError::Disk { file: file.to_owned(), error })
 }
 
-/// Reads all groups of a log in order, and gives each to `visit`: its head and its records. Changes nothing.
+/// A group as read.
+#[derive(Debug, Clone, Copy)]
+pub struct Group<'a> {
+    /// The name of its file.
+    pub file: &'a str,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// The head of its segment.
+    pub segment: &'a SegmentHead,
+    /// Its own head.
+    pub head: GroupHead,
+    /// Its records, one after the other: see [`records`](crate::records).
+    pub records: &'a [u8],
+    /// Bytes read so far, and bytes of all files that are read.
+    pub progress: (u64, u64),
+}
+
+/// Reads the groups of a log in the order in which they were written, from the first that may hold a record at or above
+/// `start.from`, and gives each to `visit`. Changes nothing.
 ///
 /// # Errors
 /// See [`RecoveryError`]; groups before the error were visited.
-pub fn read<D: Disk>(
+pub fn read_groups<D: Disk>(
     disk: &D,
-    mut visit: impl FnMut(&GroupHead, &[u8]) -> Result<(), String>,
+    start: Start,
+    mut visit: impl FnMut(&Group<'_>) -> Result<(), String>,
 ) -> Result<Recovered, RecoveryError> {
     let segments = segments(disk)?;
     let mut found = Recovered {
         next: Continuation::BEGINNING,
+        segments: segments.len() as u64,
         groups: 0,
+        bytes: 0,
         watermark: 0,
+        replayed: Replayed::default(),
         lives: Vec::new(),
         torn: None,
         last: None,
     };
-    for segment in &segments {
-        found.next.segment = segment::number(&segment.name).map_or(1, |number| number + 1);
+    if let Some(last) = segments.last() {
+        found.next.segment = last.number + 1;
     }
-    let made: Vec<&Segment<D::File>> = segments.iter().filter(|segment| segment.head.is_ok()).collect();
     for segment in segments.iter().filter(|segment| segment.head.is_err()) {
         check_unmade(segment)?;
     }
-    let mut buffer = Vec::new();
-    let mut expected = None;
-    for (index, segment) in made.iter().enumerate() {
-        let head = segment.head.as_ref().expect("only these are kept");
-        let number = *expected.get_or_insert(head.first_group);
-        if head.first_group != number {
-            return Err(RecoveryError::Damaged {
-                file: segment.name.clone(),
-                offset: 0,
-                what: format!("its first group is number {}, and number {number} is not there", head.first_group),
-            });
-        }
-        let (end, number) = read_groups(segment, head, number, &mut buffer, &mut found, &mut visit)?;
-        expected = Some(number);
+    let made: Vec<(&Segment<D::File>, SegmentHead)> =
+        segments.iter().filter_map(|segment| Some((segment, segment.head.ok()?))).collect();
+    check_reach(&made, start)?;
+    for (_, head) in &made {
         if found.lives.last() != Some(&head.life) {
             found.lives.push(head.life);
         }
-        found.next.group = number;
-        let torn = after_the_end(segment, head, end)?;
-        if let Some(torn) = torn {
+        found.next.position = found.next.position.max(head.floor);
+    }
+    // The next one's floor says that all of this one lies below.
+    let skipped = made.windows(2).take_while(|pair| pair[1].1.floor <= start.from).count();
+    let kept = &made[skipped..];
+    let all = kept.iter().map(|(segment, _)| segment.size).sum();
+    let mut reader = Reader { buffer: Vec::new(), all, before: 0, found };
+    let mut expected = None;
+    for (index, (segment, head)) in kept.iter().enumerate() {
+        let number = *expected.get_or_insert(head.first_group);
+        if head.first_group != number {
+            let what =
+                format!("its first group is number {}, and number {number} is not there", head.first_group);
+            return Err(RecoveryError::Damaged { file: segment.name.clone(), offset: 0, what });
+        }
+        let (end, number) = reader.groups(segment, head, number, &mut visit)?;
+        expected = Some(number);
+        reader.found.next.group = number;
+        if let Some(torn) = after_the_end(segment, head, end)? {
             // A later segment was made after the last group of this one was durable, and begins with the next.
-            let followed = made.get(index + 1).is_some();
-            if followed {
+            if kept.get(index + 1).is_some() {
                 let what = "a group is damaged, and the log goes on in the next file".to_owned();
                 return Err(RecoveryError::Damaged { file: torn.file, offset: torn.offset, what });
             }
-            found.torn = Some(torn);
+            reader.found.torn = Some(torn);
         }
+        reader.before += segment.size;
     }
+    let mut found = reader.found;
     found.next.position = found.next.position.max(found.watermark);
+    if found.next.position < start.reached {
+        return Err(RecoveryError::Behind { ends: found.next.position, reached: start.reached });
+    }
     Ok(found)
+}
+
+/// Reads the records of a log in the order of their positions and gives them to `visitor`. Changes nothing.
+///
+/// # Errors
+/// See [`RecoveryError`]; records before the error were given.
+pub fn read<D: Disk>(disk: &D, start: Start, visitor: &mut impl Visitor) -> Result<Recovered, RecoveryError> {
+    let mut in_order = InOrder::new(start.from, visitor);
+    let mut recovered = read_in_order(disk, start, &mut in_order, |_| {})?;
+    in_order.end_of_process().map_err(refused_at_the_end)?;
+    recovered.replayed = in_order.replayed;
+    Ok(recovered)
+}
+
+pub(crate) fn refused_at_the_end(what: String) -> RecoveryError {
+    RecoveryError::Refused { file: "the end of the log".to_owned(), offset: 0, what }
+}
+
+/// Reads records in order up to the watermark of the last group; what is above is still held by `in_order`. `seen` is told
+/// each position.
+pub(crate) fn read_in_order<D: Disk, V: Visitor>(
+    disk: &D,
+    start: Start,
+    in_order: &mut InOrder<'_, V>,
+    mut seen: impl FnMut(u64),
+) -> Result<Recovered, RecoveryError> {
+    let mut life = None;
+    read_groups(disk, start, |group| {
+        if life.replace(group.segment.life).is_some_and(|former| former != group.segment.life) {
+            in_order.end_of_process()?;
+            in_order.visitor.process_ended()?;
+        }
+        records(group.records).for_each(|record| seen(record.position));
+        in_order.group(&group.head, group.records)?;
+        in_order.visitor.progress(group.progress.0, group.progress.1);
+        Ok(())
+    })
+}
+
+/// Whether all that is needed can be there.
+fn check_reach<F>(made: &[(&Segment<F>, SegmentHead)], start: Start) -> Result<(), RecoveryError> {
+    let Some((segment, head)) = made.first() else {
+        return Ok(());
+    };
+    if start.from.max(1) < head.floor {
+        let file = segment.name.clone();
+        return Err(RecoveryError::Missing { file, begins: head.floor, from: start.from });
+    }
+    Ok(())
 }
 
 /// All segments in order.
@@ -168,7 +232,7 @@ fn segments<D: Disk>(disk: &D) -> Result<Vec<Segment<D::File>>, RecoveryError> {
         if head.is_ok_and(|head| head.number != number) {
             head = Err(BadHead::Damaged);
         }
-        segments.push(Segment { name, file, size, head });
+        segments.push(Segment { name, number, file, size, head });
     }
     Ok(segments)
 }
@@ -191,36 +255,51 @@ fn check_unmade<F: File>(segment: &Segment<F>) -> Result<(), RecoveryError> {
     Ok(())
 }
 
-/// Reads the groups of one segment; returns where they end and which number comes next.
-fn read_groups<F: File>(
-    segment: &Segment<F>,
-    head: &SegmentHead,
-    mut number: u64,
-    buffer: &mut Vec<u8>,
-    found: &mut Recovered,
-    visit: &mut impl FnMut(&GroupHead, &[u8]) -> Result<(), String>,
-) -> Result<(u64, u64), RecoveryError> {
-    let mut offset = BLOCK as u64;
-    while read_group(segment, head, offset, buffer)?.is_some_and(|group| group.number == number) {
-        let (group, records) = group::read(buffer).expect("it was read just now");
-        let mut rest = records;
-        while let Some((record, after)) = crate::record::read(rest) {
-            found.next.position = found.next.position.max(record.position + 1);
-            rest = after;
+/// What reading the groups of segments needs.
+struct Reader {
+    buffer: Vec<u8>,
+    /// Bytes of all files, and of those that were read.
+    all: u64,
+    before: u64,
+    found: Recovered,
+}
+
+impl Reader {
+    /// Reads the groups of one segment; returns where they end and which number comes next.
+    fn groups<F: File>(
+        &mut self,
+        segment: &Segment<F>,
+        head: &SegmentHead,
+        mut number: u64,
+        visit: &mut impl FnMut(&Group<'_>) -> Result<(), String>,
+    ) -> Result<(u64, u64), RecoveryError> {
+        let mut offset = BLOCK as u64;
+        let found = &mut self.found;
+        while read_group(segment, head, offset, &mut self.buffer)?.is_some_and(|group| group.number == number)
+        {
+            let (group, records) = group::read(&self.buffer).expect("it was read just now");
+            let mut rest = records;
+            while let Some((record, after)) = record::read(rest) {
+                found.next.position = found.next.position.max(record.position + 1);
+                rest = after;
+            }
+            if !rest.is_empty() {
+                let what = "the records of the group do not fill it".to_owned();
+                return Err(RecoveryError::Damaged { file: segment.name.clone(), offset, what });
+            }
+            let end = offset + self.buffer.len() as u64;
+            let progress = (self.before + end, self.all);
+            visit(&Group { file: &segment.name, offset, segment: head, head: group, records, progress })
+                .map_err(|what| RecoveryError::Refused { file: segment.name.clone(), offset, what })?;
+            found.watermark = group.watermark;
+            found.groups += 1;
+            found.bytes += self.buffer.len() as u64;
+            found.last = Some((segment.name.clone(), offset, self.buffer.clone()));
+            offset = end;
+            number += 1;
         }
-        if !rest.is_empty() {
-            let what = "the records of the group do not fill it".to_owned();
-            return Err(RecoveryError::Damaged { file: segment.name.clone(), offset, what });
-        }
-        visit(&group, records)
-            .map_err(|what| RecoveryError::Refused { file: segment.name.clone(), offset, what })?;
-        found.watermark = group.watermark;
-        found.groups += 1;
-        found.last = Some((segment.name.clone(), offset, buffer.clone()));
-        offset += buffer.len() as u64;
-        number += 1;
+        Ok((offset, number))
     }
-    Ok((offset, number))
 }
 
 /// Reads the group at `offset` into `buffer`; `None` if no valid one begins there.
@@ -277,15 +356,19 @@ impl Recovered {
     ///
     /// # Errors
     /// The disk failed.
-    pub fn settle<D: Disk>(&self, disk: &D) -> Result<(), RecoveryError> {
+    pub(crate) fn make_durable<D: Disk>(&self, disk: &D) -> Result<(), RecoveryError> {
         // The names, too, may be in the cache alone.
         at("the data directory", disk.sync_names())?;
-        if let Some((name, offset, bytes)) = &self.last {
+        if let Some((name, offset, bytes)) = &self.last
+            && stands(Guard::WriteLastGroupAgain)
+        {
             let file = at(name, disk.open(name))?;
             at(name, file.write_at(*offset, bytes))?;
             at(name, file.sync())?;
         }
-        if let Some(torn) = &self.torn {
+        if let Some(torn) = &self.torn
+            && stands(Guard::ClearTornEnd)
+        {
             let file = at(&torn.file, disk.open(&torn.file))?;
             at(&torn.file, file.write_at(torn.offset, &vec![0; torn.bytes as usize]))?;
             at(&torn.file, file.sync())?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic u64 | checksum u32 (CRC-32C of what follows, up to 64) | version u32 | salt u64 | number u64 | life u64 |
-//! first group u64 | zeros up to 4,096 | groups
+//! first group u64 | floor u64 | zeros up to 4,096 | groups
 //! ```
 //!
 //! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
@@ -11,6 +11,7 @@ use std::io;
 
 use crate::disk::{Disk, File};
 use crate::group::BLOCK;
+use crate::planted::{Guard, stands};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"UBSEGMNT");
 
@@ -30,6 +31,8 @@ pub struct SegmentHead {
     pub life: u64,
     /// The number that its first group has.
     pub first_group: u64,
+    /// Above every position in the segments before it: whoever reads from here on, or from above, needs none of them.
+    pub floor: u64,
 }
 
 /// Why the head of a segment cannot be read.
@@ -57,8 +60,8 @@ pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     block[..8].copy_from_slice(&MAGIC.to_le_bytes());
     block[12..16].copy_from_slice(&head.version.to_le_bytes());
-    let words = [head.salt, head.number, head.life, head.first_group];
-    for (place, word) in block[16..48].chunks_exact_mut(8).zip(words) {
+    let words = [head.salt, head.number, head.life, head.first_group, head.floor];
+    for (place, word) in block[16..56].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     let checksum = crc32c::crc32c(&block[12..64]);
@@ -85,6 +88,7 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
         number: word(24),
         life: word(32),
         first_group: word(40),
+        floor: word(48),
     })
 }
 
@@ -95,7 +99,8 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
 pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, bytes: u64) -> io::Result<D::File> {
     let name = name(head.number);
     let file = disk.create(&name, bytes)?;
-    let made = file.write_at(0, &encode(head)).and_then(|()| file.sync()).and_then(|()| disk.sync_names());
+    let names = || if stands(Guard::SyncNames) { disk.sync_names() } else { Ok(()) };
+    let made = file.write_at(0, &encode(head)).and_then(|()| file.sync()).and_then(|()| names());
     match made {
         Ok(()) => Ok(file),
         Err(error) => {

@@ -5,14 +5,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::disk::{Disk, File};
 use crate::Options;
-use crate::group::{self, BLOCK, GroupHead};
+use crate::disk::{Disk, File};
+use crate::group::{self, BLOCK, GroupHead, MOST_BYTES};
 use crate::lane::Lane;
-use crate::record;
+use crate::planted::{Guard, stands};
+use crate::positions::Positions;
+use crate::record::{self, ABANDONED};
 use crate::segment::{self, SegmentHead, VERSION};
+use crate::units::Units;
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +66,7 @@ pub struct Writer<D: Disk> {
     lanes: Vec<Arc<Lane>>,
     /// Up to where each lane is collected into `group`.
     collected: Vec<u64>,
-    next_position: Arc<AtomicU64>,
-    durable: Arc<AtomicU64>,
+    positions: Positions,
     life: u64,
     salts: Box<dyn FnMut() -> u64 + Send>,
     segment: Option<Open<D::File>>,
@@ -73,6 +74,11 @@ pub struct Writer<D: Disk> {
     next_group: u64,
     /// The head and records of the group that is to be written, sealed or not.
     group: Vec<u8>,
+    /// Above all positions in `group` and in the groups before it.
+    group_top: u64,
+    /// Above all positions in the groups before `group`.
+    top: u64,
+    units: Units,
     watermark: u64,
     /// `group` holds one that was not written for want of space.
     kept: bool,
@@ -92,48 +98,58 @@ impl<D: Disk> Writer<D> {
     pub(crate) fn new(
         disk: D,
         options: Options,
-        next_position: Arc<AtomicU64>,
-        durable: Arc<AtomicU64>,
+        positions: Positions,
         from: Continuation,
-        life: u64,
         salts: Box<dyn FnMut() -> u64 + Send>,
     ) -> Self {
         let mut group = Vec::new();
         group::begin(&mut group);
+        let group_bytes = options.group_bytes.min(MOST_BYTES);
         Self {
             collected: Vec::new(),
             lanes: Vec::new(),
             disk,
-            segment_bytes: options.segment_bytes.max((group::size(options.group_bytes) + BLOCK) as u64),
-            group_bytes: options.group_bytes,
-            next_position,
-            durable,
-            life,
+            segment_bytes: options.segment_bytes.max((group::size(group_bytes) + BLOCK) as u64),
+            group_bytes,
+            positions,
+            life: 0,
             salts,
             segment: None,
             next_segment: from.segment,
             next_group: from.group,
             group,
-            watermark: from.position,
+            group_top: from.position,
+            top: from.position,
+            units: Units::default(),
+            watermark: 0,
             kept: false,
             failed: false,
             unmarked: false,
         }
     }
 
-    /// Opens a segment and makes `records`, which a former process left in its lanes, durable in it.
-    pub(crate) fn begin(&mut self, records: &[u8]) -> Result<(), StepError> {
-        self.open_segment()?;
+    /// Makes `records`, which the process `life` left in its lanes, durable in a segment that counts as its own: units
+    /// that it left open end with it. `watermark` is that of its last group.
+    pub(crate) fn append(&mut self, life: u64, watermark: u64, records: &[u8]) -> Result<(), StepError> {
+        (self.life, self.watermark) = (life, watermark);
         let mut rest = records;
-        while let Some((_, after)) = record::read(rest) {
+        while let Some((record, after)) = record::read(rest) {
             let whole = &rest[..rest.len() - after.len()];
             if self.group.len() - group::HEAD + whole.len() > self.group_bytes {
                 self.write()?;
             }
             self.group.extend_from_slice(whole);
+            self.group_top = self.group_top.max(record.position + 1);
             rest = after;
         }
-        // Also without records: everything below the watermark is durable.
+        self.write()
+    }
+
+    /// Opens the first segment of the process `life`. Everything below `watermark` is durable.
+    pub(crate) fn begin(&mut self, life: u64, watermark: u64) -> Result<(), StepError> {
+        (self.life, self.watermark) = (life, watermark);
+        (self.top, self.group_top) = (watermark, watermark);
+        self.segment = None;
         self.write()
     }
 
@@ -151,11 +167,17 @@ impl<D: Disk> Writer<D> {
         if self.failed {
             return Err(StepError::HasFailed);
         }
+        if self.positions.broken() {
+            self.failed = true;
+            return Err(StepError::Failed(io::Error::other("a panic broke off records that count together")));
+        }
         if !self.kept {
             self.collect();
         }
         let bytes = self.group.len() - group::HEAD;
         if bytes == 0 {
+            // What the last group held beyond its watermark is known to be all there is.
+            self.positions.set_durable(self.watermark);
             return Ok(Step::Idle);
         }
         self.write()?;
@@ -189,22 +211,55 @@ impl<D: Disk> Writer<D> {
 
     /// Copies records from the lanes into the group.
     fn collect(&mut self) {
+        self.close_abandoned();
         // Before the lanes: a position below this is published, or its lane says that it is not.
-        let mut watermark = self.next_position.load(Ordering::Acquire);
-        for (lane, collected) in self.lanes.iter().zip(&mut self.collected) {
+        let mut watermark = self.positions.next();
+        let first = self.next_group as usize;
+        for index in 0..self.lanes.len() {
+            // Each lane comes first in its turn, so that a full group leaves none out for ever.
+            let index = (first + index) % self.lanes.len();
+            let (lane, collected) = (&self.lanes[index], &mut self.collected[index]);
             let published = lane.published();
-            watermark = watermark.min(published.since);
+            if stands(Guard::Watermark) {
+                watermark = watermark.min(published.since);
+            }
             while let Some((record, next)) = lane.record(*collected, published.tail) {
-                if self.group.len() - group::HEAD + record.len() > self.group_bytes {
-                    // What is left, and all above it, is for the next group.
-                    watermark = watermark.min(u64::from_le_bytes(record[..8].try_into().expect("eight bytes")));
-                    break;
+                if !record.is_empty() {
+                    let position = u64::from_le_bytes(record[..8].try_into().expect("eight bytes"));
+                    if self.group.len() - group::HEAD + record.len() > self.group_bytes {
+                        // What is left, and all above it, is for the next group.
+                        watermark = watermark.min(position);
+                        break;
+                    }
+                    self.units.note(record);
+                    self.group_top = self.group_top.max(position + 1);
+                    self.group.extend_from_slice(record);
                 }
-                self.group.extend_from_slice(record);
                 *collected = next;
             }
         }
+        let undivided = self.units.hold(watermark);
+        if stands(Guard::WholeUnits) {
+            watermark = undivided;
+        }
         self.watermark = self.watermark.max(watermark);
+        let passed = self.units.pass(self.watermark);
+        if passed > 0 {
+            self.positions.pass_units(passed);
+        }
+    }
+
+    /// Records that units were dropped without a commit: all their records are published, at positions below.
+    fn close_abandoned(&mut self) {
+        let room = (self.group_bytes + group::HEAD - self.group.len()) / record::HEAD;
+        for unit in self.positions.abandoned(room) {
+            let position = self.positions.take();
+            let start = self.group.len();
+            self.group.resize(start + record::HEAD, 0);
+            record::write_head(&mut self.group[start..], position, ABANDONED, unit, 0);
+            self.units.note(&self.group[start..]);
+            self.group_top = self.group_top.max(position + 1);
+        }
     }
 
     /// Writes the group in memory, syncs it and says that it is durable.
@@ -223,16 +278,20 @@ impl<D: Disk> Writer<D> {
             self.group.truncate(records);
             return Err(self.failure(error));
         }
-        // A sync that fails is final whatever it says: the kernel has marked the pages clean.
-        open.file.sync().map_err(|error| {
-            self.failed = true;
-            StepError::Failed(error)
-        })?;
+        if stands(Guard::SyncGroup)
+            && let Err(error) = open.file.sync()
+        {
+            // Final whatever it says: the kernel has marked the pages clean.
+            self.failed = stands(Guard::FailedSyncIsFinal);
+            self.group.truncate(records);
+            return Err(StepError::Failed(error));
+        }
         open.end += self.group.len() as u64;
         self.kept = false;
         self.next_group += 1;
         group::begin(&mut self.group);
-        self.durable.store(self.watermark, Ordering::Release);
+        self.top = self.group_top;
+        self.positions.set_durable(self.watermark);
         Ok(())
     }
 
@@ -248,10 +307,12 @@ impl<D: Disk> Writer<D> {
             number: self.next_segment,
             life: self.life,
             first_group: self.next_group,
+            floor: self.top,
         };
         // A number is tried once: what a failed attempt left behind has it.
         self.next_segment += 1;
-        let file = segment::make(&self.disk, &head, self.segment_bytes).map_err(|error| self.failure(error))?;
+        let file =
+            segment::make(&self.disk, &head, self.segment_bytes).map_err(|error| self.failure(error))?;
         self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64 });
         Ok(())
     }
@@ -259,7 +320,10 @@ impl<D: Disk> Writer<D> {
     /// Whether the log can go on: a full disk heals, and the group is kept.
     fn failure(&mut self, error: io::Error) -> StepError {
         if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
-            self.kept = true;
+            self.kept = stands(Guard::KeepGroupWhenFull);
+            if !self.kept {
+                group::begin(&mut self.group);
+            }
             return StepError::Full;
         }
         self.failed = true;

@@ -48,12 +48,8 @@ impl Disk for RealDisk {
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<RealFile> {
         let path = self.path(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(MODE_OF_FILES)
-            .open(&path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(MODE_OF_FILES).open(&path)?;
         allocate(&file, bytes).inspect_err(|_| {
             // A file without its space is of no use, and the caller will try its name again.
             let _ = fs::remove_file(&path);

@@ -6,14 +6,16 @@
 //! and any part of what was written ([`SimulatedDisk::lose_power`]). A sync that fails drops what was written from the list of what is to be
 //! written, as Linux does: the cache shows bytes that will never be on the platter.
 
+mod contents;
+mod dice;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, File};
-
-/// The unit that a disk writes whole, except where it tears it.
-const SECTOR: usize = 512;
+use contents::{Contents, Written, apply, apply_some};
+pub use dice::Dice;
 
 /// A call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,91 +38,6 @@ pub enum Call {
     SyncNames,
     /// [`File::cut`]
     Cut,
-}
-
-/// A generator of random numbers that is the same on every platform: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-#[derive(Debug, Clone)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// A generator of its own sequence for each seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is at least 1.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Whether an event of the chance one in `n` happens.
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Written {
-    Bytes { at: usize, bytes: Vec<u8> },
-    Size(usize),
-}
-
-#[derive(Debug, Default)]
-struct Contents {
-    platter: Vec<u8>,
-    /// Since the last sync, in order.
-    written: Vec<Written>,
-    cache: Vec<u8>,
-}
-
-impl Contents {
-    fn write(&mut self, written: Written) {
-        apply(&mut self.cache, &written);
-        self.written.push(written);
-    }
-}
-
-fn apply(to: &mut Vec<u8>, written: &Written) {
-    match written {
-        Written::Size(size) => to.resize(*size, 0),
-        Written::Bytes { at, bytes } => {
-            if to.len() < at + bytes.len() {
-                to.resize(at + bytes.len(), 0);
-            }
-            to[*at..at + bytes.len()].copy_from_slice(bytes);
-        }
-    }
-}
-
-/// Applies any part of a write: sectors in any subset, and now and then a torn one.
-fn apply_some(to: &mut Vec<u8>, written: &Written, dice: &mut Dice) {
-    let Written::Bytes { at, bytes } = written else {
-        if dice.one_in(2) {
-            apply(to, written);
-        }
-        return;
-    };
-    // Most often all sectors or none of them, else each by itself.
-    let (all, none) = (dice.one_in(3), dice.one_in(3));
-    let mut start = 0;
-    while start < bytes.len() {
-        let end = (start + SECTOR - (at + start) % SECTOR).min(bytes.len());
-        if all || (!none && dice.one_in(2)) {
-            let torn = if dice.one_in(16) { dice.below((end - start) as u64) as usize } else { end - start };
-            apply(to, &Written::Bytes { at: at + start, bytes: bytes[start..start + torn].to_vec() });
-        }
-        start = end;
-    }
 }
 
 type Names = BTreeMap<String, u64>;
@@ -443,8 +360,8 @@ impl File for SimulatedFile {
         let state = &mut *guard;
         let failed = state.fail(Call::Sync);
         let mut dice = state.dice.clone();
-        dice.next();
-        state.dice.next();
+        dice.draw();
+        state.dice.draw();
         let contents = state.contents(self)?;
         for each in std::mem::take(&mut contents.written) {
             match &failed {

@@ -1,0 +1,144 @@
+//! Records in the order of their positions.
+//!
+//! Lanes are collected one after the other, so records lie in a log in another order than that of their positions. After
+//! a group all records below its watermark are known: these are given, sorted, and the others are held back. The
+//! watermark divides no unit, so a unit is given whole; one that is open at the end of its process's records is dropped.
+
+use std::collections::BTreeMap;
+
+use crate::group::GroupHead;
+use crate::record::{self, ABANDONED, COMMIT, Record, VOID};
+
+/// Who is given the records of a log. A closure that takes a [`Record`] is one.
+pub trait Visitor {
+    /// A record; their positions ascend. Neither void records nor those of units without a commit are given.
+    ///
+    /// # Errors
+    /// Why the record cannot be used: the log is not opened.
+    fn record(&mut self, record: Record<'_>) -> Result<(), String>;
+
+    /// All records of one process were given; what follows is of a later one.
+    ///
+    /// # Errors
+    /// As of [`Visitor::record`].
+    fn process_ended(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// `read` bytes of the `all` that are to be read have been; called after each group.
+    fn progress(&mut self, read: u64, all: u64) {
+        let _ = (read, all);
+    }
+}
+
+impl<F: FnMut(Record<'_>) -> Result<(), String>> Visitor for F {
+    fn record(&mut self, record: Record<'_>) -> Result<(), String> {
+        self(record)
+    }
+}
+
+/// What was given and what was not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Records that the visitor got.
+    pub records: u64,
+    /// Records of units without a commit, which it did not get.
+    pub dropped: u64,
+}
+
+/// Puts the records of groups into order.
+pub(crate) struct InOrder<'v, V> {
+    pub visitor: &'v mut V,
+    /// Records below are not given.
+    from: u64,
+    /// Records at or above the watermark, by position.
+    held: BTreeMap<u64, Box<[u8]>>,
+    /// All records below were given.
+    given: u64,
+    pub replayed: Replayed,
+}
+
+impl<'v, V: Visitor> InOrder<'v, V> {
+    pub fn new(from: u64, visitor: &'v mut V) -> Self {
+        Self { visitor, from, held: BTreeMap::new(), given: 0, replayed: Replayed::default() }
+    }
+
+    /// Takes the records of a group and gives all that are below its watermark.
+    pub fn group(&mut self, head: &GroupHead, records: &[u8]) -> Result<(), String> {
+        let mut later = self.held.split_off(&head.watermark);
+        let known = std::mem::take(&mut self.held);
+        let mut ready: Vec<(u64, &[u8])> =
+            known.iter().map(|(position, bytes)| (*position, &**bytes)).collect();
+        let mut rest = records;
+        while let Some((record, after)) = record::read(rest) {
+            let bytes = &rest[..rest.len() - after.len()];
+            if record.position < self.given {
+                return Err(format!("position {} comes after {} was passed", record.position, self.given));
+            }
+            if record.position < head.watermark {
+                ready.push((record.position, bytes));
+            } else {
+                later.insert(record.position, bytes.into());
+            }
+            rest = after;
+        }
+        self.held = later;
+        self.give(ready, head.watermark)
+    }
+
+    /// Takes a record that is not in the log.
+    pub fn hold(&mut self, position: u64, bytes: &[u8]) {
+        self.held.insert(position, bytes.into());
+    }
+
+    /// Gives what is held back: no more records of this process come.
+    pub fn end_of_process(&mut self) -> Result<(), String> {
+        let held = std::mem::take(&mut self.held);
+        let Some((last, _)) = held.last_key_value() else { return Ok(()) };
+        let given = self.given.max(last + 1);
+        self.give(held.iter().map(|(position, bytes)| (*position, &**bytes)).collect(), given)
+    }
+
+    /// Gives these records, which hold all of each unit of which they hold one.
+    fn give(&mut self, mut ready: Vec<(u64, &[u8])>, watermark: u64) -> Result<(), String> {
+        // A sort that knows runs: each lane's records are in order.
+        ready.sort_by_key(|(position, _)| *position);
+        if let Some(pair) = ready.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(format!("position {} comes twice", pair[0].0));
+        }
+        let mut records: Vec<Record<'_>> =
+            ready.iter().filter_map(|(_, bytes)| Some(record::read(bytes)?.0)).collect();
+        self.drop_open_units(&mut records);
+        for record in records {
+            let ours = record.position >= self.from && !matches!(record.kind, VOID | COMMIT | ABANDONED);
+            if ours {
+                self.visitor.record(record)?;
+                self.replayed.records += 1;
+            }
+        }
+        self.given = self.given.max(watermark);
+        Ok(())
+    }
+
+    /// Leaves out the records of units that are not committed.
+    fn drop_open_units(&mut self, records: &mut Vec<Record<'_>>) {
+        if records.iter().all(|record| record.unit == 0) {
+            return;
+        }
+        // From the end: what closes a unit comes after its records. A number may be used again once it is closed.
+        let mut committed = BTreeMap::new();
+        let mut dropped = 0;
+        let mut kept: Vec<Record<'_>> = Vec::with_capacity(records.len());
+        for record in records.iter().rev() {
+            match record.kind {
+                COMMIT => drop(committed.insert(record.unit, true)),
+                ABANDONED => drop(committed.insert(record.unit, false)),
+                _ if record.unit == 0 || committed.get(&record.unit) == Some(&true) => kept.push(*record),
+                _ => dropped += 1,
+            }
+        }
+        kept.reverse();
+        *records = kept;
+        self.replayed.dropped += dropped;
+    }
+}
