@@ -97,6 +97,12 @@ impl Lane {
         self.memory.word(HEAD).store(head, Ordering::Release);
     }
 
+    /// How full it is, in thousandths.
+    pub fn fill(&self) -> u16 {
+        let used = self.published().tail.saturating_sub(self.head()).min(self.ring());
+        (used * 1000 / self.ring()) as u16
+    }
+
     /// The bytes of the record at `at` and where the next one begins; `None` if what lies there is no record before `tail`.
     /// A skipped end of the ring is an empty record.
     pub fn record(&self, at: u64, tail: u64) -> Option<(&[u8], u64)> {

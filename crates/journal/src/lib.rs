@@ -10,6 +10,7 @@ pub mod disk;
 mod error;
 mod group;
 mod lane;
+mod lock;
 mod memory;
 mod planted;
 mod positions;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 pub use error::RecoveryError;
 pub use group::{GroupHead, MOST_BYTES};
 pub use lane::LaneWriter;
+pub use lock::{LOCK_NAME, LockError, LockFile};
 pub use memory::Memory;
 pub use positions::{Positions, Unit};
 pub use record::{ABANDONED, COMMIT, Record, VOID, records};
@@ -43,6 +45,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// The most bytes of a group's records, up to [`MOST_BYTES`]; more wait for the next group. No record is larger.
     pub group_bytes: usize,
+    /// Whether a group is synced before it is said to be durable. Without, it survives the process and not the machine.
+    pub sync: bool,
 }
 
 /// A log that goes on.

@@ -333,7 +333,9 @@ fn after_the_end<F: File>(
     let (mut offset, mut last) = (end, None);
     let mut buffer = Vec::new();
     while offset < segment.size {
-        if let Some(group) = read_group(segment, head, offset, &mut buffer)? {
+        if head.synced
+            && let Some(group) = read_group(segment, head, offset, &mut buffer)?
+        {
             return Err(RecoveryError::Damaged {
                 file: segment.name.clone(),
                 offset: end,
@@ -370,7 +372,13 @@ impl Recovered {
             && stands(Guard::ClearTornEnd)
         {
             let file = at(&torn.file, disk.open(&torn.file))?;
-            at(&torn.file, file.write_at(torn.offset, &vec![0; torn.bytes as usize]))?;
+            let zeros = vec![0; (1 << 20).min(torn.bytes as usize)];
+            let mut offset = torn.offset;
+            while offset < torn.offset + torn.bytes {
+                let bytes = (torn.offset + torn.bytes - offset).min(zeros.len() as u64);
+                at(&torn.file, file.write_at(offset, &zeros[..bytes as usize]))?;
+                offset += bytes;
+            }
             at(&torn.file, file.sync())?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic u64 | checksum u32 (CRC-32C of what follows, up to 64) | version u32 | salt u64 | number u64 | life u64 |
-//! first group u64 | floor u64 | zeros up to 4,096 | groups
+//! first group u64 | floor u64 | synced u64 | zeros up to 4,096 | groups
 //! ```
 //!
 //! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
@@ -33,6 +33,8 @@ pub struct SegmentHead {
     pub first_group: u64,
     /// Above every position in the segments before it: whoever reads from here on, or from above, needs none of them.
     pub floor: u64,
+    /// Whether each of its groups was synced before the next was written: without, groups may be missing before sound ones.
+    pub synced: bool,
 }
 
 /// Why the head of a segment cannot be read.
@@ -60,8 +62,8 @@ pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     block[..8].copy_from_slice(&MAGIC.to_le_bytes());
     block[12..16].copy_from_slice(&head.version.to_le_bytes());
-    let words = [head.salt, head.number, head.life, head.first_group, head.floor];
-    for (place, word) in block[16..56].chunks_exact_mut(8).zip(words) {
+    let words = [head.salt, head.number, head.life, head.first_group, head.floor, u64::from(head.synced)];
+    for (place, word) in block[16..64].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     let checksum = crc32c::crc32c(&block[12..64]);
@@ -89,6 +91,7 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
         life: word(32),
         first_group: word(40),
         floor: word(48),
+        synced: word(56) != 0,
     })
 }
 

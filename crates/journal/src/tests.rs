@@ -43,7 +43,7 @@ fn history(seed: u64) {
         let mut seen = BTreeSet::new();
         let opened = open(
             disk.clone(),
-            Options { segment_bytes: 32 << 10, group_bytes: 8 << 10 },
+            Options { segment_bytes: 32 << 10, group_bytes: 8 << 10, sync: true },
             Start::BEGINNING,
             lanes.clone(),
             random(dice.draw()),
@@ -114,7 +114,7 @@ fn history(seed: u64) {
 }
 
 #[test]
-fn what_was_durable_is_recovered_once_and_nothing_is_invented() {
+fn durable_records_are_recovered_once_and_none_is_invented() {
     for seed in 0..60 {
         history(seed);
     }
@@ -123,7 +123,7 @@ fn what_was_durable_is_recovered_once_and_nothing_is_invented() {
 #[test]
 fn a_unit_is_recovered_whole_or_not_at_all_and_holds_the_watermark() {
     let disk = SimulatedDisk::new(1, 1 << 30);
-    let options = Options { segment_bytes: 32 << 10, group_bytes: 256 };
+    let options = Options { segment_bytes: 32 << 10, group_bytes: 256, sync: true };
     let mut visitor = |_: Record<'_>| Ok(());
     let opened = open(disk.clone(), options, Start::BEGINNING, memories(), random(1), &mut visitor);
     let Opened { mut writer, mut lanes, positions, .. } = opened.unwrap();
@@ -173,7 +173,7 @@ fn a_unit_is_recovered_whole_or_not_at_all_and_holds_the_watermark() {
 #[test]
 fn a_record_whose_payload_could_not_be_made_is_void_and_holds_nothing_up() {
     let disk = SimulatedDisk::new(1, 1 << 30);
-    let options = Options { segment_bytes: 32 << 10, group_bytes: 8 << 10 };
+    let options = Options { segment_bytes: 32 << 10, group_bytes: 8 << 10, sync: true };
     let mut visitor = |_: Record<'_>| Ok(());
     let opened = open(disk.clone(), options, Start::BEGINNING, memories(), random(1), &mut visitor);
     let Opened { mut writer, mut lanes, positions, .. } = opened.unwrap();
@@ -207,4 +207,14 @@ fn planted_faults_are_found() {
             without(guard, || (0..30).any(|seed| std::panic::catch_unwind(|| history(seed)).is_err()));
         assert!(found, "{guard:?} is not missed");
     }
+}
+
+#[test]
+fn second_process_is_refused_and_told_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = LockFile::take(directory.path()).unwrap();
+    let refused = LockFile::take(directory.path()).unwrap_err().to_string();
+    assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+    drop(first);
+    LockFile::take(directory.path()).unwrap();
 }

@@ -25,6 +25,8 @@ pub enum Step {
     Written {
         /// Bytes of its records.
         bytes: usize,
+        /// The number of its records.
+        records: usize,
     },
 }
 
@@ -63,6 +65,7 @@ pub struct Writer<D: Disk> {
     disk: D,
     segment_bytes: u64,
     group_bytes: usize,
+    sync: bool,
     lanes: Vec<Arc<Lane>>,
     /// Up to where each lane is collected into `group`.
     collected: Vec<u64>,
@@ -74,6 +77,8 @@ pub struct Writer<D: Disk> {
     next_group: u64,
     /// The head and records of the group that is to be written, sealed or not.
     group: Vec<u8>,
+    /// The number of records in `group`.
+    group_records: usize,
     /// Above all positions in `group` and in the groups before it.
     group_top: u64,
     /// Above all positions in the groups before `group`.
@@ -111,6 +116,7 @@ impl<D: Disk> Writer<D> {
             disk,
             segment_bytes: options.segment_bytes.max((group::size(group_bytes) + BLOCK) as u64),
             group_bytes,
+            sync: options.sync,
             positions,
             life: 0,
             salts,
@@ -118,6 +124,7 @@ impl<D: Disk> Writer<D> {
             next_segment: from.segment,
             next_group: from.group,
             group,
+            group_records: 0,
             group_top: from.position,
             top: from.position,
             units: Units::default(),
@@ -180,12 +187,19 @@ impl<D: Disk> Writer<D> {
             self.positions.set_durable(self.watermark);
             return Ok(Step::Idle);
         }
+        let records = self.group_records;
         self.write()?;
         for (lane, collected) in self.lanes.iter().zip(&self.collected) {
             lane.release(*collected);
         }
         self.unmarked = true;
-        Ok(Step::Written { bytes })
+        Ok(Step::Written { bytes, records })
+    }
+
+    /// How full the fullest lane is, in thousandths: whoever steps at intervals steps earlier when this is high.
+    #[must_use]
+    pub fn fullest_lane(&self) -> u16 {
+        self.lanes.iter().map(|lane| lane.fill()).max().unwrap_or(0)
     }
 
     /// Writes on the disk that the last group is durable, if that is not there yet: for when nothing more comes. Damage up to
@@ -234,6 +248,7 @@ impl<D: Disk> Writer<D> {
                     self.units.note(record);
                     self.group_top = self.group_top.max(position + 1);
                     self.group.extend_from_slice(record);
+                    self.group_records += 1;
                 }
                 *collected = next;
             }
@@ -259,6 +274,7 @@ impl<D: Disk> Writer<D> {
             record::write_head(&mut self.group[start..], position, ABANDONED, unit, 0);
             self.units.note(&self.group[start..]);
             self.group_top = self.group_top.max(position + 1);
+            self.group_records += 1;
         }
     }
 
@@ -278,7 +294,8 @@ impl<D: Disk> Writer<D> {
             self.group.truncate(records);
             return Err(self.failure(error));
         }
-        if stands(Guard::SyncGroup)
+        if self.sync
+            && stands(Guard::SyncGroup)
             && let Err(error) = open.file.sync()
         {
             // Final whatever it says: the kernel has marked the pages clean.
@@ -290,6 +307,7 @@ impl<D: Disk> Writer<D> {
         self.kept = false;
         self.next_group += 1;
         group::begin(&mut self.group);
+        self.group_records = 0;
         self.top = self.group_top;
         self.positions.set_durable(self.watermark);
         Ok(())
@@ -308,7 +326,15 @@ impl<D: Disk> Writer<D> {
             life: self.life,
             first_group: self.next_group,
             floor: self.top,
+            synced: self.sync,
         };
+        // Damage in a segment that is followed by another is no torn end.
+        if let Some(former) = self.segment.take().filter(|_| !self.sync)
+            && let Err(error) = former.file.sync()
+        {
+            self.failed = true;
+            return Err(StepError::Failed(error));
+        }
         // A number is tried once: what a failed attempt left behind has it.
         self.next_segment += 1;
         let file =
