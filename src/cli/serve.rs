@@ -37,9 +37,12 @@ pub(crate) struct Args {
     /// Address of the control plane [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
-    /// Directory of the durable log; this version keeps profiles in memory only
+    /// Directory of the log and its snapshots [default: upbeat-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Keep nothing on a disk: a restart begins empty
+    #[arg(long, conflicts_with = "data_dir")]
+    in_memory: bool,
     /// Model file; none to serve without [default: the built-in model]
     #[arg(long, value_name = "FILE")]
     model: Option<String>,
@@ -113,9 +116,11 @@ fn load(args: &Args) -> anyhow::Result<Config> {
             ClockArg::Event => Clock::Event,
         };
     }
-    if args.data_dir.is_some() {
-        config.data_dir.clone_from(&args.data_dir);
+    if let Some(directory) = &args.data_dir {
+        config.data_dir.clone_from(directory);
+        config.in_memory = false;
     }
+    config.in_memory |= args.in_memory;
     config.validate()?;
     Ok(config)
 }
@@ -147,12 +152,7 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let zone = config.zone()?;
     let listeners = bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
-    if let Some(data_dir) = &config.data_dir {
-        tracing::warn!(
-            data_dir = %data_dir.display(),
-            "this version keeps profiles in memory only: nothing is written there, and a restart begins empty"
-        );
-    }
+    tracing::warn!("profiles are kept in memory only: a restart begins empty");
     if let Some((asked, most)) = capped_backlog(config.limits.connections) {
         tracing::info!(
             asked,

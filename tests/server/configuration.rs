@@ -137,10 +137,11 @@ fn value_beyond_its_range_is_refused_by_name_from_file_variable_and_flag() {
         let beyond = |end: Quantity, sign: f64| match end {
             Quantity::Number(number) => (number + sign).to_string(),
             Quantity::Time(duration) => format!("{}ns", duration.get().as_nanos() as i128 + sign as i128),
+            Quantity::Bytes(bytes) => format!("{}B", i128::from(bytes.0) + sign as i128),
         };
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
         let (low, high) = (beyond(least.value, -1.0), beyond(most.value, 1.0));
-        let low = if matches!(least.value, Quantity::Time(_)) { format!("{low:?}") } else { low };
+        let low = if !matches!(least.value, Quantity::Number(_)) { format!("{low:?}") } else { low };
         let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
         let file = File::holding(&format!("{header}{name} = {low}"));
         assert_refused(&check(&["--config", &file.text()], &[]), &[name, &file.text()]);

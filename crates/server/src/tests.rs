@@ -1,11 +1,12 @@
 //! Fixtures of the unit tests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use upbeat_core::event::Zone;
 
 use crate::config::Config;
-use crate::runtime::App;
+use crate::runtime::{App, LogPositions};
 
 /// The shortest request for a decision.
 pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -13,4 +14,51 @@ pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\nhost: a\
 /// An app without customers, whose clock stands still.
 pub(crate) fn app() -> Arc<App> {
     Arc::new(App::new(Config::default(), Zone::utc(), || 1_700_000_000_000))
+}
+
+/// A log that a test moves by hand.
+#[derive(Debug)]
+pub(crate) struct FakeLog {
+    next: AtomicU64,
+    durable: AtomicU64,
+    accepts: AtomicBool,
+}
+
+impl FakeLog {
+    pub(crate) fn new(next: u64, durable: u64) -> Arc<Self> {
+        let accepts = AtomicBool::new(true);
+        Arc::new(Self { next: AtomicU64::new(next), durable: AtomicU64::new(durable), accepts })
+    }
+
+    pub(crate) fn set_next(&self, position: u64) {
+        self.next.store(position, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_durable(&self, position: u64) {
+        self.durable.store(position, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_accepts(&self, accepts: bool) {
+        self.accepts.store(accepts, Ordering::SeqCst);
+    }
+}
+
+impl LogPositions for FakeLog {
+    fn next(&self) -> u64 {
+        self.next.load(Ordering::SeqCst)
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    fn accepts(&self) -> bool {
+        self.accepts.load(Ordering::SeqCst)
+    }
+}
+
+/// The same app, whose answers wait for `log`.
+pub(crate) fn app_with_log(log: &Arc<FakeLog>) -> Arc<App> {
+    let app = App::new(Config::default(), Zone::utc(), || 1_700_000_000_000);
+    Arc::new(app.with_log(Arc::<FakeLog>::clone(log)))
 }

@@ -18,7 +18,7 @@ use upbeat_engine::{Explanation, Settings};
 use crate::api::content::json;
 use crate::api::extract::{CheckedQuery, CustomerId, NoQuery};
 use crate::api::{Kind, Problem, answer};
-use crate::runtime::App;
+use crate::runtime::{App, Fate};
 
 #[derive(Serialize)]
 struct CustomerView {
@@ -131,11 +131,17 @@ pub(super) async fn delete(
     CustomerId(id): CustomerId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
-    match app.engine.remove(&id) {
-        Ok(true) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Ok(false) => Err(not_found(&id)),
-        Err(claimed) => Err(Problem::new(Kind::Overloaded, claimed.to_string())),
+    let removed = app.engine.remove(&id);
+    let known = removed.map_err(|claimed| Problem::new(Kind::Overloaded, claimed.to_string()))?;
+    // Also where nothing is known: another request may have deleted the customer, and that be not durable yet.
+    if let Some(barrier) = app.durability().barrier() {
+        let timeout = app.config.ack_timeout;
+        if app.durability().fate_within(barrier, timeout.get()).await != Fate::Durable {
+            app.metrics.acks_unknown.inc();
+            return Err(Problem::fate_unknown(timeout));
+        }
     }
+    if known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_found(&id)) }
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use upbeat_core::event::{Row, Time, TimeError};
 use upbeat_core::excerpt::Excerpt;
@@ -15,7 +15,7 @@ use upbeat_ingest::decode::{self, Context, Format, csv};
 use super::content::{content_encoding, json, media_type, unsupported};
 use super::extract::query;
 use super::{Kind, Problem, body};
-use crate::runtime::App;
+use crate::runtime::{App, Barrier};
 use crate::wire::LoopsEnded;
 
 /// Larger bodies, and compressed ones, are processed on the bulk pool; in bytes.
@@ -59,6 +59,14 @@ pub(crate) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report,
     let max_event_bytes = app.config.limits.event_bytes;
     let context = Context { zone: app.zone.clone(), as_of: None, columns: None, max_event_bytes };
     read_rows(app, body, Format::Json, &context, |rows| Ok(Ok(app.engine.apply_each(rows, wall_ms))))
+}
+
+/// What the answer to a body has to wait for: that what was applied of it is durable, and the first copies of what was a
+/// repeat. A row that was refused changed nothing.
+pub(crate) fn barrier(app: &App, applied: &Result<Report, Problem>) -> Option<Barrier> {
+    let report = applied.as_ref().map_or_else(Problem::report, Some)?;
+    let waits = report.accepted + report.duplicates + report.too_old > 0;
+    waits.then(|| app.durability().barrier()).flatten()
 }
 
 /// The request, as far as its head says.
@@ -127,8 +135,13 @@ fn apply(
     let report = read_rows(app, &decoded, plan.format, &context, |rows| match plan.atomic {
         true => Ok(apply_atomic(app, rows, wall_ms)),
         false => each(rows, wall_ms).map(Ok),
-    })?;
-    Ok(json(&report))
+    });
+    let barrier = barrier(app, &report);
+    let mut response = report.map_or_else(Problem::into_response, |report| json(&report));
+    if let Some(barrier) = barrier {
+        response.extensions_mut().insert(barrier);
+    }
+    Ok(response)
 }
 
 /// Applies rows one by one, in slices on the event loops. While loops apply some rows the next ones are decoded here.

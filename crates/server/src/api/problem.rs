@@ -7,6 +7,7 @@ use serde::Serialize;
 use upbeat_core::excerpt::bounded_message;
 use upbeat_engine::{NotKept, Report};
 
+use crate::config::Duration;
 use crate::wire::LoopsEnded;
 
 /// The media type of every error.
@@ -76,6 +77,8 @@ kinds! {
     Internal, INTERNAL_SERVER_ERROR, "internal", "The server failed at this request";
     Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The server is busy";
     StoreFull, SERVICE_UNAVAILABLE, "store-full", "The server holds as much as it may";
+    LogUnavailable, SERVICE_UNAVAILABLE, "log-unavailable", "The log takes no records now";
+    FateUnknown, SERVICE_UNAVAILABLE, "fate-unknown", "It is not known yet whether the events are kept";
     NotReady, SERVICE_UNAVAILABLE, "not-ready", "The server does not take requests now";
 }
 
@@ -97,6 +100,20 @@ impl Problem {
     /// caller sent, no answer quotes more of it.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self { kind, detail: bounded_message(detail.into()), report: None }
+    }
+
+    /// What stands in place of an answer that could not wait any longer for the log; `timeout` is how long one may.
+    pub(crate) fn fate_unknown(timeout: Duration) -> Self {
+        let detail = format!(
+            "the log did not say within ack_timeout ({timeout}) that the events are kept; they may be or not, and \
+             repeating the request is safe"
+        );
+        Self::new(Kind::FateUnknown, detail)
+    }
+
+    /// The report on the body's rows, if there is one.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
     }
 
     /// Its kind.

@@ -1,6 +1,8 @@
 //! Configuration: defaults, overridden by `upbeat.toml`, then by `UPBEAT_…` environment variables, then by flags.
 
+mod bytes;
 mod duration;
+mod kept;
 mod ranges;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,9 @@ use upbeat_engine::Clock;
 
 use crate::gate::is_host_name;
 
+pub use bytes::Bytes;
 pub use duration::Duration;
+pub use kept::{Decisions, Durability, Journal, Retained, Retention};
 pub use ranges::{Bound, Quantity, Range};
 
 /// Every setting; `upbeat.toml` in the repository explains each key.
@@ -44,8 +48,24 @@ pub struct Config {
     pub max_future: Duration,
     /// Worker threads; 0 for one per core.
     pub workers: usize,
-    /// Reserved for the durable log of a later version; this version keeps profiles in memory only.
-    pub data_dir: Option<PathBuf>,
+    /// The directory of the log and its snapshots.
+    pub data_dir: PathBuf,
+    /// Whether nothing is kept on a disk: then `data_dir` is neither read nor written.
+    pub in_memory: bool,
+    /// Whether a data directory on a network file system is taken.
+    pub allow_network_file_system: bool,
+    /// Where the lanes lie; empty to have a place chosen that outlives the process.
+    pub lanes_dir: PathBuf,
+    /// What an answer to events waits for.
+    pub durability: Durability,
+    /// How long an answer waits for the log before it is 503.
+    pub ack_timeout: Duration,
+    /// How the log is written.
+    pub journal: Journal,
+    /// How decisions are kept.
+    pub decisions: Decisions,
+    /// What is kept for how long.
+    pub retention: Retention,
     /// The window of plays that count.
     #[serde(deserialize_with = "window_or_defaults")]
     pub window: Window,
@@ -159,7 +179,15 @@ impl Default for Config {
             time_zone: "UTC".into(),
             max_future: Duration::from_secs(300),
             workers: 0,
-            data_dir: None,
+            data_dir: PathBuf::from("upbeat-data"),
+            in_memory: false,
+            allow_network_file_system: false,
+            lanes_dir: PathBuf::new(),
+            durability: Durability::Ack,
+            ack_timeout: Duration::from_secs(5),
+            journal: Journal::default(),
+            decisions: Decisions::default(),
+            retention: Retention::default(),
             window: Window::default(),
             campaign: Campaign::default(),
             limits: Limits::default(),
@@ -357,8 +385,7 @@ fn environment_keys() -> BTreeMap<String, Key> {
         }
     }
     let mut keys = BTreeMap::new();
-    let all = Config { data_dir: Some(PathBuf::new()), ..Config::default() };
-    let table = toml::Table::try_from(all).expect("the defaults can be written as TOML");
+    let table = toml::Table::try_from(Config::default()).expect("the defaults can be written as TOML");
     walk(&table, &mut Vec::new(), &mut keys);
     keys
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use upbeat_core::profile::Window;
 
-use super::{Config, ConfigError, Duration};
+use super::{Bytes, Config, ConfigError, Duration};
 
 /// The value of a key, or an end of its range.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -13,6 +13,8 @@ pub enum Quantity {
     Number(f64),
     /// A length of time.
     Time(Duration),
+    /// An amount of bytes that is written with its unit.
+    Bytes(Bytes),
 }
 
 impl fmt::Display for Quantity {
@@ -20,6 +22,7 @@ impl fmt::Display for Quantity {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Time(duration) => duration.fmt(f),
+            Self::Bytes(bytes) => bytes.fmt(f),
         }
     }
 }
@@ -107,6 +110,12 @@ fn time(key: &'static str, value: Duration, least: Duration, most: Duration) -> 
     Range { key, value: Quantity::Time(value), least: least.bound(), most: most.bound() }
 }
 
+fn bytes(key: &'static str, value: Bytes, least: u64, most: u64) -> Range {
+    let bound = |bytes| Bound { value: Quantity::Bytes(Bytes(bytes)), key: None };
+    Range { key, value: Quantity::Bytes(value), least: bound(least), most: bound(most) }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -118,11 +127,18 @@ impl Config {
     /// The range of every key that is a number or a length of time. No length of time can overflow an instant.
     #[must_use]
     pub fn ranges(&self) -> Vec<Range> {
-        let Self { window, limits, shutdown, log, .. } = self;
+        let Self { journal, decisions, retention, window, limits, shutdown, log, .. } = self;
         let zero = Duration::from_secs(0);
         let mut ranges = vec![
             time("max_future", self.max_future, zero, YEAR),
             count("workers", self.workers, 0, 1024),
+            time("ack_timeout", self.ack_timeout, Duration::from_millis(10), HOUR),
+            time("journal.interval", journal.interval, Duration::from_millis(1), MINUTE),
+            bytes("journal.segment_bytes", journal.segment_bytes, 64 << 10, 1 << 30),
+            bytes("journal.snapshot_bytes", journal.snapshot_bytes, 1 << 20, 1 << 40),
+            time("decisions.sync_interval", decisions.sync_interval, Duration::from_millis(1), MINUTE),
+            count("retention.events.days", retention.events.days as usize, 0, 36_500),
+            bytes("retention.events.bytes", retention.events.bytes, 0, 1 << 50),
             count(
                 "window.plays",
                 window.plays as usize,

@@ -107,7 +107,9 @@ fn every_number_and_every_length_of_time_has_a_range() {
         let table = sections.iter().fold(&defaults, |table, section| table[section].as_table().unwrap());
         let is_quantity = match table.get(name) {
             Some(toml::Value::Integer(_) | toml::Value::Float(_)) => true,
-            Some(toml::Value::String(text)) => text.parse::<Duration>().is_ok(),
+            Some(toml::Value::String(text)) => {
+                text.parse::<Duration>().is_ok() || text.parse::<Bytes>().is_ok()
+            }
             _ => false,
         };
         let path = key.path.join(".");
@@ -129,6 +131,7 @@ fn shipped_file_states_every_range() {
 fn beyond(end: Quantity, sign: i64) -> String {
     match end {
         Quantity::Number(number) => (number + sign as f64).to_string(),
+        Quantity::Bytes(bytes) => format!("{}B", i128::from(bytes.0) + i128::from(sign)),
         Quantity::Time(duration) => {
             format!("{}ns", i128::try_from(duration.get().as_nanos()).unwrap() + i128::from(sign))
         }

@@ -65,6 +65,8 @@ pub struct Metrics {
     pub connections_cut: Family<CutLabels, Counter>,
     /// Bytes of answers that are held because their clients have not taken them.
     pub response_bytes: Gauge,
+    /// Answers that were replaced by 503 because it did not become known in time whether the events are durable.
+    pub acks_unknown: Counter,
     /// Bytes of request bodies, as sent.
     body_bytes: Counter,
     /// Seconds from when a decision's request could be read to its answer.
@@ -118,6 +120,10 @@ impl Metrics {
             response_bytes: declare.single(
                 "response_bytes",
                 "Bytes of answers held until their clients take them; limits.response_memory_bytes bounds them",
+            ),
+            acks_unknown: declare.single(
+                "journal_acks_unknown",
+                "Answers replaced by 503 because the log did not say within ack_timeout that the events are kept",
             ),
             body_bytes: declare.single("request_body_bytes", "Bytes of request bodies, as sent"),
             decision_seconds: declare.single(

@@ -8,10 +8,11 @@ use upbeat_core::event::{Zone, hex_digits};
 use upbeat_engine::{Engine, ModelId, Numbers, Settings};
 
 use super::bulk::BulkPool;
+use super::durability::{Durability, NoLog};
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use crate::api::{Kind, Problem, RefusedRows};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gate::{Admit, Gate, HeadFacts, Principal};
 use crate::metrics::Metrics;
 use crate::wire::Slices;
@@ -42,6 +43,7 @@ pub struct App {
     response_memory: Arc<ResponseMemory>,
     bulk: BulkPool,
     slices: Slices,
+    durability: Durability,
     gate: Gate,
     clock: WallClock,
     draining: AtomicBool,
@@ -80,6 +82,7 @@ impl App {
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
             slices: Slices::default(),
+            durability: Durability::new(Arc::new(NoLog), config.durability == config::Durability::Ack),
             gate: Gate::new(&config),
             clock,
             draining: AtomicBool::new(false),
@@ -150,6 +153,18 @@ impl App {
     #[inline]
     pub(crate) fn slices(&self) -> &Slices {
         &self.slices
+    }
+
+    /// Where answers wait until what they say is durable.
+    #[inline]
+    pub(crate) fn durability(&self) -> &Durability {
+        &self.durability
+    }
+
+    /// The same app, whose answers wait for another log.
+    #[cfg(test)]
+    pub(crate) fn with_log(self, log: Arc<dyn super::LogPositions>) -> Self {
+        Self { durability: Durability::new(log, true), ..self }
     }
 
     /// The budget of bytes for request bodies, one permit per byte.

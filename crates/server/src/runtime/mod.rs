@@ -6,6 +6,8 @@ mod admin_stream;
 mod app;
 mod bulk;
 mod descriptors;
+#[allow(dead_code)]
+mod durability;
 pub mod heap;
 mod jobs;
 pub(crate) mod linger;
@@ -31,6 +33,9 @@ pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
 use descriptors::Reserve;
+#[cfg(test)]
+pub(crate) use durability::LogPositions;
+pub(crate) use durability::{Barrier, Durability, Fate, Waiter};
 use jobs::Jobs;
 use loops::EventLoops;
 pub(crate) use memory::ResponseMemory;

@@ -21,7 +21,7 @@ use super::reply::SMALL_BODY_BYTES;
 use crate::api::Problem;
 use crate::api::observe::{self, DecisionSince};
 use crate::gate::{Admission, HeadFacts, Listener, Principal};
-use crate::runtime::{App, ResponseMemory};
+use crate::runtime::{App, Barrier, ResponseMemory};
 
 /// Where requests for the router go. The reply comes back to [`super::connection::Connection::reply`].
 pub(super) trait Dispatch {
@@ -94,6 +94,8 @@ pub(crate) struct Reply {
     pub(super) announced_length: Option<u64>,
     /// Of a decision: since when it was waited for.
     pub(super) decision_since: Option<Instant>,
+    /// What it waits for, if it says of events that they are kept.
+    pub(super) barrier: Option<Barrier>,
 }
 
 impl Reply {
@@ -107,9 +109,11 @@ impl Reply {
             body = memory.take_for_existing(body.len()).hold(body);
         }
         let decision_since = parts.extensions.get::<DecisionSince>().map(|since| since.0);
+        let barrier = parts.extensions.get::<Barrier>().copied();
         let announced = parts.headers.remove(header::CONTENT_LENGTH);
         let announced_length = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        Some(Self { status: parts.status, headers: parts.headers, body, announced_length, decision_since })
+        let (status, headers) = (parts.status, parts.headers);
+        Some(Self { status, headers, body, announced_length, decision_since, barrier })
     }
 
     /// A good one with a text, for tests.
@@ -117,7 +121,7 @@ impl Reply {
     pub(super) fn text(body: &'static str) -> Self {
         let body = Bytes::from_static(body.as_bytes());
         let (status, headers) = (StatusCode::OK, HeaderMap::new());
-        Self { status, headers, body, announced_length: None, decision_since: None }
+        Self { status, headers, body, announced_length: None, decision_since: None, barrier: None }
     }
 
     /// Whether the handler wants the connection closed.

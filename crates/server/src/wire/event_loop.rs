@@ -20,6 +20,7 @@ use super::command::{Command, ConnectionKey, Handle};
 use super::connection::{CloseReason, Connection, Next, Socket, Turn};
 use super::dispatch::{Dispatch, Reply, RouterTasks, TaskGuard};
 use super::fast::Answerer;
+use super::parking::Parking;
 use super::{BODY_READ_BYTES, Input, Scope};
 use crate::gate::Listener;
 use crate::runtime::App;
@@ -45,6 +46,8 @@ pub(crate) struct EventLoop<G> {
     timers: BTreeSet<(Instant, usize)>,
     /// Slots of connections that go on without waiting for their socket.
     queue: Vec<usize>,
+    /// Connections whose answers wait for the log.
+    parking: Parking,
     /// The last instant that is known.
     now: Instant,
     /// When the poller last reported sockets: what it reported waits for its turn since then.
@@ -62,6 +65,7 @@ struct Slot<G> {
     /// Its entry among the timers: not later than it is due, and moved only when that has come, not at each request.
     timer: Instant,
     is_queued: bool,
+    is_parked: bool,
     /// Held for as long as the connection is open.
     _given: G,
 }
@@ -92,6 +96,7 @@ impl<G: Send + 'static> EventLoop<G> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), COMMANDS)?);
         app.slices().join(&waker);
+        let parking = Parking::new(app.durability().join(&waker));
         let (sender, commands) = mpsc::channel();
         let handle = Handle::new(sender, waker);
         let new = Self {
@@ -104,6 +109,7 @@ impl<G: Send + 'static> EventLoop<G> {
             generation: 0,
             timers: BTreeSet::new(),
             queue: Vec::new(),
+            parking,
             now: Instant::now(),
             polled: Instant::now(),
             stop_deadline: None,
@@ -142,6 +148,7 @@ impl<G: Send + 'static> EventLoop<G> {
                 return Ok(());
             }
             self.expire();
+            self.end_holds();
             if self.app.slices().is_waiting() {
                 self.app.slices().run_next();
             }
@@ -161,7 +168,8 @@ impl<G: Send + 'static> EventLoop<G> {
 
     /// How long to wait for sockets at most.
     fn poll_timeout(&self) -> Option<Duration> {
-        if !self.queue.is_empty() || self.app.slices().is_waiting() {
+        let durability = self.app.durability();
+        if !self.queue.is_empty() || self.app.slices().is_waiting() || !self.parking.wait(durability) {
             return Some(Duration::ZERO);
         }
         self.timers.first().map(|(due, _)| due.saturating_duration_since(self.now))
@@ -177,7 +185,7 @@ impl<G: Send + 'static> EventLoop<G> {
         transport.notice(event.is_readable() || event.is_read_closed() || event.is_error(), self.polled);
         // A client that has only sent its last byte still waits for its answers; one that has gone does not, and the
         // router's work for it is cut.
-        if held.connection.is_routed() && (event.is_error() || event.is_write_closed()) {
+        if held.connection.waits_for_server() && (event.is_error() || event.is_write_closed()) {
             return self.close(slot, &io::ErrorKind::ConnectionReset.into());
         }
         if !held.is_queued {
@@ -213,6 +221,7 @@ impl<G: Send + 'static> EventLoop<G> {
         let next = done.unwrap_or_else(|_| {
             // What was written till then may be half an answer.
             self.answerer.output.clear();
+            self.answerer.hold = None;
             Err(CloseReason::Failed(io::Error::other("its turn panicked")))
         });
         self.now = self.now.max(connection.last());
@@ -222,7 +231,26 @@ impl<G: Send + 'static> EventLoop<G> {
                 held.is_queued = true;
                 self.queue.push(slot);
             }
-            Ok(Next::Event) => self.wait(slot),
+            Ok(Next::Event) => {
+                if let Some((barrier, _)) = held.connection.transport.held()
+                    && !std::mem::replace(&mut held.is_parked, true)
+                {
+                    self.parking.park(barrier, key);
+                }
+                self.wait(slot);
+            }
+        }
+    }
+
+    /// Goes on with the connections whose answers need wait for the log no longer.
+    fn end_holds(&mut self) {
+        while let Some(key) = self.parking.take_known(self.app.durability()) {
+            // A connection may have been closed while it waited.
+            if let Some(held) = self.slots.get_mut(key.slot).filter(|held| held.generation == key.generation)
+            {
+                held.is_parked = false;
+                self.drive(key.slot, |connection, turn| connection.end_hold(false, turn));
+            }
         }
     }
 
@@ -302,7 +330,14 @@ impl<G: Send + 'static> EventLoop<G> {
         self.timers.insert((timer, slot));
         self.generation += 1;
         let generation = self.generation;
-        entry.insert(Slot { connection, generation, timer, is_queued: false, _given: given });
+        entry.insert(Slot {
+            connection,
+            generation,
+            timer,
+            is_queued: false,
+            is_parked: false,
+            _given: given,
+        });
     }
 
     fn reply(&mut self, key: ConnectionKey, reply: Option<Reply>) {
@@ -355,6 +390,7 @@ impl<G: Send + 'static> EventLoop<G> {
 impl<G> Drop for EventLoop<G> {
     fn drop(&mut self) {
         self.app.slices().leave(self.handle.waker());
+        self.app.durability().leave(self.parking.waiter());
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use upbeat_core::event::Id;
 use upbeat_engine::{Ask, NotKept};
 
+use super::connection::Hold;
 use super::head::{self, Action, FastHead, FastRequest};
 use super::reply::{self, Date, Ending};
 use super::{HEAD_READ_BYTES, OUTPUT_BYTES};
@@ -47,6 +48,8 @@ const MAX_KNOWN_HOST_BYTES: usize = 264;
 pub(super) struct Answerer {
     /// Answers to be sent.
     pub(super) output: Vec<u8>,
+    /// Which of them wait until what they say is durable.
+    pub(super) hold: Option<Hold>,
     /// Whether the server drains: answers announce that the connection is closed behind them. The event loop sets it once
     /// in each round, so that a request costs no look at memory that all threads share.
     pub(super) draining: bool,
@@ -63,6 +66,7 @@ impl Answerer {
     pub(super) fn new() -> Self {
         Self {
             output: Vec::with_capacity(2 * OUTPUT_BYTES),
+            hold: None,
             body: Vec::with_capacity(answer::MAX_BYTES),
             draining: false,
             known_host: Vec::with_capacity(MAX_KNOWN_HOST_BYTES),
@@ -223,7 +227,13 @@ impl Answerer {
     fn apply(&mut self, exchange: &Exchange, _principal: Principal, event: &[u8]) -> Instant {
         let Exchange { app, wall_ms, .. } = *exchange;
         app.metrics.count_body_bytes(event.len());
-        let (status, problem) = match events::apply_json(app, event, wall_ms) {
+        let applied = events::apply_json(app, event, wall_ms);
+        if let Some(barrier) = events::barrier(app, &applied) {
+            // The first one is where the answers begin that wait, the last one is what they wait for.
+            let from = self.hold.map_or(self.output.len(), |hold| hold.from);
+            self.hold = Some(Hold { from, barrier });
+        }
+        let (status, problem) = match applied {
             Ok(report) => {
                 self.body.clear();
                 // Writing to memory does not fail.

@@ -20,6 +20,7 @@ mod fast;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod head;
+mod parking;
 mod reply;
 mod scope;
 mod slices;

@@ -1,5 +1,6 @@
 //! One connection: what it holds between its turns, and what it does in one.
 
+mod held;
 mod routed;
 mod transport;
 
@@ -20,6 +21,7 @@ use crate::gate::Listener;
 use crate::metrics::CutCause;
 use crate::runtime::App;
 
+pub(super) use held::Hold;
 use routed::{Collecting, Routed};
 pub(super) use transport::Socket;
 use transport::{Sent, Transport};
@@ -125,6 +127,9 @@ impl<S: Socket> Connection<S> {
     /// When the time for what is awaited is over.
     pub(super) fn due(&self, app: &App) -> Instant {
         let limits = &app.config.limits;
+        if let Some((_, since)) = self.transport.held() {
+            return since + app.config.ack_timeout.get();
+        }
         if self.transport.has_unsent() {
             let due = self.transport.write_due(limits.write_timeout.get());
             return due.map_or(self.last + NEVER, |(due, _)| due);
@@ -149,6 +154,9 @@ impl<S: Socket> Connection<S> {
     /// # Errors
     /// The connection is to be closed: why.
     pub(super) fn expired<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<Next, CloseReason> {
+        if self.transport.held().is_some() {
+            return self.end_hold(true, turn);
+        }
         if self.transport.has_unsent() {
             // The poller reports room only once there is plenty of it: a slow reader may have made some.
             self.transport.send_unsent()?;
@@ -207,9 +215,9 @@ impl<S: Socket> Connection<S> {
         matches!(self.state, State::Reading(_)) && self.unread.is_empty() && !self.transport.has_unsent()
     }
 
-    /// Whether it waits for the router alone.
-    pub(super) fn is_routed(&self) -> bool {
-        matches!(self.state, State::Routed(_))
+    /// Whether it waits for the router or for the log, and for nothing that its client does.
+    pub(super) fn waits_for_server(&self) -> bool {
+        matches!(self.state, State::Routed(_)) || self.transport.held().is_some()
     }
 
     /// When something was last finished.
@@ -223,6 +231,9 @@ impl<S: Socket> Connection<S> {
     /// The connection is to be closed: why.
     pub(super) fn turn<D: Dispatch>(&mut self, turn: &mut Turn<'_, D>) -> Result<Next, CloseReason> {
         for _ in 0..ROUNDS_PER_TURN {
+            if self.transport.held().is_some() {
+                return Ok(Next::Event);
+            }
             if self.transport.has_unsent() {
                 let sent = self.transport.send_unsent()?;
                 if sent != Sent::Nothing {
@@ -323,9 +334,13 @@ impl<S: Socket> Connection<S> {
         self.send(Bytes::new(), turn)
     }
 
-    /// Sends what was written for this connection, and `body` behind it.
+    /// Sends what was written for this connection, and `body` behind it, or holds it back for the log.
     fn send<D>(&mut self, body: Bytes, turn: &mut Turn<'_, D>) -> Result<(), CloseReason> {
-        self.transport.send(&mut turn.answerer.output, body, turn.app.response_memory())
+        let (output, memory) = (&mut turn.answerer.output, turn.app.response_memory());
+        match turn.answerer.hold.take() {
+            None => self.transport.send(output, body, memory),
+            Some(hold) => self.transport.hold(output, body, hold, memory),
+        }
     }
 
     /// Notes what became of bytes.

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::StatusCode;
 
-use super::{CloseReason, Connection, Part, Socket, State, Turn};
+use super::{CloseReason, Connection, Hold, Part, Socket, State, Turn};
 use crate::api::{self, Problem};
 use crate::gate::{Listener, Principal};
 use crate::wire::body::{Collector, Discard, Fault, Framing, MOST_DISCARDED_BYTES};
@@ -223,6 +223,8 @@ impl<S: Socket> Connection<S> {
         if let Some(since) = reply.decision_since {
             turn.app.metrics.decision_seconds.observe(self.last.saturating_duration_since(since));
         }
+        // What is said of the events need not be durable yet.
+        turn.answerer.hold = reply.barrier.map(|barrier| Hold { from: 0, barrier });
         let (output, date) = turn.answerer.output_and_date(self.last);
         let body = reply::write_reply(output, reply, form, date);
         self.state = if form.closes {

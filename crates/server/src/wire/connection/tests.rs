@@ -1,4 +1,5 @@
 mod bodies;
+mod holding;
 mod stopping;
 mod time_limits;
 
@@ -75,10 +76,14 @@ struct Bench {
 
 impl Bench {
     fn new(pieces: &[&[u8]], room: usize) -> Self {
+        Self::of(app(), pieces, room)
+    }
+
+    fn of(app: Arc<App>, pieces: &[&[u8]], room: usize) -> Self {
         let brings = pieces.iter().map(|piece| piece.to_vec()).collect();
         let socket = Script { brings, room, ..Script::default() };
         Self {
-            app: app(),
+            app,
             input: Box::new([0; BODY_READ_BYTES]),
             answerer: Answerer::new(),
             connection: Connection::new(socket, Scope::Everything, Instant::now()),

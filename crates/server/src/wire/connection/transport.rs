@@ -8,8 +8,9 @@ use axum::body::Bytes;
 use bytes::Buf;
 
 use super::CloseReason;
+use super::held::{Held, Hold};
 use crate::metrics::CutCause;
-use crate::runtime::ResponseMemory;
+use crate::runtime::{Barrier, ResponseMemory};
 use crate::wire::deadline::WriteDeadline;
 
 /// A socket that does not block.
@@ -69,6 +70,8 @@ pub(in crate::wire) struct Transport<S> {
     queued: Bytes,
     /// Only while answers wait for the socket, so that clients which read cost no clock.
     blocked: Option<Box<WriteDeadline>>,
+    /// Answers that wait for the log. Nothing else waits while there are any.
+    held: Option<Box<Held>>,
 }
 
 impl<S: Socket> Transport<S> {
@@ -83,6 +86,7 @@ impl<S: Socket> Transport<S> {
             unsent: Bytes::new(),
             queued: Bytes::new(),
             blocked: None,
+            held: None,
         }
     }
 
@@ -141,6 +145,53 @@ impl<S: Socket> Transport<S> {
         Ok(())
     }
 
+    /// Holds back the answers of `output` from `hold` on, and `body` behind them, until the log has passed its barrier;
+    /// those before are offered to the socket.
+    ///
+    /// # Errors
+    /// As of [`Transport::send`].
+    pub(super) fn hold(
+        &mut self,
+        output: &mut Vec<u8>,
+        body: Bytes,
+        hold: Hold,
+        memory: &Arc<ResponseMemory>,
+    ) -> Result<(), CloseReason> {
+        let held =
+            write(&mut self.stream, &output[..hold.from]).map_err(CloseReason::from).and_then(|taken| {
+                let permit =
+                    memory.try_take(output.len() - taken).ok_or(CloseReason::Cut(CutCause::Memory))?;
+                let bytes = permit.hold(Bytes::copy_from_slice(&output[taken..]));
+                Ok(Held {
+                    bytes,
+                    sure: hold.from - taken,
+                    body,
+                    barrier: hold.barrier,
+                    since: Instant::now(),
+                })
+            });
+        output.clear();
+        self.held = Some(Box::new(held?));
+        Ok(())
+    }
+
+    /// What the answers wait for that are held back, and since when.
+    pub(in crate::wire) fn held(&self) -> Option<(Barrier, Instant)> {
+        self.held.as_ref().map(|held| (held.barrier, held.since))
+    }
+
+    /// Has what was held back sent from now on.
+    pub(super) fn release(&mut self) {
+        if let Some(held) = self.held.take() {
+            (self.unsent, self.queued) = (held.bytes, held.body);
+        }
+    }
+
+    /// Takes back what is held, to send something else.
+    pub(super) fn take_held(&mut self) -> Option<Held> {
+        self.held.take().map(|held| *held)
+    }
+
     /// Keeps `unsent`, behind which so many bytes of a body will go.
     fn keep(
         &mut self,
@@ -166,7 +217,7 @@ impl<S: Socket> Transport<S> {
             // An empty part of an answer would hold on to the memory of the whole.
             self.unsent = Bytes::new();
         }
-        if !self.has_unsent() {
+        if self.unsent.is_empty() && self.queued.is_empty() {
             self.blocked = None;
         } else if let Some(blocked) = &mut self.blocked {
             if taken > 0 {
@@ -185,7 +236,7 @@ impl<S: Socket> Transport<S> {
 
     /// Whether answers wait to be sent.
     pub(super) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty() || !self.queued.is_empty()
+        !self.unsent.is_empty() || !self.queued.is_empty() || self.held.is_some()
     }
 }
 

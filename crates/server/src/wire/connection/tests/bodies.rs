@@ -127,7 +127,7 @@ fn refused_event_whose_body_does_not_arrive_keeps_its_reply_and_its_framing() {
         bench.turn().expect("an open connection");
         bench.drive(|connection, turn| connection.expired(turn)).expect("an open connection");
         assert_eq!(bench.routed.len(), 1);
-        assert!(bench.connection.is_routed(), "the reply is awaited");
+        assert!(bench.connection.waits_for_server(), "the reply is awaited");
         let _ = bench.reply();
         assert_eq!(bench.answers(), 1, "the reply is sent");
         // What still comes is the body, and no request.

@@ -80,7 +80,7 @@ fn head_under_way_has_its_own_time_from_its_first_byte() {
         bench.brings(&head[8..head.len() - 2]).turn().expect("an open connection");
         assert_eq!(bench.connection.due(&bench.app), due);
         bench.brings(b"\r\n").turn().expect("an open connection");
-        if bench.connection.is_routed() {
+        if bench.connection.waits_for_server() {
             bench.reply().expect("the connection stays");
         }
         assert_eq!(bench.connection.due(&bench.app), bench.connection.last() + idle);
@@ -134,7 +134,7 @@ fn decision_time_includes_the_wait_in_the_event_loops_queue() {
         let polled = Instant::now().checked_sub(std::time::Duration::from_secs(3600)).expect("an hour");
         bench.brings(request).connection.transport.notice(true, polled);
         bench.turn().expect("an open connection");
-        if bench.connection.is_routed() {
+        if bench.connection.waits_for_server() {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             let (request, router) = (bench.routed.remove(0), crate::api::router(&bench.app));
             let memory = Arc::clone(bench.app.response_memory());

@@ -1,0 +1,315 @@
+//! Answers and the log: which of them wait until what they say is durable, and who is woken then.
+//!
+//! Whoever has handled a request that may need durability asks for its *barrier*: the position that the log would give
+//! next. Everything that the request changed, and the first copies of everything that it repeated, lies below. The answer
+//! is sent once the log is durable up to the barrier.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use mio::Waker;
+use tokio::sync::Notify;
+
+/// What is asked of the log.
+pub(crate) trait LogPositions: Send + Sync {
+    /// The position that is taken next; 0 where there is no log.
+    fn next(&self) -> u64;
+
+    /// Every record at a position below is durable.
+    fn durable(&self) -> u64;
+
+    /// Whether it takes records: it has not failed, and its disk is not full.
+    fn accepts(&self) -> bool;
+}
+
+/// No log: nothing waits.
+#[derive(Debug)]
+pub(crate) struct NoLog;
+
+impl LogPositions for NoLog {
+    fn next(&self) -> u64 {
+        0
+    }
+
+    fn durable(&self) -> u64 {
+        0
+    }
+
+    fn accepts(&self) -> bool {
+        true
+    }
+}
+
+/// A position of the log up to which everything has to be durable before an answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Barrier(pub(crate) u64);
+
+/// What is known of that which an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is durable.
+    Durable,
+    /// It will be, or not.
+    Pending,
+    /// Nobody can say in time: the log is full, has failed, or takes too long.
+    Unknown,
+}
+
+/// Nobody waits for a position.
+const NOTHING: u64 = u64::MAX;
+
+/// An event loop whose connections may wait.
+pub(crate) struct Waiter {
+    /// The lowest barrier that its connections wait for. The journal's thread reads it after each group, and wakes the loop
+    /// only if that was reached.
+    awaited: AtomicU64,
+    waker: Arc<Waker>,
+}
+
+impl Waiter {
+    /// Wakes the loop, once, if the log has got as far as it waits for.
+    fn wake_at(&self, durable: u64) {
+        let awaited = self.awaited.load(Ordering::Relaxed);
+        if awaited == NOTHING || awaited > durable {
+            return;
+        }
+        // The loop may wait for something else by now, and will have looked for itself.
+        let taken = self.awaited.compare_exchange(awaited, NOTHING, Ordering::AcqRel, Ordering::Relaxed);
+        if taken.is_ok() {
+            // A loop that cannot be woken finds out at its next timer.
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+/// The meeting point of those who wait for the log and the thread that writes it.
+pub(crate) struct Durability {
+    log: Arc<dyn LogPositions>,
+    /// Whether answers wait: `durability = "ack"`.
+    waits: bool,
+    loops: Mutex<Vec<Arc<Waiter>>>,
+    /// Tasks of the runtime that wait.
+    tasks: Notify,
+    /// The journal's thread, once it runs.
+    journal: OnceLock<Thread>,
+    /// It sleeps, or is about to.
+    sleeps: AtomicBool,
+}
+
+impl Durability {
+    /// Of this log; whether answers wait for it.
+    pub(crate) fn new(log: Arc<dyn LogPositions>, waits: bool) -> Self {
+        Self {
+            log,
+            waits,
+            loops: Mutex::default(),
+            tasks: Notify::new(),
+            journal: OnceLock::new(),
+            sleeps: AtomicBool::new(false),
+        }
+    }
+
+    /// The barrier of what was done until now; `None` if nothing has to be waited for.
+    pub(crate) fn barrier(&self) -> Option<Barrier> {
+        if !self.waits {
+            return None;
+        }
+        let next = self.log.next();
+        (next > self.log.durable()).then_some(Barrier(next))
+    }
+
+    /// What is known of everything below a barrier.
+    pub(crate) fn fate(&self, Barrier(position): Barrier) -> Fate {
+        if self.log.durable() >= position {
+            Fate::Durable
+        } else if self.log.accepts() {
+            Fate::Pending
+        } else {
+            Fate::Unknown
+        }
+    }
+
+    /// An event loop is told of the log's progress from now on, until it leaves.
+    pub(crate) fn join(&self, waker: &Arc<Waker>) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter { awaited: AtomicU64::new(NOTHING), waker: Arc::clone(waker) });
+        self.loops().push(Arc::clone(&waiter));
+        waiter
+    }
+
+    /// An event loop has ended.
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
+        self.loops().retain(|held| !Arc::ptr_eq(held, waiter));
+    }
+
+    /// Has an event loop woken when everything below the barrier is durable, or nobody will be able to say whether it is;
+    /// `false` if that is so already.
+    pub(crate) fn wake_at(&self, waiter: &Waiter, barrier: Barrier) -> bool {
+        waiter.awaited.store(barrier.0, Ordering::Relaxed);
+        // Either the journal's thread sees this position, or the load below sees what that thread has made durable.
+        fence(Ordering::SeqCst);
+        let pending = self.fate(barrier) == Fate::Pending;
+        if pending {
+            self.nudge();
+        }
+        pending
+    }
+
+    /// Waits on an async runtime until the fate of everything below a barrier is known, for at most `timeout`.
+    pub(crate) async fn fate_within(&self, barrier: Barrier, timeout: Duration) -> Fate {
+        let known = async {
+            loop {
+                let progress = self.tasks.notified();
+                tokio::pin!(progress);
+                // From here on no progress is missed.
+                progress.as_mut().enable();
+                match self.fate(barrier) {
+                    Fate::Pending => self.nudge(),
+                    fate => return fate,
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(timeout, known).await.unwrap_or(Fate::Unknown)
+    }
+
+    /// Wakes the journal's thread if it sleeps: somebody waits for it.
+    fn nudge(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleeps.load(Ordering::Relaxed)
+            && self.sleeps.swap(false, Ordering::AcqRel)
+            && let Some(thread) = self.journal.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    fn loops(&self) -> MutexGuard<'_, Vec<Arc<Waiter>>> {
+        // Nothing that panics runs under this lock.
+        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For the journal's thread.
+impl Durability {
+    /// The calling thread writes the log from now on.
+    pub(crate) fn serve(&self) {
+        let _ = self.journal.set(std::thread::current());
+    }
+
+    /// Wakes everybody who waits for what is durable by now; and where the log takes no more records, all who wait.
+    pub(crate) fn progressed(&self) {
+        fence(Ordering::SeqCst);
+        let reached = if self.log.accepts() { self.log.durable() } else { NOTHING - 1 };
+        self.loops().iter().for_each(|waiter| waiter.wake_at(reached));
+        self.tasks.notify_waiters();
+    }
+
+    /// Sleeps for at most `time` unless `has_work`, which is asked once everybody who comes with work wakes this thread.
+    pub(crate) fn sleep(&self, time: Duration, has_work: impl FnOnce() -> bool) {
+        self.sleeps.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !has_work() {
+            std::thread::park_timeout(time);
+        }
+        self.sleeps.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll};
+
+    use mio::Token;
+
+    use super::*;
+    use crate::tests::FakeLog;
+
+    #[test]
+    fn barrier_is_of_everything_that_is_not_durable_and_only_where_answers_wait() {
+        let log = FakeLog::new(5, 5);
+        let durability = Durability::new(log.clone(), true);
+        assert_eq!(durability.barrier(), None);
+        log.set_next(6);
+        assert_eq!(durability.barrier(), Some(Barrier(6)));
+        assert_eq!(durability.fate(Barrier(6)), Fate::Pending);
+        log.set_accepts(false);
+        assert_eq!(durability.fate(Barrier(6)), Fate::Unknown);
+        log.set_durable(6);
+        assert_eq!(durability.fate(Barrier(6)), Fate::Durable, "what is durable stays so");
+        log.set_next(7);
+        assert_eq!(Durability::new(log, false).barrier(), None);
+    }
+
+    #[test]
+    fn loop_is_woken_once_when_its_barrier_is_reached_and_when_the_log_takes_no_more() {
+        let mut poll = mio::Poll::new().expect("a poller");
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
+        let mut events = mio::Events::with_capacity(1);
+        let mut is_woken = || {
+            poll.poll(&mut events, Some(Duration::ZERO)).expect("a poller");
+            !events.is_empty()
+        };
+        let log = FakeLog::new(9, 3);
+        let durability = Durability::new(log.clone(), true);
+        let waiter = durability.join(&waker);
+        durability.progressed();
+        assert!(!is_woken(), "it waits for nothing");
+        assert!(durability.wake_at(&waiter, Barrier(5)));
+        log.set_durable(4);
+        durability.progressed();
+        assert!(!is_woken());
+        log.set_durable(5);
+        durability.progressed();
+        durability.progressed();
+        assert!(is_woken());
+        assert!(!is_woken());
+        assert!(!durability.wake_at(&waiter, Barrier(5)), "there is nothing to wait for");
+        assert!(durability.wake_at(&waiter, Barrier(8)));
+        log.set_accepts(false);
+        durability.progressed();
+        assert!(is_woken(), "nobody will be able to say");
+        durability.leave(&waiter);
+        assert!(durability.loops().is_empty());
+    }
+
+    #[test]
+    fn task_is_told_of_progress_that_comes_while_it_begins_to_wait() {
+        let log = FakeLog::new(9, 3);
+        let durability = Durability::new(log.clone(), true);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut waiting = pin!(durability.fate_within(Barrier(9), Duration::from_secs(5)));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
+            log.set_durable(9);
+            durability.progressed();
+            assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(Fate::Durable));
+            assert_eq!(durability.fate_within(Barrier(10), Duration::from_millis(1)).await, Fate::Unknown);
+        });
+    }
+
+    #[test]
+    fn journal_that_sleeps_is_woken_by_whoever_waits() {
+        let log = FakeLog::new(9, 3);
+        let durability = Arc::new(Durability::new(log.clone(), true));
+        let poll = mio::Poll::new().expect("a poller");
+        let waiter = durability.join(&Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker")));
+        let journal = {
+            let durability = Arc::clone(&durability);
+            std::thread::spawn(move || {
+                durability.serve();
+                // An hour: only a wake-up ends this.
+                durability.sleep(Duration::from_secs(3600), || false);
+            })
+        };
+        while !journal.is_finished() {
+            assert!(durability.wake_at(&waiter, Barrier(9)));
+            std::thread::yield_now();
+        }
+        journal.join().expect("no panic");
+    }
+}
