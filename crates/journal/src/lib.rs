@@ -9,6 +9,7 @@
 pub mod disk;
 mod error;
 mod group;
+mod history;
 mod lane;
 mod lock;
 mod memory;
@@ -18,6 +19,7 @@ mod record;
 mod recovery;
 mod replay;
 mod segment;
+pub mod snapshot;
 mod units;
 mod writer;
 
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 
 pub use error::RecoveryError;
 pub use group::{GroupHead, MOST_BYTES};
+pub use history::{LogFile, Retention, log_files, remove_history};
 pub use lane::LaneWriter;
 pub use lock::{LOCK_NAME, LockError, LockFile};
 pub use memory::Memory;

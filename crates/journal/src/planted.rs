@@ -21,6 +21,8 @@ pub(crate) enum Guard {
     Watermark,
     /// The watermark does not divide a unit.
     WholeUnits,
+    /// A snapshot gets its name only when the log is durable past everything in it.
+    SnapshotAfterLog,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod real;
 pub mod simulated;
 
 use std::io;
+use std::sync::Arc;
 
 pub use real::{RealDisk, RealFile};
 
@@ -60,6 +61,39 @@ pub trait Disk: Send + Sync + 'static {
     fn free(&self) -> io::Result<u64>;
 }
 
+/// A disk that several threads use.
+impl<D: Disk> Disk for Arc<D> {
+    type File = D::File;
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        D::names(self)
+    }
+
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Self::File> {
+        D::create(self, name, bytes)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Self::File> {
+        D::open(self, name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        D::rename(self, from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        D::remove(self, name)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        D::sync_names(self)
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        D::free(self)
+    }
+}
+
 /// An open file.
 pub trait File: Send + Sync + 'static {
     /// Its size in bytes.
@@ -92,4 +126,13 @@ pub trait File: Send + Sync + 'static {
     /// # Errors
     /// The disk failed.
     fn cut(&self, bytes: u64) -> io::Result<()>;
+
+    /// When it was last written, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn modified_ms(&self) -> io::Result<u64>;
+
+    /// What is durable need not stay in memory: where the file system allows, the next read comes from the disk.
+    fn drop_cache(&self) {}
 }

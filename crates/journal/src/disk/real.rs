@@ -133,4 +133,14 @@ impl File for RealFile {
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
     }
+
+    fn modified_ms(&self) -> io::Result<u64> {
+        let since = self.0.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
+        Ok(since.map_or(0, |since| since.as_millis() as u64))
+    }
+
+    fn drop_cache(&self) {
+        // SAFETY: the descriptor is open; the call has no other precondition, and its failure changes nothing.
+        unsafe { libc::posix_fadvise(self.0.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
 }

@@ -17,6 +17,7 @@ pub(super) struct Contents {
     /// Since the last sync, in order.
     pub written: Vec<Written>,
     pub cache: Vec<u8>,
+    pub modified_ms: u64,
 }
 
 impl Contents {

@@ -213,6 +213,16 @@ impl SimulatedDisk {
         change(&mut contents.cache);
     }
 
+    /// Changes when a file was last written.
+    ///
+    /// # Panics
+    /// There is no such file.
+    pub fn set_modified(&self, name: &str, ms: u64) {
+        let mut state = self.state();
+        let file = state.named(name).expect("the file exists");
+        state.files.get_mut(&file).expect("a named file has contents").modified_ms = ms;
+    }
+
     /// What the cache shows of a file.
     ///
     /// # Panics
@@ -230,7 +240,7 @@ impl SimulatedDisk {
         let state = self.state();
         let files = state.names.values().map(|number| {
             let cache = state.files[number].cache.clone();
-            (*number, Contents { platter: cache.clone(), written: Vec::new(), cache })
+            (*number, Contents { platter: cache.clone(), cache, ..Contents::default() })
         });
         let copy = Self::new(seed, state.capacity);
         {
@@ -381,5 +391,9 @@ impl File for SimulatedFile {
             contents.write(Written::Size(bytes as usize));
         }
         Ok(())
+    }
+
+    fn modified_ms(&self) -> io::Result<u64> {
+        Ok(self.disk.state().contents(self)?.modified_ms)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+mod snapshots;
+
 use super::*;
 use crate::disk::simulated::{Call, Dice, SimulatedDisk};
 
