@@ -1,12 +1,13 @@
 //! Fixtures of the unit tests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use upbeat_core::event::Zone;
 
 use crate::config::Config;
-use crate::runtime::{App, LogPositions};
+use crate::runtime::{App, Log, LogState};
 
 /// The shortest request for a decision.
 pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -21,13 +22,13 @@ pub(crate) fn app() -> Arc<App> {
 pub(crate) struct FakeLog {
     next: AtomicU64,
     durable: AtomicU64,
-    accepts: AtomicBool,
+    state: Mutex<LogState>,
 }
 
 impl FakeLog {
     pub(crate) fn new(next: u64, durable: u64) -> Arc<Self> {
-        let accepts = AtomicBool::new(true);
-        Arc::new(Self { next: AtomicU64::new(next), durable: AtomicU64::new(durable), accepts })
+        let state = Mutex::new(LogState::Accepting);
+        Arc::new(Self { next: AtomicU64::new(next), durable: AtomicU64::new(durable), state })
     }
 
     pub(crate) fn set_next(&self, position: u64) {
@@ -37,13 +38,9 @@ impl FakeLog {
     pub(crate) fn set_durable(&self, position: u64) {
         self.durable.store(position, Ordering::SeqCst);
     }
-
-    pub(crate) fn set_accepts(&self, accepts: bool) {
-        self.accepts.store(accepts, Ordering::SeqCst);
-    }
 }
 
-impl LogPositions for FakeLog {
+impl Log for FakeLog {
     fn next(&self) -> u64 {
         self.next.load(Ordering::SeqCst)
     }
@@ -52,8 +49,12 @@ impl LogPositions for FakeLog {
         self.durable.load(Ordering::SeqCst)
     }
 
-    fn accepts(&self) -> bool {
-        self.accepts.load(Ordering::SeqCst)
+    fn state(&self) -> LogState {
+        *self.state.lock().expect("no panic under it")
+    }
+
+    fn set_state(&self, state: LogState) {
+        *self.state.lock().expect("no panic under it") = state;
     }
 }
 

@@ -81,6 +81,8 @@ async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let format = Format::accepted_by(&headers);
+    let durability = app.durability();
+    app.metrics.journal.sample_lag(durability.next().saturating_sub(durability.durable()));
     let text = app.metrics.render(format).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     // Caches of one format must not answer for the other.
     let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];

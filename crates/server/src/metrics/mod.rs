@@ -2,6 +2,7 @@
 
 mod declare;
 mod format;
+mod journal;
 mod labels;
 mod latency;
 mod sampled;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 use upbeat_engine::{Engine, Striped};
 
 pub use format::Format;
+pub use journal::JournalMetrics;
 pub use labels::{
     CutCause, CutLabels, DECISION_ROUTE, EVENTS_ROUTE, KnownLabels, ListenerLabels, OTHER_ROUTE,
     ProblemLabels, ROUTES, RequestLabels,
@@ -67,6 +69,8 @@ pub struct Metrics {
     pub response_bytes: Gauge,
     /// Answers that were replaced by 503 because it did not become known in time whether the events are durable.
     pub acks_unknown: Counter,
+    /// What the journal's thread counts.
+    pub journal: JournalMetrics,
     /// Bytes of request bodies, as sent.
     body_bytes: Counter,
     /// Seconds from when a decision's request could be read to its answer.
@@ -125,6 +129,7 @@ impl Metrics {
                 "journal_acks_unknown",
                 "Answers replaced by 503 because the log did not say within ack_timeout that the events are kept",
             ),
+            journal: JournalMetrics::declare(&mut declare),
             body_bytes: declare.single("request_body_bytes", "Bytes of request bodies, as sent"),
             decision_seconds: declare.single(
                 "decision_seconds",

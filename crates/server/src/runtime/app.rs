@@ -43,7 +43,7 @@ pub struct App {
     response_memory: Arc<ResponseMemory>,
     bulk: BulkPool,
     slices: Slices,
-    durability: Durability,
+    durability: Arc<Durability>,
     gate: Gate,
     clock: WallClock,
     draining: AtomicBool,
@@ -82,7 +82,10 @@ impl App {
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
             slices: Slices::default(),
-            durability: Durability::new(Arc::new(NoLog), config.durability == config::Durability::Ack),
+            durability: Arc::new(Durability::new(
+                Arc::new(NoLog),
+                config.durability == config::Durability::Ack,
+            )),
             gate: Gate::new(&config),
             clock,
             draining: AtomicBool::new(false),
@@ -157,14 +160,14 @@ impl App {
 
     /// Where answers wait until what they say is durable.
     #[inline]
-    pub(crate) fn durability(&self) -> &Durability {
+    pub(crate) fn durability(&self) -> &Arc<Durability> {
         &self.durability
     }
 
     /// The same app, whose answers wait for another log.
     #[cfg(test)]
-    pub(crate) fn with_log(self, log: Arc<dyn super::LogPositions>) -> Self {
-        Self { durability: Durability::new(log, true), ..self }
+    pub(crate) fn with_log(self, log: Arc<dyn super::Log>) -> Self {
+        Self { durability: Arc::new(Durability::new(log, true)), ..self }
     }
 
     /// The budget of bytes for request bodies, one permit per byte.

@@ -4,7 +4,7 @@
 //! next. Everything that the request changed, and the first copies of everything that it repeated, lies below. The answer
 //! is sent once the log is durable up to the barrier.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -13,22 +13,38 @@ use mio::Waker;
 use tokio::sync::Notify;
 
 /// What is asked of the log.
-pub(crate) trait LogPositions: Send + Sync {
+pub(crate) trait Log: Send + Sync {
     /// The position that is taken next; 0 where there is no log.
     fn next(&self) -> u64;
 
     /// Every record at a position below is durable.
     fn durable(&self) -> u64;
 
-    /// Whether it takes records: it has not failed, and its disk is not full.
-    fn accepts(&self) -> bool;
+    /// Whether it takes records.
+    fn state(&self) -> LogState;
+
+    /// Has it take records or not from now on.
+    fn set_state(&self, state: LogState);
+}
+
+/// Whether the log takes records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogState {
+    /// There is none.
+    Off,
+    /// It does.
+    Accepting,
+    /// Its disk is full: none until there is space.
+    Full,
+    /// It has failed, for good.
+    Failed,
 }
 
 /// No log: nothing waits.
 #[derive(Debug)]
 pub(crate) struct NoLog;
 
-impl LogPositions for NoLog {
+impl Log for NoLog {
     fn next(&self) -> u64 {
         0
     }
@@ -37,9 +53,11 @@ impl LogPositions for NoLog {
         0
     }
 
-    fn accepts(&self) -> bool {
-        true
+    fn state(&self) -> LogState {
+        LogState::Off
     }
+
+    fn set_state(&self, _state: LogState) {}
 }
 
 /// A position of the log up to which everything has to be durable before an answer is sent.
@@ -86,12 +104,14 @@ impl Waiter {
 
 /// The meeting point of those who wait for the log and the thread that writes it.
 pub(crate) struct Durability {
-    log: Arc<dyn LogPositions>,
+    log: Arc<dyn Log>,
     /// Whether answers wait: `durability = "ack"`.
     waits: bool,
     loops: Mutex<Vec<Arc<Waiter>>>,
-    /// Tasks of the runtime that wait.
+    /// Tells tasks of the runtime of the log's progress.
     tasks: Notify,
+    /// How many of them wait.
+    waiting_tasks: AtomicUsize,
     /// The journal's thread, once it runs.
     journal: OnceLock<Thread>,
     /// It sleeps, or is about to.
@@ -100,12 +120,13 @@ pub(crate) struct Durability {
 
 impl Durability {
     /// Of this log; whether answers wait for it.
-    pub(crate) fn new(log: Arc<dyn LogPositions>, waits: bool) -> Self {
+    pub(crate) fn new(log: Arc<dyn Log>, waits: bool) -> Self {
         Self {
             log,
             waits,
             loops: Mutex::default(),
             tasks: Notify::new(),
+            waiting_tasks: AtomicUsize::new(0),
             journal: OnceLock::new(),
             sleeps: AtomicBool::new(false),
         }
@@ -124,10 +145,11 @@ impl Durability {
     pub(crate) fn fate(&self, Barrier(position): Barrier) -> Fate {
         if self.log.durable() >= position {
             Fate::Durable
-        } else if self.log.accepts() {
-            Fate::Pending
         } else {
-            Fate::Unknown
+            match self.log.state() {
+                LogState::Off | LogState::Accepting => Fate::Pending,
+                LogState::Full | LogState::Failed => Fate::Unknown,
+            }
         }
     }
 
@@ -158,6 +180,8 @@ impl Durability {
 
     /// Waits on an async runtime until the fate of everything below a barrier is known, for at most `timeout`.
     pub(crate) async fn fate_within(&self, barrier: Barrier, timeout: Duration) -> Fate {
+        self.waiting_tasks.fetch_add(1, Ordering::Relaxed);
+        let _leaves = Leaves(&self.waiting_tasks);
         let known = async {
             loop {
                 let progress = self.tasks.notified();
@@ -191,6 +215,38 @@ impl Durability {
     }
 }
 
+/// Counts a task that waits no longer, or is gone.
+struct Leaves<'a>(&'a AtomicUsize);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The log itself.
+impl Durability {
+    /// The position that is taken next; 0 where there is no log.
+    pub(crate) fn next(&self) -> u64 {
+        self.log.next()
+    }
+
+    /// Every record at a position below is durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.log.durable()
+    }
+
+    /// Whether the log takes records.
+    pub(crate) fn log_state(&self) -> LogState {
+        self.log.state()
+    }
+
+    /// Has the log take records or not from now on.
+    pub(crate) fn set_log_state(&self, state: LogState) {
+        self.log.set_state(state);
+    }
+}
+
 /// For the journal's thread.
 impl Durability {
     /// The calling thread writes the log from now on.
@@ -198,10 +254,19 @@ impl Durability {
         let _ = self.journal.set(std::thread::current());
     }
 
+    /// Whether somebody waits for what is not durable.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let waits = |waiter: &Arc<Waiter>| waiter.awaited.load(Ordering::Relaxed) != NOTHING;
+        self.waiting_tasks.load(Ordering::Relaxed) > 0 || self.loops().iter().any(waits)
+    }
+
     /// Wakes everybody who waits for what is durable by now; and where the log takes no more records, all who wait.
     pub(crate) fn progressed(&self) {
         fence(Ordering::SeqCst);
-        let reached = if self.log.accepts() { self.log.durable() } else { NOTHING - 1 };
+        let reached = match self.log.state() {
+            LogState::Off | LogState::Accepting => self.log.durable(),
+            LogState::Full | LogState::Failed => NOTHING - 1,
+        };
         self.loops().iter().for_each(|waiter| waiter.wake_at(reached));
         self.tasks.notify_waiters();
     }
@@ -236,7 +301,7 @@ mod tests {
         log.set_next(6);
         assert_eq!(durability.barrier(), Some(Barrier(6)));
         assert_eq!(durability.fate(Barrier(6)), Fate::Pending);
-        log.set_accepts(false);
+        log.set_state(LogState::Full);
         assert_eq!(durability.fate(Barrier(6)), Fate::Unknown);
         log.set_durable(6);
         assert_eq!(durability.fate(Barrier(6)), Fate::Durable, "what is durable stays so");
@@ -269,7 +334,7 @@ mod tests {
         assert!(!is_woken());
         assert!(!durability.wake_at(&waiter, Barrier(5)), "there is nothing to wait for");
         assert!(durability.wake_at(&waiter, Barrier(8)));
-        log.set_accepts(false);
+        log.set_state(LogState::Full);
         durability.progressed();
         assert!(is_woken(), "nobody will be able to say");
         durability.leave(&waiter);

@@ -5,16 +5,24 @@ mod accept;
 mod admin_stream;
 mod app;
 mod bulk;
+#[allow(dead_code)]
+mod data_dir;
 mod descriptors;
 #[allow(dead_code)]
 mod durability;
 pub mod heap;
 mod jobs;
+#[allow(dead_code)]
+mod journal;
+#[allow(dead_code)]
+mod lanes;
 pub(crate) mod linger;
 mod listen;
 mod loops;
 mod memory;
 mod model;
+#[allow(dead_code)]
+mod timed_disk;
 
 use std::future::Future;
 use std::io;
@@ -33,9 +41,9 @@ pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
 use descriptors::Reserve;
-#[cfg(test)]
-pub(crate) use durability::LogPositions;
 pub(crate) use durability::{Barrier, Durability, Fate, Waiter};
+#[cfg(test)]
+pub(crate) use durability::{Log, LogState};
 use jobs::Jobs;
 use loops::EventLoops;
 pub(crate) use memory::ResponseMemory;

@@ -49,6 +49,7 @@ mod tests {
     use mio::{Poll, Token, Waker};
 
     use super::*;
+    use crate::runtime::{Log, LogState};
     use crate::tests::FakeLog;
 
     #[test]
@@ -68,7 +69,7 @@ mod tests {
         };
         assert!(left(1).is_empty());
         assert_eq!(left(5), [4, 0, 2]);
-        log.set_accepts(false);
+        log.set_state(LogState::Full);
         assert_eq!(left(5), [1, 3], "nobody will be able to say");
     }
 }

@@ -1,7 +1,7 @@
 //! Answers that wait for the log.
 
 use super::*;
-use crate::runtime::Barrier;
+use crate::runtime::{Barrier, Log, LogState};
 use crate::tests::{FakeLog, app_with_log};
 
 fn play(event: u32, headers: &str) -> Vec<u8> {
@@ -96,7 +96,7 @@ fn later_requests_wait_behind_and_earlier_answers_do_not_wait() {
 #[test]
 fn decisions_alone_never_wait() {
     let (log, mut bench) = bench(&[&DECISION.repeat(3)], usize::MAX);
-    log.set_accepts(false);
+    log.set_state(LogState::Full);
     bench.turn().expect("an open connection");
     assert_eq!((bench.answers(), bench.barrier()), (3, None));
 }
@@ -149,7 +149,7 @@ fn overdue_answer_is_sent_if_it_became_durable_at_the_last_moment() {
 fn log_that_takes_no_more_ends_the_wait() {
     let (log, mut bench) = bench(&[&play(1, "")], usize::MAX);
     bench.turn().expect("an open connection");
-    log.set_accepts(false);
+    log.set_state(LogState::Full);
     bench.end_hold(false).expect("it lingers");
     assert!(bench.sent().starts_with("HTTP/1.1 503 "), "{}", bench.sent());
 }

@@ -1,0 +1,104 @@
+//! What the journal's thread counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::declare::Declare;
+use super::latency::Latency;
+
+/// The families `upbeat_journal_…`.
+#[derive(Debug, Clone)]
+#[allow(dead_code)]
+pub struct JournalMetrics {
+    groups: Counter,
+    records: Counter,
+    bytes: Counter,
+    group_bytes: GroupBytes,
+    /// Seconds of a sync.
+    pub(crate) sync_seconds: Latency,
+    lag_records: Gauge,
+    lag_seconds: Gauge<f64, AtomicU64>,
+    /// When everything that had been published by then was last known to be durable, in nanoseconds since `FIRST`.
+    caught_up_ns: Arc<AtomicU64>,
+    /// Seconds that the last recovery took.
+    pub(crate) recovery_seconds: Gauge<f64, AtomicU64>,
+}
+
+/// Bytes of groups by size.
+#[derive(Debug, Clone)]
+struct GroupBytes(Histogram);
+
+impl Default for GroupBytes {
+    fn default() -> Self {
+        // From a single event to the largest group.
+        Self(Histogram::new([
+            64.0,
+            256.0,
+            1024.0,
+            4096.0,
+            16384.0,
+            65536.0,
+            262_144.0,
+            1_048_576.0,
+            8_388_608.0,
+        ]))
+    }
+}
+
+/// The instant from which instants are counted.
+static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+#[allow(dead_code)]
+impl JournalMetrics {
+    pub(super) fn declare(declare: &mut Declare<'_>) -> Self {
+        LazyLock::force(&FIRST);
+        let group_bytes = GroupBytes::default();
+        declare.0.register(
+            "journal_group_bytes",
+            "Bytes of a group of records that was written and synced at once",
+            group_bytes.0.clone(),
+        );
+        Self {
+            groups: declare.single("journal_groups", "Groups of records written and synced"),
+            records: declare.single("journal_records", "Records written"),
+            bytes: declare.single("journal_bytes", "Bytes of records written"),
+            group_bytes,
+            sync_seconds: declare.single("journal_sync_seconds", "Seconds of a sync of the log's disk"),
+            lag_records: declare
+                .single("journal_lag_records", "Records that are published and not durable yet"),
+            lag_seconds: declare.single(
+                "journal_lag_seconds",
+                "Seconds since everything published was last durable; 0 while it is",
+            ),
+            caught_up_ns: Arc::default(),
+            recovery_seconds: declare
+                .single("journal_recovery_seconds", "Seconds that the recovery at the start took"),
+        }
+    }
+
+    /// Counts a group that is durable.
+    pub(crate) fn count_group(&self, bytes: usize, records: usize) {
+        self.groups.inc();
+        self.records.inc_by(records as u64);
+        self.bytes.inc_by(bytes as u64);
+        self.group_bytes.0.observe(bytes as f64);
+    }
+
+    /// Everything that was published before `then` is durable.
+    pub(crate) fn note_durable(&self, then: Instant) {
+        let ns = then.saturating_duration_since(*FIRST).as_nanos();
+        self.caught_up_ns.store(u64::try_from(ns).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Notes how far behind the log is, `records` of them, when metrics are asked.
+    pub(crate) fn sample_lag(&self, records: u64) {
+        self.lag_records.set(i64::try_from(records).unwrap_or(i64::MAX));
+        let caught_up = *FIRST + Duration::from_nanos(self.caught_up_ns.load(Ordering::Relaxed));
+        self.lag_seconds.set(if records == 0 { 0.0 } else { caught_up.elapsed().as_secs_f64() });
+    }
+}

@@ -1,0 +1,217 @@
+//! The journal's thread: it collects what the threads publish, makes it durable, and wakes who waits for that.
+//!
+//! Publishers make no system call, so the thread looks by itself: at once where an answer waits, early where a lane fills,
+//! else each time that the longest time is over for which a record may be unknown to the disk.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use upbeat_journal::disk::Disk;
+use upbeat_journal::{Step, StepError, Writer};
+
+use super::durability::{Durability, LogState};
+use crate::metrics::JournalMetrics;
+
+/// How long the thread sleeps at most while records come.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+
+/// For so long after the last record they are taken to come.
+const BUSY_PERIOD: Duration = Duration::from_secs(1);
+
+/// A lane that is so full is collected at once, in thousandths: a decision never waits for room.
+const EARLY_FILL: u16 = 125;
+
+/// After so long without a group the mark of the last one is written, which tells damage from a torn end.
+const MARK_AFTER: Duration = Duration::from_millis(50);
+
+/// How long a full disk is left alone before the group is tried again: the first time, and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(10);
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
+
+/// What the journal's thread works with.
+pub(super) struct Journal<D: Disk> {
+    writer: Writer<D>,
+    durability: Arc<Durability>,
+    metrics: JournalMetrics,
+    /// The longest time that a record is left in its lane.
+    every: Duration,
+    /// When the writer was last asked for a step, and when it last wrote a group.
+    stepped: Instant,
+    written: Instant,
+    is_marked: bool,
+    /// What was durable when somebody was last woken.
+    told: u64,
+    /// While the disk is full: when the group is tried again, and how long that was put off.
+    retry: Option<(Instant, Duration)>,
+}
+
+/// A running journal's thread.
+pub(super) struct Running {
+    thread: JoinHandle<bool>,
+    stop: Arc<AtomicBool>,
+}
+
+impl<D: Disk> Journal<D> {
+    /// A journal that leaves no record in its lane for longer than `every`.
+    pub(super) fn new(
+        writer: Writer<D>,
+        durability: Arc<Durability>,
+        metrics: JournalMetrics,
+        every: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        let told = durability.durable();
+        Self {
+            writer,
+            durability,
+            metrics,
+            every,
+            stepped: now,
+            written: now,
+            is_marked: true,
+            told,
+            retry: None,
+        }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(super) fn start(mut self) -> io::Result<Running> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let run = move || {
+            self.durability.serve();
+            while !stopping.load(Ordering::Acquire) {
+                let sleep = self.turn(Instant::now());
+                if !sleep.is_zero() {
+                    let durability = Arc::clone(&self.durability);
+                    durability.sleep(sleep, || self.is_wanted() || stopping.load(Ordering::Acquire));
+                }
+            }
+            self.end()
+        };
+        let thread = thread::Builder::new().name("journal".into()).spawn(run)?;
+        Ok(Running { thread, stop })
+    }
+
+    /// Does what is due at `now`; how long nothing is unless somebody comes.
+    fn turn(&mut self, now: Instant) -> Duration {
+        if self.durability.log_state() == LogState::Failed {
+            return BUSY_PERIOD;
+        }
+        if let Some((at, _)) = self.retry
+            && now < at
+        {
+            return at - now;
+        }
+        let due = self.stepped + self.every;
+        if self.retry.is_some() || self.is_wanted() || now >= due {
+            self.step(now);
+            // More may have come meanwhile.
+            return Duration::ZERO;
+        }
+        if !self.is_marked && now >= self.written + MARK_AFTER {
+            self.is_marked = true;
+            let marked = self.writer.mark();
+            self.note(marked.map(|()| Step::Idle), now);
+        }
+        let is_busy = now < self.written + BUSY_PERIOD || self.writer.fullest_lane() > 0;
+        if is_busy { SHORTEST_SLEEP.min(due - now) } else { due - now }
+    }
+
+    /// Whether somebody waits for what is not durable, or a lane fills.
+    fn is_wanted(&self) -> bool {
+        self.retry.is_none() && (self.durability.is_awaited() || self.writer.fullest_lane() >= EARLY_FILL)
+    }
+
+    /// Has a group written if there is something to write, and tells who waits.
+    fn step(&mut self, now: Instant) {
+        self.stepped = now;
+        let step = self.writer.step();
+        self.note(step, now);
+        let durable = self.durability.durable();
+        if durable != self.told {
+            self.told = durable;
+            self.metrics.note_durable(now);
+            self.durability.progressed();
+        }
+    }
+
+    /// Notes what became of a step, and what that makes of the log.
+    fn note(&mut self, step: Result<Step, StepError>, now: Instant) {
+        let failure = match step {
+            Ok(step) => {
+                if let Step::Written { bytes, records } = step {
+                    (self.written, self.is_marked) = (now, false);
+                    self.metrics.count_group(bytes, records);
+                }
+                if self.retry.take().is_some() {
+                    tracing::info!("the disk has space again: events are taken");
+                    self.set_state(LogState::Accepting);
+                }
+                return;
+            }
+            Err(failure) => failure,
+        };
+        match failure {
+            StepError::Full => {
+                if self.retry.is_none() {
+                    tracing::error!(
+                        "the disk is full: events are refused until it has space; nothing that was acknowledged is lost"
+                    );
+                    self.set_state(LogState::Full);
+                }
+                let pause = self.retry.map_or(FIRST_RETRY, |(_, pause)| (2 * pause).min(LONGEST_RETRY));
+                self.retry = Some((now + pause, pause));
+            }
+            StepError::Failed(_) | StepError::HasFailed => {
+                tracing::error!(
+                    "{failure}: nothing more is acknowledged, and no ad is shown; what was acknowledged before is kept. \
+                     Look at the disk, then start the server again"
+                );
+                self.set_state(LogState::Failed);
+            }
+        }
+    }
+
+    /// Tells everybody what can be expected of the log.
+    fn set_state(&self, state: LogState) {
+        self.durability.set_log_state(state);
+        self.durability.progressed();
+    }
+
+    /// Makes everything that was published durable; whether it is.
+    fn end(&mut self) -> bool {
+        loop {
+            let now = Instant::now();
+            let next = self.durability.next();
+            self.step(now);
+            if self.durability.durable() >= next {
+                // Told from a torn end at the next start, which this need not succeed for.
+                let _ = self.writer.mark();
+                return true;
+            }
+            if self.durability.log_state() != LogState::Accepting {
+                return false;
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Ends the thread once everything that was published is durable; whether it is. To be called when nothing is published any
+    /// more.
+    pub(super) fn stop(self) -> bool {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        self.thread.join().unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests;
