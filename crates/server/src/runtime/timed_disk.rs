@@ -82,6 +82,10 @@ impl<F: File> File for TimedFile<F> {
         synced
     }
 
+    fn modified_ms(&self) -> io::Result<u64> {
+        self.file.modified_ms()
+    }
+
     fn cut(&self, bytes: u64) -> io::Result<()> {
         self.file.cut(bytes)
     }
