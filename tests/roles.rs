@@ -124,7 +124,8 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--clock", "event"];
-        let mut child = upbeat(&[&["serve"], &addresses[..]].concat()).spawn().expect("it runs");
+        let mut child =
+            upbeat(&[&["serve", "--in-memory"], &addresses[..]].concat()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         let mut address = |name: &str| {
             let line = lines.next().expect("a line").expect("text");

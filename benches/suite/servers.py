@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import shutil
 import socket
 import threading
 import time
@@ -36,12 +37,14 @@ class Server:
 
 
 def start_upbeat(processes, cores, binary, folder, name="upbeat", config="", flags=()):
-    """`upbeat serve` with one worker, on free ports; the environment may set other keys."""
+    """`upbeat serve` with one worker and an empty data directory, on free ports; the environment may set other keys."""
+    data_directory = folder / f"{name}-data"
+    shutil.rmtree(data_directory, ignore_errors=True)
     log = folder / f"{name}.log"
     file = folder / f"{name}.toml"
     file.write_text(config)
     listeners = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-    flags = [*listeners, "--workers", "1", "--config", file, *flags]
+    flags = [*listeners, "--workers", "1", "--data-dir", data_directory, "--config", file, *flags]
     process = processes.serve([binary, "serve", *flags], core=cores.server, log=log)
     data = said(process, "data", log)
     admin = said(process, "admin", log)

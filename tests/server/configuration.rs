@@ -96,7 +96,7 @@ fn model_for_another_window_is_refused_with_both_windows() {
     let output = check(&[], &[("UPBEAT_WINDOW_PLAYS", "100")]);
     assert_refused(&output, &["100", "256"]);
     let serve = upbeat()
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--in-memory"])
         .env("UPBEAT_WINDOW_DAYS", "7")
         .output()
         .expect("it runs");

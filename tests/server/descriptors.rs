@@ -66,7 +66,7 @@ fn connections_are_lowered_to_what_the_open_files_allow() {
 #[test]
 fn too_few_open_files_to_serve_are_refused_with_the_cure() {
     let upbeat = super::support::upbeat();
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--in-memory"];
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]).arg(upbeat.get_program()).args(serve);
     let output = shell.output().expect("a shell");

@@ -23,6 +23,7 @@ fn calls(decisions: usize, table: &Path) -> Option<u64> {
     // The number of sleeps of the heap's thread depends on the length of the run, and so would sweeps for idle customers.
     command.args(["-f", "-c", "-e", "trace=!clock_nanosleep", "-o"]).arg(table).arg(server.get_program());
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "1"]);
+    command.arg("--in-memory");
     command.envs([("UPBEAT_SHUTDOWN_DRAIN", "0s"), ("UPBEAT_LIMITS_EVICT_EVERY", "24h")]);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut strace = command.spawn().ok()?;

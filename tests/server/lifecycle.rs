@@ -193,8 +193,8 @@ fn port_in_use_is_reported_with_its_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for (flag, other) in [("--listen", "--admin-listen"), ("--admin-listen", "--listen")] {
-        let output =
-            upbeat().args(["serve", flag, &address, other, "127.0.0.1:0"]).output().expect("it runs");
+        let flags = ["serve", "--in-memory", flag, &address, other, "127.0.0.1:0"];
+        let output = upbeat().args(flags).output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&format!("cannot listen on {address}")) && said.contains(flag), "{said}");

@@ -75,7 +75,7 @@ fn log_sample_covers_fast_path_and_router_alike() {
 #[test]
 fn unread_log_blocks_no_decision_and_dropped_lines_are_counted() {
     let mut command = upbeat();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--in-memory"]);
     command.env("UPBEAT_LOG_LEVEL", "upbeat=debug").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
     let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();

@@ -75,7 +75,8 @@ struct Output {
 }
 
 impl Server {
-    /// A server with the default configuration.
+    /// A server with the default configuration that keeps nothing on a disk, as all of these do whose flags name no
+    /// `--data-dir`.
     pub fn start() -> Self {
         Self::with(&[], &[])
     }
@@ -106,6 +107,7 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "2"])
             .args(flags)
+            .args((!flags.contains(&"--data-dir")).then_some("--in-memory"))
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -26,7 +26,7 @@ BUSY_S = 1
 def start(binary: str, drain_ms: int) -> tuple[subprocess.Popen, int]:
     """A server on free ports, and the port of its data listener."""
     server = subprocess.Popen(
-        [binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        [binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--in-memory"],
         env=os.environ | {"UPBEAT_SHUTDOWN_DRAIN": f"{drain_ms}ms", "UPBEAT_LOG_LEVEL": "warn"},
         stdout=subprocess.PIPE,
         text=True,

@@ -65,6 +65,7 @@ def traced(stage, what, count):
     """Calls of the whole server from its start to its end."""
     log, table = stage.folder / "traced.log", stage.folder / "strace.txt"
     flags = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "1"]
+    flags += ["--data-dir", stage.folder / "traced-data"]
     command = ["strace", "-f", "-c", "-U", "name,calls", "-o", table, stage.upbeat, "serve", *flags]
     process = stage.processes.serve(command, core=None, log=log)
     port = int(said(process, "data", log, timeout_s=40).rpartition(":")[2])

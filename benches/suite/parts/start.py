@@ -1,6 +1,7 @@
 """Time until the first answer: the demo with its listeners, and a server with an empty store."""
 
 import http.client
+import shutil
 import time
 from statistics import median
 
@@ -31,6 +32,10 @@ def first_answer(stage, role, path):
     """Seconds from the command until `path` is answered 200."""
     data, admin = free_port(), free_port()
     flags = ["--listen", f"127.0.0.1:{data}", "--admin-listen", f"127.0.0.1:{admin}"]
+    if role == ["serve"]:
+        directory = stage.folder / "start-data"
+        shutil.rmtree(directory, ignore_errors=True)
+        flags += ["--data-dir", directory]
     log = stage.folder / "start.log"
     start = time.monotonic()
     process = stage.processes.serve([stage.upbeat, *role, *flags], core=None, log=log)

@@ -4,30 +4,95 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::json as object;
+use serde::Deserialize;
+use serde_json::{Value, json as object};
 
 use super::content::json;
 use super::extract::{CheckedQuery, NoQuery};
 use super::problem::{Kind, Problem};
-use crate::runtime::App;
+use crate::config::Durability;
+use crate::runtime::{App, LogState};
 
 /// `GET /healthz`: 200 as long as the process answers.
 pub(crate) async fn healthz(CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
     json(&object!({"status": "alive"}))
 }
 
-/// `GET /readyz`: 200 unless the server is draining or an event loop has failed. The configured model is loaded before the listeners open.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Query {
+    verbose: Option<String>,
+}
+
+/// `GET /readyz`: 200 unless what was kept is still being read, the log takes no records, the server is draining or an event
+/// loop has failed. `?verbose` says more of the log.
 pub(crate) async fn readyz(
     State(app): State<Arc<App>>,
-    CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
+    CheckedQuery(query): CheckedQuery<Query>,
 ) -> Result<Response, Problem> {
+    let is_verbose = match query.verbose.as_deref() {
+        None | Some("false") => false,
+        Some("" | "true") => true,
+        Some(_) => return Err(Problem::new(Kind::InvalidQuery, "verbose is true, false or nothing")),
+    };
+    if let Some(reason) = unready(&app) {
+        return Err(Problem::new(Kind::NotReady, reason));
+    }
+    let mut ready = object!({"status": "ready"});
+    if is_verbose {
+        ready["log"] = log(&app);
+    }
+    Ok(json(&ready))
+}
+
+/// Why the server should get no traffic.
+fn unready(app: &App) -> Option<String> {
     if app.is_draining() {
-        return Err(Problem::new(Kind::NotReady, "the server is stopping; ask another one"));
+        return Some("the server is stopping; ask another one".to_owned());
     }
-    if app.has_failed_loop() {
-        let detail =
-            "an event loop of this server failed, and the others do its work; start the server again";
-        return Err(Problem::new(Kind::NotReady, detail));
+    if app.recovery().is_under_way() {
+        return Some(format!("the server is starting: {}", app.recovery().progress()));
     }
-    Ok(json(&object!({"status": "ready"})))
+    match app.durability().log_state() {
+        LogState::Failed => {
+            return Some(
+                "the log has failed: nothing more is acknowledged and no ad is shown; look at the disk and start the \
+                 server again"
+                    .to_owned(),
+            );
+        }
+        LogState::Full => {
+            return Some("the disk of the log is full: events are refused until it has space".to_owned());
+        }
+        LogState::Off | LogState::Accepting => {}
+    }
+    let failed = "an event loop of this server failed, and the others do its work; start the server again";
+    app.has_failed_loop().then(|| failed.to_owned())
+}
+
+/// What is kept, where, and what a crash may take.
+fn log(app: &App) -> Value {
+    let Some(kept) = app.kept() else {
+        return object!({"state": "off", "lost_by_a_crash": "everything: the server keeps nothing on a disk"});
+    };
+    let config = &app.config;
+    let (events_by_power, durability) = match config.durability {
+        Durability::Ack => ("none".to_owned(), "ack"),
+        Durability::Interval => (format!("those of the last {}", config.journal.interval), "interval"),
+        Durability::Off => ("those that the system had not written by itself".to_owned(), "off"),
+    };
+    let lanes = kept.lanes.as_ref().map(|path| path.display().to_string());
+    let by_kill = if lanes.is_some() { "none" } else { "those of the last 1ms" };
+    object!({
+        "state": app.durability().log_state().name(),
+        "durability": durability,
+        "data_dir": kept.data_dir.display().to_string(),
+        "lanes": lanes,
+        "acknowledged_events_lost_by_a_kill": if durability == "ack" { "none" } else { by_kill },
+        "acknowledged_events_lost_by_power": events_by_power,
+        "impressions_lost_by_a_kill": by_kill,
+        "impressions_lost_by_power": format!("those of the last {}", kept.every),
+        "recovered_records": kept.recovered_records,
+        "recovery_seconds": kept.recovery_seconds,
+    })
 }

@@ -23,7 +23,7 @@ pub use problem::{Kind, Problem};
 pub(crate) use refused_rows::RefusedRows;
 
 use crate::gate::Listener;
-use crate::runtime::App;
+use crate::runtime::{App, LogState};
 
 /// Routes of the data listener.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -49,6 +49,35 @@ pub(crate) fn body_limit(app: &App, head: &Request<()>) -> Option<usize> {
             decisions::BatchPlan::of(app, head.uri(), head.headers()).ok().map(|plan| plan.body_limit)
         }
         _ => None,
+    }
+}
+
+/// Why a request cannot be answered now, whatever it says: what was kept is still being read, or the log takes no events. Asked
+/// by its head, so that no body is read for it.
+pub(crate) fn unavailable(app: &App, method: &Method, path: &str) -> Option<Problem> {
+    const ALWAYS: [&str; 7] =
+        ["/healthz", "/readyz", "/metrics", "/openapi.yaml", "/", "/models", "/campaigns"];
+    if app.recovery().is_under_way() && !ALWAYS.contains(&path) {
+        let progress = app.recovery().progress();
+        let detail =
+            format!("the server is starting: {progress}; send this request again when /readyz answers 200");
+        return Some(Problem::new(Kind::NotReady, detail));
+    }
+    if path != "/events" || method != Method::POST {
+        return None;
+    }
+    match app.durability().log_state() {
+        LogState::Off | LogState::Accepting => None,
+        LogState::Full => {
+            let detail =
+                "the disk of the log is full, and nothing was applied; send this request again in a second";
+            Some(Problem::new(Kind::LogUnavailable, detail))
+        }
+        LogState::Failed => {
+            let detail =
+                "the log has failed, and nothing was applied; send this request again after the next start";
+            Some(Problem::new(Kind::LogUnavailable, detail))
+        }
     }
 }
 

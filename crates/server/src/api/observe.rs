@@ -35,8 +35,13 @@ pub(crate) async fn observe(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(OTHER_ROUTE, MatchedPath::as_str);
 
+    let unavailable =
+        admitted.is_ok().then(|| super::unavailable(&app, &method, request.uri().path())).flatten();
     let mut response = match admitted {
-        Ok(_principal) => next.run(request).await,
+        Ok(_principal) => match unavailable {
+            None => next.run(request).await,
+            Some(problem) => problem.into_response(),
+        },
         Err(problem) => problem.into_response(),
     };
 

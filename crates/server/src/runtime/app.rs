@@ -1,7 +1,8 @@
 //! The state that all handlers share.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use upbeat_core::event::{Zone, hex_digits};
@@ -11,6 +12,7 @@ use super::bulk::BulkPool;
 use super::durability::{Durability, NoLog};
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
+use super::recovery::Recovery;
 use crate::api::{Kind, Problem, RefusedRows};
 use crate::config::{self, Config};
 use crate::gate::{Admit, Gate, HeadFacts, Principal};
@@ -24,6 +26,21 @@ pub type WallClock = fn() -> i64;
 #[must_use]
 pub fn machine_clock() -> i64 {
     jiff::Timestamp::now().as_millisecond()
+}
+
+/// What is kept on a disk, and where.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The data directory.
+    pub(crate) data_dir: PathBuf,
+    /// Where the lanes lie, if they outlive the process.
+    pub(crate) lanes: Option<PathBuf>,
+    /// The longest time that a record which nobody waits for is left in its lane.
+    pub(crate) every: config::Duration,
+    /// Records of the log that were read at the start.
+    pub(crate) recovered_records: u64,
+    /// How long the recovery took.
+    pub(crate) recovery_seconds: f64,
 }
 
 /// Engine, configuration and metrics, shared by both listeners.
@@ -44,6 +61,8 @@ pub struct App {
     bulk: BulkPool,
     slices: Slices,
     durability: Arc<Durability>,
+    recovery: Recovery,
+    kept: OnceLock<Kept>,
     gate: Gate,
     clock: WallClock,
     draining: AtomicBool,
@@ -86,6 +105,8 @@ impl App {
                 Arc::new(NoLog),
                 config.durability == config::Durability::Ack,
             )),
+            recovery: Recovery::default(),
+            kept: OnceLock::new(),
             gate: Gate::new(&config),
             clock,
             draining: AtomicBool::new(false),
@@ -162,6 +183,23 @@ impl App {
     #[inline]
     pub(crate) fn durability(&self) -> &Arc<Durability> {
         &self.durability
+    }
+
+    /// How far the start is.
+    #[inline]
+    pub(crate) fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// What is kept on a disk; `None` if nothing is, or it is still being read.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.kept.get()
+    }
+
+    /// From now on this is kept.
+    #[allow(dead_code)]
+    pub(super) fn set_kept(&self, kept: Kept) {
+        let _ = self.kept.set(kept);
     }
 
     /// The same app, whose answers wait for another log.

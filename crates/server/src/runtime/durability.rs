@@ -40,6 +40,18 @@ pub(crate) enum LogState {
     Failed,
 }
 
+impl LogState {
+    /// The name in metrics and answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Accepting => "accepting",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// No log: nothing waits.
 #[derive(Debug)]
 pub(crate) struct NoLog;

@@ -22,6 +22,8 @@ mod loops;
 mod memory;
 mod model;
 #[allow(dead_code)]
+mod recovery;
+#[allow(dead_code)]
 mod timed_disk;
 
 use std::future::Future;
@@ -41,9 +43,9 @@ pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
 use descriptors::Reserve;
-pub(crate) use durability::{Barrier, Durability, Fate, Waiter};
 #[cfg(test)]
-pub(crate) use durability::{Log, LogState};
+pub(crate) use durability::Log;
+pub(crate) use durability::{Barrier, Durability, Fate, LogState, Waiter};
 use jobs::Jobs;
 use loops::EventLoops;
 pub(crate) use memory::ResponseMemory;

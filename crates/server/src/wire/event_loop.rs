@@ -133,6 +133,7 @@ impl<G: Send + 'static> EventLoop<G> {
             self.polled = Instant::now();
             self.now = self.polled;
             self.answerer.draining = self.stop_deadline.is_some() || self.app.is_draining();
+            self.answerer.recovering = self.app.recovery().is_under_way();
             let queue = std::mem::take(&mut self.queue);
             let mut has_commands = false;
             for event in &events {

@@ -53,6 +53,8 @@ pub(super) struct Answerer {
     /// Whether the server drains: answers announce that the connection is closed behind them. The event loop sets it once
     /// in each round, so that a request costs no look at memory that all threads share.
     pub(super) draining: bool,
+    /// Whether what was kept is still being read: then the router refuses what cannot be answered yet. Set with `draining`.
+    pub(super) recovering: bool,
     body: Vec<u8>,
     date: Date,
     /// The `Host` that was admitted last. Nearly all requests of a thread have the same, which is then not read again.
@@ -69,6 +71,7 @@ impl Answerer {
             hold: None,
             body: Vec::with_capacity(answer::MAX_BYTES),
             draining: false,
+            recovering: false,
             known_host: Vec::with_capacity(MAX_KNOWN_HOST_BYTES),
             date: Date::new(Instant::now()),
         }
@@ -85,6 +88,10 @@ impl Answerer {
         let max_head_bytes = app.config.limits.header_bytes.min(HEAD_READ_BYTES);
         let wall_ms = app.wall_ms();
         let mut answered = Answered { bytes: 0, pending: Pending::Requests, at: arrived, closes: false };
+        if self.recovering {
+            answered.pending = Pending::Other;
+            return answered;
+        }
         while self.output.len() < OUTPUT_BYTES {
             let rest = &bytes[answered.bytes..];
             // Empty lines before a request are ignored (RFC 9112, section 2.2).

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dispatch;
 use super::head::RoutedHead;
 use crate::api::problem::PROBLEM_JSON;
-use crate::api::{Kind, Problem};
+use crate::api::{self, Kind, Problem};
 use crate::gate::Principal;
 use crate::runtime::App;
 
@@ -43,7 +43,11 @@ impl Scope {
     /// Asks the gate about the head of a request for the router, and whether the connection may ask for it.
     pub(super) fn admit(self, app: &App, head: &RoutedHead) -> Result<Principal, Problem> {
         let principal = dispatch::admit(app, head)?;
-        let is_health = matches!(head.request.uri().path(), "/healthz" | "/readyz");
+        let path = head.request.uri().path();
+        if let Some(problem) = api::unavailable(app, head.request.method(), path) {
+            return Err(problem);
+        }
+        let is_health = matches!(path, "/healthz" | "/readyz");
         if self == Self::Health && !is_health {
             app.metrics.count_connection_refused(crate::gate::Listener::Data);
             return Err(Problem::new(Kind::Overloaded, TOO_MANY));
