@@ -3,6 +3,7 @@
 pub mod campaign;
 pub mod catalogue;
 pub mod decision;
+pub mod encoding;
 pub mod event;
 pub mod excerpt;
 pub mod feature;

@@ -1,88 +1,102 @@
-//! The catalogue of tracks. No decision reads it, so a map with one lock for many entries is fast enough.
+//! The catalogue of tracks. No decision reads it.
 
-use std::convert::Infallible;
-
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use upbeat_core::catalogue::Track;
 use upbeat_core::event::Id;
 use upbeat_core::profile::Applied;
 
 use crate::apply::outcome;
-use crate::sync::Arc;
-use crate::table::{Place, Places, Reservation};
+use crate::log::{OpenUnit, Payload, Use};
+use crate::table::{Reservation, Table, UpdateError};
 use crate::{Engine, RowKind};
 
-/// Tracks by id, up to a limit.
-pub(crate) struct Catalogue {
-    tracks: DashMap<Id, Track, foldhash::fast::RandomState>,
-    /// Counted here because the map's own `len` locks every shard.
-    places: Arc<Places>,
-}
+/// Tracks by id, up to a limit. A track that is not known is `None`, only until it is put.
+pub(crate) type Catalogue = Table<Option<Track>>;
 
-impl Catalogue {
-    /// An empty catalogue of at most `limit` tracks.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { tracks: DashMap::default(), places: Arc::new(Places::new(limit)) }
-    }
-
-    /// A reservation of places in the catalogue, without one yet.
-    pub(crate) fn reservation(&self) -> Reservation {
-        Reservation::new(&self.places)
-    }
-
-    /// Adds or replaces a track; an equal track is a duplicate. `place` is asked for a new one.
-    fn put<'a, E>(
-        &self,
-        id: Id,
-        track: Track,
-        place: impl FnOnce() -> Result<Place<'a>, E>,
-    ) -> Result<Applied, E> {
-        match self.tracks.entry(id) {
-            Entry::Occupied(held) if *held.get() == track => Ok(Applied::Duplicate),
-            Entry::Occupied(mut held) => {
-                held.insert(track);
-                Ok(Applied::Accepted)
-            }
-            Entry::Vacant(vacant) => {
-                let place = place()?;
-                vacant.insert(track);
-                place.keep();
-                Ok(Applied::Accepted)
-            }
-        }
-    }
+/// Why a track was not put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPut {
+    /// The id is new and the catalogue is full: its limit.
+    Full(usize),
+    /// It cannot be recorded in the log at the moment.
+    LogUnavailable,
 }
 
 impl Engine {
     /// Adds or replaces one track of the catalogue; an equal track is a duplicate.
     ///
     /// # Errors
-    /// The id is new and the catalogue is full: its limit.
-    pub fn put_track(&self, id: Id, track: Track) -> Result<Applied, usize> {
-        let places = &self.tracks.places;
-        let applied = self.tracks.put(id, track, || places.take().ok_or(places.limit()));
+    /// The id is new and the catalogue is full, or the log has no room: see [`NotPut`].
+    pub fn put_track(&self, id: Id, track: Track) -> Result<Applied, NotPut> {
+        let log = self.log.get();
+        let recording = log.map(|log| (log, Payload::of_track(&id, &track)));
+        let put = self.tracks.update(id, |held: &mut Option<Track>| {
+            if held.as_ref() == Some(&track) {
+                return Ok(Applied::Duplicate);
+            }
+            let room = match &recording {
+                None => None,
+                Some((log, payload)) => {
+                    let room = log.room(Use::Change, 1, payload.bytes().len());
+                    Some((room.ok_or(NotPut::LogUnavailable)?, payload))
+                }
+            };
+            *held = Some(track);
+            if let Some((mut room, payload)) = room {
+                room.publish(payload, 0);
+            }
+            Ok(Applied::Accepted)
+        });
+        let applied = put.map_err(|error| match error {
+            UpdateError::Full => NotPut::Full(self.tracks.limit()),
+            UpdateError::Refused(refused) => refused,
+        });
         self.counters.count_event(RowKind::Track, outcome(&applied));
         applied
     }
 
     /// Adds or replaces one track of an atomic body, with a reserved place for a new one.
-    pub(crate) fn put_track_reserved(&self, id: Id, track: Track, places: &mut Reservation) -> Applied {
-        let applied = self.tracks.put::<Infallible>(id, track, || Ok(places.take()));
-        self.counters.count_event(RowKind::Track, outcome(&applied));
-        let Ok(applied) = applied;
-        applied
+    ///
+    /// # Errors
+    /// The log has no room for the unit's record at the moment: nothing was changed, and the track comes back.
+    pub(crate) fn put_track_reserved(
+        &self,
+        id: Id,
+        track: Track,
+        places: &mut Reservation,
+        unit: Option<&mut OpenUnit>,
+    ) -> Result<Applied, (Id, Track)> {
+        let recording = unit.map(|unit| (unit, Payload::of_track(&id, &track)));
+        let again = id.clone();
+        let applied = self.tracks.update_reserved(id, places, |held: &mut Option<Track>| {
+            if held.as_ref() == Some(&track) {
+                return Ok(Applied::Duplicate);
+            }
+            let room = match recording {
+                None => None,
+                Some((unit, payload)) => match unit.room(payload.bytes().len()) {
+                    None => return Err((again, track)),
+                    Some(room) => Some((room, payload)),
+                },
+            };
+            *held = Some(track);
+            if let Some(((mut room, unit), payload)) = room {
+                room.publish(&payload, unit);
+            }
+            Ok(Applied::Accepted)
+        })?;
+        self.counters.count_event(RowKind::Track, outcome::<NotPut>(&Ok(applied)));
+        Ok(applied)
     }
 
     /// One track of the catalogue; `None` if it is not there.
     #[must_use]
     pub fn track(&self, id: &Id) -> Option<Track> {
-        self.tracks.tracks.get(id).map(|track| track.clone())
+        self.tracks.with(id, Option::clone).flatten()
     }
 
     /// How many tracks the catalogue holds.
     #[must_use]
     pub fn track_count(&self) -> usize {
-        self.tracks.places.taken()
+        self.tracks.len()
     }
 }

@@ -178,6 +178,10 @@ impl Counters {
         self.counts.own().plays_kept.fetch_add(count as isize, Ordering::Relaxed);
     }
 
+    pub(super) fn change_plays(&self, count: isize) {
+        self.counts.own().plays_kept.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(super) fn remove_plays(&self, count: usize) {
         self.counts.own().plays_kept.fetch_sub(count as isize, Ordering::Relaxed);
     }

@@ -51,13 +51,18 @@ impl Customer {
             self.cached = PackedScore::NONE;
         }
         if applied == Applied::Accepted {
-            self.last_event_s = self.last_event_s.max(whole_seconds(last_event_ms)).max(1);
+            self.last_event_s = self.last_event_s.max(Self::last_event_of(last_event_ms));
         }
         let growth = Growth {
             plays: self.profile.plays().len() - plays_before,
             bytes: difference(customer_bytes + bytes(&self.profile), bytes_before),
         };
         (applied, growth)
+    }
+
+    /// The time of the last event that [`Customer::apply`] would record for this time, in whole seconds since 1970.
+    pub(super) fn last_event_of(last_event_ms: i64) -> u32 {
+        whole_seconds(last_event_ms).max(1)
     }
 
     /// Records that a decision said *show*; returns how many bytes that took. A customer who has just been shown an ad
@@ -96,17 +101,31 @@ impl Customer {
         i64::from(self.last_event_s) * 1000 < before_ms
     }
 
-    /// Takes `now_ms` for the time of the last event where that is later than `latest_ms`; both in Unix milliseconds.
-    pub(super) fn correct_last_event(&mut self, latest_ms: i64, now_ms: i64) {
-        if i64::from(self.last_event_s) * 1000 > latest_ms {
-            self.last_event_s = whole_seconds(now_ms).max(1);
-        }
+    /// Whether the last event is later than `latest_ms`, in Unix milliseconds.
+    pub(super) fn is_ahead_of(&self, latest_ms: i64) -> bool {
+        i64::from(self.last_event_s) * 1000 > latest_ms
     }
 
-    /// Drops everything but a membership above Free; returns whether nothing is left.
-    pub(super) fn drop_behaviour(&mut self) -> bool {
+    /// When an event was last accepted, in whole seconds since 1970; 0 for a new record.
+    pub(super) fn last_event_s(&self) -> u32 {
+        self.last_event_s
+    }
+
+    /// Takes another profile.
+    pub(super) fn set_profile(&mut self, profile: Profile) {
+        self.profile = profile;
         self.cached = PackedScore::NONE;
-        self.profile.drop_behaviour()
+    }
+
+    /// Takes another time for that of the last event.
+    pub(super) fn set_last_event(&mut self, last_event_s: u32) {
+        self.last_event_s = last_event_s;
+    }
+
+    /// What is left of the record without behaviour: a membership above Free, if there is one.
+    pub(super) fn without_behaviour(&self) -> Option<Self> {
+        let profile = self.profile.without_behaviour()?;
+        Some(Self { profile, cached: PackedScore::NONE, last_event_s: self.last_event_s })
     }
 
     /// Bytes that this record takes under `id`, in the table and on the heap.

@@ -6,6 +6,7 @@ use upbeat_core::decision::{self, Reason, Score, Trace, Verdict};
 use upbeat_core::event::{DecisionId, Id, Time};
 use upbeat_core::profile::Profile;
 
+use crate::log::{Answered, Payload, Use};
 use crate::{Champion, Customer, Engine, ModelId, NotKept, RequestId};
 
 /// The options of one request for a decision.
@@ -56,13 +57,20 @@ impl Engine {
         let Some(request_id) = ask.request_id.as_ref().filter(|_| !ask.dry_run) else {
             return Ok(self.decide_once(id, ask.dry_run, wall_ms));
         };
-        let decide = || self.decide_once(id, false, wall_ms);
+        let decide = || self.decide_and_keep(id, false, wall_ms, Some(request_id));
         let kept = self.requests.get_or_decide(id, request_id, wall_ms, decide);
         let (decision, repeated) = kept.inspect_err(|_| self.counters.count_request_not_kept())?;
         if repeated {
             self.counters.count_retry();
         }
         Ok(decision)
+    }
+
+    /// Keeps an answer of a former process for retries.
+    pub(crate) fn restore_answer(&self, customer: &Id, id: DecisionId, answer: Answered) {
+        let Answered { request, made_ms, score, model } = answer;
+        let decision = Decision { reason: Reason::LikelyToClick, score, model, id };
+        self.requests.restore(customer, request, made_ms, decision);
     }
 
     /// Bytes that answers kept for retries take, without the allocator's overhead.
@@ -94,16 +102,29 @@ impl Engine {
     /// Decides for one customer; a *show* counts as an impression unless it is a dry run. Never fails: a customer of
     /// whom nothing is known gets [`Reason::UnknownCustomer`]. `wall_ms` in Unix milliseconds.
     pub fn decide_once(&self, id: &Id, dry_run: bool, wall_ms: i64) -> Decision {
+        self.decide_and_keep(id, dry_run, wall_ms, None)
+    }
+
+    /// Decides once; the log keeps a *show* as the answer to `request`.
+    #[inline]
+    fn decide_and_keep(&self, id: &Id, dry_run: bool, wall_ms: i64, request: Option<&RequestId>) -> Decision {
         let now_ms = self.now_ms(wall_ms);
         let decision_id = self.new_decision_id();
         let champion = self.champion.load();
         let known = self.customers.with_mut(id, |customer| {
-            let verdict = self.verdict(customer, champion.as_deref(), now_ms);
-            if verdict.reason.shows() && !dry_run {
-                let campaign = self.settings.campaign.id.clone();
-                let (time, bounds) = (Time::from_unix_ms(now_ms), self.settings.bounds());
-                let grown = customer.count_decided_impression(decision_id, campaign, time, &bounds);
-                self.counters.add_bytes(grown);
+            let mut verdict = self.verdict(customer, champion.as_deref(), now_ms);
+            // Nothing of the log is touched before this is known.
+            if verdict.reason.shows() {
+                let shown = match dry_run {
+                    true => self.log.get().is_none_or(|log| log.takes(Use::Show)),
+                    false => {
+                        let decision = decision(&verdict, champion.as_deref(), decision_id);
+                        self.show(id, customer, now_ms, &decision, request.map(|request| (request, wall_ms)))
+                    }
+                };
+                if !shown {
+                    verdict.reason = Reason::LogUnavailable;
+                }
             }
             verdict
         });
@@ -123,6 +144,41 @@ impl Engine {
         self.counters.count_decision(verdict.reason, true);
         let decision = decision(&verdict, champion.as_deref(), self.new_decision_id());
         Some(Explanation { decision, trace: verdict.trace, profile, champion, now_ms })
+    }
+
+    /// Counts the impression of a decision that says *show* and publishes it, with the customer's shard locked; whether it could
+    /// be recorded. `request` has the request that is answered and the wall clock, in Unix milliseconds.
+    fn show(
+        &self,
+        id: &Id,
+        customer: &mut Customer,
+        now_ms: i64,
+        decision: &Decision,
+        request: Option<(&RequestId, i64)>,
+    ) -> bool {
+        let campaign = &self.settings.campaign.id;
+        let recorded = self.log.get().map(|log| {
+            let answer = request.map(|(request, made_ms)| Answered {
+                request: request.clone(),
+                made_ms,
+                score: decision.score,
+                model: decision.model,
+            });
+            let payload = Payload::of_show(id, decision.id, campaign, now_ms, answer.as_ref());
+            let leased = log.covers(decision.id.0);
+            let room = log.room(Use::Show, 1, payload.bytes().len()).filter(|_| leased);
+            room.map(|room| (room, payload))
+        });
+        if matches!(recorded, Some(None)) {
+            return false;
+        }
+        let (time, bounds) = (Time::from_unix_ms(now_ms), self.settings.bounds());
+        let grown = customer.count_decided_impression(decision.id, campaign.clone(), time, &bounds);
+        self.counters.add_bytes(grown);
+        if let Some((mut room, payload)) = recorded.flatten() {
+            room.publish(&payload, 0);
+        }
+        true
     }
 
     fn new_decision_id(&self) -> DecisionId {

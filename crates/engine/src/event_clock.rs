@@ -14,7 +14,8 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use upbeat_core::event::{DAY_MS, Event};
+use upbeat_core::encoding::{DecodeError, Decoder, put_varint};
+use upbeat_core::event::{DAY_MS, Event, StableHash};
 use upbeat_core::profile::Window;
 
 use crate::Clock;
@@ -46,7 +47,8 @@ pub struct EventClockStatus {
 pub(crate) struct EventClock {
     used: bool,
     window_ms: i64,
-    hasher: foldhash::fast::RandomState,
+    /// The key of the hashes of customers; kept with the log, so that it is the same when the clock is read back.
+    key: AtomicU64,
     now_ms: AtomicI64,
     /// Whether two customers agree on the time; then most events need no more than this and `now_ms`.
     settled: AtomicBool,
@@ -70,7 +72,7 @@ impl EventClock {
         Self {
             used: clock == Clock::Event,
             window_ms: i64::from(window.days) * DAY_MS,
-            hasher: foldhash::fast::RandomState::default(),
+            key: AtomicU64::new(foldhash::quality::RandomState::default().hash_one("key")),
             now_ms: AtomicI64::new(i64::MIN),
             settled: AtomicBool::new(false),
             next_waiting_ms: AtomicI64::new(i64::MAX),
@@ -78,6 +80,16 @@ impl EventClock {
             last_unconfirmed_ms: AtomicI64::new(0),
             doubts: Mutex::default(),
         }
+    }
+
+    /// The key of the hashes of customers.
+    pub(crate) fn key(&self) -> u64 {
+        self.key.load(Ordering::Relaxed)
+    }
+
+    /// Takes another key, before the first event or that of the events before.
+    pub(crate) fn set_key(&self, key: u64) {
+        self.key.store(key, Ordering::Relaxed);
     }
 
     /// *Now*, in Unix milliseconds; `None` before the first event, and always with [`Clock::Wall`].
@@ -96,9 +108,52 @@ impl EventClock {
     /// What [`EventClock::advance`] needs of an event; `None` if events do not move the clock.
     pub(crate) fn sighting(&self, event: &Event) -> Option<Sighting> {
         self.used.then(|| Sighting {
-            customer: self.hasher.hash_one(&event.customer),
+            customer: StableHash::with_key(self.key.load(Ordering::Relaxed))
+                .id(event.customer.as_ref())
+                .finish(),
             unix_ms: event.time.unix_ms,
         })
+    }
+
+    /// Appends what the clock knows.
+    #[allow(dead_code, reason = "snapshots use it")]
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+        let doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        into.extend_from_slice(&self.key().to_le_bytes());
+        into.push(self.settled.load(Ordering::Relaxed).into());
+        for ms in [&self.now_ms, &self.last_unconfirmed_ms] {
+            into.extend_from_slice(&ms.load(Ordering::Relaxed).to_le_bytes());
+        }
+        into.extend_from_slice(&self.unconfirmed.load(Ordering::Relaxed).to_le_bytes());
+        into.push(doubts.first.is_some().into());
+        put_varint(into, doubts.waiting.len() as u64);
+        for Sighting { customer, unix_ms } in doubts.first.iter().chain(&doubts.waiting) {
+            into.extend_from_slice(&customer.to_le_bytes());
+            into.extend_from_slice(&unix_ms.to_le_bytes());
+        }
+    }
+
+    /// Takes what [`EventClock::encode`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are none that it writes.
+    #[allow(dead_code, reason = "snapshots use it")]
+    pub(crate) fn restore(&self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        let what = "the clock of events";
+        self.set_key(from.u64(what)?);
+        self.settled.store(from.flag(what)?, Ordering::Relaxed);
+        for ms in [&self.now_ms, &self.last_unconfirmed_ms] {
+            ms.store(from.u64(what)? as i64, Ordering::Relaxed);
+        }
+        self.unconfirmed.store(from.u64(what)?, Ordering::Relaxed);
+        let (has_first, count) = (from.flag(what)?, from.count(MOST_WAITING, what)?);
+        let mut sighting = || Ok(Sighting { customer: from.u64(what)?, unix_ms: from.u64(what)? as i64 });
+        let first = if has_first { Some(sighting()?) } else { None };
+        let waiting = (0..count).map(|_| sighting()).collect::<Result<VecDeque<_>, DecodeError>>()?;
+        let next = waiting.iter().map(|waiting| waiting.unix_ms).min();
+        self.next_waiting_ms.store(next.unwrap_or(i64::MAX), Ordering::Relaxed);
+        *self.doubts.lock().unwrap_or_else(PoisonError::into_inner) = Doubts { first, waiting };
+        Ok(())
     }
 
     /// Moves the clock for an event that was applied.

@@ -1,36 +1,70 @@
 //! Removing customers: one by id, or all idle ones.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use upbeat_core::event::{DAY_MS, Id};
 
-use crate::{Clock, Engine, Settings, Sweep};
+use crate::log::{Payload, Use};
+use crate::{Clock, Customer, Engine, Settings, Sweep};
 
-/// An atomic body is changing the customer at this moment.
+/// Why a customer was not removed, for the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an atomic body that names this customer is being applied at this moment; send the request again")]
-pub struct Claimed;
+pub enum NotRemoved {
+    /// An atomic body is changing the customer at this moment.
+    #[error(
+        "an atomic body that names this customer is being applied at this moment; send the request again"
+    )]
+    Claimed,
+    /// The erasure cannot be recorded in the log.
+    #[error(
+        "the erasure cannot be recorded, since the disk is slow, full or has failed: send the request again; \
+         /readyz?verbose says how the disk is"
+    )]
+    LogUnavailable,
+}
 
 impl Engine {
     /// Removes one customer and the answers kept for their retries, which there may be of an unknown customer too;
     /// returns whether the customer was known.
     ///
     /// # Errors
-    /// An atomic body that names the customer has been checked and is being applied: nothing was removed.
-    pub fn remove(&self, id: &Id) -> Result<bool, Claimed> {
-        let mut claimed = false;
+    /// An atomic body that names the customer has been checked and is being applied, or the log has no room: nothing was
+    /// removed.
+    pub fn remove(&self, id: &Id) -> Result<bool, NotRemoved> {
+        let mut refused = None;
+        // A snapshot that begins waits until the answers, too, are removed.
+        let _erasing = self.erasures.begin();
         let removed = self.customers.remove_if(id, |_| {
-            claimed = self.claims.holds(id);
-            !claimed
+            refused = self.record_erasure(id).err();
+            refused.is_none()
         });
-        if claimed {
-            return Err(Claimed);
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         self.requests.remove(id);
         let Some(customer) = removed else {
             return Ok(false);
         };
+        self.count_removed(id, &customer);
+        Ok(true)
+    }
+
+    pub(crate) fn count_removed(&self, id: &Id, customer: &Customer) {
         self.counters.remove_plays(customer.profile.plays().len());
         self.counters.add_bytes(-(customer.bytes(id) as isize));
-        Ok(true)
+    }
+
+    /// Publishes that a customer is erased, known or not: answers may be kept of one who is not. The shard is locked.
+    fn record_erasure(&self, id: &Id) -> Result<(), NotRemoved> {
+        if self.claims.holds(id) {
+            return Err(NotRemoved::Claimed);
+        }
+        if let Some(log) = self.log.get() {
+            let payload = Payload::of_erasure(id);
+            let room = log.room(Use::Change, 1, payload.bytes().len());
+            room.ok_or(NotRemoved::LogUnavailable)?.publish(&payload, 0);
+        }
+        Ok(())
     }
 
     /// The number of shards of the profile store, each of which [`Engine::evict_idle`] visits by itself.
@@ -63,24 +97,98 @@ impl Engine {
         };
         let latest_ms = now_ms.saturating_add(ahead_ms);
         self.customers.sweep(shard, |id, customer| {
-            customer.correct_last_event(latest_ms, now_ms);
+            if customer.is_ahead_of(latest_ms) {
+                self.correct_last_event(id, customer, now_ms);
+            }
             if !customer.is_idle(idle_before_ms) || self.claims.holds(id) {
                 return Sweep::Keep;
             }
-            let (plays, bytes) = (customer.profile.plays().len(), customer.bytes(id));
-            let gone = customer.drop_behaviour();
-            self.counters.remove_plays(plays);
-            if gone {
-                evicted += 1;
-                self.counters.add_bytes(-(bytes as isize));
-                return Sweep::Remove;
+            match self.evict(id, customer) {
+                Eviction::None => Sweep::Keep,
+                Eviction::Behaviour => {
+                    evicted += 1;
+                    Sweep::Keep
+                }
+                Eviction::All => {
+                    evicted += 1;
+                    Sweep::Remove
+                }
             }
-            let left = customer.bytes(id);
-            evicted += usize::from(left != bytes);
-            self.counters.add_bytes(left as isize - bytes as isize);
-            Sweep::Keep
         });
         self.counters.count_evicted(evicted);
         evicted
+    }
+
+    /// Drops what goes of an idle customer and publishes it, with the shard locked. One that the log has no room for stays
+    /// until the next sweep.
+    fn evict(&self, id: &Id, customer: &mut Customer) -> Eviction {
+        let left = customer.without_behaviour();
+        let (plays, bytes) = (customer.profile.plays().len(), customer.bytes(id));
+        let bytes_left = left.as_ref().map_or(0, |left| left.bytes(id));
+        if bytes_left == bytes {
+            return Eviction::None;
+        }
+        let room = match self.log.get() {
+            None => None,
+            Some(log) => {
+                let kept = left.as_ref().and_then(|left| left.profile.membership());
+                let payload = Payload::of_eviction(id, kept.as_ref());
+                let Some(room) = log.room(Use::Change, 1, payload.bytes().len()) else {
+                    return Eviction::None;
+                };
+                Some((room, payload))
+            }
+        };
+        let eviction = if left.is_some() { Eviction::Behaviour } else { Eviction::All };
+        *customer = left.unwrap_or_default();
+        if let Some((mut room, payload)) = room {
+            room.publish(&payload, 0);
+        }
+        self.counters.remove_plays(plays);
+        self.counters.add_bytes(bytes_left as isize - bytes as isize);
+        eviction
+    }
+
+    /// Takes *now* for the time of a customer's last event, and publishes that; without room in the log the next sweep does.
+    fn correct_last_event(&self, id: &Id, customer: &mut Customer, now_ms: i64) {
+        let last_event_s = Customer::last_event_of(now_ms);
+        if let Some(log) = self.log.get() {
+            let payload = Payload::of_last_event(id, last_event_s);
+            let Some(mut room) = log.room(Use::Change, 1, payload.bytes().len()) else { return };
+            customer.set_last_event(last_event_s);
+            room.publish(&payload, 0);
+        } else {
+            customer.set_last_event(last_event_s);
+        }
+    }
+}
+
+/// What a sweep does with a customer.
+enum Eviction {
+    /// Nothing: there is only a membership, or the log has no room.
+    None,
+    /// Everything but a membership goes.
+    Behaviour,
+    /// The customer goes.
+    All,
+}
+
+/// The erasures that are under way: a customer is removed, and perhaps not yet the answers kept for their retries.
+#[derive(Debug, Default)]
+pub(crate) struct Erasures(AtomicUsize);
+
+impl Erasures {
+    fn begin(&self) -> Erasing<'_> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Erasing(self)
+    }
+}
+
+/// An erasure until it is complete.
+struct Erasing<'a>(&'a Erasures);
+
+impl Drop for Erasing<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

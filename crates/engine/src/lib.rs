@@ -8,14 +8,16 @@ mod customer;
 mod decide;
 mod event_clock;
 mod evict;
+mod log;
 mod model_id;
 mod retries;
+pub mod storage;
 mod striped;
 mod sync;
 mod table;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use upbeat_core::campaign::Campaign;
@@ -27,11 +29,13 @@ use upbeat_svm::{Model, Scorer};
 pub use apply::{
     AtomicBody, MAX_REJECTED_REPORTED, Progress, RejectedRow, Rejection, Remains, Report, RowProblem,
 };
+pub use catalogue::NotPut;
 pub use counters::{Counters, Outcome, RowKind};
 pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};
 pub use event_clock::EventClockStatus;
-pub use evict::Claimed;
+pub use evict::NotRemoved;
+pub use log::{Answered, Entry, LogState, Started};
 pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
 pub use striped::{Numbers, Striped, take_own_stripe};
@@ -110,6 +114,9 @@ pub struct Engine {
     generation: AtomicU32,
     requests: RecentRequests,
     counters: Counters,
+    erasures: evict::Erasures,
+    /// Set once, when the log is opened; an engine without one keeps nothing.
+    log: OnceLock<Arc<log::Log>>,
 }
 
 impl Engine {
@@ -119,13 +126,15 @@ impl Engine {
         Self {
             customers: Table::new(settings.expected_customers, settings.max_customers),
             claims: sync::Arc::default(),
-            tracks: Catalogue::new(settings.max_tracks),
+            tracks: Catalogue::new(0, settings.max_tracks),
             champion: ArcSwapOption::empty(),
             event_clock: EventClock::new(settings.clock, settings.window),
             decision_numbers: Numbers::new(settings.first_decision),
             generation: AtomicU32::new(1),
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
+            erasures: evict::Erasures::default(),
+            log: OnceLock::new(),
             settings,
         }
     }
@@ -140,6 +149,7 @@ impl Engine {
         let id = ModelId::new(model.id());
         let champion = Champion { scorer: Scorer::new(&model), id, model, generation };
         self.champion.store(Some(Arc::new(champion)));
+        self.log_promotion(id);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashMap, HashTable};
+use upbeat_core::decision::Reason;
 use upbeat_core::event::Id;
 
 use super::Decision;
@@ -48,6 +49,12 @@ impl RequestId {
             return Err("send characters of UTF-8 other than control characters");
         }
         Ok(Self(text.into()))
+    }
+
+    /// The id as it was sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -274,6 +281,10 @@ impl RecentRequests {
         }
         shard.check_room(customer, request.0.len() + customer.heap_bytes(), self.shard_limit)?;
         let decision = decide();
+        if decision.reason == Reason::LogUnavailable {
+            // For the moment only: a retry is decided again.
+            return Ok((decision, false));
+        }
         if let Some(number) = found
             && let Ok(entry) = shard.index.find_entry(hash, |held| *held == number)
         {
@@ -283,6 +294,24 @@ impl RecentRequests {
             Answer { customer: customer.clone(), request: request.clone(), made_ms: wall_ms, decision };
         shard.push(hash, answer, hash_of);
         Ok((decision, false))
+    }
+
+    /// Keeps an answer that a former process gave, without a limit: it was kept within one.
+    pub(crate) fn restore(&self, customer: &Id, request: RequestId, made_ms: i64, decision: Decision) {
+        let hash = self.hash(customer, &request);
+        let hash_of = |answer: &Answer| self.hash(&answer.customer, &answer.request);
+        let mut shard = lock(&self.shards[(hash >> 32) as usize % self.shards.len()]);
+        // The time at which it was made is the clock of the log; what is old by it is gone.
+        shard.drop_old(made_ms, 2, hash_of);
+        if let Some(number) = shard.find(hash, customer, &request) {
+            if shard.answer(number).decision.id == decision.id {
+                return;
+            }
+            if let Ok(entry) = shard.index.find_entry(hash, |held| *held == number) {
+                entry.remove();
+            }
+        }
+        shard.push(hash, Answer { customer: customer.clone(), request, made_ms, decision }, hash_of);
     }
 
     /// Removes every answer given for a customer.

@@ -29,6 +29,17 @@ pub fn take_own_stripe() {
     STRIPE.set(SHARED + TAKEN.fetch_add(1, Ordering::Relaxed) % OWN);
 }
 
+/// Gives the calling thread the own stripe of this number, or none.
+#[cfg(test)]
+pub(crate) fn use_stripe(stripe: Option<usize>) {
+    STRIPE.set(stripe.map_or(0, |stripe| SHARED + stripe));
+}
+
+/// The number of the calling thread's own stripe, from 0 on; `None` if it has taken none.
+pub(crate) fn own_stripe() -> Option<usize> {
+    STRIPE.get().checked_sub(SHARED).filter(|stripe| *stripe < OWN)
+}
+
 #[cold]
 fn take_shared_stripe() -> usize {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
@@ -86,6 +97,19 @@ impl Numbers {
     #[must_use]
     pub fn new(first: u64) -> Self {
         Self { next_block: Padded(AtomicU64::new(first.next_multiple_of(BLOCK))), next: Striped::default() }
+    }
+
+    /// Above all numbers that were given, and all that are in a stripe's block.
+    pub(crate) fn highest(&self) -> u64 {
+        self.next_block.0.load(Ordering::Relaxed)
+    }
+
+    /// Gives no number below `first` from now on.
+    pub(crate) fn raise(&self, first: u64) {
+        self.next_block.0.fetch_max(first.next_multiple_of(BLOCK), Ordering::Relaxed);
+        for next in self.next.all() {
+            next.store(0, Ordering::Relaxed);
+        }
     }
 
     /// A number that was never given before.

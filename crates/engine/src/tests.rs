@@ -120,7 +120,7 @@ fn catalogue_is_bounded_and_recognises_repeats() {
     assert_eq!(engine.put_track(Id::Number(0), track.clone()), Ok(Applied::Accepted));
     assert_eq!(engine.put_track(Id::Number(0), track.clone()), Ok(Applied::Duplicate));
     assert_eq!(engine.put_track(Id::Number(1), track.clone()), Ok(Applied::Accepted));
-    assert_eq!(engine.put_track(Id::Number(2), track.clone()), Err(2));
+    assert_eq!(engine.put_track(Id::Number(2), track.clone()), Err(NotPut::Full(2)));
     assert_eq!(engine.track(&Id::Number(1)), Some(track));
 }
 
@@ -185,7 +185,8 @@ fn full_memory_refuses_only_events_that_need_more() {
         Err(Rejection::MemoryFull(1)),
         "the first dropped play is recorded"
     );
-    assert_eq!(engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation()), Applied::Accepted);
+    let applied = engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation(), None);
+    assert_eq!(applied, Ok(Applied::Accepted));
     assert_eq!(engine.apply(tenth, WALL_MS), Ok(Applied::Accepted), "from then on the oldest is dropped");
     let click = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 1, WALL_MS) };
     assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));

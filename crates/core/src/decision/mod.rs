@@ -25,11 +25,14 @@ pub enum Reason {
     NoModel,
     /// The customer was shown the ad as often as the cap allows.
     Capped,
+    /// The score is above the threshold, and the impression could not be recorded in the log: one that cannot be kept must not
+    /// be spent. [`decide`] does not give it; whoever keeps the log does, in place of *show*.
+    LogUnavailable,
 }
 
 impl Reason {
     /// Every reason, in the order of the policy's checks.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownCustomer,
         Self::AlreadyGold,
         Self::NotInAudience,
@@ -37,6 +40,7 @@ impl Reason {
         Self::TooLittleHistory,
         Self::Capped,
         Self::UnlikelyToClick,
+        Self::LogUnavailable,
         Self::LikelyToClick,
     ];
 
@@ -52,6 +56,7 @@ impl Reason {
             Self::TooLittleHistory => "too_little_history",
             Self::NoModel => "no_model",
             Self::Capped => "capped",
+            Self::LogUnavailable => "log_unavailable",
         }
     }
 

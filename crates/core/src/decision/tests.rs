@@ -60,7 +60,10 @@ fn policy_stops_at_the_first_check_that_refuses() {
             Reason::NoModel => Check::Model,
             Reason::TooLittleHistory => Check::History,
             Reason::Capped => Check::Cap,
-            Reason::UnlikelyToClick | Reason::LikelyToClick | Reason::UnknownCustomer => Check::Score,
+            Reason::UnlikelyToClick
+            | Reason::LikelyToClick
+            | Reason::LogUnavailable
+            | Reason::UnknownCustomer => Check::Score,
         };
         assert_eq!(last, refusing, "case {index}: the trace ends with the check that gave the reason");
     }

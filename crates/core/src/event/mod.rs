@@ -5,11 +5,15 @@
 
 mod calendar;
 mod id;
+mod packed_time;
+mod stable;
 mod time;
 mod zone;
 
 pub use id::{Id, IdError, IdRef, MAX_ID_LENGTH, leading_decimal};
-pub use time::{DAY_MS, HOUR_MS, LastDate, MINUTE_MS, PackedTime, Time, TimeError};
+pub use packed_time::PackedTime;
+pub use stable::StableHash;
+pub use time::{DAY_MS, HOUR_MS, LastDate, MINUTE_MS, Time, TimeError};
 pub use zone::Zone;
 
 use crate::catalogue::Track;

@@ -21,43 +21,9 @@ pub struct Time {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub unix_ms: i64,
     /// The written local time minus UTC, in seconds.
-    offset_s: i32,
+    pub(super) offset_s: i32,
     /// Whether the offset was written, not taken from the configured zone.
-    offset_written: bool,
-}
-
-/// A [`Time`] in eight bytes; see [`Time::pack`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PackedTime {
-    /// Whole seconds since 1970-01-01T00:00:00Z.
-    pub seconds: u32,
-    /// Milliseconds in the lowest ten bits, then one bit for whether the offset was written, then the offset in
-    /// minutes, zigzag-encoded.
-    pub fine: u32,
-}
-
-const MILLISECOND_BITS: u32 = (1 << 10) - 1;
-const WRITTEN_BIT: u32 = 10;
-const OFFSET_SHIFT: u32 = 11;
-
-impl PackedTime {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    #[must_use]
-    pub fn unix_ms(self) -> i64 {
-        i64::from(self.seconds) * 1000 + i64::from(self.fine & MILLISECOND_BITS)
-    }
-}
-
-impl From<PackedTime> for Time {
-    fn from(packed: PackedTime) -> Self {
-        let zigzag = (packed.fine >> OFFSET_SHIFT) as i32;
-        let minutes = (zigzag >> 1) ^ -(zigzag & 1);
-        Self {
-            unix_ms: packed.unix_ms(),
-            offset_s: minutes * 60,
-            offset_written: packed.fine >> WRITTEN_BIT & 1 == 1,
-        }
-    }
+    pub(super) offset_written: bool,
 }
 
 /// Why a text is not a time.
@@ -117,23 +83,6 @@ impl Time {
     /// The written date and time of day, as Unix milliseconds as if at UTC.
     fn local_ms(&self) -> i64 {
         self.unix_ms + i64::from(self.offset_s) * 1000
-    }
-
-    /// The time in two 32-bit words. [`PackedTime::fine`] is 0 for a whole second at UTC without a written offset.
-    ///
-    /// `None` before 1970, after 2106-02-07T06:28:15.999Z, and for offsets that are not whole minutes.
-    #[must_use]
-    pub fn pack(&self) -> Option<PackedTime> {
-        let seconds = u32::try_from(self.unix_ms.div_euclid(1000)).ok()?;
-        if self.offset_s % 60 != 0 {
-            return None;
-        }
-        let milliseconds = self.unix_ms.rem_euclid(1000) as u32;
-        let minutes = self.offset_s / 60;
-        // Zigzag, so that offsets of either sign are small numbers: at most 2 * 1439 + 1.
-        let offset = ((minutes << 1) ^ (minutes >> 31)) as u32;
-        let fine = milliseconds | u32::from(self.offset_written) << WRITTEN_BIT | offset << OFFSET_SHIFT;
-        Some(PackedTime { seconds, fine })
     }
 
     /// Reads `YYYY-MM-DD[T ]HH:MM:SS[.fraction]`, years 0001–9999, and perhaps an offset: `Z`, ` UTC`, `±HH:MM`, `±HHMM`

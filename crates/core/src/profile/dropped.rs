@@ -1,13 +1,11 @@
 //! Entries that a full list has dropped, as fingerprints.
 
-use std::hash::BuildHasher;
-
 use super::Applied;
-use crate::event::{IdRef, Time};
+use crate::event::{IdRef, StableHash, Time};
 
 /// How many dropped entries are still recognised when they are sent again: as many as the default window keeps. It adds
 /// a third to the 12 bytes that each of those plays takes.
-const DROPPED_LIMIT: usize = 256;
+pub(super) const DROPPED_LIMIT: usize = 256;
 
 /// The last entries that a list dropped, as 32-bit fingerprints, only so that a repeat is counted as a duplicate.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +57,24 @@ impl Dropped {
         Applied::Accepted
     }
 
+    /// The fingerprints, that which is replaced first coming first.
+    pub(super) fn fingerprints(&self) -> impl ExactSizeIterator<Item = u32> {
+        let ring: (&[u32], usize) =
+            self.ring.as_ref().map_or((&[], 0), |ring| (&ring.fingerprints, ring.oldest));
+        let (fingerprints, oldest) = ring;
+        (0..fingerprints.len()).map(move |index| fingerprints[(oldest + index) % fingerprints.len()])
+    }
+
+    /// What [`Dropped::fingerprints`] was taken from; at most [`DROPPED_LIMIT`] of them.
+    pub(super) fn from_fingerprints(fingerprints: impl ExactSizeIterator<Item = u32>) -> Self {
+        if fingerprints.len() == 0 {
+            return Self::default();
+        }
+        let mut ring = Ring::with_full_capacity();
+        ring.fingerprints.extend(fingerprints.take(DROPPED_LIMIT));
+        Self { ring: Some(ring) }
+    }
+
     /// Whether recording one more entry takes memory.
     pub(super) fn grows(&self) -> bool {
         self.ring.is_none()
@@ -77,7 +93,7 @@ impl Ring {
     }
 }
 
+/// Files hold it, so it is the same for ever.
 fn fingerprint(time: Time, event_id: IdRef<'_>) -> u32 {
-    let hash = foldhash::quality::FixedState::default().hash_one((time.unix_ms, event_id));
-    (hash >> 32) as u32
+    (StableHash::with_key(0).word(time.unix_ms as u64).id(event_id).finish() >> 32) as u32
 }

@@ -138,6 +138,18 @@ fn history_of(campaign: &Id, known: &[Id]) -> History {
 }
 
 impl AdHistory {
+    /// A history of what was kept and dropped; `None` if `kept` does not ascend by time and source.
+    pub(super) fn from_parts(kept: Vec<Impression>, dropped: Dropped) -> Option<Self> {
+        let ascend = kept.windows(2).all(|pair| pair[0].key() < pair[1].key());
+        let entry_bytes = kept.iter().map(Impression::heap_bytes).sum();
+        ascend.then_some(Self { kept, entry_bytes, dropped })
+    }
+
+    /// What it has dropped so far.
+    pub(super) fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
     /// All that are kept, oldest first.
     pub(super) fn as_slice(&self) -> &[Impression] {
         &self.kept

@@ -5,7 +5,7 @@ use super::{Applied, MembershipChange};
 use crate::event::{CUSTOMER_FILE_ID, Id, Membership, PackedTime, Time};
 
 /// How many membership changes a profile keeps.
-const HISTORY_LIMIT: usize = 16;
+pub(super) const HISTORY_LIMIT: usize = 16;
 
 /// Where a customer's membership changes are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +53,14 @@ impl LatestMembership {
         match self.storage {
             Storage::Listed => list.and_then(|list| list.as_slice().last().cloned()),
             _ => self.single(),
+        }
+    }
+
+    /// All changes that are kept, oldest first.
+    pub(super) fn changes(&self, list: Option<&Recent<MembershipChange>>) -> Vec<MembershipChange> {
+        match self.storage {
+            Storage::Listed => list.map_or_else(Vec::new, |list| list.as_slice().to_vec()),
+            _ => self.single().into_iter().collect(),
         }
     }
 

@@ -3,7 +3,9 @@
 //! A profile is a function of the set of its events: neither the order of arrival nor repeats matter.
 
 mod dropped;
+mod encoded;
 mod impressions;
+mod layout;
 mod membership;
 mod packed;
 mod plays;
@@ -263,19 +265,21 @@ impl Profile {
         history.insert_decided(decision, campaign, time, bounds.campaigns);
     }
 
-    /// Drops plays, impressions, clicks, and all memberships but the latest level; returns whether the profile is now
-    /// that of an unknown customer (latest level Free or none).
-    pub fn drop_behaviour(&mut self) -> bool {
-        let latest = self.membership();
-        *self = Self::default();
-        match latest.filter(|change| change.level != Membership::Free) {
-            None => true,
-            Some(change) => {
-                let Self { membership, extras, .. } = self;
-                membership.insert(change, || &mut extras.get_or_insert_default().memberships);
-                false
-            }
-        }
+    /// The profile without plays, impressions, clicks, and all memberships but the latest level; `None` if it is then that of
+    /// an unknown customer (latest level Free or none).
+    #[must_use]
+    pub fn without_behaviour(&self) -> Option<Self> {
+        let latest = self.membership().filter(|change| change.level != Membership::Free)?;
+        Some(Self::of_member(latest))
+    }
+
+    /// A profile of which only a membership is known.
+    #[must_use]
+    pub fn of_member(change: MembershipChange) -> Self {
+        let mut profile = Self::default();
+        let Self { membership, extras, .. } = &mut profile;
+        membership.insert(change, || &mut extras.get_or_insert_default().memberships);
+        profile
     }
 
     /// All plays kept, oldest first, whether or not they are still in the window.

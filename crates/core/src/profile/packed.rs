@@ -7,13 +7,12 @@
 use crate::event::{Id, IdRef, PackedTime, Time};
 
 use super::PlayRef;
+use super::layout::{Layout, PackedLayout, USUAL_COLUMNS};
 use super::words::Words;
 
 const TIMES: usize = 0;
 const TRACKS: usize = 1;
 const EVENTS: usize = 2;
-/// Columns that every profile has.
-const USUAL_COLUMNS: usize = 3;
 
 /// Capacity grows by at least this many plays; from 64 plays on by a sixteenth.
 const SMALLEST_GROWTH: usize = 4;
@@ -43,6 +42,11 @@ impl PackedPlay {
 
     fn key(&self) -> (i64, u64) {
         (self.time.unix_ms(), self.event_id)
+    }
+
+    /// Time, event id, and the track's number shifted left by one with whether it was heard on a phone.
+    pub(super) fn parts(&self) -> (PackedTime, u64, u32) {
+        (self.time, self.event_id, self.track_and_mobile)
     }
 
     /// Whether this is the smaller of two copies of one play.
@@ -85,54 +89,6 @@ pub(super) struct PackedPlays {
     layout: PackedLayout,
 }
 
-/// How many plays the columns have room for, and which columns there are in addition to the usual ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
-    capacity: usize,
-    wide_events: bool,
-    fine_times: bool,
-}
-
-impl Layout {
-    const EMPTY: Self = Self { capacity: 0, wide_events: false, fine_times: false };
-
-    fn columns(self) -> usize {
-        USUAL_COLUMNS + usize::from(self.wide_events) + usize::from(self.fine_times)
-    }
-
-    fn words(self) -> usize {
-        self.capacity * self.columns()
-    }
-
-    /// The column of the upper halves of event ids.
-    fn upper_events(self) -> Option<usize> {
-        self.wide_events.then_some(USUAL_COLUMNS)
-    }
-
-    /// The column of what is finer than a second.
-    fn fine_times(self) -> Option<usize> {
-        self.fine_times.then_some(USUAL_COLUMNS + usize::from(self.wide_events))
-    }
-
-    fn pack(self) -> PackedLayout {
-        // A window holds at most 65,536 plays.
-        PackedLayout(
-            (self.capacity as u32) << 2 | u32::from(self.wide_events) << 1 | u32::from(self.fine_times),
-        )
-    }
-}
-
-/// A [`Layout`] in four bytes.
-#[derive(Debug, Clone, Copy)]
-struct PackedLayout(u32);
-
-impl PackedLayout {
-    fn unpack(self) -> Layout {
-        let Self(bits) = self;
-        Layout { capacity: (bits >> 2) as usize, wide_events: bits & 2 != 0, fine_times: bits & 1 != 0 }
-    }
-}
-
 impl Default for PackedPlays {
     fn default() -> Self {
         Self { words: Words::none(), len: 0, layout: Layout::EMPTY.pack() }
@@ -155,7 +111,40 @@ impl Drop for PackedPlays {
     }
 }
 
+/// The columns of plays of the usual form, each as long as there are plays, or empty where there is no such column.
+pub(super) struct Columns<'a> {
+    /// Seconds since 1970.
+    pub(super) times: &'a mut [u32],
+    /// Tracks' numbers shifted left by one, and whether they were heard on a phone.
+    pub(super) tracks: &'a mut [u32],
+    /// The lower halves of event ids.
+    pub(super) events: &'a mut [u32],
+    /// Their upper halves.
+    pub(super) upper_events: &'a mut [u32],
+    /// What is finer than a second.
+    pub(super) fine_times: &'a mut [u32],
+}
+
 impl PackedPlays {
+    /// So many plays, whose columns `fill` writes; room for no more. `None` if they do not ascend.
+    pub(super) fn from_columns<E>(
+        len: usize,
+        wide_events: bool,
+        fine_times: bool,
+        fill: impl FnOnce(Columns<'_>) -> Result<(), E>,
+    ) -> Result<Option<Self>, E> {
+        let mut plays = Self::with_layout(Layout { capacity: len, wide_events, fine_times });
+        let (times, rest) = plays.words_mut().split_at_mut(len);
+        let (tracks, rest) = rest.split_at_mut(len);
+        let (events, rest) = rest.split_at_mut(len);
+        let (upper_events, fine) = rest.split_at_mut(if wide_events { len } else { 0 });
+        fill(Columns { times, tracks, events, upper_events, fine_times: fine })?;
+        plays.len = len as u32;
+        let ascend = plays.column(TIMES).windows(2).all(|pair| pair[0] < pair[1])
+            || plays.iter_from(0).zip(plays.iter_from(0).skip(1)).all(|(one, next)| one.key() < next.key());
+        Ok(ascend.then_some(plays))
+    }
+
     /// No plays yet, with room for those of `layout`.
     fn with_layout(layout: Layout) -> Self {
         Self { words: Words::zeroed(layout.words()), len: 0, layout: layout.pack() }

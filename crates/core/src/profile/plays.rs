@@ -148,6 +148,22 @@ impl Plays {
         }
     }
 
+    /// All plays if they have the usual form.
+    pub(super) fn packed(&self) -> Option<&PackedPlays> {
+        match self {
+            Self::Packed(plays) => Some(plays),
+            Self::Any(_) => None,
+        }
+    }
+
+    /// What was dropped of plays that do not all have the usual form.
+    pub(super) fn dropped(&self) -> Option<&Dropped> {
+        match self {
+            Self::Packed(_) => None,
+            Self::Any(plays) => Some(plays.dropped()),
+        }
+    }
+
     /// Whether inserting this play would take more memory; `dropped` is what [`Plays::insert`] would record in, if it
     /// exists.
     pub(super) fn would_grow(

@@ -73,6 +73,16 @@ impl<T: RecentEntry> Recent<T> {
         Self { kept, entry_bytes, dropped }
     }
 
+    /// The entries kept, oldest first.
+    pub(super) fn into_kept(self) -> Vec<T> {
+        self.kept
+    }
+
+    /// What it has dropped so far.
+    pub(super) fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
     /// Inserts an entry in order, and drops the oldest when there are more than `limit`.
     ///
     /// An entry older than all of a full list is not kept: it is accepted where its fingerprint can be recorded, and too

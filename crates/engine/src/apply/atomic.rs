@@ -23,6 +23,7 @@ use upbeat_core::profile::{Applied, EventConflict};
 use super::can_conflict;
 use super::report::{Refusal, Report};
 use crate::claims::{Claim, ClaimedCustomers, Claims};
+use crate::log::OpenUnit;
 use crate::table::Reservation;
 use crate::{Engine, Outcome, Rejection, RowKind};
 
@@ -34,6 +35,8 @@ pub struct AtomicBody {
     report: Report,
     additions: Additions,
     claim: Claim,
+    /// Open from the first row that is applied to the commit, if there is a log.
+    unit: Option<OpenUnit>,
 }
 
 /// What is left of a body that has ended. To free the memory of a large one takes milliseconds, so it is for the caller
@@ -74,7 +77,11 @@ impl Engine {
         let mut body = self.begin_atomic(rows, wall_ms);
         loop {
             match self.advance(body, usize::MAX) {
-                Progress::UnderWay(rest) => body = rest,
+                // Where the log has no room, its thread makes some.
+                Progress::UnderWay(rest) => {
+                    body = rest;
+                    std::thread::yield_now();
+                }
                 Progress::Applied(report, _) => return Ok(report),
                 Progress::Refused(report, _) => return Err(report),
             }
@@ -105,11 +112,15 @@ impl Engine {
             report: Report::default(),
             additions,
             claim,
+            unit: None,
         })
     }
 
-    /// Checks or applies the next rows of a body, at most `count`, at least one. To drop a body of which rows were
-    /// applied leaves it half applied.
+    /// Checks or applies the next rows of a body, at most `count`, at least one; none where the log has no room for the next
+    /// one, which is to be tried again a little later. To drop a body of which rows were applied leaves it half applied, and
+    /// the log failed.
+    ///
+    /// A log that fails amid the body refuses it: a part is applied, and nothing of it is in the log.
     #[must_use]
     pub fn advance(&self, mut body: Box<AtomicBody>, count: usize) -> Progress {
         let slice = |from: usize| from..body.rows.len().min(from.saturating_add(count.max(1)));
@@ -120,9 +131,11 @@ impl Engine {
                 self.check_rows(&mut body, rows);
             }
             Step::Apply(from) => {
+                if body.unit.as_ref().is_some_and(OpenUnit::has_failed) {
+                    return self.refuse_rest(body, from);
+                }
                 let rows = slice(from);
-                body.next = Step::Apply(rows.end);
-                self.apply_rows(&mut body, rows);
+                body.next = Step::Apply(self.apply_rows(&mut body, rows));
             }
         }
         match body.next {
@@ -137,7 +150,9 @@ impl Engine {
                 body.next = Step::Apply(0);
                 Progress::UnderWay(body)
             }
-            Step::Apply(next) if next == body.rows.len() => {
+            Step::Apply(next)
+                if next == body.rows.len() && body.unit.as_mut().is_none_or(OpenUnit::commit) =>
+            {
                 let (report, remains) = body.end();
                 Progress::Applied(report, remains)
             }
@@ -153,18 +168,53 @@ impl Engine {
         }
     }
 
-    fn apply_rows(&self, body: &mut AtomicBody, rows: Range<usize>) {
-        for index in rows {
-            // Rows are taken out, so that the memory of each is freed here and not that of all at the end.
-            if let Ok(row) = std::mem::replace(&mut body.rows[index], Err(String::new())) {
-                let applied = body.additions.apply(self, row, body.wall_ms);
-                body.report.count(index, Ok(applied), &self.counters);
+    /// Applies rows and returns where it ended: before the first for which the log has no room.
+    fn apply_rows(&self, body: &mut AtomicBody, rows: Range<usize>) -> usize {
+        if let (None, Some(log)) = (&body.unit, self.log.get()) {
+            body.unit = OpenUnit::begin(log);
+            if body.unit.is_none() {
+                return rows.start;
             }
         }
+        for index in rows.clone() {
+            // Rows are taken out, so that the memory of each is freed here and not that of all at the end.
+            if let Ok(row) = std::mem::replace(&mut body.rows[index], Err(String::new())) {
+                match body.additions.apply(self, row, body.wall_ms, body.unit.as_mut()) {
+                    Ok(applied) => body.report.count(index, Ok(applied), &self.counters),
+                    Err(row) => {
+                        body.rows[index] = Ok(row);
+                        return index;
+                    }
+                }
+            }
+        }
+        rows.end
+    }
+
+    /// Ends a body amid which the log has failed. Nothing of it will be there after a restart, so all of it is refused.
+    fn refuse_rest(&self, mut body: Box<AtomicBody>, applied: usize) -> Progress {
+        body.report = Report::default();
+        for index in 0..body.rows.len() {
+            if index >= applied {
+                self.counters.count_event(RowKind::Unreadable, Outcome::Rejected);
+            }
+            body.report.count(index, Err(Rejection::LogUnavailable.into()), &self.counters);
+        }
+        let (report, remains) = body.end();
+        Progress::Refused(report, remains)
     }
 }
 
 impl AtomicBody {
+    /// Whether rows are still being checked, and the row that is next.
+    #[cfg(test)]
+    pub(crate) fn step(&self) -> (bool, usize) {
+        match self.next {
+            Step::Check(row) => (true, row),
+            Step::Apply(row) => (false, row),
+        }
+    }
+
     /// Ends the claim, and frees no memory.
     fn end(mut self: Box<Self>) -> (Report, Remains) {
         // The places before the claim: the next body, which waits for the claim, may need them.
@@ -246,6 +296,7 @@ impl Additions {
     }
 
     fn check_track(&mut self, engine: &Engine, id: &Id) -> Result<(), Refusal> {
+        engine.check_log()?;
         if engine.track(id).is_none() && !self.tracks.contains(id) {
             if !self.track_places.add_one() {
                 return Err(Refusal::catalogue_full(engine.settings().max_tracks));
@@ -255,10 +306,21 @@ impl Additions {
         Ok(())
     }
 
-    fn apply(&mut self, engine: &Engine, row: Row, wall_ms: i64) -> Applied {
+    /// Applies a row; it comes back where the log has no room for it.
+    fn apply(
+        &mut self,
+        engine: &Engine,
+        row: Row,
+        wall_ms: i64,
+        unit: Option<&mut OpenUnit>,
+    ) -> Result<Applied, Row> {
         match row {
-            Row::Event(event) => engine.apply_reserved(event, wall_ms, &mut self.places),
-            Row::Track(id, track) => engine.put_track_reserved(id, track, &mut self.track_places),
+            Row::Event(event) => {
+                engine.apply_reserved(event, wall_ms, &mut self.places, unit).map_err(Row::Event)
+            }
+            Row::Track(id, track) => engine
+                .put_track_reserved(id, track, &mut self.track_places, unit)
+                .map_err(|(id, track)| Row::Track(id, track)),
         }
     }
 }

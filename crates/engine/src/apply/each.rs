@@ -34,7 +34,7 @@ impl Engine {
     fn apply_row(&self, row: Row, wall_ms: i64) -> Result<Applied, Refusal> {
         match row {
             Row::Event(event) => Ok(self.apply(event, wall_ms)?),
-            Row::Track(id, track) => self.put_track(id, track).map_err(Refusal::catalogue_full),
+            Row::Track(id, track) => Ok(self.put_track(id, track)?),
         }
     }
 }

@@ -6,6 +6,8 @@ mod report;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
+use std::sync::Arc;
+
 use upbeat_core::event::{Event, EventKind, Id, ImpressionOf, Time};
 use upbeat_core::profile::{Applied, EventConflict, Profile};
 
@@ -14,6 +16,7 @@ pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
 use crate::customer::Growth;
 use crate::event_clock::Sighting;
+use crate::log::{Log, OpenUnit, Payload, Use};
 use crate::table::{Reservation, UpdateError};
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};
 
@@ -46,6 +49,12 @@ pub enum Rejection {
          event again, it takes well under a second"
     )]
     Claimed(Id),
+    /// The event cannot be recorded in the log.
+    #[error(
+        "what the server has accepted waits for the disk, which is slow, full or has failed, and there is no room for more: \
+         send the event again; /readyz?verbose says how the disk is"
+    )]
+    LogUnavailable,
     /// The event contradicts what is known of the customer.
     #[error(transparent)]
     Conflict(#[from] EventConflict),
@@ -59,6 +68,7 @@ impl Engine {
     /// The event would be refused: see [`Rejection`].
     fn check_but_for_places(&self, event: &Event, wall_ms: i64) -> Result<bool, Rejection> {
         self.check_time(event, wall_ms)?;
+        self.check_log()?;
         let Settings { max_profile_bytes, .. } = self.settings;
         let bounds = self.settings.bounds();
         let no_room = self.profile_bytes() >= max_profile_bytes;
@@ -87,6 +97,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Checks whether the log takes events, if there is one. Whether it has room for one is asked again with the customer's
+    /// shard locked.
+    fn check_log(&self) -> Result<(), Rejection> {
+        let takes = self.log.get().is_none_or(|log| log.takes(Use::Change));
+        if takes { Ok(()) } else { Err(Rejection::LogUnavailable) }
+    }
+
     /// Applies one event; the next decision for the customer sees it. `wall_ms` in Unix milliseconds.
     ///
     /// # Errors
@@ -100,10 +117,12 @@ impl Engine {
 
     fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
+        self.check_log()?;
         let Settings { max_profile_bytes, .. } = self.settings;
         let bounds = self.settings.bounds();
         let (sighting, last_event_ms) =
             (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
+        let recording = self.recording(&event, last_event_ms);
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
@@ -114,11 +133,26 @@ impl Engine {
             if can_conflict(&event.kind) && self.claims.can_be_contradicted(&event.customer) {
                 return Err(Rejection::Claimed(event.customer));
             }
-            Ok(customer.apply(event, &bounds, last_event_ms))
+            let room = match &recording {
+                None => None,
+                Some((log, payload)) => {
+                    let room = log.room(Use::Change, 1, payload.bytes().len());
+                    Some((room.ok_or(Rejection::LogUnavailable)?, payload))
+                }
+            };
+            let may_repeat = matches!(event.kind, EventKind::Impression(_));
+            let (applied, growth) = customer.apply(event, &bounds, last_event_ms);
+            if changes(&applied, may_repeat) {
+                self.advance_clock(sighting);
+                if let Some((mut room, payload)) = room {
+                    room.publish(payload, 0);
+                }
+            }
+            Ok((applied, growth))
         });
         match result {
             Ok((applied, growth)) => {
-                self.count_growth(growth, sighting);
+                self.count_growth(growth);
                 Ok(applied)
             }
             Err(UpdateError::Full) => Err(Rejection::StoreFull(self.customers.limit())),
@@ -127,18 +161,51 @@ impl Engine {
     }
 
     /// Applies an event of an atomic body, which was checked whole, has claimed its customers and reserved their places.
-    pub(crate) fn apply_reserved(&self, event: Event, wall_ms: i64, places: &mut Reservation) -> Applied {
+    ///
+    /// # Errors
+    /// The log has no room for the unit's record at the moment: nothing was changed, and the event comes back.
+    pub(crate) fn apply_reserved(
+        &self,
+        event: Event,
+        wall_ms: i64,
+        places: &mut Reservation,
+        unit: Option<&mut OpenUnit>,
+    ) -> Result<Applied, Event> {
         let kind = RowKind::from(&event.kind);
         let bounds = self.settings.bounds();
         let (sighting, last_event_ms) =
             (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
-        let (applied, growth) =
-            self.customers.update_reserved(event.customer.clone(), places, |customer: &mut Customer| {
-                customer.apply(event, &bounds, last_event_ms)
-            });
-        self.count_growth(growth, sighting);
+        let recording = unit.zip(self.recording(&event, last_event_ms));
+        let customer_id = event.customer.clone();
+        let result = self.customers.update_reserved(customer_id, places, |customer: &mut Customer| {
+            let room = match recording {
+                None => None,
+                Some((unit, (_, payload))) => match unit.room(payload.bytes().len()) {
+                    None => return Err(event),
+                    Some(room) => Some((room, payload)),
+                },
+            };
+            let may_repeat = matches!(event.kind, EventKind::Impression(_));
+            let (applied, growth) = customer.apply(event, &bounds, last_event_ms);
+            if changes(&applied, may_repeat) {
+                self.advance_clock(sighting);
+                if let Some(((mut room, unit), payload)) = room {
+                    room.publish(&payload, unit);
+                }
+            }
+            Ok((applied, growth))
+        });
+        let (applied, growth) = result?;
+        self.count_growth(growth);
         self.counters.count_event(kind, outcome::<Rejection>(&Ok(applied)));
-        applied
+        Ok(applied)
+    }
+
+    /// The record of an event and the log that it is for, if there is one.
+    #[inline]
+    fn recording(&self, event: &Event, last_event_ms: i64) -> Option<(&Arc<Log>, Payload)> {
+        let log = self.log.get()?;
+        Some((log, Payload::of_event(event, Customer::last_event_of(last_event_ms))))
     }
 
     fn last_event_ms(&self, event: &Event, wall_ms: i64) -> i64 {
@@ -148,12 +215,26 @@ impl Engine {
         }
     }
 
-    fn count_growth(&self, growth: Growth, sighting: Option<Sighting>) {
+    pub(crate) fn count_growth(&self, growth: Growth) {
         self.counters.add_plays(growth.plays);
         self.counters.add_bytes(growth.bytes);
+    }
+
+    /// Before the position of the event's record is taken: whoever has read a position has the clock of all records below.
+    fn advance_clock(&self, sighting: Option<Sighting>) {
         if let Some(sighting) = sighting {
             self.event_clock.advance(sighting);
         }
+    }
+}
+
+/// Whether an event may have changed its customer. A repeated impression is counted as a duplicate and may still do so, as
+/// a copy that names another campaign does.
+fn changes(applied: &Applied, is_impression: bool) -> bool {
+    match applied {
+        Applied::Accepted | Applied::Replaced => true,
+        Applied::Duplicate => is_impression,
+        Applied::TooOld => false,
     }
 }
 

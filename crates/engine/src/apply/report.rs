@@ -6,7 +6,7 @@ use upbeat_core::excerpt::bounded_message;
 use upbeat_core::profile::Applied;
 
 use super::Rejection;
-use crate::Counters;
+use crate::{Counters, NotPut};
 
 /// The most refused rows that a report lists; the rest are only counted.
 pub const MAX_REJECTED_REPORTED: usize = 10_000;
@@ -85,6 +85,8 @@ row_problems! {
     InvalidEvent, "invalid-event";
     /// An atomic body is changing its customer; it may be accepted in a moment.
     CustomerClaimed, "customer-claimed";
+    /// It cannot be recorded in the log at the moment.
+    LogUnavailable, "log-unavailable";
     /// The catalogue holds as many tracks as it may.
     CatalogueFull, "catalogue-full";
     /// Profiles hold as many bytes as they may.
@@ -97,7 +99,14 @@ impl RowProblem {
     /// Whether the row was refused for want of room, or of a moment's time: the same row may be accepted later, unchanged.
     #[must_use]
     pub fn is_temporary(self) -> bool {
-        matches!(self, Self::CustomerClaimed | Self::CatalogueFull | Self::MemoryFull | Self::StoreFull)
+        matches!(
+            self,
+            Self::CustomerClaimed
+                | Self::LogUnavailable
+                | Self::CatalogueFull
+                | Self::MemoryFull
+                | Self::StoreFull
+        )
     }
 }
 
@@ -151,6 +160,15 @@ impl From<String> for Refusal {
     }
 }
 
+impl From<NotPut> for Refusal {
+    fn from(refused: NotPut) -> Self {
+        match refused {
+            NotPut::Full(limit) => Self::catalogue_full(limit),
+            NotPut::LogUnavailable => Rejection::LogUnavailable.into(),
+        }
+    }
+}
+
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         let problem = match rejection {
@@ -159,6 +177,7 @@ impl From<Rejection> for Refusal {
             Rejection::MemoryFull(_) => RowProblem::MemoryFull,
             Rejection::StoreFull(_) => RowProblem::StoreFull,
             Rejection::Claimed(_) => RowProblem::CustomerClaimed,
+            Rejection::LogUnavailable => RowProblem::LogUnavailable,
         };
         Self { problem, detail: rejection.to_string() }
     }

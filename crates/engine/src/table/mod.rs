@@ -8,7 +8,6 @@
 mod places;
 mod shard;
 
-use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::sync::PoisonError;
 
@@ -151,15 +150,16 @@ impl<V: Default> Table<V> {
     }
 
     /// As [`Table::update`], with a reserved place for a new id: the table is never too full.
-    pub(crate) fn update_reserved<R>(
+    ///
+    /// # Errors
+    /// `change` refused; a new id is not inserted, and its place stays reserved.
+    pub(crate) fn update_reserved<R, E>(
         &self,
         id: Id,
         reserved: &mut Reservation,
-        change: impl FnOnce(&mut V) -> R,
-    ) -> R {
-        let Ok(result) =
-            self.update_in_place::<_, Infallible>(id, || Ok(reserved.take()), |value| Ok(change(value)));
-        result
+        change: impl FnOnce(&mut V) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.update_in_place(id, || Ok(reserved.take()), change)
     }
 
     fn update_in_place<'a, R, E>(
@@ -186,11 +186,16 @@ impl<V: Default> Table<V> {
         self.hasher.hash_one(id) << self.shards.len().trailing_zeros()
     }
 
-    /// Removes one id and returns its value, if `may_go` agrees; `None` if the id is not there or stays.
-    pub fn remove_if(&self, id: &Id, may_go: impl FnOnce(&V) -> bool) -> Option<V> {
+    /// Removes one id and returns its value, if `may_go` agrees, which is asked under the lock of the id's shard, also where
+    /// the id is not there; `None` if it is not there or stays.
+    pub fn remove_if(&self, id: &Id, may_go: impl FnOnce(Option<&V>) -> bool) -> Option<V> {
         let (mut shard, hash) = self.shard(id);
-        let slot = shard.find(id, hash).ok()?;
-        shard.slots[slot].0.as_ref().filter(|(_, value)| may_go(value))?;
+        let found = shard.find(id, hash).ok();
+        let value = found.and_then(|slot| shard.slots[slot].0.as_ref().map(|(_, value)| value));
+        if !may_go(value) {
+            return None;
+        }
+        let slot = found?;
         let removed = shard.remove(slot, |id| self.hash_in_shard(id));
         self.places.give_back(1);
         removed.map(|(_, value)| value)
@@ -199,6 +204,33 @@ impl<V: Default> Table<V> {
     /// Removes one id and returns its value; `None` if the id is not there.
     pub fn remove(&self, id: &Id) -> Option<V> {
         self.remove_if(id, |_| true)
+    }
+
+    /// The ids of one shard, `0..shards()`, in no order.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    #[must_use]
+    pub fn ids(&self, shard: usize) -> Vec<Id> {
+        let shard = lock(&self.shards[shard]);
+        shard.slots.iter().filter_map(|slot| slot.0.as_ref().map(|(id, _)| id.clone())).collect()
+    }
+
+    /// Calls `visit` with the values of some ids of one shard, `0..shards()`, under one lock, until it says `false`; ids that
+    /// are not there are passed over. Returns how many ids were done with.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    pub fn visit(&self, shard: usize, ids: &[Id], mut visit: impl FnMut(&Id, &V) -> bool) -> usize {
+        let shard = lock(&self.shards[shard]);
+        for (done, id) in ids.iter().enumerate() {
+            let found = shard.find(id, self.hash_in_shard(id)).ok();
+            let value = found.and_then(|slot| shard.slots[slot].0.as_ref().map(|(_, value)| value));
+            if value.is_some_and(|value| !visit(id, value)) {
+                return done + 1;
+            }
+        }
+        ids.len()
     }
 
     /// Visits each value of one shard, `0..shards()`, once, and removes those for which `visit` returns

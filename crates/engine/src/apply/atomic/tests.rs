@@ -5,7 +5,7 @@ use upbeat_core::event::{DAY_MS, DecisionId, ImpressionOf, Time};
 
 use super::*;
 use crate::apply::tests::engine_with as engine;
-use crate::{Claimed, RowProblem};
+use crate::{NotPut, NotRemoved, RowProblem};
 
 const WALL_MS: i64 = 1_700_000_000_000;
 
@@ -49,7 +49,7 @@ fn rows_of_an_atomic_body_are_applied_whatever_comes_between_check_and_apply() {
     let claimed = |customer| Err(Rejection::Claimed(Id::Number(customer)));
     assert_eq!(engine.apply(membership(2, Membership::Silver), WALL_MS), claimed(2));
     assert_eq!(engine.apply(play(2), WALL_MS), Ok(Applied::Accepted), "a play contradicts nothing");
-    assert_eq!(engine.remove(&Id::Number(2)), Err(Claimed));
+    assert_eq!(engine.remove(&Id::Number(2)), Err(NotRemoved::Claimed));
     assert_eq!(
         engine.apply(play(3), WALL_MS),
         Err(Rejection::StoreFull(3)),
@@ -125,7 +125,7 @@ fn atomic_body_of_plays_refuses_nobody_elses_membership_but_a_deletion() {
     let body = checked(&engine, [play(1), play(2), membership(2, Membership::Gold)]);
     assert_eq!(engine.apply(membership(1, Membership::Silver), WALL_MS), Ok(Applied::Accepted));
     assert!(matches!(engine.apply(membership(2, Membership::Silver), WALL_MS), Err(Rejection::Claimed(_))));
-    assert_eq!(engine.remove(&Id::Number(1)), Err(Claimed));
+    assert_eq!(engine.remove(&Id::Number(1)), Err(NotRemoved::Claimed));
     assert_eq!(finish(&engine, body).accepted, 3);
     assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
 }
@@ -200,7 +200,7 @@ fn atomic_tracks_have_their_places_reserved() {
     let track = Track { title: "t".into(), artist: "a".into(), length_s: 1 };
     let rows = [1, 2].map(|id| Ok(Row::Track(Id::Number(id), track.clone())));
     let checked = engine.advance(engine.begin_atomic(rows.into_iter(), WALL_MS), usize::MAX);
-    assert_eq!(engine.put_track(Id::Number(3), track.clone()), Err(2));
+    assert_eq!(engine.put_track(Id::Number(3), track.clone()), Err(NotPut::Full(2)));
     let Progress::UnderWay(body) = checked else { panic!("two places were free") };
     assert_eq!(finish(&engine, body).accepted, 2);
     assert_eq!(engine.track_count(), 2);

@@ -1,0 +1,193 @@
+//! The records of the log as values, and their bytes.
+//!
+//! A kind is a number that keeps its meaning for ever; what is written otherwise gets another. Ids that are numbers take
+//! eight bytes or fewer. Reading is strict: a record that was not written here is an error that says what is wrong with it.
+
+use upbeat_core::campaign::Campaign;
+use upbeat_core::catalogue::Track;
+use upbeat_core::decision::Score;
+use upbeat_core::encoding::{DecodeError, Decoder};
+use upbeat_core::event::{DecisionId, Event, Id, IdRef};
+use upbeat_core::profile::{MembershipChange, Window};
+
+use super::parts::{
+    decode_answer, decode_event, decode_model, decode_ms, decode_started, decode_track, decode_usual_play,
+};
+use super::payload::{Payload, kind};
+use crate::{ModelId, RequestId};
+
+/// What a process logs first: with what it runs, and so with what its records are to be applied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// The window.
+    pub window: Window,
+    /// The campaign.
+    pub campaign: Campaign,
+    /// The key of the event clock's hashes of customers.
+    pub(crate) clock_key: u64,
+}
+
+/// An answer to a request with an id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// The request.
+    pub request: RequestId,
+    /// When it was answered by the wall clock, in Unix milliseconds.
+    pub made_ms: i64,
+    /// The score.
+    pub score: Option<Score>,
+    /// The model.
+    pub model: Option<ModelId>,
+}
+
+/// A record: what became of something, with the instants that were used.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// An event was applied.
+    Event {
+        /// The event.
+        event: Event,
+        /// The time that counts as that of the customer's last event, in whole seconds since 1970.
+        last_event_s: u32,
+    },
+    /// An ad was shown, and counts as an impression.
+    Shown {
+        /// The customer.
+        customer: Id,
+        /// The decision.
+        decision: DecisionId,
+        /// The campaign.
+        campaign: Id,
+        /// When, by the engine's clock, in Unix milliseconds.
+        time_ms: i64,
+        /// The answer, if it is kept for retries.
+        answer: Option<Answered>,
+    },
+    /// A customer was erased.
+    Erased {
+        /// The customer.
+        customer: Id,
+    },
+    /// A customer was evicted.
+    Evicted {
+        /// The customer.
+        customer: Id,
+        /// The membership that is left, if one is.
+        kept: Option<MembershipChange>,
+    },
+    /// The time of a customer's last event was corrected.
+    LastEvent {
+        /// The customer.
+        customer: Id,
+        /// In whole seconds since 1970.
+        last_event_s: u32,
+    },
+    /// A track was added or replaced.
+    Track {
+        /// Its id.
+        id: Id,
+        /// The track.
+        track: Track,
+    },
+    /// A process began; its records follow.
+    Started(Box<Started>),
+    /// A model was promoted.
+    Promoted {
+        /// The model.
+        model: ModelId,
+    },
+    /// Numbers of decisions below this may be given.
+    Leased {
+        /// One above the highest.
+        until: u64,
+    },
+}
+
+impl Entry {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// The kind is unknown, or the bytes are none that are written for it.
+    pub fn decode(kind: u16, payload: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Decoder::new(payload);
+        let entry = match kind {
+            kind::USUAL_PLAY => decode_usual_play(&mut from)?,
+            kind::EVENT => decode_event(&mut from)?,
+            kind::SHOWN | kind::ANSWERED => {
+                let (customer, decision) = (from.id("a customer")?, DecisionId(from.u64("a decision")?));
+                let (campaign, time_ms) =
+                    (from.id("a campaign")?, decode_ms(&mut from, "when an ad was shown")?);
+                let answer = match kind {
+                    kind::SHOWN => None,
+                    _ => Some(decode_answer(&mut from)?),
+                };
+                Self::Shown { customer, decision, campaign, time_ms, answer }
+            }
+            kind::ERASED => Self::Erased { customer: from.id("a customer")? },
+            kind::EVICTED => {
+                let customer = from.id("a customer")?;
+                let kept = match from.rest() {
+                    [] => None,
+                    _ => Some(MembershipChange {
+                        time: from.time("a membership's time")?,
+                        event_id: from.id("a membership's event id")?,
+                        level: from.level("a membership's level")?,
+                    }),
+                };
+                Self::Evicted { customer, kept }
+            }
+            kind::LAST_EVENT => Self::LastEvent {
+                customer: from.id("a customer")?,
+                last_event_s: from.varint_u32("the last event")?,
+            },
+            kind::TRACK => Self::Track { id: from.id("a track")?, track: decode_track(&mut from)? },
+            kind::STARTED => Self::Started(Box::new(decode_started(&mut from)?)),
+            kind::PROMOTED => {
+                let model = str::from_utf8(from.bytes(payload.len(), "a model's id")?)
+                    .map_err(|error| DecodeError::bad("a model's id", error))?;
+                Self::Promoted { model: decode_model(model)? }
+            }
+            kind::LEASED => Self::Leased { until: from.u64("a lease")? },
+            kind => {
+                return Err(DecodeError::bad(
+                    "the kind of a record",
+                    format_args!("{kind}: a newer program wrote it"),
+                ));
+            }
+        };
+        from.end()?;
+        Ok(entry)
+    }
+
+    /// The kind and the bytes of the record.
+    #[must_use]
+    pub fn encode(&self) -> (u16, Vec<u8>) {
+        let payload = match self {
+            Self::Event { event, last_event_s } => Payload::of_event(event, *last_event_s),
+            Self::Shown { customer, decision, campaign, time_ms, answer } => {
+                Payload::of_show(customer, *decision, campaign, *time_ms, answer.as_ref())
+            }
+            Self::Erased { customer } => Payload::of_erasure(customer),
+            Self::Evicted { customer, kept } => Payload::of_eviction(customer, kept.as_ref()),
+            Self::LastEvent { customer, last_event_s } => Payload::of_last_event(customer, *last_event_s),
+            Self::Track { id, track } => Payload::of_track(id, track),
+            Self::Started(started) => Payload::of_start(started),
+            Self::Promoted { model } => Payload::of_promotion(*model),
+            Self::Leased { until } => Payload::of_lease(*until),
+        };
+        (payload.kind(), payload.bytes().to_vec())
+    }
+}
+
+/// The customer of a record, or the track: records of one have to be applied in their order. `None` if it is of neither.
+pub(crate) fn subject(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, DecodeError> {
+    let mut from = Decoder::new(payload);
+    match kind {
+        kind::USUAL_PLAY => Ok(Some(IdRef::Number(from.u64("a customer")?))),
+        kind::EVENT..=kind::TRACK => from.id_ref("a customer").map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;

@@ -1,0 +1,164 @@
+use proptest::prelude::*;
+use upbeat_core::event::{CUSTOMER_FILE_ID, EventKind, ImpressionOf, Membership, Time};
+
+use super::*;
+
+fn id() -> impl Strategy<Value = Id> {
+    prop_oneof![
+        3 => (0u64..300).prop_map(Id::Number),
+        1 => any::<u64>().prop_map(Id::Number),
+        1 => "[A-Za-z_:-][A-Za-z0-9._:-]{0,63}".prop_map(|text| Id::Text(text.into())),
+        1 => Just(Id::Text(CUSTOMER_FILE_ID.into())),
+    ]
+}
+
+fn ms() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        (0i64..1 << 32).prop_map(|seconds| seconds * 1000),
+        -62_135_596_800_000i64..253_402_300_799_999
+    ]
+}
+
+fn time() -> impl Strategy<Value = Time> {
+    let offset = prop_oneof![2 => Just(0), 1 => (-1439i32..1439).prop_map(|minutes| minutes * 60), 1 => -86_399..86_399];
+    (ms(), offset, any::<bool>())
+        .prop_map(|(ms, offset_s, written)| Time::from_parts(ms, offset_s, written).expect("in range"))
+}
+
+fn level() -> impl Strategy<Value = Membership> {
+    prop::sample::select(vec![Membership::Free, Membership::Silver, Membership::Gold])
+}
+
+fn event() -> impl Strategy<Value = Entry> {
+    let kind = prop_oneof![
+        4 => (id(), any::<bool>()).prop_map(|(track, mobile)| EventKind::Play { track, mobile }),
+        1 => id().prop_map(|ad| EventKind::Click { ad }),
+        1 => id().prop_map(|campaign| EventKind::Impression(ImpressionOf::Campaign(campaign))),
+        1 => any::<u64>().prop_map(|id| EventKind::Impression(ImpressionOf::Decision(DecisionId(id)))),
+        1 => level().prop_map(EventKind::Membership),
+    ];
+    (id(), id(), time(), kind, any::<u32>()).prop_map(|(customer, id, time, kind, last_event_s)| {
+        Entry::Event { event: Event { customer, id, time, kind }, last_event_s }
+    })
+}
+
+fn answer() -> impl Strategy<Value = Answered> {
+    let score = (-9.0f64..9.0, prop::option::of(0.0f64..1.0))
+        .prop_map(|(value, probability)| Score { value, probability });
+    let model = "[0-9a-f]{1,15}".prop_map(|text| ModelId::new(&text));
+    (ms(), "[a-zA-Z0-9é ]{1,64}", prop::option::of(score), prop::option::of(model)).prop_map(
+        |(made_ms, request, score, model)| Answered {
+            request: RequestId::parse(&request).expect("it may be one"),
+            made_ms,
+            score,
+            model,
+        },
+    )
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let kept = (time(), id(), level()).prop_map(|(time, event_id, level)| MembershipChange {
+        time,
+        event_id,
+        level,
+    });
+    let shown = (id(), any::<u64>(), id(), ms(), prop::option::of(answer())).prop_map(
+        |(customer, decision, campaign, time_ms, answer)| Entry::Shown {
+            customer,
+            decision: DecisionId(decision),
+            campaign,
+            time_ms,
+            answer,
+        },
+    );
+    let track = (id(), ".{0,20}", ".{0,20}", any::<u32>()).prop_map(|(id, title, artist, length_s)| {
+        Entry::Track { id, track: Track { title: title.into(), artist: artist.into(), length_s } }
+    });
+    let started = (id(), id(), prop::collection::vec(level(), 1..3), 1u32..65_536, any::<u64>()).prop_map(
+        |(id, ad, audience, plays, clock_key)| {
+            let campaign = Campaign { id, ad, audience, ..Campaign::default() };
+            let window = Window { plays, ..Window::default() };
+            Entry::Started(Box::new(Started { window, campaign, clock_key }))
+        },
+    );
+    prop_oneof![
+        6 => event(),
+        3 => shown,
+        1 => id().prop_map(|customer| Entry::Erased { customer }),
+        1 => (id(), prop::option::of(kept)).prop_map(|(customer, kept)| Entry::Evicted { customer, kept }),
+        1 => (id(), any::<u32>()).prop_map(|(customer, last_event_s)| Entry::LastEvent { customer, last_event_s }),
+        1 => track,
+        1 => started,
+        1 => "[0-9a-f]{1,15}".prop_map(|text| Entry::Promoted { model: ModelId::new(&text) }),
+        1 => any::<u64>().prop_map(|until| Entry::Leased { until }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_record_reads_back_as_written_and_no_part_of_it_does(entry in entry()) {
+        let (kind, bytes) = entry.encode();
+        let read = Entry::decode(kind, &bytes).expect("it was encoded");
+        prop_assert_eq!(&read, &entry);
+        // Times are equal by their instant alone; how they were written counts too.
+        prop_assert_eq!(format!("{read:?}"), format!("{entry:?}"));
+        prop_assert_eq!(read.encode(), (kind, bytes.clone()));
+        for length in 0..bytes.len() {
+            let cut = Entry::decode(kind, &bytes[..length]);
+            // An eviction of all is the beginning of one that keeps a membership, and so is a model's id of a longer one.
+            let prefix = matches!(cut, Ok(Entry::Evicted { kept: None, .. } | Entry::Promoted { .. }));
+            prop_assert!(cut.is_err() || prefix, "{length} of {} bytes: {cut:?}", bytes.len());
+        }
+        prop_assert!(Entry::decode(kind, &[bytes, vec![7]].concat()).is_err() || kind == kind::PROMOTED);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_and_never_panic(kind in 0u16..14, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        let _ = subject(kind, &bytes);
+        if let Ok(entry) = Entry::decode(kind, &bytes) {
+            let _ = entry.encode();
+        }
+    }
+
+    #[test]
+    fn records_of_one_customer_have_one_subject(entry in entry()) {
+        let (kind, bytes) = entry.encode();
+        let expected = match &entry {
+            Entry::Event { event, .. } => Some(event.customer.clone()),
+            Entry::Shown { customer, .. }
+            | Entry::Erased { customer }
+            | Entry::Evicted { customer, .. }
+            | Entry::LastEvent { customer, .. } => Some(customer.clone()),
+            Entry::Track { id, .. } => Some(id.clone()),
+            Entry::Started(_) | Entry::Promoted { .. } | Entry::Leased { .. } => None,
+        };
+        prop_assert_eq!(subject(kind, &bytes).expect("it was encoded").map(IdRef::to_id), expected);
+    }
+}
+
+/// Directories of every version hold these.
+#[test]
+fn kinds_keep_their_numbers_and_a_play_takes_32_bytes() {
+    let play = Entry::Event {
+        event: Event {
+            customer: Id::Number(48),
+            id: Id::Number(7),
+            time: Time::from_unix_ms(1_700_000_000_000),
+            kind: EventKind::Play { track: Id::Number(453), mobile: true },
+        },
+        last_event_s: 1_700_000_001,
+    };
+    let expected: [u8; 32] = [
+        48, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0xf1, 0x53, 0x65, 0, 0, 0, 0, 0x8b, 3, 0, 0, 1,
+        0xf1, 0x53, 0x65,
+    ];
+    assert_eq!(play.encode(), (1, expected.to_vec()));
+    assert_eq!(Entry::Erased { customer: Id::Number(48) }.encode(), (5, vec![0, 48]));
+    assert_eq!(Entry::Leased { until: 258 }.encode(), (11, vec![2, 1, 0, 0, 0, 0, 0, 0]));
+}
+
+#[test]
+fn record_of_an_unknown_kind_says_that_a_newer_program_wrote_it() {
+    let error = Entry::decode(999, &[]).expect_err("no such kind").to_string();
+    assert!(error.contains("999") && error.contains("newer"), "{error}");
+}

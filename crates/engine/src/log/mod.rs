@@ -1,0 +1,190 @@
+//! The log as the engine sees it: where changes are published under the lock of what they change.
+//!
+//! An engine has a log or none. With one, every change of a customer and of the catalogue takes a position and publishes a
+//! record within the closure that makes it; room for the record is asked before, and where there is none the change is refused.
+//! Duplicates publish nothing, and neither does a decision that shows nothing.
+
+mod entry;
+mod lease;
+mod parts;
+mod payload;
+mod unit;
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use upbeat_journal::{LaneWriter, Positions};
+
+use crate::striped::{Padded, own_stripe};
+use crate::{Engine, ModelId};
+
+pub(crate) use entry::subject;
+pub use entry::{Answered, Entry, Started};
+pub(crate) use payload::{Payload, kind};
+pub(crate) use unit::OpenUnit;
+
+/// What the log takes at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum LogState {
+    /// There is no log: everything is taken, and nothing is kept.
+    #[default]
+    Off,
+    /// Events and shows.
+    Accepting,
+    /// Shows only: the disk is full, and a reserve is left for them.
+    Reserve,
+    /// Nothing: the disk is full. It heals by itself.
+    Full,
+    /// Nothing, for good: what is on the disk is unknown.
+    Failed,
+}
+
+impl LogState {
+    const ALL: [Self; 5] = [Self::Off, Self::Accepting, Self::Reserve, Self::Full, Self::Failed];
+}
+
+/// What asks for room in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// An event, a track, an erasure or an eviction.
+    Change,
+    /// An ad that is shown.
+    Show,
+    /// What has begun and cannot be taken back: the rest of an atomic body.
+    Rest,
+}
+
+/// The log of an engine.
+pub(crate) struct Log {
+    state: AtomicU8,
+    positions: Positions,
+    /// The first is shared by the threads without a stripe of their own; the others are dealt to those with one.
+    ///
+    /// Locked after the lock of what a record changes, and only while it changes.
+    lanes: Box<[Padded<Mutex<LaneWriter>>]>,
+    /// Numbers of decisions below this may be given.
+    leased_until: AtomicU64,
+}
+
+impl Log {
+    /// # Panics
+    /// There is no lane.
+    pub(crate) fn new(lanes: Vec<LaneWriter>, positions: Positions) -> Self {
+        assert!(!lanes.is_empty(), "a log has a lane");
+        Self {
+            state: AtomicU8::new(LogState::Accepting as u8),
+            positions,
+            lanes: lanes.into_iter().map(|lane| Padded(Mutex::new(lane))).collect(),
+            leased_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether all that was published is durable.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.positions.durable() >= self.positions.next()
+    }
+
+    pub(crate) fn state(&self) -> LogState {
+        LogState::ALL[usize::from(self.state.load(Ordering::Relaxed))]
+    }
+
+    fn set_state(&self, state: LogState) {
+        let kept = LogState::Failed as u8;
+        // Nothing follows a failure.
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+            (now != kept && state != LogState::Off).then_some(state as u8)
+        });
+    }
+
+    /// Whether the state allows it; room is another question.
+    pub(crate) fn takes(&self, by: Use) -> bool {
+        match self.state() {
+            LogState::Off | LogState::Accepting => true,
+            LogState::Reserve => by != Use::Change,
+            LogState::Full => by == Use::Rest,
+            LogState::Failed => false,
+        }
+    }
+
+    /// Room for so many records with so many bytes in all, in the calling thread's lane, which stays locked until it is used
+    /// or dropped. `None` if there is none, or the state does not allow it.
+    pub(crate) fn room(&self, by: Use, records: usize, bytes: usize) -> Option<Room<'_>> {
+        if !self.takes(by) {
+            return None;
+        }
+        let others = self.lanes.len() - 1;
+        let lane = match own_stripe() {
+            Some(stripe) if others > 0 => 1 + stripe % others,
+            _ => 0,
+        };
+        let mut lane = self.lanes[lane].0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = bytes <= lane.most_payload() && lane.has_room(records, bytes);
+        fits.then_some(Room { log: self, lane })
+    }
+}
+
+/// Room in a lane that was asked for.
+pub(crate) struct Room<'a> {
+    log: &'a Log,
+    lane: MutexGuard<'a, LaneWriter>,
+}
+
+impl Room<'_> {
+    /// Publishes a record; the lock of what it changes must be held. `unit` is 0 for one by itself.
+    #[inline]
+    pub(crate) fn publish(&mut self, payload: &Payload, unit: u16) -> u64 {
+        let bytes = payload.bytes();
+        self.lane.publish(payload.kind(), unit, bytes.len(), |into| into.copy_from_slice(bytes))
+    }
+}
+
+/// A panic between a change and its record leaves a change that is in no record: the log must not go on as if there were none.
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.log.set_state(LogState::Failed);
+        }
+    }
+}
+
+impl Engine {
+    /// Notes in the log which model decides from now on. Nothing is lost with it, so nothing waits for room.
+    pub(crate) fn log_promotion(&self, model: ModelId) {
+        let payload = Payload::of_promotion(model);
+        if let Some(mut room) = self.log.get().and_then(|log| log.room(Use::Change, 1, payload.bytes().len()))
+        {
+            room.publish(&payload, 0);
+        }
+    }
+
+    /// What must be durable before an answer tells of anything that the engine has done or seen up to now: the answer waits
+    /// until [`Engine::durable`] is at least this. 0 without a log, and `u64::MAX` once the log has failed.
+    #[must_use]
+    pub fn barrier(&self) -> u64 {
+        self.log.get().map_or(0, |log| match log.state() {
+            LogState::Failed => u64::MAX,
+            _ => log.positions.next(),
+        })
+    }
+
+    /// Everything below is durable; 0 without a log.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.log.get().map_or(0, |log| log.positions.durable())
+    }
+
+    /// What the log takes at the moment.
+    #[must_use]
+    pub fn log_state(&self) -> LogState {
+        self.log.get().map_or(LogState::Off, |log| log.state())
+    }
+
+    /// Says how the disk is. Without a log nothing changes, and neither does it after [`LogState::Failed`], or to
+    /// [`LogState::Off`].
+    pub fn set_log_state(&self, state: LogState) {
+        if let Some(log) = self.log.get() {
+            log.set_state(state);
+        }
+    }
+}

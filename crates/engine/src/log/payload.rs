@@ -1,0 +1,142 @@
+//! The bytes of a record that is about to be published, made of what is changed without a copy of it.
+
+use upbeat_core::catalogue::Track;
+use upbeat_core::encoding::{put_id, put_level, put_time, put_varint, zigzag};
+use upbeat_core::event::{DecisionId, Event, Id};
+use upbeat_core::profile::MembershipChange;
+
+use super::entry::{Answered, Started};
+use super::parts::{encode_answer, encode_started, encode_track, event_bytes, usual_play};
+use crate::ModelId;
+
+/// The numbers of the kinds of records.
+pub(crate) mod kind {
+    /// A play of the usual form, in 32 bytes.
+    pub(crate) const USUAL_PLAY: u16 = 1;
+    /// Any event.
+    pub(crate) const EVENT: u16 = 2;
+    /// An ad that was shown.
+    pub(crate) const SHOWN: u16 = 3;
+    /// The same, with an answer that is kept for retries.
+    pub(crate) const ANSWERED: u16 = 4;
+    /// A customer was erased.
+    pub(crate) const ERASED: u16 = 5;
+    /// A customer was evicted.
+    pub(crate) const EVICTED: u16 = 6;
+    /// The time of a customer's last event was corrected.
+    pub(crate) const LAST_EVENT: u16 = 7;
+    /// A track of the catalogue.
+    pub(crate) const TRACK: u16 = 8;
+    /// A process began.
+    pub(crate) const STARTED: u16 = 9;
+    /// A model was promoted.
+    pub(crate) const PROMOTED: u16 = 10;
+    /// Numbers of decisions were leased.
+    pub(crate) const LEASED: u16 = 11;
+}
+
+/// The bytes of a record that is about to be published.
+pub(crate) enum Payload {
+    /// Without memory of its own, since nearly all are of this kind.
+    UsualPlay([u8; 32]),
+    /// Of this kind.
+    Other(u16, Vec<u8>),
+}
+
+impl Payload {
+    pub(crate) fn kind(&self) -> u16 {
+        match self {
+            Self::UsualPlay(_) => kind::USUAL_PLAY,
+            Self::Other(kind, _) => *kind,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::UsualPlay(bytes) => bytes,
+            Self::Other(_, bytes) => bytes,
+        }
+    }
+
+    /// The record of an event.
+    #[inline]
+    pub(crate) fn of_event(event: &Event, last_event_s: u32) -> Self {
+        usual_play(event, last_event_s)
+            .map_or_else(|| Self::Other(kind::EVENT, event_bytes(event, last_event_s)), Self::UsualPlay)
+    }
+
+    /// The record of an ad that was shown.
+    pub(crate) fn of_show(
+        customer: &Id,
+        decision: DecisionId,
+        campaign: &Id,
+        time_ms: i64,
+        answer: Option<&Answered>,
+    ) -> Self {
+        let mut into = Vec::with_capacity(128);
+        put_id(&mut into, customer.as_ref());
+        into.extend_from_slice(&decision.0.to_le_bytes());
+        put_id(&mut into, campaign.as_ref());
+        put_varint(&mut into, zigzag(time_ms));
+        let Some(answer) = answer else { return Self::Other(kind::SHOWN, into) };
+        encode_answer(answer, &mut into);
+        Self::Other(kind::ANSWERED, into)
+    }
+
+    /// The record of a customer who was erased.
+    pub(crate) fn of_erasure(customer: &Id) -> Self {
+        Self::of_customer(kind::ERASED, customer)
+    }
+
+    /// The record of a customer who was evicted.
+    pub(crate) fn of_eviction(customer: &Id, kept: Option<&MembershipChange>) -> Self {
+        let mut payload = Self::of_customer(kind::EVICTED, customer);
+        if let (Self::Other(_, into), Some(kept)) = (&mut payload, kept) {
+            put_time(into, kept.time);
+            put_id(into, kept.event_id.as_ref());
+            put_level(into, kept.level);
+        }
+        payload
+    }
+
+    /// The record of a corrected time.
+    pub(crate) fn of_last_event(customer: &Id, last_event_s: u32) -> Self {
+        let mut payload = Self::of_customer(kind::LAST_EVENT, customer);
+        if let Self::Other(_, into) = &mut payload {
+            put_varint(into, last_event_s.into());
+        }
+        payload
+    }
+
+    /// The record of a track.
+    pub(crate) fn of_track(id: &Id, track: &Track) -> Self {
+        let mut payload = Self::of_customer(kind::TRACK, id);
+        if let Self::Other(_, into) = &mut payload {
+            encode_track(track, into);
+        }
+        payload
+    }
+
+    /// The record of a promoted model.
+    pub(crate) fn of_promotion(model: ModelId) -> Self {
+        Self::Other(kind::PROMOTED, model.as_bytes().to_vec())
+    }
+
+    /// The record of a lease.
+    pub(crate) fn of_lease(until: u64) -> Self {
+        Self::Other(kind::LEASED, until.to_le_bytes().to_vec())
+    }
+
+    /// The record of a beginning.
+    pub(crate) fn of_start(started: &Started) -> Self {
+        let mut into = Vec::new();
+        encode_started(started, &mut into);
+        Self::Other(kind::STARTED, into)
+    }
+
+    fn of_customer(kind: u16, customer: &Id) -> Self {
+        let mut into = Vec::with_capacity(64);
+        put_id(&mut into, customer.as_ref());
+        Self::Other(kind, into)
+    }
+}

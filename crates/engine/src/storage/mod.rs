@@ -1,0 +1,159 @@
+//! Opening an engine on a directory: the newest snapshot, then the log, and from there on every change is published.
+
+mod redo;
+mod replay;
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;
+
+use std::sync::Arc;
+
+use upbeat_core::encoding::DecodeError;
+use upbeat_journal::disk::Disk;
+use upbeat_journal::{Memory, Start, StepError, Writer};
+
+use crate::Engine;
+use crate::log::{Log, Payload, Started};
+
+/// How an engine is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How its log is kept.
+    pub journal: upbeat_journal::Options,
+    /// Threads that apply what is read, beside the one that reads; at least one.
+    pub threads: usize,
+}
+
+/// What is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The newest snapshot.
+    Snapshot,
+    /// The log since then.
+    Log,
+}
+
+/// How far an engine has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being read.
+    pub phase: Phase,
+    /// Bytes read of it.
+    pub bytes: u64,
+    /// Bytes of it in all.
+    pub of_bytes: u64,
+    /// Customers of the snapshot, or records of the log, so far.
+    pub records: u64,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The first position that was read of the log: everything before is in the snapshot. 1 without a snapshot.
+    pub from: u64,
+    /// Records of the log that were applied.
+    pub records: u64,
+    /// What reading the log found.
+    pub log: upbeat_journal::Recovered,
+    /// Records that were in lanes of the former process and not in its log.
+    pub drained: usize,
+}
+
+/// An engine's log that goes on.
+pub struct Opened<D: Disk> {
+    /// For the journal's thread.
+    pub writer: Writer<D>,
+    /// What was found.
+    pub recovered: Recovered,
+}
+
+/// Why an engine is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] upbeat_journal::OpenError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// A record is not readable though its checksum is right.
+    #[error("position {position}: {error}")]
+    Record {
+        /// Its position.
+        position: u64,
+        /// What is wrong.
+        error: DecodeError,
+    },
+    /// The engine has a log already.
+    #[error("this engine has a log already")]
+    Twice,
+    /// The lanes are too small for what has to be written at the beginning.
+    #[error("the lanes have no room for the first records; they are of {0} bytes")]
+    NoRoom(usize),
+}
+
+/// Fills an empty engine from the directory of `disk` and publishes all its changes there from now on. `lanes` are the memories of the
+/// lanes, those of the former process if they outlived it: the first for all threads without a stripe of their own, the others
+/// for those with one. `random` gives random numbers. What was read, the beginning of this process and its lease
+/// of decisions' numbers are durable when this returns.
+///
+/// # Errors
+/// See [`OpenError`]. The engine may be filled in part then, and has no log.
+pub fn open<D: Disk>(
+    engine: &Engine,
+    disk: D,
+    lanes: Vec<Memory>,
+    options: Options,
+    mut random: Box<dyn FnMut() -> u64 + Send>,
+    progress: &dyn Fn(Progress),
+) -> Result<Opened<D>, OpenError> {
+    if engine.log.get().is_some() {
+        return Err(OpenError::Twice);
+    }
+    engine.event_clock.set_key(random());
+    let lane_bytes = lanes.first().map_or(0, Memory::len);
+    let start = Start::BEGINNING;
+    let opened = replay::replay(engine, options.threads, progress, |visitor| {
+        upbeat_journal::open(disk, options.journal, start, lanes, random, visitor)
+    })?;
+    let (opened, numbers) = opened;
+    let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained } = opened;
+    let log = Log::new(lanes, positions);
+    engine.decision_numbers.raise(numbers);
+    let first = engine.decision_numbers.highest();
+    log.begin(&engine.started(), first).ok_or(OpenError::NoRoom(lane_bytes))?;
+    // All of it, before a change can come: the numbers of this process are its own from here on.
+    while engine_needs(&log, &mut writer)? {}
+    engine.log.set(Arc::new(log)).map_err(|_| OpenError::Twice)?;
+    if let Some(champion) = engine.champion() {
+        engine.log_promotion(champion.id);
+    }
+    let recovered =
+        Recovered { from: start.from, records: recovered.replayed.records, log: recovered, drained };
+    Ok(Opened { writer, recovered })
+}
+
+/// Takes a step; whether what the log holds is not durable yet.
+fn engine_needs<D: Disk>(log: &Log, writer: &mut Writer<D>) -> Result<bool, StepError> {
+    writer.step()?;
+    Ok(!log.is_durable())
+}
+
+impl Engine {
+    /// What this engine runs with.
+    fn started(&self) -> Started {
+        Started {
+            window: self.settings.window,
+            campaign: self.settings.campaign.clone(),
+            clock_key: self.event_clock.key(),
+        }
+    }
+}
+
+impl Log {
+    /// Publishes what a process begins with and leases numbers of decisions from `first` on; `None` without room.
+    fn begin(&self, started: &Started, first: u64) -> Option<()> {
+        let payload = Payload::of_start(started);
+        self.room(crate::log::Use::Show, 1, payload.bytes().len())?.publish(&payload, 0);
+        self.covers(first).then_some(())
+    }
+}

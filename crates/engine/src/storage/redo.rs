@@ -1,0 +1,111 @@
+//! Doing again what the records say, without checks, limits and clocks: they hold what became of things.
+
+use std::convert::Infallible;
+
+use upbeat_core::event::{Id, Time};
+use upbeat_core::profile::{Bounds, Profile};
+
+use crate::log::{Entry, Started};
+use crate::table::Reservation;
+use crate::{Customer, Engine};
+
+/// What one thread needs to do records again. Those of one customer, or of one track, are for one thread.
+pub(super) struct Redo<'e> {
+    engine: &'e Engine,
+    /// Places are taken beyond the limits, too: what was held has to be held.
+    places: Reservation,
+    track_places: Reservation,
+    plays: usize,
+    campaigns: Vec<Id>,
+}
+
+impl<'e> Redo<'e> {
+    /// With the bounds of the engine's own settings, until a record says with which a process began.
+    pub fn new(engine: &'e Engine) -> Self {
+        Self {
+            engine,
+            places: engine.customers.reservation(),
+            track_places: engine.tracks.reservation(),
+            plays: engine.settings.window.plays as usize,
+            campaigns: vec![engine.settings.campaign.id.clone()],
+        }
+    }
+
+    /// From here on records are of a process that began with this.
+    pub fn begin(&mut self, started: &Started) {
+        self.plays = started.window.plays as usize;
+        self.campaigns = vec![self.own(started.campaign.id.clone())];
+    }
+
+    /// All customers share the text of the campaign's id.
+    fn own(&self, campaign: Id) -> Id {
+        let own = &self.engine.settings.campaign.id;
+        if *own == campaign { own.clone() } else { campaign }
+    }
+
+    /// Does a record again.
+    pub fn entry(&mut self, entry: Entry) {
+        match entry {
+            Entry::Event { event, last_event_s } => {
+                let customer = event.customer.clone();
+                self.change(customer, |customer, bounds| {
+                    customer.apply(event, bounds, i64::from(last_event_s) * 1000);
+                });
+            }
+            Entry::Shown { customer, decision, campaign, time_ms, .. } => {
+                let campaign = self.own(campaign);
+                self.change(customer, |customer, bounds| {
+                    customer.count_decided_impression(
+                        decision,
+                        campaign,
+                        Time::from_unix_ms(time_ms),
+                        bounds,
+                    );
+                });
+            }
+            Entry::Erased { customer } | Entry::Evicted { customer, kept: None } => self.remove(&customer),
+            Entry::Evicted { customer, kept: Some(kept) } => {
+                self.change(customer, |customer, _| customer.set_profile(Profile::of_member(kept)));
+            }
+            Entry::LastEvent { customer, last_event_s } => {
+                self.change(customer, |customer, _| customer.set_last_event(last_event_s));
+            }
+            Entry::Track { id, track } => {
+                let put = |held: &mut Option<_>| {
+                    *held = Some(track);
+                    Ok::<(), Infallible>(())
+                };
+                let Ok(()) = self.engine.tracks.update_reserved(id, &mut self.track_places, put);
+            }
+            Entry::Started(started) => self.begin(&started),
+            Entry::Promoted { .. } | Entry::Leased { .. } => {}
+        }
+    }
+
+    fn change(&mut self, id: Id, change: impl FnOnce(&mut Customer, &Bounds<'_>)) {
+        let Self { engine, places, plays, campaigns, .. } = self;
+        let bounds = Bounds { plays: *plays, campaigns };
+        let owner = id.clone();
+        let redo = |customer: &mut Customer| {
+            let size = |customer: &Customer| match customer.last_event_s() {
+                // It is new.
+                0 => (0, 0),
+                _ => (customer.profile.plays().len() as isize, customer.bytes(&owner) as isize),
+            };
+            let before = size(customer);
+            change(customer, &bounds);
+            customer.set_last_event(customer.last_event_s().max(1));
+            let after = size(customer);
+            Ok::<_, Infallible>((after.0 - before.0, after.1 - before.1))
+        };
+        let Ok((plays, bytes)) = engine.customers.update_reserved(id, places, redo);
+        engine.counters.change_plays(plays);
+        engine.counters.add_bytes(bytes);
+    }
+
+    fn remove(&self, id: &Id) {
+        if let Some(customer) = self.engine.customers.remove(id) {
+            self.engine.count_removed(id, &customer);
+        }
+    }
+}

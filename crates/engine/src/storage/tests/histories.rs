@@ -1,0 +1,352 @@
+//! Random histories of one engine over several processes, ended by a kill or a loss of power.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use upbeat_core::catalogue::Track;
+use upbeat_core::event::{
+    CUSTOMER_FILE_ID, DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, MINUTE_MS, Membership, Row,
+    Time,
+};
+use upbeat_core::profile::Applied;
+use upbeat_journal::disk::simulated::{Call, Dice, SimulatedDisk};
+use upbeat_journal::{Memory, StepError, Writer};
+
+use super::model::Change;
+use super::{WALL_MS, memories, opened, settings, showing};
+use crate::apply::{AtomicBody, Progress};
+use crate::striped::use_stripe;
+use crate::{Ask, Clock, Engine, LogState, RequestId};
+
+pub const LANES: usize = 3;
+
+/// As Linux numbers them.
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// One history: the engine that runs, the disk below it and the model beside it.
+pub struct History {
+    pub seed: u64,
+    pub dice: Dice,
+    pub clock: Clock,
+    pub disk: SimulatedDisk,
+    pub engine: Engine,
+    pub writer: Writer<SimulatedDisk>,
+    pub lanes: Vec<Memory>,
+    pub wall_ms: i64,
+    /// What every record says, by position.
+    pub changes: Vec<(u64, Change)>,
+    /// A body that is being applied, and its rows.
+    pub body: Option<(Box<AtomicBody>, Vec<Row>, i64)>,
+    /// The positions of its records so far.
+    pub in_unit: Vec<u64>,
+    /// Every number that a decision ever had.
+    pub decisions: BTreeSet<DecisionId>,
+    /// Below this everything was said to be durable.
+    pub durable: u64,
+    /// Events that were acknowledged or not.
+    pub sent: Vec<Event>,
+}
+
+impl History {
+    fn new(seed: u64, clock: Clock) -> Self {
+        let mut dice = Dice::new(seed);
+        let disk = SimulatedDisk::new(dice.draw(), 1 << 30);
+        let (engine, lanes) = (showing(settings(clock)), memories(LANES, 32 << 10));
+        let writer = opened(&engine, &disk, lanes.clone(), 1, dice.draw()).writer;
+        Self {
+            seed,
+            dice,
+            clock,
+            disk,
+            engine,
+            writer,
+            lanes,
+            wall_ms: WALL_MS,
+            changes: Vec::new(),
+            body: None,
+            in_unit: Vec::new(),
+            decisions: BTreeSet::new(),
+            durable: 0,
+            sent: Vec::new(),
+        }
+    }
+
+    fn customer(&mut self) -> Id {
+        match self.dice.below(16) {
+            8 => Id::Text("a-customer".into()),
+            // One has so many plays that more are dropped than fingerprints are kept of.
+            number => Id::Number(if number < 8 { number } else { 0 }),
+        }
+    }
+
+    fn event(&mut self) -> Event {
+        let customer = self.customer();
+        // Few ids and times, so that there are repeats, copies that differ, and late ones; and sometimes dates far ahead.
+        let id = match self.dice.below(30) {
+            0 => Id::Text("a-text".into()),
+            1 => Id::Number(u64::MAX),
+            _ => Id::Number(self.dice.below(400)),
+        };
+        let mut unix_ms =
+            WALL_MS - DAY_MS + self.dice.below(300) as i64 * MINUTE_MS + self.dice.below(2) as i64;
+        if self.clock == Clock::Event && self.dice.one_in(8) {
+            unix_ms = WALL_MS - self.dice.below(200) as i64 * DAY_MS;
+        }
+        let kind = match self.dice.below(12) {
+            0 => EventKind::Click { ad: Id::Number(self.dice.below(3)) },
+            1 => {
+                let level =
+                    [Membership::Free, Membership::Silver, Membership::Gold][self.dice.below(3) as usize];
+                EventKind::Membership(level)
+            }
+            2 => EventKind::Impression(ImpressionOf::Campaign(Id::Number(self.dice.below(2)))),
+            3 | 4 if !self.decisions.is_empty() => {
+                let nth = self.dice.below(self.decisions.len() as u64) as usize;
+                let decision = *self.decisions.iter().nth(nth).expect("below their number");
+                EventKind::Impression(ImpressionOf::Decision(decision))
+            }
+            _ => EventKind::Play { track: Id::Number(self.dice.below(9)), mobile: self.dice.one_in(2) },
+        };
+        let is_member = matches!(kind, EventKind::Membership(_));
+        let id = if is_member && self.dice.one_in(2) { Id::Text(CUSTOMER_FILE_ID.into()) } else { id };
+        Event { customer, id, time: Time::from_unix_ms(unix_ms), kind }
+    }
+
+    pub fn next(&self) -> u64 {
+        self.engine.barrier()
+    }
+
+    /// The time of the last event that a record of `event` has.
+    pub fn last_event_s(&self, event: &Event, wall_ms: i64) -> u32 {
+        let now = if self.clock == Clock::Event { self.engine.now_ms(i64::MIN) } else { wall_ms };
+        (now.max(event.time.unix_ms) / 1000) as u32
+    }
+
+    pub fn note(&mut self, from: u64, changes: Vec<Change>) {
+        let taken = self.next() - from;
+        assert_eq!(taken, changes.len() as u64, "seed {}: positions of {changes:?}", self.seed);
+        self.changes.extend((from..).zip(changes));
+    }
+
+    fn apply(&mut self) {
+        let event = match self.dice.below(6) {
+            0 if !self.sent.is_empty() => {
+                let nth = self.dice.below(self.sent.len() as u64) as usize;
+                self.sent[nth].clone()
+            }
+            _ => self.event(),
+        };
+        self.sent.push(event.clone());
+        self.apply_event(event);
+    }
+
+    fn apply_event(&mut self, event: Event) {
+        let (from, last_event_s) = (self.next(), self.last_event_s(&event, self.wall_ms));
+        let is_impression = matches!(event.kind, EventKind::Impression(_));
+        let logged = match self.engine.apply(event.clone(), self.wall_ms) {
+            Ok(Applied::Accepted | Applied::Replaced) => true,
+            Ok(Applied::Duplicate) => is_impression,
+            Ok(Applied::TooOld) | Err(_) => false,
+        };
+        let changes = logged.then_some(Change::Event(event, last_event_s)).into_iter().collect();
+        self.note(from, changes);
+    }
+
+    fn decide(&mut self) {
+        let (customer, from) = (self.customer(), self.next());
+        let request = self.dice.one_in(2).then(|| format!("request {}", self.dice.below(20)));
+        let dry_run = self.dice.one_in(5);
+        let request_id = request.as_deref().map(|text| RequestId::parse(text).expect("it may be one"));
+        let (now_ms, made_ms) = (self.engine.now_ms(self.wall_ms), self.wall_ms);
+        let decision =
+            self.engine.decide(&customer, &Ask { dry_run, request_id }, made_ms).expect("it is kept");
+        let is_new = self.decisions.insert(decision.id);
+        if self.next() == from {
+            let counted = decision.reason.shows() && !dry_run && is_new;
+            assert!(!counted, "seed {}: an impression without a record", self.seed);
+            return;
+        }
+        assert!(is_new, "seed {}: decision {} was given before", self.seed, decision.id);
+        assert!(decision.reason.shows() && !dry_run, "seed {}: {decision:?} has a record", self.seed);
+        let request = request.map(|request| (request, made_ms));
+        self.note(from, vec![Change::Shown { customer, decision: decision.id, time_ms: now_ms, request }]);
+    }
+
+    fn erase(&mut self) {
+        let (customer, from) = (self.customer(), self.next());
+        if self.engine.remove(&customer).is_ok() {
+            self.note(from, vec![Change::Erased(customer)]);
+        }
+    }
+
+    fn sweep(&mut self) {
+        let days = [0, -3, 20, 40][self.dice.below(4) as usize];
+        for shard in 0..self.engine.shards() {
+            let before = self.records();
+            let from = self.next();
+            self.engine.evict_idle(shard, self.wall_ms + days * DAY_MS);
+            let after = self.records();
+            let mut changes = Vec::new();
+            for (id, (profile, last_event_s)) in before {
+                match after.get(&id) {
+                    None => {
+                        changes.push(Change::Profile(id, None));
+                    }
+                    Some((left, left_s)) => {
+                        if *left_s != last_event_s {
+                            changes.push(Change::LastEvent(id.clone(), *left_s));
+                        }
+                        if *left != profile {
+                            changes.push(Change::Profile(id, Some(left.clone())));
+                        }
+                    }
+                }
+            }
+            // An eviction may follow a correction; then the shard's customers have more records than differences.
+            let several = self.next() - from != changes.len() as u64 || changes.len() > 1;
+            if !several {
+                self.note(from, changes);
+                continue;
+            }
+            // In which order is not known, so none may be lost alone.
+            let last = self.next() - 1;
+            self.flush();
+            self.changes.extend(changes.into_iter().map(|change| (last, change)));
+        }
+    }
+
+    pub fn records(&self) -> BTreeMap<Id, (upbeat_core::profile::Profile, u32)> {
+        let ids = (0..self.engine.customers.shards()).flat_map(|shard| self.engine.customers.ids(shard));
+        let of = |id: &Id| {
+            self.engine.customers.with(id, |customer| (customer.profile.clone(), customer.last_event_s()))
+        };
+        ids.map(|id| (id.clone(), of(&id).expect("it is there"))).collect()
+    }
+
+    fn put_track(&mut self) {
+        let (id, from) = (Id::Number(self.dice.below(5)), self.next());
+        let title = format!("title {}", self.dice.below(3));
+        let track = Track { title: title.into(), artist: "artist".into(), length_s: 7 };
+        let put = self.engine.put_track(id.clone(), track.clone());
+        let changes = if put == Ok(Applied::Accepted) { vec![Change::Track(id, track)] } else { Vec::new() };
+        self.note(from, changes);
+    }
+
+    /// Begins an atomic body, or takes a slice of it.
+    fn advance(&mut self) {
+        let Some((body, rows, wall_ms)) = self.body.take() else {
+            let rows = (0..self.dice.below(8) + 1).map(|row| match self.dice.below(6) {
+                0 => Row::Track(Id::Number(row), Track { title: "of a body".into(), ..Track::default() }),
+                _ => Row::Event(self.event()),
+            });
+            let rows: Vec<Row> = rows.collect();
+            let body = self.engine.begin_atomic(rows.iter().cloned().map(Ok), self.wall_ms);
+            self.body = Some((body, rows, self.wall_ms));
+            return;
+        };
+        let (checks, row) = body.step();
+        if checks {
+            match self.engine.advance(body, 3) {
+                Progress::UnderWay(body) => self.body = Some((body, rows, wall_ms)),
+                Progress::Refused(..) => {}
+                Progress::Applied(..) => panic!("seed {}: applied while it was checked", self.seed),
+            }
+            return;
+        }
+        // One row, so that its record is known.
+        let from = self.next();
+        let last_event_s = match rows.get(row) {
+            Some(Row::Event(event)) => self.last_event_s(event, wall_ms),
+            _ => 0,
+        };
+        let progress = self.engine.advance(body, 1);
+        let ended = matches!(progress, Progress::Applied(..));
+        // The last row comes with the commit, unless there is nothing to commit.
+        if row < rows.len() && self.next() - from == if ended { 2 } else { 1 } {
+            let change = match rows[row].clone() {
+                Row::Event(event) => Change::Event(event, last_event_s),
+                Row::Track(id, track) => Change::Track(id, track),
+            };
+            self.changes.push((from, change));
+            self.in_unit.push(from);
+        }
+        match progress {
+            Progress::UnderWay(body) => self.body = Some((body, rows, wall_ms)),
+            Progress::Applied(..) => self.in_unit.clear(),
+            Progress::Refused(..) => panic!("seed {}: refused while it was applied", self.seed),
+        }
+    }
+
+    /// Takes a step of the journal's thread, and says how the disk is, as the server does.
+    fn step(&mut self) -> bool {
+        let step = self.writer.step();
+        self.durable = self.durable.max(self.engine.durable());
+        match step {
+            Ok(_) => self.engine.set_log_state(LogState::Accepting),
+            Err(StepError::Full) => self.engine.set_log_state(LogState::Full),
+            Err(_) => self.engine.set_log_state(LogState::Failed),
+        }
+        step.is_ok()
+    }
+
+    fn flush(&mut self) {
+        while self.engine.durable() < self.engine.barrier() {
+            assert!(self.step(), "seed {}: nothing was to fail", self.seed);
+        }
+    }
+
+    /// What happens until the process ends; near the end the disk may fail.
+    fn live(&mut self) {
+        let steps = 100 + self.dice.below(400);
+        for step in 0..steps {
+            self.wall_ms += self.dice.below(4) as i64 * 1000;
+            use_stripe(Some(self.dice.below(4) as usize).filter(|stripe| *stripe > 0));
+            if step == steps - 30 && self.dice.one_in(2) {
+                let call =
+                    [Call::Write, Call::Sync, Call::Create, Call::SyncNames][self.dice.below(4) as usize];
+                let error = [EIO, ENOSPC][self.dice.below(2) as usize];
+                self.disk.fail_after(call, self.dice.below(4), error);
+            }
+            match self.dice.below(40) {
+                0..=21 => self.apply(),
+                22..=29 => self.decide(),
+                30 => self.erase(),
+                31 => self.put_track(),
+                32 if self.body.is_none() && step + 30 < steps => self.sweep(),
+                32..=36 => self.advance(),
+                _ => drop(self.step()),
+            }
+            if self.engine.log_state() == LogState::Failed {
+                return;
+            }
+        }
+    }
+}
+
+fn history(seed: u64, clock: Clock) {
+    let mut history = History::new(seed, clock);
+    for _ in 0..4 {
+        history.live();
+        history.restart();
+    }
+    use_stripe(None);
+}
+
+/// How many histories: few by default; `UPBEAT_HISTORIES` says how many for a long run.
+fn histories(few: u64) -> u64 {
+    std::env::var("UPBEAT_HISTORIES").ok().and_then(|number| number.parse().ok()).unwrap_or(few)
+}
+
+#[test]
+fn recovered_engine_holds_what_was_acknowledged_with_any_number_of_threads() {
+    for seed in 0..histories(8) {
+        history(seed, Clock::Wall);
+    }
+}
+
+#[test]
+fn recovered_engine_has_the_clock_of_the_events_that_it_holds() {
+    for seed in 0..histories(4) {
+        history(1 << 32 | seed, Clock::Event);
+    }
+}

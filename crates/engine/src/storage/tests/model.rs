@@ -1,0 +1,130 @@
+//! The model beside an engine: plain maps, and of each record its position and what it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use upbeat_core::catalogue::Track;
+use upbeat_core::event::{DecisionId, Event, Id, Time};
+use upbeat_core::profile::{Bounds, Profile};
+
+use crate::event_clock::EventClock;
+use crate::{Engine, Settings};
+
+/// What one record says.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Event(Event, u32),
+    Shown { customer: Id, decision: DecisionId, time_ms: i64, request: Option<(String, i64)> },
+    Erased(Id),
+    Profile(Id, Option<Profile>),
+    LastEvent(Id, u32),
+    Track(Id, Track),
+}
+
+/// Some time's truth.
+#[derive(Default)]
+pub struct Model {
+    pub customers: BTreeMap<Id, (Profile, u32)>,
+    pub tracks: BTreeMap<Id, Track>,
+    /// By customer and request: the decision and when it was made.
+    pub answers: BTreeMap<(Id, String), (DecisionId, i64)>,
+}
+
+/// A profile as bytes, and the last event: all that later answers depend on.
+pub type Held = (Vec<u8>, u32);
+
+pub fn held(profile: &Profile, last_event_s: u32) -> Held {
+    let mut bytes = Vec::new();
+    profile.encode(&mut bytes);
+    (bytes, last_event_s)
+}
+
+impl Model {
+    /// What the records at these positions, or below `all_below`, make of nothing, and the clock of events with them.
+    pub fn of(
+        changes: &[(u64, Change)],
+        recovered: &BTreeSet<u64>,
+        settings: &Settings,
+        clock_key: u64,
+    ) -> (Self, EventClock) {
+        let (mut model, clock) = (Self::default(), EventClock::new(settings.clock, settings.window));
+        clock.set_key(clock_key);
+        for (_, change) in changes.iter().filter(|(position, _)| recovered.contains(position)) {
+            model.change(change.clone(), settings, &clock);
+        }
+        (model, clock)
+    }
+
+    fn customer(&mut self, id: Id) -> &mut (Profile, u32) {
+        self.customers.entry(id).or_default()
+    }
+
+    pub fn change(&mut self, change: Change, settings: &Settings, clock: &EventClock) {
+        let campaigns = [settings.campaign.id.clone()];
+        let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &campaigns };
+        match change {
+            Change::Event(event, last_event_s) => {
+                if let Some(sighting) = clock.sighting(&event) {
+                    clock.advance(sighting);
+                }
+                let held = self.customer(event.customer.clone());
+                if held.0.apply(event, &bounds) == upbeat_core::profile::Applied::Accepted {
+                    held.1 = held.1.max(last_event_s);
+                }
+            }
+            Change::Shown { customer, decision, time_ms, request } => {
+                let held = self.customer(customer.clone());
+                let campaign = settings.campaign.id.clone();
+                held.0.count_decided_impression(decision, campaign, Time::from_unix_ms(time_ms), &bounds);
+                held.1 = held.1.max((time_ms / 1000) as u32);
+                if let Some((request, made_ms)) = request {
+                    self.answers.insert((customer, request), (decision, made_ms));
+                }
+            }
+            Change::Erased(id) => {
+                self.customers.remove(&id);
+                self.answers.retain(|(customer, _), _| *customer != id);
+            }
+            Change::Profile(id, None) => drop(self.customers.remove(&id)),
+            Change::Profile(id, Some(profile)) => self.customer(id).0 = profile,
+            Change::LastEvent(id, last_event_s) => self.customer(id).1 = last_event_s,
+            Change::Track(id, track) => drop(self.tracks.insert(id, track)),
+        }
+    }
+
+    pub fn held(&self) -> BTreeMap<Id, Held> {
+        let customers = self.customers.iter();
+        customers.map(|(id, (profile, last))| (id.clone(), held(profile, *last))).collect()
+    }
+}
+
+/// All that an engine holds of customers.
+pub fn held_by(engine: &Engine) -> BTreeMap<Id, Held> {
+    let ids = (0..engine.customers.shards()).flat_map(|shard| engine.customers.ids(shard));
+    ids.map(|id| {
+        let held = engine.customers.with(&id, |customer| held(&customer.profile, customer.last_event_s()));
+        (id, held.expect("it is there"))
+    })
+    .collect()
+}
+
+pub fn tracks_of(engine: &Engine) -> BTreeMap<Id, Track> {
+    let ids = (0..engine.tracks.shards()).flat_map(|shard| engine.tracks.ids(shard));
+    ids.map(|id| (id.clone(), engine.track(&id).expect("it is there"))).collect()
+}
+
+/// What the counters should say of the plays and bytes that are held.
+pub fn recounted(engine: &Engine) -> (usize, usize) {
+    let ids = (0..engine.customers.shards()).flat_map(|shard| engine.customers.ids(shard));
+    ids.fold((0, 0), |(plays, bytes), id| {
+        let of = engine.customers.with(&id, |customer| (customer.profile.plays().len(), customer.bytes(&id)));
+        let of = of.expect("it is there");
+        (plays + of.0, bytes + of.1)
+    })
+}
+
+/// The clock of events in a form that can be compared.
+pub fn clock_state(clock: &EventClock) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    clock.encode(&mut bytes);
+    bytes
+}

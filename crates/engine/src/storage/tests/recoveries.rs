@@ -1,0 +1,117 @@
+//! The end of a process in a history, and what the next one holds.
+
+use std::collections::BTreeSet;
+
+use upbeat_core::profile::Bounds;
+use upbeat_journal::{Record, Start};
+
+use super::histories::{History, LANES};
+use super::model::{Change, Model, clock_state, held_by, recounted, tracks_of};
+use super::{memories, opened, settings, showing};
+use crate::{Ask, Engine, RequestId};
+
+impl History {
+    /// Ends the process, begins another, and compares what it holds.
+    pub fn restart(&mut self) {
+        let lanes_outlive = self.dice.one_in(2);
+        let recovered: BTreeSet<u64> = if lanes_outlive {
+            self.disk.kill();
+            // All that was published is there, but for the unit that was not committed.
+            let open: BTreeSet<u64> = self.in_unit.iter().copied().collect();
+            self.changes
+                .iter()
+                .map(|(position, _)| *position)
+                .filter(|position| !open.contains(position))
+                .collect()
+        } else {
+            if self.dice.one_in(3) {
+                self.disk.kill()
+            } else {
+                self.disk.lose_power()
+            }
+            self.lanes = memories(LANES, 32 << 10);
+            let mut positions = BTreeSet::new();
+            let mut note = |record: Record<'_>| {
+                positions.insert(record.position);
+                Ok(())
+            };
+            upbeat_journal::read(&self.disk, Start::BEGINNING, &mut note).expect("it can be read");
+            positions
+        };
+        let seed = self.seed;
+        for (position, change) in &self.changes {
+            let kept = recovered.contains(position) || *position >= self.durable;
+            assert!(kept, "seed {seed}: {change:?} at {position} was acknowledged and is lost");
+        }
+        let threads = [1, 2, 8][self.dice.below(3) as usize];
+        if !lanes_outlive {
+            for threads in [1, 2, 8] {
+                let (engine, disk) = (showing(settings(self.clock)), self.disk.copy(seed));
+                opened(&engine, &disk, memories(1, 32 << 10), threads, seed);
+                self.compare(&engine, &recovered);
+            }
+        }
+        // The body would say that the log has failed, which it may.
+        (self.body, self.engine) = (None, showing(settings(self.clock)));
+        let random = self.dice.draw();
+        self.writer = opened(&self.engine, &self.disk, self.lanes.clone(), threads, random).writer;
+        self.in_unit.clear();
+        self.changes.retain(|(position, _)| recovered.contains(position));
+        self.durable = self.engine.durable();
+        let recovered = self.changes.iter().map(|(position, _)| *position).collect();
+        let model = self.compare(&self.engine, &recovered);
+        self.repeat(model);
+    }
+
+    fn compare(&self, engine: &Engine, recovered: &BTreeSet<u64>) -> Model {
+        let seed = self.seed;
+        let settings = settings(self.clock);
+        let (model, clock) = Model::of(&self.changes, recovered, &settings, engine.event_clock.key());
+        let held = held_by(engine);
+        for (id, (profile, last_event_s)) in &model.customers {
+            let found =
+                engine.customers.with(id, |customer| (customer.profile.clone(), customer.last_event_s()));
+            let found = found.unwrap_or_else(|| panic!("seed {seed}: {id} is not there"));
+            assert_eq!(found, (profile.clone(), *last_event_s), "seed {seed}: {id}");
+        }
+        assert_eq!(held, model.held(), "seed {seed}");
+        assert_eq!(tracks_of(engine), model.tracks, "seed {seed}");
+        assert_eq!(clock_state(&engine.event_clock), clock_state(&clock), "seed {seed}");
+        assert_eq!(engine.customer_count(), model.customers.len(), "seed {seed}");
+        assert_eq!(
+            recounted(engine),
+            (engine.counters().plays_kept(), engine.profile_bytes()),
+            "seed {seed}"
+        );
+        model
+    }
+
+    /// Sends again what was sent, and asks again what was answered.
+    fn repeat(&mut self, model: Model) {
+        let seed = self.seed;
+        for ((customer, request), (decision, made_ms)) in &model.answers {
+            let (from, id) = (self.next(), RequestId::parse(request).expect("it may be one"));
+            if self.wall_ms - made_ms <= 60_000 {
+                let ask = Ask { dry_run: false, request_id: Some(id) };
+                let again = self.engine.decide(customer, &ask, self.wall_ms).expect("it is kept");
+                assert_eq!((again.id, self.next()), (*decision, from), "seed {seed}: {customer} {request}");
+                assert!(again.reason.shows() && again.score.is_some(), "seed {seed}: {again:?}");
+            }
+        }
+        let campaigns = [settings(self.clock).campaign.id];
+        let bounds = Bounds { plays: settings(self.clock).window.plays as usize, campaigns: &campaigns };
+        for _ in 0..20.min(self.sent.len()) {
+            let nth = self.dice.below(self.sent.len() as u64) as usize;
+            let event = self.sent[nth].clone();
+            let held = self.records().remove(&event.customer).unwrap_or_default();
+            let (mut profile, from) = (held.0, self.next());
+            let expected = profile.check(&event).map(|()| profile.apply(event.clone(), &bounds));
+            let found = self.engine.apply(event.clone(), self.wall_ms);
+            assert_eq!(found.ok(), expected.ok(), "seed {seed}: {event:?} again");
+            if self.next() > from {
+                let last_event_s = self.last_event_s(&event, self.wall_ms);
+                self.note(from, vec![Change::Event(event, last_event_s)]);
+            }
+        }
+    }
+}
