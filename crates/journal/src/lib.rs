@@ -108,18 +108,21 @@ pub fn open<D: Disk>(
         in_order.hold(*position, bytes);
         next.position = next.position.max(position + 1);
     }
-    in_order.end_of_process().map_err(recovery::refused_at_the_end)?;
-    recovered.replayed = in_order.replayed;
+    // With all lanes of the process, every record that was published before one that is here is here, too.
+    let all_known = held.lanes.iter().filter(|life| Some(**life) == former).count() as u64 == recovered.lanes;
+    let drain = former.filter(|_| !held.records.is_empty() || (all_known && in_order.holds_units()));
+    recovered.replayed = in_order.finish(all_known)?;
     recovered.make_durable(&disk)?;
     let positions = Positions::starting_at(next.position);
     let life = random();
     let mut writer = Writer::new(disk, options, positions.clone(), next, random);
-    if let Some(former) = former.filter(|_| !held.records.is_empty()) {
+    if let Some(former) = drain {
         let records: Vec<u8> = held.records.values().flat_map(|(bytes, _)| bytes).copied().collect();
-        writer.append(former, recovered.watermark, &records)?;
+        let watermark = if all_known { next.position } else { recovered.watermark };
+        writer.append((former, recovered.lanes), (recovered.watermark, watermark), &records)?;
     }
     // The segment first: a lane counts only if the log knows its process.
-    writer.begin(life, next.position)?;
+    writer.begin((life, memories.len() as u64), next.position)?;
     let lanes: Vec<_> = memories.into_iter().map(|memory| Lane::begin(memory, life)).collect();
     writer.collect_from(lanes.clone());
     let group_bytes = options.group_bytes.min(MOST_BYTES);
@@ -130,13 +133,16 @@ pub fn open<D: Disk>(
 /// What lanes of former processes hold, by position: the bytes of each record and the process's number.
 struct Held {
     records: BTreeMap<u64, (Vec<u8>, u64)>,
+    /// The processes of the lanes.
+    lanes: Vec<u64>,
 }
 
 impl Held {
     /// What lies below the start is durable elsewhere, and would not be seen in the log.
     fn of(memories: &[Memory], start: Start) -> Self {
-        let mut records = BTreeMap::new();
+        let (mut records, mut lanes) = (BTreeMap::new(), Vec::new());
         for (lane, life) in memories.iter().filter_map(|memory| Lane::of_former_process(memory.clone())) {
+            lanes.push(life);
             let (mut at, tail) = (lane.head(), lane.published().tail);
             while let Some((bytes, after)) = lane.record(at, tail) {
                 if let Some((record, _)) =
@@ -147,6 +153,6 @@ impl Held {
                 at = after;
             }
         }
-        Self { records }
+        Self { records, lanes }
     }
 }

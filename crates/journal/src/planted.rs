@@ -9,7 +9,7 @@ pub(crate) enum Guard {
     SyncGroup,
     /// A group must have the salt of its segment.
     Salt,
-    /// After a failed sync nothing more is written.
+    /// A failed sync is not tried again.
     FailedSyncIsFinal,
     /// The group that found no space is kept.
     KeepGroupWhenFull,
@@ -28,6 +28,33 @@ pub(crate) enum Guard {
 #[cfg(test)]
 thread_local! {
     static MISSING: std::cell::Cell<Option<Guard>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(test)]
+type Other = Box<dyn FnMut()>;
+
+#[cfg(test)]
+thread_local! {
+    static OTHER: std::cell::RefCell<Option<Other>> = const { std::cell::RefCell::new(None) };
+}
+
+/// What other threads do at a place where they may do anything: in tests what was given to [`set_other`].
+#[cfg(test)]
+pub(crate) fn meanwhile() {
+    if let Some(other) = OTHER.with_borrow_mut(Option::take) {
+        let mut other = other;
+        other();
+    }
+}
+
+/// What other threads do at a place where they may do anything.
+#[cfg(not(test))]
+pub(crate) const fn meanwhile() {}
+
+/// Has something done once at the next such place.
+#[cfg(test)]
+pub(crate) fn set_other(other: Option<Other>) {
+    OTHER.set(other);
 }
 
 /// Whether a guard is in place.

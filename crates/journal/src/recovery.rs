@@ -1,8 +1,8 @@
 //! Reading a log: every group in order, the torn end cut, and damage before it never skipped.
 //!
-//! Groups are written one at a time, so a valid group proves that all before it were durable. A bad group with nothing valid
-//! after it is the torn end: nothing in it was acknowledged. A bad group with a valid one after it, or a gap in the
-//! numbers, is damage, and the log is not opened.
+//! Groups are written one at a time, so a valid group proves that all before it were durable, and so does a segment of those
+//! before its first. A bad group with nothing valid after it is the torn end: nothing in it was acknowledged. A bad group with
+//! a valid one after it, or a gap in the numbers, is damage, and the log is not opened.
 
 use std::io;
 
@@ -57,6 +57,8 @@ pub struct Recovered {
     pub replayed: Replayed,
     /// The random numbers of the processes that wrote it, in order; their lanes have the same.
     pub lives: Vec<u64>,
+    /// The number of lanes of the last one.
+    pub lanes: u64,
     /// What was cut.
     pub torn: Option<TornEnd>,
     /// The last group, where it lies: its bytes may be in the page cache alone.
@@ -111,14 +113,12 @@ pub fn read_groups<D: Disk>(
         watermark: 0,
         replayed: Replayed::default(),
         lives: Vec::new(),
+        lanes: 0,
         torn: None,
         last: None,
     };
     if let Some(last) = segments.last() {
         found.next.segment = last.number + 1;
-    }
-    for segment in segments.iter().filter(|segment| segment.head.is_err()) {
-        check_unmade(segment)?;
     }
     let made: Vec<(&Segment<D::File>, SegmentHead)> =
         segments.iter().filter_map(|segment| Some((segment, segment.head.ok()?))).collect();
@@ -127,6 +127,7 @@ pub fn read_groups<D: Disk>(
         if found.lives.last() != Some(&head.life) {
             found.lives.push(head.life);
         }
+        found.lanes = head.lanes;
         found.next.position = found.next.position.max(head.floor);
     }
     // The next one's floor says that all of this one lies below.
@@ -134,26 +135,29 @@ pub fn read_groups<D: Disk>(
     let kept = &made[skipped..];
     let all = kept.iter().map(|(segment, _)| segment.size).sum();
     let mut reader = Reader { buffer: Vec::new(), all, before: 0, found };
-    let mut expected = None;
-    for (index, (segment, head)) in kept.iter().enumerate() {
-        let number = *expected.get_or_insert(head.first_group);
-        if head.first_group != number {
-            let what =
-                format!("its first group is number {}, and number {number} is not there", head.first_group);
-            return Err(RecoveryError::Damaged { file: segment.name.clone(), offset: 0, what });
+    let mut former: Option<(&str, u64)> = None;
+    for (segment, head) in kept {
+        if let Some((file, end)) = former
+            && head.first_group != reader.found.next.group
+        {
+            // Each was made after the last group of the one before was durable.
+            let what = format!(
+                "group {} is damaged or missing, and the log goes on with group {} in {}",
+                reader.found.next.group, head.first_group, segment.name
+            );
+            return Err(RecoveryError::Damaged { file: file.to_owned(), offset: end, what });
         }
-        let (end, number) = reader.groups(segment, head, number, &mut visit)?;
-        expected = Some(number);
+        let (end, number) = reader.groups(segment, head, head.first_group, &mut visit)?;
         reader.found.next.group = number;
-        if let Some(torn) = after_the_end(segment, head, end)? {
-            // A later segment was made after the last group of this one was durable, and begins with the next.
-            if kept.get(index + 1).is_some() {
-                let what = "a group is damaged, and the log goes on in the next file".to_owned();
-                return Err(RecoveryError::Damaged { file: torn.file, offset: torn.offset, what });
-            }
-            reader.found.torn = Some(torn);
-        }
         reader.before += segment.size;
+        former = Some((&segment.name, end));
+    }
+    if let (Some((segment, head)), Some((_, end))) = (kept.last(), former) {
+        reader.found.torn = after_the_end(segment, head, end)?;
+    }
+    let last_made = made.last().map_or(0, |(segment, _)| segment.number);
+    for segment in segments.iter().filter(|segment| segment.head.is_err() && segment.number > last_made) {
+        check_unmade(segment, reader.found.next.group)?;
     }
     let mut found = reader.found;
     found.next.position = found.next.position.max(found.watermark);
@@ -170,13 +174,8 @@ pub fn read_groups<D: Disk>(
 pub fn read<D: Disk>(disk: &D, start: Start, visitor: &mut impl Visitor) -> Result<Recovered, RecoveryError> {
     let mut in_order = InOrder::new(start.from, visitor);
     let mut recovered = read_in_order(disk, start, &mut in_order, |_| {})?;
-    in_order.end_of_process().map_err(refused_at_the_end)?;
-    recovered.replayed = in_order.replayed;
+    recovered.replayed = in_order.finish(false)?;
     Ok(recovered)
-}
-
-pub(crate) fn refused_at_the_end(what: String) -> RecoveryError {
-    RecoveryError::Refused { file: "the end of the log".to_owned(), offset: 0, what }
 }
 
 /// Reads records in order up to the watermark of the last group; what is above is still held by `in_order`. `seen` is told
@@ -190,7 +189,7 @@ pub(crate) fn read_in_order<D: Disk, V: Visitor>(
     let mut life = None;
     read_groups(disk, start, |group| {
         if life.replace(group.segment.life).is_some_and(|former| former != group.segment.life) {
-            in_order.end_of_process()?;
+            in_order.end_of_process(false)?;
             in_order.visitor.process_ended()?;
         }
         records(group.records).for_each(|record| seen(record.position));
@@ -229,6 +228,10 @@ fn segments<D: Disk>(disk: &D) -> Result<Vec<Segment<D::File>>, RecoveryError> {
         if let Err(BadHead::Newer(version)) = head {
             return Err(RecoveryError::Newer { file: name, version });
         }
+        if head == Err(BadHead::Foreign) {
+            let what = "this is no file of ours; if another program put it here, move it away".to_owned();
+            return Err(RecoveryError::Damaged { file: name, offset: 0, what });
+        }
         if head.is_ok_and(|head| head.number != number) {
             head = Err(BadHead::Damaged);
         }
@@ -237,17 +240,24 @@ fn segments<D: Disk>(disk: &D) -> Result<Vec<Segment<D::File>>, RecoveryError> {
     Ok(segments)
 }
 
-/// A segment without a head was being made when the machine stopped, and has no group; else its head is damaged.
-fn check_unmade<F: File>(segment: &Segment<F>) -> Result<(), RecoveryError> {
-    let mut block = vec![0; BLOCK];
+/// A segment without a head was being made when the machine stopped, and has no group that goes on with the log; else its
+/// head is damaged.
+fn check_unmade<F: File>(segment: &Segment<F>, next_group: u64) -> Result<(), RecoveryError> {
+    let mut buffer = vec![0; BLOCK];
     let mut offset = BLOCK as u64;
     while offset < segment.size {
-        let read = at(&segment.name, segment.file.read_at(offset, &mut block))?;
-        if block[..read].iter().any(|byte| *byte != 0) {
+        buffer.resize(BLOCK, 0);
+        let read = at(&segment.name, segment.file.read_at(offset, &mut buffer))?;
+        // Whatever salt its head had.
+        let salt = u64::from_le_bytes(buffer[8..16].try_into().expect("eight bytes"));
+        if read == BLOCK
+            && let Some(group) = read_group(segment, salt, offset, &mut buffer)?
+            && group.number >= next_group
+        {
             return Err(RecoveryError::Damaged {
                 file: segment.name.clone(),
                 offset: 0,
-                what: "its head is damaged, and something was written after it".to_owned(),
+                what: format!("its head is damaged, and group {} in it is sound", group.number),
             });
         }
         offset += BLOCK as u64;
@@ -275,7 +285,8 @@ impl Reader {
     ) -> Result<(u64, u64), RecoveryError> {
         let mut offset = BLOCK as u64;
         let found = &mut self.found;
-        while read_group(segment, head, offset, &mut self.buffer)?.is_some_and(|group| group.number == number)
+        while read_group(segment, head.salt, offset, &mut self.buffer)?
+            .is_some_and(|group| group.number == number)
         {
             let (group, records) = group::read(&self.buffer).expect("it was read just now");
             let mut rest = records;
@@ -305,7 +316,7 @@ impl Reader {
 /// Reads the group at `offset` into `buffer`; `None` if no valid one begins there.
 fn read_group<F: File>(
     segment: &Segment<F>,
-    head: &SegmentHead,
+    salt: u64,
     offset: u64,
     buffer: &mut Vec<u8>,
 ) -> Result<Option<GroupHead>, RecoveryError> {
@@ -313,7 +324,7 @@ fn read_group<F: File>(
     if at(&segment.name, segment.file.read_at(offset, buffer))? < BLOCK {
         return Ok(None);
     }
-    let Some(size) = group::claimed_size(buffer, head.salt) else {
+    let Some(size) = group::claimed_size(buffer, salt) else {
         return Ok(None);
     };
     buffer.resize(size, 0);
@@ -334,7 +345,7 @@ fn after_the_end<F: File>(
     let mut buffer = Vec::new();
     while offset < segment.size {
         if head.synced
-            && let Some(group) = read_group(segment, head, offset, &mut buffer)?
+            && let Some(group) = read_group(segment, head.salt, offset, &mut buffer)?
         {
             return Err(RecoveryError::Damaged {
                 file: segment.name.clone(),

@@ -2,11 +2,14 @@
 //!
 //! Lanes are collected one after the other, so records lie in a log in another order than that of their positions. After
 //! a group all records below its watermark are known: these are given, sorted, and the others are held back. The
-//! watermark divides no unit, so a unit is given whole; one that is open at the end of its process's records is dropped.
+//! watermark divides no unit, so a unit is given whole; one that the last watermark of its process did not reach is dropped:
+//! it was not acknowledged, and some of its records may be lost with their lane.
 
 use std::collections::BTreeMap;
 
+use crate::error::RecoveryError;
 use crate::group::GroupHead;
+use crate::planted::{Guard, stands};
 use crate::record::{self, ABANDONED, COMMIT, Record, VOID};
 
 /// Who is given the records of a log. A closure that takes a [`Record`] is one.
@@ -22,6 +25,14 @@ pub trait Visitor {
     /// # Errors
     /// As of [`Visitor::record`].
     fn process_ended(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// All records were given; nothing was changed on the disk yet.
+    ///
+    /// # Errors
+    /// As of [`Visitor::record`].
+    fn finished(&mut self) -> Result<(), String> {
         Ok(())
     }
 
@@ -91,9 +102,32 @@ impl<'v, V: Visitor> InOrder<'v, V> {
         self.held.insert(position, bytes.into());
     }
 
-    /// Gives what is held back: no more records of this process come.
-    pub fn end_of_process(&mut self) -> Result<(), String> {
-        let held = std::mem::take(&mut self.held);
+    /// Gives what is held back: no more records come. `all_known` as of [`InOrder::end_of_process`].
+    pub fn finish(&mut self, all_known: bool) -> Result<Replayed, RecoveryError> {
+        let finished = self.end_of_process(all_known).and_then(|()| self.visitor.finished());
+        finished.map_err(|what| RecoveryError::Refused {
+            file: "the end of the log".to_owned(),
+            offset: 0,
+            what,
+        })?;
+        Ok(self.replayed)
+    }
+
+    /// Whether records of units are held back.
+    pub fn holds_units(&self) -> bool {
+        self.held.values().any(|bytes| record::read(bytes).is_some_and(|(record, _)| record.unit != 0))
+    }
+
+    /// Gives what is held back: no more records of this process come. Unless `all_known`, records may be lost whose
+    /// positions are below those that are held back, and a unit may lack some although its commit is there: the units among
+    /// them are dropped.
+    pub fn end_of_process(&mut self, all_known: bool) -> Result<(), String> {
+        let mut held = std::mem::take(&mut self.held);
+        if !all_known && stands(Guard::WholeUnits) {
+            let before = held.len();
+            held.retain(|_, bytes| record::read(bytes).is_some_and(|(record, _)| record.unit == 0));
+            self.replayed.dropped += (before - held.len()) as u64;
+        }
         let Some((last, _)) = held.last_key_value() else { return Ok(()) };
         let given = self.given.max(last + 1);
         self.give(held.iter().map(|(position, bytes)| (*position, &**bytes)).collect(), given)

@@ -1,8 +1,8 @@
 //! A segment: a file of the log, allocated whole when it is made.
 //!
 //! ```text
-//! magic u64 | checksum u32 (CRC-32C of what follows, up to 64) | version u32 | salt u64 | number u64 | life u64 |
-//! first group u64 | floor u64 | synced u64 | zeros up to 4,096 | groups
+//! magic u64 | checksum u32 (CRC-32C of what follows, up to 128) | version u32 | salt u64 | number u64 | life u64 |
+//! lanes u64 | first group u64 | floor u64 | synced u64 | zeros up to 4,096 | groups
 //! ```
 //!
 //! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
@@ -18,6 +18,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"UBSEGMNT");
 /// The version of the format that this program writes.
 pub const VERSION: u32 = 1;
 
+/// The part of the head that its checksum covers ends here.
+const CHECKED: usize = 128;
+
 /// What the head of a segment says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHead {
@@ -29,6 +32,8 @@ pub struct SegmentHead {
     pub number: u64,
     /// A random number of the process that made it: its lanes have the same.
     pub life: u64,
+    /// The number of lanes of that process.
+    pub lanes: u64,
     /// The number that its first group has.
     pub first_group: u64,
     /// Above every position in the segments before it: whoever reads from here on, or from above, needs none of them.
@@ -42,8 +47,10 @@ pub struct SegmentHead {
 pub(crate) enum BadHead {
     /// It is zeros or cut: the file was being made when the process ended.
     Unmade,
-    /// It is none of ours, or damaged.
+    /// It is damaged.
     Damaged,
+    /// It is none of ours.
+    Foreign,
     /// A newer program wrote it.
     Newer(u32),
 }
@@ -62,22 +69,29 @@ pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     block[..8].copy_from_slice(&MAGIC.to_le_bytes());
     block[12..16].copy_from_slice(&head.version.to_le_bytes());
-    let words = [head.salt, head.number, head.life, head.first_group, head.floor, u64::from(head.synced)];
-    for (place, word) in block[16..64].chunks_exact_mut(8).zip(words) {
+    let words =
+        [head.salt, head.number, head.life, head.lanes, head.first_group, head.floor, u64::from(head.synced)];
+    for (place, word) in block[16..72].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
-    let checksum = crc32c::crc32c(&block[12..64]);
+    let checksum = crc32c::crc32c(&block[12..CHECKED]);
     block[8..12].copy_from_slice(&checksum.to_le_bytes());
     block
 }
 
 pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
-    if block.len() < BLOCK || block.iter().all(|byte| *byte == 0) {
+    if block.iter().all(|byte| *byte == 0) {
+        return Err(BadHead::Unmade);
+    }
+    if block.iter().zip(MAGIC.to_le_bytes()).any(|(byte, ours)| *byte != ours && *byte != 0) {
+        return Err(BadHead::Foreign);
+    }
+    if block.len() < BLOCK {
         return Err(BadHead::Unmade);
     }
     let word = |at: usize| u64::from_le_bytes(block[at..at + 8].try_into().expect("eight bytes"));
     let checksum = word(8) as u32;
-    if word(0) != MAGIC || checksum != crc32c::crc32c(&block[12..64]) {
+    if word(0) != MAGIC || checksum != crc32c::crc32c(&block[12..CHECKED]) {
         return Err(BadHead::Damaged);
     }
     let version = (word(8) >> 32) as u32;
@@ -89,9 +103,10 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
         salt: word(16),
         number: word(24),
         life: word(32),
-        first_group: word(40),
-        floor: word(48),
-        synced: word(56) != 0,
+        lanes: word(40),
+        first_group: word(48),
+        floor: word(56),
+        synced: word(64) != 0,
     })
 }
 

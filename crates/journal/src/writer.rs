@@ -71,6 +71,8 @@ pub struct Writer<D: Disk> {
     collected: Vec<u64>,
     positions: Positions,
     life: u64,
+    /// The number of lanes of `life`.
+    lanes_of_life: u64,
     salts: Box<dyn FnMut() -> u64 + Send>,
     segment: Option<Open<D::File>>,
     next_segment: u64,
@@ -84,6 +86,8 @@ pub struct Writer<D: Disk> {
     /// Above all positions in the groups before `group`.
     top: u64,
     units: Units,
+    /// A unit is collected whole, and no watermark on the disk says so: recovery would drop it.
+    unit_passed: bool,
     watermark: u64,
     /// `group` holds one that was not written for want of space.
     kept: bool,
@@ -119,6 +123,7 @@ impl<D: Disk> Writer<D> {
             sync: options.sync,
             positions,
             life: 0,
+            lanes_of_life: 0,
             salts,
             segment: None,
             next_segment: from.segment,
@@ -128,6 +133,7 @@ impl<D: Disk> Writer<D> {
             group_top: from.position,
             top: from.position,
             units: Units::default(),
+            unit_passed: false,
             watermark: 0,
             kept: false,
             failed: false,
@@ -135,10 +141,15 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Makes `records`, which the process `life` left in its lanes, durable in a segment that counts as its own: units
-    /// that it left open end with it. `watermark` is that of its last group.
-    pub(crate) fn append(&mut self, life: u64, watermark: u64, records: &[u8]) -> Result<(), StepError> {
-        (self.life, self.watermark) = (life, watermark);
+    /// Makes `records`, which the process `life` left in its `lanes`, durable in a segment that counts as its own: units
+    /// that it left open end with it. `watermarks` are that of its last group, and the one that holds with these.
+    pub(crate) fn append(
+        &mut self,
+        (life, lanes): (u64, u64),
+        watermarks: (u64, u64),
+        records: &[u8],
+    ) -> Result<(), StepError> {
+        (self.life, self.lanes_of_life, self.watermark) = (life, lanes, watermarks.0);
         let mut rest = records;
         while let Some((record, after)) = record::read(rest) {
             let whole = &rest[..rest.len() - after.len()];
@@ -149,12 +160,13 @@ impl<D: Disk> Writer<D> {
             self.group_top = self.group_top.max(record.position + 1);
             rest = after;
         }
+        self.watermark = watermarks.1;
         self.write()
     }
 
     /// Opens the first segment of the process `life`. Everything below `watermark` is durable.
-    pub(crate) fn begin(&mut self, life: u64, watermark: u64) -> Result<(), StepError> {
-        (self.life, self.watermark) = (life, watermark);
+    pub(crate) fn begin(&mut self, (life, lanes): (u64, u64), watermark: u64) -> Result<(), StepError> {
+        (self.life, self.lanes_of_life, self.watermark) = (life, lanes, watermark);
         (self.top, self.group_top) = (watermark, watermark);
         self.segment = None;
         self.write()
@@ -182,7 +194,7 @@ impl<D: Disk> Writer<D> {
             self.collect();
         }
         let bytes = self.group.len() - group::HEAD;
-        if bytes == 0 {
+        if bytes == 0 && !(self.unit_passed && stands(Guard::WholeUnits)) {
             // What the last group held beyond its watermark is known to be all there is.
             self.positions.set_durable(self.watermark);
             return Ok(Step::Idle);
@@ -214,6 +226,9 @@ impl<D: Disk> Writer<D> {
         if !self.unmarked || self.kept {
             return Ok(());
         }
+        if self.positions.broken() {
+            return self.step().map(drop);
+        }
         // A mark is worth no new segment.
         if self.segment.as_ref().is_none_or(|open| open.end + BLOCK as u64 > self.segment_bytes) {
             return Ok(());
@@ -228,6 +243,7 @@ impl<D: Disk> Writer<D> {
         self.close_abandoned();
         // Before the lanes: a position below this is published, or its lane says that it is not.
         let mut watermark = self.positions.next();
+        crate::planted::meanwhile();
         let first = self.next_group as usize;
         for index in 0..self.lanes.len() {
             // Each lane comes first in its turn, so that a full group leaves none out for ever.
@@ -260,6 +276,7 @@ impl<D: Disk> Writer<D> {
         self.watermark = self.watermark.max(watermark);
         let passed = self.units.pass(self.watermark);
         if passed > 0 {
+            self.unit_passed = true;
             self.positions.pass_units(passed);
         }
     }
@@ -294,20 +311,23 @@ impl<D: Disk> Writer<D> {
             self.group.truncate(records);
             return Err(self.failure(error));
         }
-        if self.sync
-            && stands(Guard::SyncGroup)
-            && let Err(error) = open.file.sync()
-        {
-            // Final whatever it says: the kernel has marked the pages clean.
-            self.failed = stands(Guard::FailedSyncIsFinal);
-            self.group.truncate(records);
-            return Err(StepError::Failed(error));
+        if self.sync && stands(Guard::SyncGroup) {
+            let synced = match open.file.sync() {
+                Err(_) if !stands(Guard::FailedSyncIsFinal) => open.file.sync(),
+                synced => synced,
+            };
+            if let Err(error) = synced {
+                // Final whatever it says: the kernel has marked the pages clean.
+                self.failed = true;
+                return Err(StepError::Failed(error));
+            }
         }
         open.end += self.group.len() as u64;
         self.kept = false;
         self.next_group += 1;
         group::begin(&mut self.group);
         self.group_records = 0;
+        self.unit_passed = false;
         self.top = self.group_top;
         self.positions.set_durable(self.watermark);
         Ok(())
@@ -324,6 +344,7 @@ impl<D: Disk> Writer<D> {
             salt: (self.salts)(),
             number: self.next_segment,
             life: self.life,
+            lanes: self.lanes_of_life,
             first_group: self.next_group,
             floor: self.top,
             synced: self.sync,
@@ -346,7 +367,8 @@ impl<D: Disk> Writer<D> {
     /// Whether the log can go on: a full disk heals, and the group is kept.
     fn failure(&mut self, error: io::Error) -> StepError {
         if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
-            self.kept = stands(Guard::KeepGroupWhenFull);
+            // A mark is a group without records: there is nothing to keep.
+            self.kept = stands(Guard::KeepGroupWhenFull) && self.group.len() > group::HEAD;
             if !self.kept {
                 group::begin(&mut self.group);
             }

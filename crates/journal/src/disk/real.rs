@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Disk, File};
 
@@ -15,13 +16,15 @@ const MODE_OF_FILES: u32 = 0o600;
 #[derive(Debug)]
 pub struct RealDisk {
     directory: PathBuf,
+    /// Syncing the names has failed: which are durable is unknown, and a later sync would not tell.
+    names_failed: AtomicBool,
 }
 
 impl RealDisk {
     /// The files of an existing directory.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self { directory: directory.to_owned(), names_failed: AtomicBool::new(false) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -70,7 +73,12 @@ impl Disk for RealDisk {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        StdFile::open(&self.directory)?.sync_all()
+        if self.names_failed.load(Ordering::Acquire) {
+            return Err(io::Error::other("syncing the directory has failed before"));
+        }
+        StdFile::open(&self.directory)?
+            .sync_all()
+            .inspect_err(|_| self.names_failed.store(true, Ordering::Release))
     }
 
     fn free(&self) -> io::Result<u64> {

@@ -18,6 +18,8 @@ pub(super) struct Contents {
     pub written: Vec<Written>,
     pub cache: Vec<u8>,
     pub modified_ms: u64,
+    /// What its blocks held before: shown once the file is synced.
+    pub old: Option<Vec<u8>>,
 }
 
 impl Contents {

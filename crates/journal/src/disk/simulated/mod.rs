@@ -8,23 +8,25 @@
 
 mod contents;
 mod dice;
+mod file;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, File};
-use contents::{Contents, Written, apply, apply_some};
+use super::Disk;
+use contents::{Contents, Written, apply_some};
 pub use dice::Dice;
+pub use file::SimulatedFile;
 
 /// A call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
-    /// [`File::write_at`]
+    /// [`super::File::write_at`]
     Write,
-    /// [`File::sync`]
+    /// [`super::File::sync`]
     Sync,
-    /// [`File::read_at`]
+    /// [`super::File::read_at`]
     Read,
     /// [`Disk::create`]
     Create,
@@ -36,7 +38,7 @@ pub enum Call {
     Remove,
     /// [`Disk::sync_names`]
     SyncNames,
-    /// [`File::cut`]
+    /// [`super::File::cut`]
     Cut,
 }
 
@@ -76,6 +78,8 @@ struct State {
     durable_names: Names,
     changes: Vec<NameChange>,
     capacity: u64,
+    /// What removed segments held, where new files show it.
+    old_blocks: Option<Vec<Vec<u8>>>,
     /// Calls until the next failure, by kind, and the error's number.
     failures: BTreeMap<Call, (u64, i32)>,
     /// Raised by each end of the process: files of a former process answer nothing.
@@ -110,6 +114,20 @@ impl State {
         self.changes.push(by);
     }
 
+    fn keep_blocks(&mut self, number: u64) {
+        if let Some(old) = &mut self.old_blocks {
+            old.push(self.files[&number].cache.clone());
+            let many = old.len().saturating_sub(4);
+            old.drain(..many);
+        }
+    }
+
+    fn old_block(&mut self, bytes: u64) -> Option<Vec<u8>> {
+        let old = self.old_blocks.as_ref().filter(|old| bytes > 0 && !old.is_empty())?;
+        let which = self.dice.below(2 * old.len() as u64) as usize;
+        old.get(which).cloned()
+    }
+
     fn contents(&mut self, file: &SimulatedFile) -> io::Result<&mut Contents> {
         if self.life != file.life {
             return Err(io::Error::other("the process of this file has ended"));
@@ -134,6 +152,7 @@ impl SimulatedDisk {
             durable_names: Names::new(),
             changes: Vec::new(),
             capacity,
+            old_blocks: None,
             failures: BTreeMap::new(),
             life: 0,
             calls: 0,
@@ -142,6 +161,12 @@ impl SimulatedDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a new file may show, once it is synced, what its blocks held before in files that were removed: no file
+    /// system should, and nothing depends on it.
+    pub fn show_old_blocks(&self) {
+        self.state().old_blocks.get_or_insert_default();
     }
 
     /// Makes a call of this kind fail once, after `calls` more that work, with the system's error `error` (as `libc::EIO`).
@@ -272,7 +297,9 @@ impl Disk for SimulatedDisk {
         }
         let number = state.next_file;
         state.next_file += 1;
-        let mut contents = Contents::default();
+        let mut old = state.old_block(bytes);
+        old.iter_mut().for_each(|old| old.resize(bytes as usize, 0));
+        let mut contents = Contents { old, ..Contents::default() };
         contents.write(Written::Size(bytes as usize));
         state.files.insert(number, contents);
         state.change_names(NameChange::Added(name.to_owned(), number));
@@ -297,7 +324,8 @@ impl Disk for SimulatedDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         state.fail(Call::Remove)?;
-        state.named(name)?;
+        let number = state.named(name)?;
+        state.keep_blocks(number);
         state.change_names(NameChange::Removed(name.to_owned()));
         Ok(())
     }
@@ -317,83 +345,5 @@ impl Disk for SimulatedDisk {
     fn free(&self) -> io::Result<u64> {
         let state = self.state();
         Ok(state.capacity.saturating_sub(state.used()))
-    }
-}
-
-/// A file of a [`SimulatedDisk`].
-#[derive(Debug)]
-pub struct SimulatedFile {
-    disk: SimulatedDisk,
-    number: u64,
-    life: u64,
-}
-
-impl File for SimulatedFile {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.disk.state().contents(self)?.cache.len() as u64)
-    }
-
-    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.disk.state();
-        state.fail(Call::Read)?;
-        let cache = &state.contents(self)?.cache;
-        let from = (at as usize).min(cache.len());
-        let bytes = into.len().min(cache.len() - from);
-        into[..bytes].copy_from_slice(&cache[from..from + bytes]);
-        Ok(bytes)
-    }
-
-    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut guard = self.disk.state();
-        let state = &mut *guard;
-        let failed = state.fail(Call::Write);
-        let size = state.contents(self)?.cache.len() as u64;
-        let grown = (at + bytes.len() as u64).saturating_sub(size);
-        let full = state.used() + grown > state.capacity;
-        let mut some = bytes.len();
-        if failed.is_err() || full {
-            some = state.dice.below(bytes.len() as u64 + 1) as usize;
-        }
-        let part = Written::Bytes { at: at as usize, bytes: bytes[..some].to_vec() };
-        if !full || grown == 0 {
-            state.contents(self)?.write(part);
-        }
-        failed?;
-        if full && grown > 0 {
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
-        }
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut guard = self.disk.state();
-        let state = &mut *guard;
-        let failed = state.fail(Call::Sync);
-        let mut dice = state.dice.clone();
-        dice.draw();
-        state.dice.draw();
-        let contents = state.contents(self)?;
-        for each in std::mem::take(&mut contents.written) {
-            match &failed {
-                Ok(()) => apply(&mut contents.platter, &each),
-                // The pages are clean now, whether they were written or not.
-                Err(_) => apply_some(&mut contents.platter, &each, &mut dice),
-            }
-        }
-        failed
-    }
-
-    fn cut(&self, bytes: u64) -> io::Result<()> {
-        let mut state = self.disk.state();
-        state.fail(Call::Cut)?;
-        let contents = state.contents(self)?;
-        if bytes < contents.cache.len() as u64 {
-            contents.write(Written::Size(bytes as usize));
-        }
-        Ok(())
-    }
-
-    fn modified_ms(&self) -> io::Result<u64> {
-        Ok(self.disk.state().contents(self)?.modified_ms)
     }
 }
