@@ -35,6 +35,10 @@ miri:
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=8 cargo +nightly miri test -p upbeat-core --lib -- \
         profile::words profile::packed profile::tests
 
+# A million histories of the log on a simulated disk, and damage of every byte of a small one
+torture seeds="0..1000000":
+    UPBEAT_SEEDS={{seeds}} cargo test --release -p upbeat-journal torture -- --ignored --nocapture
+
 # The same tests under the address sanitizer, on the stable toolchain: out of bounds, used after free, leaked
 asan:
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p upbeat-core --lib --target-dir target/asan \

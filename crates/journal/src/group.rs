@@ -3,7 +3,7 @@
 //! ```text
 //! magic u32 | checksum u32 (CRC-32C of all that follows, up to `length`) | salt u64 of the segment | group number u64 |
 //! durable u64: the last group known durable when this was written | watermark u64 | length u32 of the records | zero u32 |
-//! zeros up to 64 | records | zeros up to a multiple of 4,096
+//! top u64 | zeros up to 64 | records | zeros up to a multiple of 4,096
 //! ```
 //!
 //! Numbers are little-endian. A group begins at a multiple of 4,096 bytes and shares no such block with another: no disk
@@ -32,6 +32,8 @@ pub struct GroupHead {
     pub durable: u64,
     /// Every record at a position below is in this group or an earlier one.
     pub watermark: u64,
+    /// Above every position in this group and in earlier ones: what a group that is lost before it may have held.
+    pub top: u64,
 }
 
 /// Begins a group in `buffer`: [`seal`] completes it.
@@ -48,6 +50,7 @@ pub(crate) fn seal(buffer: &mut Vec<u8>, head: &GroupHead) {
     buffer[16..24].copy_from_slice(&head.number.to_le_bytes());
     buffer[24..32].copy_from_slice(&head.durable.to_le_bytes());
     buffer[32..40].copy_from_slice(&head.watermark.to_le_bytes());
+    buffer[48..56].copy_from_slice(&head.top.to_le_bytes());
     buffer[40..44].copy_from_slice(&(length as u32).to_le_bytes());
     let checksum = crc32c::crc32c(&buffer[8..]);
     buffer[4..8].copy_from_slice(&checksum.to_le_bytes());
@@ -79,6 +82,12 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(GroupHead, &[u8])> {
     if u64::from(crc32c::crc32c(&whole[8..])) != number(0) >> 32 {
         return None;
     }
-    let head = GroupHead { salt: number(8), number: number(16), durable: number(24), watermark: number(32) };
+    let head = GroupHead {
+        salt: number(8),
+        number: number(16),
+        durable: number(24),
+        watermark: number(32),
+        top: number(48),
+    };
     Some((head, &whole[HEAD..]))
 }

@@ -6,8 +6,10 @@
 //!
 //! The crate knows nothing of events, reads no clock and starts no thread, and makes every disk call through [`disk::Disk`].
 
+mod check;
 pub mod disk;
 mod error;
+mod files;
 mod group;
 mod history;
 mod lane;
@@ -28,6 +30,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use check::{Finding, Report, check, oldest};
 pub use error::RecoveryError;
 pub use group::{GroupHead, MOST_BYTES};
 pub use history::{LogFile, Retention, log_files, remove_history};

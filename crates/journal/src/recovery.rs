@@ -4,15 +4,14 @@
 //! before its first. A bad group with nothing valid after it is the torn end: nothing in it was acknowledged. A bad group with
 //! a valid one after it, or a gap in the numbers, is damage, and the log is not opened.
 
-use std::io;
-
 use crate::disk::{Disk, File};
 use crate::error::RecoveryError;
+use crate::files::{SegmentFile, at, open_segments, read_group};
 use crate::group::{self, BLOCK, GroupHead};
 use crate::planted::{Guard, stands};
 use crate::record::{self, records};
 use crate::replay::{InOrder, Replayed, Visitor};
-use crate::segment::{self, BadHead, SegmentHead};
+use crate::segment::SegmentHead;
 use crate::writer::Continuation;
 
 /// The torn end of a log: what was being written when the machine stopped. Nothing in it was acknowledged.
@@ -65,18 +64,6 @@ pub struct Recovered {
     last: Option<(String, u64, Vec<u8>)>,
 }
 
-struct Segment<F> {
-    name: String,
-    number: u64,
-    file: F,
-    size: u64,
-    head: Result<SegmentHead, BadHead>,
-}
-
-fn at<T>(file: &str, result: io::Result<T>) -> Result<T, RecoveryError> {
-    result.map_err(|error| RecoveryError::Disk { file: file.to_owned(), error })
-}
-
 /// A group as read.
 #[derive(Debug, Clone, Copy)]
 pub struct Group<'a> {
@@ -104,7 +91,7 @@ pub fn read_groups<D: Disk>(
     start: Start,
     mut visit: impl FnMut(&Group<'_>) -> Result<(), String>,
 ) -> Result<Recovered, RecoveryError> {
-    let segments = segments(disk)?;
+    let segments = open_segments(disk)?;
     let mut found = Recovered {
         next: Continuation::BEGINNING,
         segments: segments.len() as u64,
@@ -120,7 +107,7 @@ pub fn read_groups<D: Disk>(
     if let Some(last) = segments.last() {
         found.next.segment = last.number + 1;
     }
-    let made: Vec<(&Segment<D::File>, SegmentHead)> =
+    let made: Vec<(&SegmentFile<D::File>, SegmentHead)> =
         segments.iter().filter_map(|segment| Some((segment, segment.head.ok()?))).collect();
     check_reach(&made, start)?;
     for (_, head) in &made {
@@ -147,6 +134,7 @@ pub fn read_groups<D: Disk>(
             );
             return Err(RecoveryError::Damaged { file: file.to_owned(), offset: end, what });
         }
+        check_size(segment, head)?;
         let (end, number) = reader.groups(segment, head, head.first_group, &mut visit)?;
         reader.found.next.group = number;
         reader.before += segment.size;
@@ -200,7 +188,7 @@ pub(crate) fn read_in_order<D: Disk, V: Visitor>(
 }
 
 /// Whether all that is needed can be there.
-fn check_reach<F>(made: &[(&Segment<F>, SegmentHead)], start: Start) -> Result<(), RecoveryError> {
+fn check_reach<F>(made: &[(&SegmentFile<F>, SegmentHead)], start: Start) -> Result<(), RecoveryError> {
     let Some((segment, head)) = made.first() else {
         return Ok(());
     };
@@ -211,38 +199,21 @@ fn check_reach<F>(made: &[(&Segment<F>, SegmentHead)], start: Start) -> Result<(
     Ok(())
 }
 
-/// All segments in order.
-fn segments<D: Disk>(disk: &D) -> Result<Vec<Segment<D::File>>, RecoveryError> {
-    let mut numbered: Vec<(u64, String)> = at("the data directory", disk.names())?
-        .into_iter()
-        .filter_map(|name| Some((segment::number(&name)?, name)))
-        .collect();
-    numbered.sort_unstable();
-    let mut segments = Vec::with_capacity(numbered.len());
-    for (number, name) in numbered {
-        let file = at(&name, disk.open(&name))?;
-        let size = at(&name, file.size())?;
-        let mut block = vec![0; BLOCK];
-        let read = at(&name, file.read_at(0, &mut block))?;
-        let mut head = segment::decode(&block[..read]);
-        if let Err(BadHead::Newer(version)) = head {
-            return Err(RecoveryError::Newer { file: name, version });
-        }
-        if head == Err(BadHead::Foreign) {
-            let what = "this is no file of ours; if another program put it here, move it away".to_owned();
-            return Err(RecoveryError::Damaged { file: name, offset: 0, what });
-        }
-        if head.is_ok_and(|head| head.number != number) {
-            head = Err(BadHead::Damaged);
-        }
-        segments.push(Segment { name, number, file, size, head });
+/// A segment is durable with its whole size before anything is written to it.
+pub(crate) fn check_size<F>(segment: &SegmentFile<F>, head: &SegmentHead) -> Result<(), RecoveryError> {
+    if segment.size >= head.bytes {
+        return Ok(());
     }
-    Ok(segments)
+    Err(RecoveryError::Damaged {
+        file: segment.name.clone(),
+        offset: segment.size,
+        what: format!("it had {} bytes and is cut", head.bytes),
+    })
 }
 
 /// A segment without a head was being made when the machine stopped, and has no group that goes on with the log; else its
 /// head is damaged.
-fn check_unmade<F: File>(segment: &Segment<F>, next_group: u64) -> Result<(), RecoveryError> {
+pub(crate) fn check_unmade<F: File>(segment: &SegmentFile<F>, next_group: u64) -> Result<(), RecoveryError> {
     let mut buffer = vec![0; BLOCK];
     let mut offset = BLOCK as u64;
     while offset < segment.size {
@@ -278,7 +249,7 @@ impl Reader {
     /// Reads the groups of one segment; returns where they end and which number comes next.
     fn groups<F: File>(
         &mut self,
-        segment: &Segment<F>,
+        segment: &SegmentFile<F>,
         head: &SegmentHead,
         mut number: u64,
         visit: &mut impl FnMut(&Group<'_>) -> Result<(), String>,
@@ -304,8 +275,10 @@ impl Reader {
                 .map_err(|what| RecoveryError::Refused { file: segment.name.clone(), offset, what })?;
             found.watermark = group.watermark;
             found.groups += 1;
-            found.bytes += self.buffer.len() as u64;
-            found.last = Some((segment.name.clone(), offset, self.buffer.clone()));
+            found.bytes += end - offset;
+            // The two buffers take turns.
+            let former = found.last.take().map_or_else(Vec::new, |(_, _, buffer)| buffer);
+            found.last = Some((segment.name.clone(), offset, std::mem::replace(&mut self.buffer, former)));
             offset = end;
             number += 1;
         }
@@ -313,31 +286,9 @@ impl Reader {
     }
 }
 
-/// Reads the group at `offset` into `buffer`; `None` if no valid one begins there.
-fn read_group<F: File>(
-    segment: &Segment<F>,
-    salt: u64,
-    offset: u64,
-    buffer: &mut Vec<u8>,
-) -> Result<Option<GroupHead>, RecoveryError> {
-    buffer.resize(BLOCK, 0);
-    if at(&segment.name, segment.file.read_at(offset, buffer))? < BLOCK {
-        return Ok(None);
-    }
-    let Some(size) = group::claimed_size(buffer, salt) else {
-        return Ok(None);
-    };
-    buffer.resize(size, 0);
-    let rest = &mut buffer[BLOCK..];
-    if at(&segment.name, segment.file.read_at(offset + BLOCK as u64, rest))? < rest.len() {
-        return Ok(None);
-    }
-    Ok(group::read(buffer).map(|(group, _)| group))
-}
-
 /// Looks at what lies after the last valid group of a segment: zeros, or a torn end.
 fn after_the_end<F: File>(
-    segment: &Segment<F>,
+    segment: &SegmentFile<F>,
     head: &SegmentHead,
     end: u64,
 ) -> Result<Option<TornEnd>, RecoveryError> {

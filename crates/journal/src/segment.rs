@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic u64 | checksum u32 (CRC-32C of what follows, up to 128) | version u32 | salt u64 | number u64 | life u64 |
-//! lanes u64 | first group u64 | floor u64 | synced u64 | zeros up to 4,096 | groups
+//! lanes u64 | first group u64 | floor u64 | synced u64 | bytes u64 | zeros up to 4,096 | groups
 //! ```
 //!
 //! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
@@ -40,6 +40,8 @@ pub struct SegmentHead {
     pub floor: u64,
     /// Whether each of its groups was synced before the next was written: without, groups may be missing before sound ones.
     pub synced: bool,
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 /// Why the head of a segment cannot be read.
@@ -69,9 +71,17 @@ pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     block[..8].copy_from_slice(&MAGIC.to_le_bytes());
     block[12..16].copy_from_slice(&head.version.to_le_bytes());
-    let words =
-        [head.salt, head.number, head.life, head.lanes, head.first_group, head.floor, u64::from(head.synced)];
-    for (place, word) in block[16..72].chunks_exact_mut(8).zip(words) {
+    let words = [
+        head.salt,
+        head.number,
+        head.life,
+        head.lanes,
+        head.first_group,
+        head.floor,
+        u64::from(head.synced),
+        head.bytes,
+    ];
+    for (place, word) in block[16..80].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     let checksum = crc32c::crc32c(&block[12..CHECKED]);
@@ -107,16 +117,17 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
         first_group: word(48),
         floor: word(56),
         synced: word(64) != 0,
+        bytes: word(72),
     })
 }
 
-/// Makes a segment of `bytes` bytes, durable with its name and its head before this returns.
+/// Makes a segment, durable with its name and its head before this returns.
 ///
 /// # Errors
 /// The disk failed or is full. Nothing of it counts, and its number is not used again.
-pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, bytes: u64) -> io::Result<D::File> {
+pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead) -> io::Result<D::File> {
     let name = name(head.number);
-    let file = disk.create(&name, bytes)?;
+    let file = disk.create(&name, head.bytes)?;
     let names = || if stands(Guard::SyncNames) { disk.sync_names() } else { Ok(()) };
     let made = file.write_at(0, &encode(head)).and_then(|()| file.sync()).and_then(|()| names());
     match made {

@@ -304,6 +304,7 @@ impl<D: Disk> Writer<D> {
             number: self.next_group,
             durable: self.next_group - 1,
             watermark: self.watermark,
+            top: self.group_top,
         };
         let records = self.group.len();
         group::seal(&mut self.group, &head);
@@ -348,6 +349,7 @@ impl<D: Disk> Writer<D> {
             first_group: self.next_group,
             floor: self.top,
             synced: self.sync,
+            bytes: self.segment_bytes,
         };
         // Damage in a segment that is followed by another is no torn end.
         if let Some(former) = self.segment.take().filter(|_| !self.sync)
@@ -358,8 +360,7 @@ impl<D: Disk> Writer<D> {
         }
         // A number is tried once: what a failed attempt left behind has it.
         self.next_segment += 1;
-        let file =
-            segment::make(&self.disk, &head, self.segment_bytes).map_err(|error| self.failure(error))?;
+        let file = segment::make(&self.disk, &head).map_err(|error| self.failure(error))?;
         self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64 });
         Ok(())
     }

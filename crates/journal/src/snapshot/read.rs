@@ -22,7 +22,7 @@ pub struct Snapshot<D: Disk> {
 
 impl<D: Disk> Snapshot<D> {
     /// Opens a snapshot: the heads of its blocks and its end are checked now, the blocks as they are read.
-    pub(super) fn open(disk: &D, name: &str) -> Result<Self, SnapshotError> {
+    pub(crate) fn open(disk: &D, name: &str) -> Result<Self, SnapshotError> {
         let file = at(name, disk.open(name))?;
         let bytes = at(name, file.size())?;
         let damaged = |offset, problem| SnapshotError::Damaged { file: name.to_owned(), offset, problem };

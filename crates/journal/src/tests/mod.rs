@@ -1,5 +1,6 @@
 //! The log on a simulated disk.
 
+mod damage;
 mod history;
 mod model;
 mod snapshots;

@@ -1,0 +1,73 @@
+//! The files of a log, opened.
+
+use std::io;
+
+use crate::disk::{Disk, File};
+use crate::error::RecoveryError;
+use crate::group::{self, BLOCK, GroupHead};
+use crate::segment::{self, BadHead, SegmentHead};
+
+/// A file of the log and what its head says.
+pub(crate) struct SegmentFile<F> {
+    pub name: String,
+    pub number: u64,
+    pub file: F,
+    pub size: u64,
+    pub head: Result<SegmentHead, BadHead>,
+}
+
+/// An error of a call, with the file that it was about.
+pub(crate) fn at<T>(file: &str, result: io::Result<T>) -> Result<T, RecoveryError> {
+    result.map_err(|error| RecoveryError::Disk { file: file.to_owned(), error })
+}
+
+/// All segments in order.
+pub(crate) fn open_segments<D: Disk>(disk: &D) -> Result<Vec<SegmentFile<D::File>>, RecoveryError> {
+    let mut numbered: Vec<(u64, String)> = at("the data directory", disk.names())?
+        .into_iter()
+        .filter_map(|name| Some((segment::number(&name)?, name)))
+        .collect();
+    numbered.sort_unstable();
+    let mut segments = Vec::with_capacity(numbered.len());
+    for (number, name) in numbered {
+        let file = at(&name, disk.open(&name))?;
+        let size = at(&name, file.size())?;
+        let mut block = vec![0; BLOCK];
+        let read = at(&name, file.read_at(0, &mut block))?;
+        let mut head = segment::decode(&block[..read]);
+        if let Err(BadHead::Newer(version)) = head {
+            return Err(RecoveryError::Newer { file: name, version });
+        }
+        if head == Err(BadHead::Foreign) {
+            let what = "this is no file of ours; if another program put it here, move it away".to_owned();
+            return Err(RecoveryError::Damaged { file: name, offset: 0, what });
+        }
+        if head.is_ok_and(|head| head.number != number) {
+            head = Err(BadHead::Damaged);
+        }
+        segments.push(SegmentFile { name, number, file, size, head });
+    }
+    Ok(segments)
+}
+
+/// Reads the group at `offset` into `buffer`; `None` if no valid one begins there.
+pub(crate) fn read_group<F: File>(
+    segment: &SegmentFile<F>,
+    salt: u64,
+    offset: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<GroupHead>, RecoveryError> {
+    buffer.resize(BLOCK, 0);
+    if at(&segment.name, segment.file.read_at(offset, buffer))? < BLOCK {
+        return Ok(None);
+    }
+    let Some(size) = group::claimed_size(buffer, salt) else {
+        return Ok(None);
+    };
+    buffer.resize(size, 0);
+    let rest = &mut buffer[BLOCK..];
+    if at(&segment.name, segment.file.read_at(offset + BLOCK as u64, rest))? < rest.len() {
+        return Ok(None);
+    }
+    Ok(group::read(buffer).map(|(group, _)| group))
+}
