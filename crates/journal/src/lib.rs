@@ -19,9 +19,12 @@ mod planted;
 mod positions;
 mod record;
 mod recovery;
+mod repair;
 mod replay;
 mod segment;
 pub mod snapshot;
+mod spare;
+mod step;
 mod units;
 mod writer;
 
@@ -40,9 +43,12 @@ pub use memory::Memory;
 pub use positions::{Positions, Unit};
 pub use record::{ABANDONED, COMMIT, Record, VOID, records};
 pub use recovery::{Group, Recovered, Start, TornEnd, read, read_groups};
+pub use repair::{Repaired, repair};
 pub use replay::{Replayed, Visitor};
 pub use segment::SegmentHead;
-pub use writer::{Continuation, Step, StepError, Writer};
+pub use spare::{Making, SpareMaker};
+pub use step::{Step, StepError};
+pub use writer::{Continuation, Writer};
 
 /// How a log is kept.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,7 @@ use std::io;
 use crate::disk::{Disk, File};
 use crate::group::BLOCK;
 use crate::planted::{Guard, stands};
+use crate::spare::Spare;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"UBSEGMNT");
 
@@ -121,13 +122,13 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
     })
 }
 
-/// Makes a segment, durable with its name and its head before this returns.
+/// Makes a segment, durable with its name and its head before this returns; of the one that was made ahead if there is one.
 ///
 /// # Errors
 /// The disk failed or is full. Nothing of it counts, and its number is not used again.
-pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead) -> io::Result<D::File> {
+pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, spare: &Spare<D::File>) -> io::Result<D::File> {
     let name = name(head.number);
-    let file = disk.create(&name, head.bytes)?;
+    let file = spare.take(disk, &name).unwrap_or_else(|| disk.create(&name, head.bytes))?;
     let names = || if stands(Guard::SyncNames) { disk.sync_names() } else { Ok(()) };
     let made = file.write_at(0, &encode(head)).and_then(|()| file.sync()).and_then(|()| names());
     match made {

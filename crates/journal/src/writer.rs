@@ -14,35 +14,9 @@ use crate::planted::{Guard, stands};
 use crate::positions::Positions;
 use crate::record::{self, ABANDONED};
 use crate::segment::{self, SegmentHead, VERSION};
+use crate::spare::{self, Spare, SpareMaker};
+use crate::step::{Step, StepError};
 use crate::units::Units;
-
-/// What one step did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// There was nothing to write.
-    Idle,
-    /// A group is durable.
-    Written {
-        /// Bytes of its records.
-        bytes: usize,
-        /// The number of its records.
-        records: usize,
-    },
-}
-
-/// Why a step did not make its group durable.
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
-    /// There is no space. The group is kept, and the next step tries it first.
-    #[error("the disk is full")]
-    Full,
-    /// The log has failed for good: what is durable beyond the last good group is unknown.
-    #[error("the log failed: {0}")]
-    Failed(io::Error),
-    /// The log failed at an earlier step.
-    #[error("the log has failed before")]
-    HasFailed,
-}
 
 /// How a log goes on: what recovery found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +49,7 @@ pub struct Writer<D: Disk> {
     lanes_of_life: u64,
     salts: Box<dyn FnMut() -> u64 + Send>,
     segment: Option<Open<D::File>>,
+    spare: Spare<D::File>,
     next_segment: u64,
     next_group: u64,
     /// The head and records of the group that is to be written, sealed or not.
@@ -126,6 +101,7 @@ impl<D: Disk> Writer<D> {
             lanes_of_life: 0,
             salts,
             segment: None,
+            spare: Spare::new(),
             next_segment: from.segment,
             next_group: from.group,
             group,
@@ -169,6 +145,10 @@ impl<D: Disk> Writer<D> {
         (self.life, self.lanes_of_life, self.watermark) = (life, lanes, watermark);
         (self.top, self.group_top) = (watermark, watermark);
         self.segment = None;
+        for left in [spare::NAME, spare::UNFINISHED] {
+            // Mostly there is none; one that stays is replaced by the next.
+            let _ = self.disk.remove(left);
+        }
         self.write()
     }
 
@@ -206,6 +186,21 @@ impl<D: Disk> Writer<D> {
         }
         self.unmarked = true;
         Ok(Step::Written { bytes, records })
+    }
+
+    /// What makes the next segments ahead, for another thread.
+    pub fn spare_maker(&self) -> SpareMaker<D>
+    where
+        D: Clone,
+    {
+        SpareMaker::new(self.disk.clone(), self.segment_bytes, self.spare.clone())
+    }
+
+    /// Whether there was no space for another segment when the last one was to be made ahead: what is left of the one that
+    /// is open is all that the log has.
+    #[must_use]
+    pub fn is_short_of_space(&self) -> bool {
+        self.spare.has_no_space()
     }
 
     /// How full the fullest lane is, in thousandths: whoever steps at intervals steps earlier when this is high.
@@ -360,7 +355,7 @@ impl<D: Disk> Writer<D> {
         }
         // A number is tried once: what a failed attempt left behind has it.
         self.next_segment += 1;
-        let file = segment::make(&self.disk, &head).map_err(|error| self.failure(error))?;
+        let file = segment::make(&self.disk, &head, &self.spare).map_err(|error| self.failure(error))?;
         self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64 });
         Ok(())
     }

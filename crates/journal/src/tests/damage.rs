@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::disk::Disk;
 use crate::disk::simulated::SimulatedDisk;
 use crate::snapshot::{Check, SnapshotWriter, find};
-use crate::{Opened, Options, Record, RecoveryError, Start, check, open, read};
+use crate::{Finding, Opened, Options, Record, RecoveryError, Start, check, open, read, repair};
 
 use super::{memories, random};
 
@@ -161,4 +161,43 @@ fn newer_format_is_refused_by_name_and_version() {
     let refused = recovered(&disk).unwrap_err();
     assert!(refused.contains(&name) && refused.contains("version 9"), "{refused}");
     assert!(check(&disk).unwrap_err().to_string().contains("version 9"));
+}
+
+#[test]
+fn repair_loses_what_the_check_named_and_nothing_else_and_leaves_the_damaged_log_alone() {
+    let (disk, numbers) = small_log();
+    // Without snapshots the log alone has everything.
+    for name in disk.names().unwrap().iter().filter(|name| name.starts_with("snapshot")) {
+        disk.remove(name).unwrap();
+    }
+    let name = "segment-000000000001";
+    // The second and third of its groups: the first is empty.
+    for (group, lost) in [(2, 0..3), (3, 10..13)] {
+        let copy = Arc::new(disk.copy(7));
+        copy.damage(name, |bytes| bytes[group * 4096 + 100] ^= 1);
+        let before = copy.contents(name);
+        assert!(recovered(&copy).is_err());
+        let report = check(&copy).unwrap();
+        let [finding @ Finding::Lost { offset, .. }] = &report.findings[..] else { panic!("{report:?}") };
+        assert_eq!(*offset, group as u64 * 4096, "{finding}");
+        let to = Arc::new(SimulatedDisk::new(3, 1 << 20));
+        let repaired = repair(&copy, &*to, random(5)).unwrap();
+        assert_eq!((repaired.report.findings.len(), repaired.units), (1, 0));
+        assert_eq!(copy.contents(name), before);
+        let left: BTreeSet<u64> = numbers.iter().copied().filter(|number| !lost.contains(number)).collect();
+        assert_eq!(recovered(&to).unwrap(), left);
+        assert!(check(&to).unwrap().findings.is_empty());
+        let mut visitor = |_: Record<'_>| Ok(());
+        let opened = open(Arc::clone(&to), OPTIONS, Start::BEGINNING, memories(), random(1), &mut visitor);
+        assert!(opened.unwrap().positions.next() > 15);
+    }
+    // A head.
+    let copy = Arc::new(disk.copy(7));
+    copy.damage(name, |bytes| bytes[20] ^= 1);
+    let last = disk.names().unwrap().into_iter().filter(|name| name.starts_with("segment")).max().unwrap();
+    copy.damage(&last, |bytes| bytes[20] ^= 1);
+    assert!(recovered(&copy).is_err());
+    let to = Arc::new(SimulatedDisk::new(3, 1 << 20));
+    repair(&copy, &*to, random(5)).unwrap();
+    assert_eq!(recovered(&to).unwrap(), numbers);
 }

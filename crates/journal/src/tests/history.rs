@@ -10,8 +10,8 @@ use crate::disk::simulated::{Call, Dice, SimulatedDisk};
 use crate::planted::{Guard, set_other, without};
 use crate::snapshot::{Check, Checked, Checking, SnapshotWriter, Snapshots, find};
 use crate::{
-    LaneWriter, Memory, OpenError, Opened, Options, Positions, Retention, Start, Unit, Writer, open,
-    remove_history,
+    LaneWriter, Memory, OpenError, Opened, Options, Positions, Retention, SpareMaker, Start, Unit, Writer,
+    open, remove_history,
 };
 
 use super::model::{Applying, Model, State, THINGS, apply, ids, write_payload};
@@ -43,6 +43,7 @@ struct Process<'a> {
     model: &'a mut Model,
     disk: Disk,
     writer: Writer<Disk>,
+    spare: SpareMaker<Disk>,
     lanes: Vec<Rc<RefCell<LaneWriter>>>,
     positions: Positions,
     state: State,
@@ -211,7 +212,8 @@ impl Process<'_> {
         match self.dice.below(40) {
             0..16 => (0..self.dice.below(8)).for_each(|_| self.publish()),
             16..27 => self.step(),
-            27..29 => drop(self.writer.mark()),
+            27 => drop(self.writer.mark()),
+            28 => drop(self.spare.step(16 << 10)),
             29..32 => self.step_unit(),
             32..38 => self.step_snapshot(),
             38 => {
@@ -349,6 +351,7 @@ fn live(dice: &mut Dice, model: &mut Model, disk: &Disk, lanes: &[Memory]) {
         dice,
         model,
         disk: Arc::clone(disk),
+        spare: writer.spare_maker(),
         writer,
         lanes,
         positions,
