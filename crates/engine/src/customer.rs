@@ -106,6 +106,11 @@ impl Customer {
         i64::from(self.last_event_s) * 1000 > latest_ms
     }
 
+    /// A record as it was kept.
+    pub(super) fn restored(profile: Profile, last_event_s: u32) -> Self {
+        Self { profile, cached: PackedScore::NONE, last_event_s }
+    }
+
     /// When an event was last accepted, in whole seconds since 1970; 0 for a new record.
     pub(super) fn last_event_s(&self) -> u32 {
         self.last_event_s

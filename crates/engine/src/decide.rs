@@ -66,11 +66,11 @@ impl Engine {
         Ok(decision)
     }
 
-    /// Keeps an answer of a former process for retries.
-    pub(crate) fn restore_answer(&self, customer: &Id, id: DecisionId, answer: Answered) {
+    /// Keeps an answer of a former process for retries. Where answers come `in_order` of their time, the old ones are dropped.
+    pub(crate) fn restore_answer(&self, customer: &Id, id: DecisionId, answer: Answered, in_order: bool) {
         let Answered { request, made_ms, score, model } = answer;
         let decision = Decision { reason: Reason::LikelyToClick, score, model, id };
-        self.requests.restore(customer, request, made_ms, decision);
+        self.requests.restore(customer, request, made_ms, decision, in_order);
     }
 
     /// Bytes that answers kept for retries take, without the allocator's overhead.

@@ -116,7 +116,6 @@ impl EventClock {
     }
 
     /// Appends what the clock knows.
-    #[allow(dead_code, reason = "snapshots use it")]
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         let doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
         into.extend_from_slice(&self.key().to_le_bytes());
@@ -137,7 +136,6 @@ impl EventClock {
     ///
     /// # Errors
     /// The bytes are none that it writes.
-    #[allow(dead_code, reason = "snapshots use it")]
     pub(crate) fn restore(&self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
         let what = "the clock of events";
         self.set_key(from.u64(what)?);

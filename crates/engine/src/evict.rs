@@ -182,6 +182,11 @@ impl Erasures {
         self.0.fetch_add(1, Ordering::SeqCst);
         Erasing(self)
     }
+
+    /// Whether none is under way: all that were published before are complete.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
 }
 
 /// An erasure until it is complete.

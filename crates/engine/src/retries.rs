@@ -5,15 +5,16 @@
 //! it. One customer may hold a small share of the memory only, so that a sender gone astray with one customer's ids leaves
 //! room for all others.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashMap, HashTable};
 use upbeat_core::decision::Reason;
-use upbeat_core::event::Id;
+use upbeat_core::event::{DecisionId, Id};
 
 use super::Decision;
+use crate::log::Answered;
 
 /// How long an answer is kept for retries, in milliseconds.
 pub const RETRY_PERIOD_MS: i64 = 60_000;
@@ -297,12 +298,22 @@ impl RecentRequests {
     }
 
     /// Keeps an answer that a former process gave, without a limit: it was kept within one.
-    pub(crate) fn restore(&self, customer: &Id, request: RequestId, made_ms: i64, decision: Decision) {
+    ///
+    /// Where answers come `in_order` of their time, it is the clock by which old ones are dropped.
+    pub(crate) fn restore(
+        &self,
+        customer: &Id,
+        request: RequestId,
+        made_ms: i64,
+        decision: Decision,
+        in_order: bool,
+    ) {
         let hash = self.hash(customer, &request);
         let hash_of = |answer: &Answer| self.hash(&answer.customer, &answer.request);
         let mut shard = lock(&self.shards[(hash >> 32) as usize % self.shards.len()]);
-        // The time at which it was made is the clock of the log; what is old by it is gone.
-        shard.drop_old(made_ms, 2, hash_of);
+        if in_order {
+            shard.drop_old(made_ms, 2, hash_of);
+        }
         if let Some(number) = shard.find(hash, customer, &request) {
             if shard.answer(number).decision.id == decision.id {
                 return;
@@ -312,6 +323,25 @@ impl RecentRequests {
             }
         }
         shard.push(hash, Answer { customer: customer.clone(), request, made_ms, decision }, hash_of);
+    }
+
+    /// The customers to whom there are answers.
+    pub(crate) fn customers(&self) -> HashSet<Id> {
+        let of = |shard: &Mutex<Shard>| lock(shard).customers.keys().cloned().collect::<Vec<_>>();
+        self.shards.iter().flat_map(of).collect()
+    }
+
+    /// The answers of one shard, `0..shards()`, that said *show*.
+    pub(crate) fn shown(&self, shard: usize) -> Vec<(Id, DecisionId, Answered)> {
+        let shard = lock(&self.shards[shard]);
+        let shown = shard.answers.iter().filter(|answer| answer.decision.reason.shows());
+        let of = |answer: &Answer| {
+            let Decision { score, model, id, .. } = answer.decision;
+            let answered =
+                Answered { request: answer.request.clone(), made_ms: answer.made_ms, score, model };
+            (answer.customer.clone(), id, answered)
+        };
+        shown.map(of).collect()
     }
 
     /// Removes every answer given for a customer.

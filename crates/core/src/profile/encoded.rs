@@ -55,18 +55,17 @@ impl Profile {
             put_id(into, click.event_id.as_ref());
             put_id(into, click.ad.as_ref());
         });
-        if let Some(extras) = self.extras.as_deref() {
-            let of_plays = self.plays.dropped().unwrap_or(&extras.dropped_plays);
-            let lists = [
-                of_plays,
-                extras.memberships.dropped(),
-                extras.impressions.dropped(),
-                extras.clicks.dropped(),
-            ];
-            if lists.iter().any(|dropped| dropped.fingerprints().len() > 0) {
-                flags |= DROPPED;
-                lists.iter().for_each(|dropped| encode_dropped(dropped, into));
-            }
+        // Plays that do not all have the usual form keep their own, also where there is nothing else beside them.
+        let extras = self.extras.as_deref();
+        let lists = [
+            self.plays.dropped().or(extras.map(|extras| &extras.dropped_plays)),
+            extras.map(|extras| extras.memberships.dropped()),
+            extras.map(|extras| extras.impressions.dropped()),
+            extras.map(|extras| extras.clicks.dropped()),
+        ];
+        if lists.iter().flatten().any(|dropped| dropped.fingerprints().len() > 0) {
+            flags |= DROPPED;
+            lists.iter().for_each(|dropped| encode_dropped(*dropped, into));
         }
         into[flags_at] = flags;
     }
@@ -333,7 +332,8 @@ fn list_if<'a, T>(
     if there { decode_list(from, most, what, decode) } else { Ok(Vec::new()) }
 }
 
-fn encode_dropped(dropped: &Dropped, into: &mut Vec<u8>) {
+fn encode_dropped(dropped: Option<&Dropped>, into: &mut Vec<u8>) {
+    let Some(dropped) = dropped else { return put_varint(into, 0) };
     let fingerprints = dropped.fingerprints();
     put_varint(into, fingerprints.len() as u64);
     fingerprints.for_each(|fingerprint| into.extend_from_slice(&fingerprint.to_le_bytes()));

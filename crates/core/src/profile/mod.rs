@@ -4,6 +4,7 @@
 
 mod dropped;
 mod encoded;
+mod events;
 mod impressions;
 mod layout;
 mod membership;

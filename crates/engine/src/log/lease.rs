@@ -12,6 +12,11 @@ use crate::Engine;
 const LEASE: u64 = 1 << 32;
 
 impl Log {
+    /// Above all numbers that are leased.
+    pub(crate) fn leased_until(&self) -> u64 {
+        self.leased_until.load(Ordering::Relaxed)
+    }
+
     /// Whether the number is leased, after a renewal if that is due; without room for that it may still be.
     pub(crate) fn covers(&self, number: u64) -> bool {
         let until = self.leased_until.load(Ordering::Relaxed);

@@ -20,6 +20,9 @@ use crate::{Engine, ModelId};
 
 pub(crate) use entry::subject;
 pub use entry::{Answered, Entry, Started};
+pub(crate) use parts::{
+    decode_answer, decode_started, decode_track, encode_answer, encode_started, encode_track,
+};
 pub(crate) use payload::{Payload, kind};
 pub(crate) use unit::OpenUnit;
 
@@ -78,6 +81,11 @@ impl Log {
             lanes: lanes.into_iter().map(|lane| Padded(Mutex::new(lane))).collect(),
             leased_until: AtomicU64::new(0),
         }
+    }
+
+    /// The position that is taken next.
+    pub(crate) fn next_position(&self) -> u64 {
+        self.positions.next()
     }
 
     /// Whether all that was published is durable.

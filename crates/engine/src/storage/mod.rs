@@ -1,18 +1,28 @@
 //! Opening an engine on a directory: the newest snapshot, then the log, and from there on every change is published.
 
+mod blocks;
+mod copying;
+mod dump;
 mod redo;
 mod replay;
+mod restore;
+mod snapshotter;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
 use std::sync::Arc;
 
 use upbeat_core::encoding::DecodeError;
+use upbeat_core::event::StableHash;
 use upbeat_journal::disk::Disk;
+use upbeat_journal::snapshot::{Found, SnapshotError, find};
 use upbeat_journal::{Memory, Start, StepError, Writer};
 
 use crate::Engine;
 use crate::log::{Log, Payload, Started};
+
+pub use dump::dump;
+pub use snapshotter::{Snapshotter, Written};
 
 /// How an engine is kept.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +60,10 @@ pub struct Progress {
 pub struct Recovered {
     /// The first position that was read of the log: everything before is in the snapshot. 1 without a snapshot.
     pub from: u64,
+    /// The size of the snapshot, in bytes; 0 without one.
+    pub snapshot_bytes: u64,
+    /// Why newer snapshots could not be used.
+    pub damaged: Vec<String>,
     /// Records of the log that were applied.
     pub records: u64,
     /// What reading the log found.
@@ -61,7 +75,9 @@ pub struct Recovered {
 /// An engine's log that goes on.
 pub struct Opened<D: Disk> {
     /// For the journal's thread.
-    pub writer: Writer<D>,
+    pub writer: Writer<Arc<D>>,
+    /// For whoever writes snapshots.
+    pub snapshotter: Snapshotter<D>,
     /// What was found.
     pub recovered: Recovered,
 }
@@ -75,6 +91,19 @@ pub enum OpenError {
     /// The log cannot be written.
     #[error(transparent)]
     Step(#[from] StepError),
+    /// The snapshots cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A block of a snapshot is not readable though its checksum is right.
+    #[error("{file}, block {number}: {error}")]
+    Block {
+        /// The snapshot's file.
+        file: String,
+        /// Which block, from 0 on.
+        number: usize,
+        /// What is wrong.
+        error: DecodeError,
+    },
     /// A record is not readable though its checksum is right.
     #[error("position {position}: {error}")]
     Record {
@@ -100,7 +129,7 @@ pub enum OpenError {
 /// See [`OpenError`]. The engine may be filled in part then, and has no log.
 pub fn open<D: Disk>(
     engine: &Engine,
-    disk: D,
+    disk: Arc<D>,
     lanes: Vec<Memory>,
     options: Options,
     mut random: Box<dyn FnMut() -> u64 + Send>,
@@ -111,11 +140,27 @@ pub fn open<D: Disk>(
     }
     engine.event_clock.set_key(random());
     let lane_bytes = lanes.first().map_or(0, Memory::len);
-    let start = Start::BEGINNING;
-    let opened = replay::replay(engine, options.threads, progress, |visitor| {
+    let Found { snapshots, newest, damaged } = find(Arc::clone(&disk))?;
+    let damaged = damaged.iter().map(ToString::to_string).collect();
+    let (mut start, mut started, mut snapshot_bytes, mut numbers) = (Start::BEGINNING, None, 0, 0);
+    if let Some(snapshot) = newest {
+        let restored = restore::restore(engine, &snapshot, options.threads, progress)?;
+        (started, numbers) = (Some(restored.0), restored.1);
+        start = Start { from: snapshot.from(), reached: snapshot.reached() };
+        snapshot_bytes = snapshot.bytes();
+    }
+    let (key, mut count) = (random(), 0_u64);
+    let salts = move || {
+        count += 1;
+        StableHash::with_key(key).word(count).finish()
+    };
+    let snapshotter =
+        Snapshotter::new(Arc::clone(&disk), snapshots, Box::new(salts), 2 * options.journal.segment_bytes);
+    let read = replay::replay(engine, started.as_ref(), options.threads, progress, |visitor| {
         upbeat_journal::open(disk, options.journal, start, lanes, random, visitor)
-    })?;
-    let (opened, numbers) = opened;
+    });
+    let (opened, seen) = read?;
+    numbers = numbers.max(seen);
     let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained } = opened;
     let log = Log::new(lanes, positions);
     engine.decision_numbers.raise(numbers);
@@ -127,9 +172,15 @@ pub fn open<D: Disk>(
     if let Some(champion) = engine.champion() {
         engine.log_promotion(champion.id);
     }
-    let recovered =
-        Recovered { from: start.from, records: recovered.replayed.records, log: recovered, drained };
-    Ok(Opened { writer, recovered })
+    let recovered = Recovered {
+        from: start.from,
+        snapshot_bytes,
+        damaged,
+        records: recovered.replayed.records,
+        log: recovered,
+        drained,
+    };
+    Ok(Opened { writer, snapshotter, recovered })
 }
 
 /// Takes a step; whether what the log holds is not durable yet.

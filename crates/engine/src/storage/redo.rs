@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use upbeat_core::catalogue::Track;
 use upbeat_core::event::{Id, Time};
 use upbeat_core::profile::{Bounds, Profile};
 
@@ -70,16 +71,29 @@ impl<'e> Redo<'e> {
             Entry::LastEvent { customer, last_event_s } => {
                 self.change(customer, |customer, _| customer.set_last_event(last_event_s));
             }
-            Entry::Track { id, track } => {
-                let put = |held: &mut Option<_>| {
-                    *held = Some(track);
-                    Ok::<(), Infallible>(())
-                };
-                let Ok(()) = self.engine.tracks.update_reserved(id, &mut self.track_places, put);
-            }
+            Entry::Track { id, track } => self.put_track(id, track),
             Entry::Started(started) => self.begin(&started),
             Entry::Promoted { .. } | Entry::Leased { .. } => {}
         }
+    }
+
+    /// Puts a customer as a snapshot holds them.
+    pub fn put(&mut self, id: Id, customer: Customer) {
+        self.change(id, |held, _| *held = customer);
+    }
+
+    /// Puts a track as a snapshot holds it.
+    pub fn put_track(&mut self, id: Id, track: Track) {
+        let put = |held: &mut Option<Track>| {
+            *held = Some(track);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = self.engine.tracks.update_reserved(id, &mut self.track_places, put);
+    }
+
+    /// The campaigns that are known.
+    pub fn campaigns(&self) -> &[Id] {
+        &self.campaigns
     }
 
     fn change(&mut self, id: Id, change: impl FnOnce(&mut Customer, &Bounds<'_>)) {

@@ -16,7 +16,7 @@ use upbeat_journal::{Record, Visitor};
 
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
-use crate::log::{Entry, kind, subject};
+use crate::log::{Entry, Started, kind, subject};
 use crate::{Clock, Engine};
 
 /// Records are handed over in batches of about this many bytes.
@@ -28,10 +28,12 @@ const WAITING: usize = 4;
 /// Bytes before the payload of a record in a batch: position, length, kind.
 const HEAD: usize = 14;
 
-/// Runs `read` with a visitor that does again, in `threads` threads, what it is given. Returns what `read` does, and a number
+/// Runs `read` with a visitor that does again, in `threads` threads, what it is given; the first records are of a process that
+/// `started` with this, if that is known. Returns what `read` does, and a number
 /// of a decision above all that were seen or leased.
 pub(super) fn replay<R, E>(
     engine: &Engine,
+    started: Option<&Started>,
     threads: usize,
     progress: &dyn Fn(Progress),
     read: impl FnOnce(&mut Reader<'_, '_>) -> Result<R, E>,
@@ -45,7 +47,7 @@ where
             let (batches, waiting) = sync_channel(WAITING);
             let (give_back, returned) = sync_channel(WAITING + 2);
             let failure = &failure;
-            let thread = scope.spawn(move || work(engine, &waiting, &give_back, failure));
+            let thread = scope.spawn(move || work(engine, started, &waiting, &give_back, failure));
             Hand { batch: Vec::with_capacity(BATCH_BYTES), batches, returned, thread }
         });
         let hands = hands.collect();
@@ -53,7 +55,7 @@ where
             engine,
             hands,
             failure: &failure,
-            answered: HashSet::new(),
+            answered: engine.requests.customers(),
             numbers: 0,
             records: 0,
             progress,
@@ -126,8 +128,17 @@ impl Hand<'_> {
 }
 
 /// Does batches again until no more come.
-fn work(engine: &Engine, batches: &Receiver<Vec<u8>>, give_back: &SyncSender<Vec<u8>>, failure: &Failure) {
+fn work(
+    engine: &Engine,
+    started: Option<&Started>,
+    batches: &Receiver<Vec<u8>>,
+    give_back: &SyncSender<Vec<u8>>,
+    failure: &Failure,
+) {
     let mut redo = Redo::new(engine);
+    if let Some(started) = started {
+        redo.begin(started);
+    }
     for mut batch in batches {
         let mut rest = batch.as_slice();
         while let Some((head, after)) = rest.split_first_chunk::<HEAD>() {
@@ -177,7 +188,7 @@ impl Reader<'_, '_> {
                 self.numbers = self.numbers.max(decision.0.saturating_add(1));
                 if let Some(answer) = answer {
                     self.answered.insert(customer.clone());
-                    self.engine.restore_answer(&customer, decision, answer);
+                    self.engine.restore_answer(&customer, decision, answer, true);
                 }
             }
             Entry::Erased { customer } if self.answered.remove(&customer) => {

@@ -1,5 +1,6 @@
 //! Engines on a simulated disk: what was acknowledged is there after the process was killed or the power lost.
 
+mod dumps;
 mod histories;
 mod model;
 mod recoveries;
@@ -71,7 +72,7 @@ fn opened(
     threads: usize,
     seed: u64,
 ) -> Opened<SimulatedDisk> {
-    open(engine, disk.clone(), lanes, options(threads), random(seed), &|_| {})
+    open(engine, Arc::new(disk.clone()), lanes, options(threads), random(seed), &|_| {})
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
 }
 

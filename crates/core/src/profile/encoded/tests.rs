@@ -170,6 +170,23 @@ proptest! {
         prop_assert_eq!(encoded(&copy), encoded(&profile));
     }
 
+    /// As over several restarts: what was decoded is changed, encoded and decoded again.
+    #[test]
+    fn nothing_is_lost_over_several_rounds(
+        rounds in prop::collection::vec(prop::collection::vec(any_change(false), 0..30), 2..6),
+        max_plays in 1usize..6,
+    ) {
+        let (mut profile, mut copy) = (Profile::default(), Profile::default());
+        for changes in &rounds {
+            for change in changes {
+                apply(&mut profile, change, &bounds(max_plays));
+                apply(&mut copy, change, &bounds(max_plays));
+            }
+            prop_assert_eq!(encoded(&copy), encoded(&profile));
+            copy = decoded(&encoded(&copy)).expect("it was encoded");
+        }
+    }
+
     #[test]
     fn damaged_profile_is_refused_or_read_and_never_panics(
         changes in prop::collection::vec(any_change(false), 0..30),

@@ -1,6 +1,7 @@
 //! The end of a process in a history, and what the next one holds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use upbeat_core::profile::Bounds;
 use upbeat_journal::{Record, Start};
@@ -35,7 +36,11 @@ impl History {
                 positions.insert(record.position);
                 Ok(())
             };
-            upbeat_journal::read(&self.disk, Start::BEGINNING, &mut note).expect("it can be read");
+            let start = Start { from: self.read_from, reached: 1 };
+            upbeat_journal::read(&self.disk, start, &mut note).expect("it can be read");
+            // What is no longer in the log was durable, and is in two snapshots.
+            let before = self.changes.iter().map(|(position, _)| *position).filter(|at| *at < self.read_from);
+            positions.extend(before);
             positions
         };
         let seed = self.seed;
@@ -52,9 +57,10 @@ impl History {
             }
         }
         // The body would say that the log has failed, which it may.
-        (self.body, self.engine) = (None, showing(settings(self.clock)));
+        (self.body, self.engine) = (None, Arc::new(showing(settings(self.clock))));
         let random = self.dice.draw();
-        self.writer = opened(&self.engine, &self.disk, self.lanes.clone(), threads, random).writer;
+        let opened = opened(&self.engine, &self.disk, self.lanes.clone(), threads, random);
+        (self.writer, self.snapshotter) = (opened.writer, Some(opened.snapshotter));
         self.in_unit.clear();
         self.changes.retain(|(position, _)| recovered.contains(position));
         self.durable = self.engine.durable();

@@ -1,5 +1,7 @@
 //! What is refused where the log cannot take it, and that nothing is changed then.
 
+use std::sync::Arc;
+
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{DAY_MS, DecisionId, Id, Row};
@@ -183,7 +185,7 @@ fn numbers_of_decisions_begin_above_all_of_former_processes() {
 #[test]
 fn engine_is_opened_once() {
     let (engine, _opened) = engine(32 << 10);
-    let disk = SimulatedDisk::new(2, 1 << 30);
+    let disk = Arc::new(SimulatedDisk::new(2, 1 << 30));
     let again =
         storage::open(&engine, disk, memories(1, 32 << 10), super::options(1), super::random(1), &|_| {});
     assert!(matches!(again, Err(storage::OpenError::Twice)));

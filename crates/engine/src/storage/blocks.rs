@@ -1,0 +1,133 @@
+//! What the blocks of a snapshot hold.
+//!
+//! The first byte of a block says what is in it; an entry follows another up to the block's end. Blocks hold whole customers, so
+//! that threads read them in any order; a customer who is larger than a block is divided, and put together again.
+
+use upbeat_core::encoding::{DecodeError, Decoder, put_id, put_varint};
+use upbeat_core::event::{DecisionId, Id};
+use upbeat_core::profile::Profile;
+
+use crate::Customer;
+use crate::log::{Answered, Started, decode_answer, decode_started, encode_answer, encode_started};
+
+/// The version of what is in the blocks.
+pub(super) const VERSION: u8 = 1;
+
+/// What is in a block.
+pub(super) mod kind {
+    /// The first block: with what the process ran, numbers, the clock.
+    pub(crate) const HEAD: u8 = 0;
+    /// Customers.
+    pub(crate) const CUSTOMERS: u8 = 1;
+    /// A part of a customer.
+    pub(crate) const PART: u8 = 2;
+    /// Tracks.
+    pub(crate) const TRACKS: u8 = 3;
+    /// Answers kept for retries.
+    pub(crate) const ANSWERS: u8 = 4;
+}
+
+/// What the first block says.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// With what the process ran.
+    pub started: Started,
+    /// Above all numbers of decisions that were given or leased.
+    pub numbers: u64,
+    /// The clock of events, as it writes itself.
+    pub clock: Vec<u8>,
+}
+
+impl Head {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut block = vec![kind::HEAD, VERSION];
+        block.extend_from_slice(&self.numbers.to_le_bytes());
+        put_varint(&mut block, self.clock.len() as u64);
+        block.extend_from_slice(&self.clock);
+        encode_started(&self.started, &mut block);
+        block
+    }
+
+    pub fn decode(block: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Decoder::new(block);
+        match (from.byte("a block")?, from.byte("a block")?) {
+            (kind::HEAD, VERSION) => {}
+            (kind::HEAD, version) => {
+                let found = format_args!("version {version}: a newer program wrote it");
+                return Err(DecodeError::bad("what the blocks hold", found));
+            }
+            (kind, _) => return Err(DecodeError::bad("the kind of the first block", kind)),
+        }
+        let numbers = from.u64("numbers of decisions")?;
+        let count = from.count(block.len(), "a clock")?;
+        let clock = from.bytes(count, "a clock")?.to_vec();
+        let started = decode_started(&mut from)?;
+        from.end()?;
+        Ok(Self { started, numbers, clock })
+    }
+}
+
+/// Appends a customer.
+pub(super) fn put_customer(into: &mut Vec<u8>, id: &Id, customer: &Customer) {
+    put_id(into, id.as_ref());
+    put_varint(into, customer.last_event_s().into());
+    customer.profile.encode(into);
+}
+
+/// Reads what [`put_customer`] wrote.
+pub(super) fn customer(from: &mut Decoder<'_>, campaigns: &[Id]) -> Result<(Id, Profile, u32), DecodeError> {
+    let id = from.id("a customer")?;
+    let last_event_s = from.varint_u32("the last event")?;
+    if last_event_s == 0 {
+        return Err(DecodeError::bad("the last event", last_event_s));
+    }
+    Ok((id, Profile::decode(from, campaigns)?, last_event_s))
+}
+
+/// A part of a customer who is larger than a block.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    /// Which customer of those that are divided.
+    pub of: u64,
+    /// Which part, from 0 on.
+    pub number: u64,
+    /// How many there are.
+    pub parts: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut block = vec![kind::PART];
+        for number in [self.of, self.number, self.parts] {
+            put_varint(&mut block, number);
+        }
+        block.extend_from_slice(self.bytes);
+        block
+    }
+
+    /// Reads what follows the block's kind.
+    pub fn decode(from: &mut Decoder<'a>) -> Result<Self, DecodeError> {
+        let mut number = || from.varint("a part");
+        let (of, number, parts) = (number()?, number()?, number()?);
+        if number >= parts || parts > 1 << 20 {
+            return Err(DecodeError::bad("a part", format_args!("number {number} of {parts}")));
+        }
+        let bytes = from.bytes(from.rest().len(), "a part")?;
+        Ok(Self { of, number, parts, bytes })
+    }
+}
+
+/// Appends an answer to a request of a customer.
+pub(super) fn put_answer(into: &mut Vec<u8>, customer: &Id, decision: DecisionId, answer: &Answered) {
+    put_id(into, customer.as_ref());
+    into.extend_from_slice(&decision.0.to_le_bytes());
+    encode_answer(answer, into);
+}
+
+/// Reads what [`put_answer`] wrote.
+pub(super) fn answer(from: &mut Decoder<'_>) -> Result<(Id, DecisionId, Answered), DecodeError> {
+    let (customer, decision) = (from.id("a customer")?, DecisionId(from.u64("a decision")?));
+    Ok((customer, decision, decode_answer(from)?))
+}

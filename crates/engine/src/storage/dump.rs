@@ -1,0 +1,130 @@
+//! All that a directory holds, read without an engine and without changing anything.
+
+use std::sync::Arc;
+
+use upbeat_core::encoding::{DecodeError, Decoder};
+use upbeat_core::event::Id;
+use upbeat_core::profile::ImpressionSource;
+use upbeat_journal::disk::Disk;
+use upbeat_journal::snapshot::{Snapshot, find};
+use upbeat_journal::{Record, Start};
+
+use super::OpenError;
+use super::blocks::{Head, Part, answer, customer, kind};
+use crate::log::{Entry, decode_track};
+
+/// Gives all that a directory holds to `visit`: first what the newest sound snapshot holds, without a position, then the records
+/// of the log from there on, with theirs. Doing them again in this order gives the state; records that the snapshot holds
+/// already come twice, and change nothing the second time. Returns the damage of newer snapshots, if there are any.
+///
+/// Of the snapshot's impressions those that no event reported are given as shown; fingerprints of plays that were dropped
+/// are not given.
+///
+/// # Errors
+/// The directory cannot be read, or `visit` refused: see [`OpenError`].
+pub fn dump<D: Disk>(
+    disk: Arc<D>,
+    visit: &mut dyn FnMut(Option<u64>, Entry) -> Result<(), String>,
+) -> Result<Vec<String>, OpenError> {
+    let found = find(Arc::clone(&disk))?;
+    let mut start = Start::BEGINNING;
+    if let Some(snapshot) = &found.newest {
+        start = Start { from: snapshot.from(), reached: snapshot.reached() };
+        dump_snapshot(snapshot, &mut |entry| visit(None, entry))?;
+    }
+    let mut refused = None;
+    let read = upbeat_journal::read(&disk, start, &mut |record: Record<'_>| {
+        let position = record.position;
+        match Entry::decode(record.kind, record.payload) {
+            Ok(entry) => visit(Some(position), entry),
+            Err(error) => {
+                let text = error.to_string();
+                refused = Some(OpenError::Record { position, error });
+                Err(text)
+            }
+        }
+    });
+    match (refused, read) {
+        (Some(refused), _) => Err(refused),
+        (None, read) => {
+            read.map_err(upbeat_journal::OpenError::from)?;
+            Ok(found.damaged.iter().map(ToString::to_string).collect())
+        }
+    }
+}
+
+fn dump_snapshot<D: Disk>(
+    snapshot: &Snapshot<D>,
+    visit: &mut dyn FnMut(Entry) -> Result<(), String>,
+) -> Result<(), OpenError> {
+    let (mut block, mut parts, mut campaigns) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..snapshot.blocks() {
+        snapshot.block(number, &mut block)?;
+        let dumped = dump_block(number, &block, &mut parts, &mut campaigns, visit);
+        dumped.map_err(|error| OpenError::Block { file: snapshot.name().to_owned(), number, error })?;
+    }
+    Ok(())
+}
+
+fn dump_block(
+    number: usize,
+    block: &[u8],
+    parts: &mut Vec<u8>,
+    campaigns: &mut Vec<Id>,
+    visit: &mut dyn FnMut(Entry) -> Result<(), String>,
+) -> Result<(), DecodeError> {
+    let mut visit = |entry| visit(entry).map_err(|refused| DecodeError::bad("an entry", refused));
+    if number == 0 {
+        let head = Head::decode(block)?;
+        *campaigns = vec![head.started.campaign.id.clone()];
+        visit(Entry::Started(Box::new(head.started)))?;
+        return visit(Entry::Leased { until: head.numbers });
+    }
+    let mut from = Decoder::new(block);
+    let kind = from.byte("a block")?;
+    if kind == kind::PART {
+        // The parts of one customer follow each other.
+        let part = Part::decode(&mut from)?;
+        parts.extend_from_slice(part.bytes);
+        if part.number + 1 < part.parts {
+            return Ok(());
+        }
+        let whole = std::mem::take(parts);
+        return dump_customer(&mut Decoder::new(&whole), campaigns, &mut visit);
+    }
+    while !from.rest().is_empty() {
+        match kind {
+            kind::CUSTOMERS => dump_customer(&mut from, campaigns, &mut visit)?,
+            kind::TRACKS => visit(Entry::Track { id: from.id("a track")?, track: decode_track(&mut from)? })?,
+            kind::ANSWERS => {
+                // The impression is with the customer.
+                answer(&mut from)?;
+            }
+            kind => return Err(DecodeError::bad("the kind of a block", kind)),
+        }
+    }
+    Ok(())
+}
+
+fn dump_customer(
+    from: &mut Decoder<'_>,
+    campaigns: &[Id],
+    visit: &mut dyn FnMut(Entry) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let (id, profile, last_event_s) = customer(from, campaigns)?;
+    for impression in profile.impressions() {
+        if let ImpressionSource::Decided { decision, .. } = impression.source {
+            visit(Entry::Shown {
+                customer: id.clone(),
+                decision,
+                campaign: impression.campaign.clone(),
+                time_ms: impression.time.unix_ms,
+                answer: None,
+            })?;
+        }
+    }
+    for event in profile.events(&id) {
+        visit(Entry::Event { event, last_event_s })?;
+    }
+    visit(Entry::LastEvent { customer: id, last_event_s })
+}

@@ -1,0 +1,164 @@
+//! Reading a snapshot into an engine, in several threads.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use upbeat_core::encoding::{DecodeError, Decoder};
+use upbeat_journal::disk::Disk;
+use upbeat_journal::snapshot::Snapshot;
+
+use super::blocks::{Head, Part, answer, customer, kind};
+use super::redo::Redo;
+use super::{OpenError, Phase, Progress};
+use crate::log::{Started, decode_track};
+use crate::{Customer, Engine};
+
+/// Fills an engine from a snapshot; returns with what its process ran and a number above those of all its decisions.
+pub(super) fn restore<D: Disk>(
+    engine: &Engine,
+    snapshot: &Snapshot<D>,
+    threads: usize,
+    progress: &dyn Fn(Progress),
+) -> Result<(Started, u64), OpenError> {
+    let block_error =
+        |number: usize, error| OpenError::Block { file: snapshot.name().to_owned(), number, error };
+    if snapshot.blocks() == 0 {
+        return Err(block_error(0, DecodeError::Ends("the first block")));
+    }
+    let mut block = Vec::new();
+    snapshot.block(0, &mut block)?;
+    let head = Head::decode(&block).map_err(|error| block_error(0, error))?;
+    let mut clock = Decoder::new(&head.clock);
+    engine
+        .event_clock
+        .restore(&mut clock)
+        .and_then(|()| clock.end())
+        .map_err(|error| block_error(0, error))?;
+    let shared = Shared {
+        engine,
+        snapshot,
+        next: AtomicUsize::new(1),
+        failed: AtomicBool::new(false),
+        customers: AtomicUsize::new(0),
+        parts: Mutex::default(),
+    };
+    let results: Vec<Result<(), OpenError>> = std::thread::scope(|scope| {
+        let hands: Vec<_> = (1..threads.max(1))
+            .map(|_| scope.spawn(|| shared.read_blocks(&head.started, &|_, _| {})))
+            .collect();
+        // This thread reads too, and tells how far it has come.
+        let own = shared.read_blocks(&head.started, &|block, customers| {
+            let bytes = snapshot.bytes() * block as u64 / snapshot.blocks() as u64;
+            let (of_bytes, records) = (snapshot.bytes(), customers as u64);
+            progress(Progress { phase: Phase::Snapshot, bytes, of_bytes, records });
+        });
+        let joined = hands
+            .into_iter()
+            .map(|hand| hand.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        std::iter::once(own).chain(joined).collect()
+    });
+    results.into_iter().collect::<Result<(), OpenError>>()?;
+    let parts = shared.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !parts.is_empty() {
+        return Err(block_error(0, DecodeError::Ends("the parts of a customer")));
+    }
+    Ok((head.started, head.numbers))
+}
+
+/// Parts of a customer, each with its number.
+type Numbered = Vec<(u64, Vec<u8>)>;
+
+/// What the threads share.
+struct Shared<'a, D: Disk> {
+    engine: &'a Engine,
+    snapshot: &'a Snapshot<D>,
+    /// The block that is read next.
+    next: AtomicUsize,
+    failed: AtomicBool,
+    customers: AtomicUsize,
+    /// The parts of customers that are not complete.
+    parts: Mutex<HashMap<u64, Numbered>>,
+}
+
+impl<D: Disk> Shared<'_, D> {
+    fn read_blocks(&self, started: &Started, told: &dyn Fn(usize, usize)) -> Result<(), OpenError> {
+        let mut redo = Redo::new(self.engine);
+        redo.begin(started);
+        let mut block = Vec::new();
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.snapshot.blocks() || self.failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let read = self.snapshot.block(number, &mut block).map_err(OpenError::from);
+            let done = read.and_then(|()| {
+                let file = || self.snapshot.name().to_owned();
+                self.block(&mut redo, &block).map_err(|error| OpenError::Block {
+                    file: file(),
+                    number,
+                    error,
+                })
+            });
+            done.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+            told(number, self.customers.load(Ordering::Relaxed));
+        }
+    }
+
+    fn block(&self, redo: &mut Redo<'_>, block: &[u8]) -> Result<(), DecodeError> {
+        let mut from = Decoder::new(block);
+        match from.byte("a block")? {
+            kind::CUSTOMERS => {
+                let mut count = 0;
+                while !from.rest().is_empty() {
+                    self.customer(redo, &mut from)?;
+                    count += 1;
+                }
+                self.customers.fetch_add(count, Ordering::Relaxed);
+            }
+            kind::PART => {
+                if let Some(whole) = self.part(&Part::decode(&mut from)?)? {
+                    let mut from = Decoder::new(&whole);
+                    self.customer(redo, &mut from)?;
+                    from.end()?;
+                    self.customers.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            kind::TRACKS => {
+                while !from.rest().is_empty() {
+                    redo.put_track(from.id("a track")?, decode_track(&mut from)?);
+                }
+            }
+            kind::ANSWERS => {
+                while !from.rest().is_empty() {
+                    let (customer, decision, answer) = answer(&mut from)?;
+                    self.engine.restore_answer(&customer, decision, answer, false);
+                }
+            }
+            kind => return Err(DecodeError::bad("the kind of a block", kind)),
+        }
+        Ok(())
+    }
+
+    fn customer(&self, redo: &mut Redo<'_>, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
+        let (id, profile, last_event_s) = customer(from, redo.campaigns())?;
+        redo.put(id, Customer::restored(profile, last_event_s));
+        Ok(())
+    }
+
+    /// Takes a part of a customer; all of them once they are complete.
+    fn part(&self, part: &Part<'_>) -> Result<Option<Vec<u8>>, DecodeError> {
+        let mut all = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = all.entry(part.of).or_default();
+        parts.push((part.number, part.bytes.to_vec()));
+        if (parts.len() as u64) < part.parts {
+            return Ok(None);
+        }
+        let mut parts = all.remove(&part.of).unwrap_or_default();
+        parts.sort_unstable_by_key(|(number, _)| *number);
+        if parts.iter().zip(0..).any(|((number, _), expected)| *number != expected) {
+            return Err(DecodeError::bad("the parts of a customer", "not each once"));
+        }
+        Ok(Some(parts.into_iter().flat_map(|(_, bytes)| bytes).collect()))
+    }
+}
