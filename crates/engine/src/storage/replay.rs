@@ -242,6 +242,12 @@ impl Visitor for Reader<'_, '_> {
         Ok(())
     }
 
+    /// Before the directory is changed: a record that cannot be done again leaves it as it is.
+    fn finished(&mut self) -> Result<(), String> {
+        self.end();
+        self.failure.check()
+    }
+
     fn progress(&mut self, bytes: u64, of_bytes: u64) {
         (self.progress)(Progress { phase: Phase::Log, bytes, of_bytes, records: self.records });
     }

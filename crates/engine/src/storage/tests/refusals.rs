@@ -190,3 +190,45 @@ fn engine_is_opened_once() {
         storage::open(&engine, disk, memories(1, 32 << 10), super::options(1), super::random(1), &|_| {});
     assert!(matches!(again, Err(storage::OpenError::Twice)));
 }
+
+/// What a newer program wrote, whose kinds this one does not know.
+#[test]
+fn record_that_is_not_readable_is_named_and_leaves_the_directory_as_it_is() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let journal = super::options(1).journal;
+    let mut none = |_: upbeat_journal::Record<'_>| Ok(());
+    let start = upbeat_journal::Start::BEGINNING;
+    let opened = upbeat_journal::open(
+        disk.clone(),
+        journal,
+        start,
+        memories(1, 32 << 10),
+        super::random(1),
+        &mut none,
+    );
+    let mut opened = opened.expect("an empty directory");
+    // An event of a customer, so that another thread finds it.
+    let position = opened.lanes[0].publish(2, 0, 3, |into| into.copy_from_slice(&[0, 48, 7]));
+    opened.writer.step().expect("the disk is good");
+    drop(opened);
+    let names = || upbeat_journal::disk::Disk::names(&disk).expect("the disk is good");
+    let before = names();
+    for threads in [1, 2, 8] {
+        let engine = showing(settings(Clock::Wall));
+        let lanes = memories(1, 32 << 10);
+        let again = storage::open(
+            &engine,
+            Arc::new(disk.clone()),
+            lanes,
+            super::options(threads),
+            super::random(2),
+            &|_| {},
+        );
+        let error = again.err().expect("it is not readable").to_string();
+        assert!(
+            error.contains(&format!("position {position}: ")) && error.contains("an event id"),
+            "{error}"
+        );
+        assert_eq!((engine.log_state(), names()), (LogState::Off, before.clone()));
+    }
+}
