@@ -196,6 +196,12 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
         if let Err(cut) = check_size(segment, &head) {
             report.findings.push(Finding::Log(cut));
         }
+        if !segment.used
+            && former.is_some_and(|(next, ..)| head.first_group <= next)
+            && Some(index) != last_made
+        {
+            continue;
+        }
         let (next, watermark, top) = former.unwrap_or((head.first_group, head.floor, head.floor));
         if former.is_none() {
             report.positions = (head.floor, head.floor);
@@ -221,8 +227,10 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
             (next, watermark, top) = (group.head.number + 1, group.head.watermark, group.head.top);
             end = group.end;
         }
-        let followed = segments[index + 1..].iter().find_map(|later| later.head.ok());
-        if let Some(later) = followed.filter(|later| later.first_group > next) {
+        let later = &segments[index + 1..];
+        let is_gap = |later: &&SegmentFile<_>| later.head.is_ok_and(|head| head.first_group > next);
+        let followed = later.iter().find(|later| later.used).or_else(|| later.iter().find(is_gap));
+        if let Some(later) = followed.filter(is_gap).and_then(|later| later.head.ok()) {
             report.findings.push(Finding::Lost {
                 file: segment.name.clone(),
                 offset: scanned.end,

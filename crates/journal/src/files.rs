@@ -14,11 +14,20 @@ pub(crate) struct SegmentFile<F> {
     pub file: F,
     pub size: u64,
     pub head: Result<SegmentHead, BadHead>,
+    /// Whether a group was begun in it. What one that was not says of those before it may be out of date: its maker may
+    /// have removed it, and a loss of power have brought it back.
+    pub used: bool,
 }
 
 /// An error of a call, with the file that it was about.
 pub(crate) fn at<T>(file: &str, result: io::Result<T>) -> Result<T, RecoveryError> {
     result.map_err(|error| RecoveryError::Disk { file: file.to_owned(), error })
+}
+
+/// Whether a group begins after this head, sound or not.
+pub(crate) fn is_used(head: Option<SegmentHead>, blocks: &[u8]) -> bool {
+    let first = blocks.get(BLOCK..BLOCK + group::HEAD);
+    head.zip(first).is_some_and(|(head, first)| group::claimed_size(first, head.salt).is_some())
 }
 
 /// All segments in order.
@@ -32,7 +41,7 @@ pub(crate) fn open_segments<D: Disk>(disk: &D) -> Result<Vec<SegmentFile<D::File
     for (number, name) in numbered {
         let file = at(&name, disk.open(&name))?;
         let size = at(&name, file.size())?;
-        let mut block = vec![0; BLOCK];
+        let mut block = vec![0; 2 * BLOCK];
         let read = at(&name, file.read_at(0, &mut block))?;
         let mut head = segment::decode(&block[..read]);
         if let Err(BadHead::Newer(version)) = head {
@@ -45,7 +54,14 @@ pub(crate) fn open_segments<D: Disk>(disk: &D) -> Result<Vec<SegmentFile<D::File
         if head.is_ok_and(|head| head.number != number) {
             head = Err(BadHead::Damaged);
         }
-        segments.push(SegmentFile { name, number, file, size, head });
+        segments.push(SegmentFile {
+            used: is_used(head.ok(), &block[..read]),
+            name,
+            number,
+            file,
+            size,
+            head,
+        });
     }
     Ok(segments)
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::disk::{Disk, File};
+use crate::files::is_used;
 use crate::group::BLOCK;
 use crate::segment;
 
@@ -38,11 +39,12 @@ pub fn log_files<D: Disk>(disk: &D, needed_from: Option<u64>) -> io::Result<Vec<
     numbered.sort_unstable();
     let mut files = Vec::with_capacity(numbered.len());
     let mut floors = Vec::with_capacity(numbered.len());
-    let mut block = vec![0; BLOCK];
+    let mut block = vec![0; 2 * BLOCK];
     for (_, name) in numbered {
         let file = disk.open(&name)?;
         let read = file.read_at(0, &mut block)?;
-        floors.push(segment::decode(&block[..read]).ok().map(|head| head.floor));
+        let head = segment::decode(&block[..read]).ok();
+        floors.push(head.filter(|_| is_used(head, &block[..read])).map(|head| head.floor));
         files.push(LogFile { bytes: file.size()?, modified_ms: file.modified_ms()?, name, history: false });
     }
     // A file is history if a later one says that all before it is below what is needed.

@@ -109,8 +109,9 @@ pub fn read_groups<D: Disk>(
     }
     let made: Vec<(&SegmentFile<D::File>, SegmentHead)> =
         segments.iter().filter_map(|segment| Some((segment, segment.head.ok()?))).collect();
-    check_reach(&made, start)?;
-    for (_, head) in &made {
+    let (used, unused): (Vec<_>, Vec<_>) = made.into_iter().partition(|(segment, _)| segment.used);
+    check_reach(&used, start)?;
+    for (_, head) in &used {
         if found.lives.last() != Some(&head.life) {
             found.lives.push(head.life);
         }
@@ -118,23 +119,16 @@ pub fn read_groups<D: Disk>(
         found.next.position = found.next.position.max(head.floor);
     }
     // The next one's floor says that all of this one lies below.
-    let skipped = made.windows(2).take_while(|pair| pair[1].1.floor <= start.from).count();
-    let kept = &made[skipped..];
+    let skipped = used.windows(2).take_while(|pair| pair[1].1.floor <= start.from).count();
+    let kept = &used[skipped..];
     let all = kept.iter().map(|(segment, _)| segment.size).sum();
     let mut reader = Reader { buffer: Vec::new(), all, before: 0, found };
     let mut former: Option<(&str, u64)> = None;
     for (segment, head) in kept {
-        if let Some((file, end)) = former
-            && head.first_group != reader.found.next.group
-        {
-            // Each was made after the last group of the one before was durable.
-            let what = format!(
-                "group {} is damaged or missing, and the log goes on with group {} in {}",
-                reader.found.next.group, head.first_group, segment.name
-            );
-            return Err(RecoveryError::Damaged { file: file.to_owned(), offset: end, what });
-        }
         check_size(segment, head)?;
+        if let Some((file, end)) = former.filter(|_| head.first_group != reader.found.next.group) {
+            return Err(missing(file, end, reader.found.next.group, segment, head));
+        }
         let (end, number) = reader.groups(segment, head, head.first_group, &mut visit)?;
         reader.found.next.group = number;
         reader.before += segment.size;
@@ -143,8 +137,18 @@ pub fn read_groups<D: Disk>(
     if let (Some((segment, head)), Some((_, end))) = (kept.last(), former) {
         reader.found.torn = after_the_end(segment, head, end)?;
     }
-    let last_made = made.last().map_or(0, |(segment, _)| segment.number);
-    for segment in segments.iter().filter(|segment| segment.head.is_err() && segment.number > last_made) {
+    let last_used = used.last().map_or(0, |(segment, _)| segment.number);
+    for (segment, head) in unused.iter().filter(|(segment, _)| segment.number > last_used) {
+        check_size(segment, head)?;
+        let (file, end) = former.unwrap_or((&segment.name, 0));
+        // One that was made and removed may come back by a loss of power: then it is older than what was written since.
+        if head.first_group > reader.found.next.group {
+            return Err(missing(file, end, reader.found.next.group, segment, head));
+        }
+        let torn = after_the_end(segment, head, BLOCK as u64)?;
+        reader.found.torn = reader.found.torn.or(torn);
+    }
+    for segment in segments.iter().filter(|segment| segment.head.is_err() && segment.number > last_used) {
         check_unmade(segment, reader.found.next.group)?;
     }
     let mut found = reader.found;
@@ -185,6 +189,14 @@ pub(crate) fn read_in_order<D: Disk, V: Visitor>(
         in_order.visitor.progress(group.progress.0, group.progress.1);
         Ok(())
     })
+}
+
+/// Each segment was made after the last group of the one before was durable.
+fn missing<F>(file: &str, end: u64, next: u64, later: &SegmentFile<F>, head: &SegmentHead) -> RecoveryError {
+    let (first, name) = (head.first_group, &later.name);
+    let what =
+        format!("group {next} is damaged or missing, and the log goes on with group {first} in {name}");
+    RecoveryError::Damaged { file: file.to_owned(), offset: end, what }
 }
 
 /// Whether all that is needed can be there.

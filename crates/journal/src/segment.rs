@@ -128,7 +128,15 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
 /// The disk failed or is full. Nothing of it counts, and its number is not used again.
 pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, spare: &Spare<D::File>) -> io::Result<D::File> {
     let name = name(head.number);
-    let file = spare.take(disk, &name).unwrap_or_else(|| disk.create(&name, head.bytes))?;
+    let file = match spare.take(disk, &name) {
+        Some(file) => file?,
+        None => {
+            let file = disk.create(&name, head.bytes)?;
+            // The size before the head: a head in a shorter file says that it was cut.
+            file.sync().inspect_err(|_| drop(disk.remove(&name)))?;
+            file
+        }
+    };
     let names = || if stands(Guard::SyncNames) { disk.sync_names() } else { Ok(()) };
     let made = file.write_at(0, &encode(head)).and_then(|()| file.sync()).and_then(|()| names());
     match made {

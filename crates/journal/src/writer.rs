@@ -174,7 +174,7 @@ impl<D: Disk> Writer<D> {
             self.collect();
         }
         let bytes = self.group.len() - group::HEAD;
-        if bytes == 0 && !(self.unit_passed && stands(Guard::WholeUnits)) {
+        if bytes == 0 && !self.kept && !(self.unit_passed && stands(Guard::WholeUnits)) {
             // What the last group held beyond its watermark is known to be all there is.
             self.positions.set_durable(self.watermark);
             return Ok(Step::Idle);
@@ -363,8 +363,8 @@ impl<D: Disk> Writer<D> {
     /// Whether the log can go on: a full disk heals, and the group is kept.
     fn failure(&mut self, error: io::Error) -> StepError {
         if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
-            // A mark is a group without records: there is nothing to keep.
-            self.kept = stands(Guard::KeepGroupWhenFull) && self.group.len() > group::HEAD;
+            // A mark, too: it may be on the disk, and then nothing else may have its number.
+            self.kept = stands(Guard::KeepGroupWhenFull);
             if !self.kept {
                 group::begin(&mut self.group);
             }

@@ -51,7 +51,8 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes every creation, renaming and removal so far durable.
     ///
     /// # Errors
-    /// The disk failed: which of them are durable is unknown, and another call does not tell.
+    /// The disk failed: which of them are durable is unknown. Every later call fails, too, whoever makes it: another sync
+    /// would not tell.
     fn sync_names(&self) -> io::Result<()>;
 
     /// Bytes that may still be allocated.

@@ -305,13 +305,8 @@ pub(super) fn history(seed: u64) {
     let mut model = Model::new(seed);
     if dice.one_in(4) {
         // Another log was on this disk before.
-        disk.show_old_blocks();
         live(&mut dice, &mut model, &disk, &lanes);
-        disk.kill();
-        for name in crate::disk::Disk::names(&*disk).unwrap() {
-            crate::disk::Disk::remove(&*disk, &name).unwrap();
-        }
-        crate::disk::Disk::sync_names(&*disk).unwrap();
+        disk.format();
         model = Model { next_id: model.next_id, ..Model::new(seed) };
         lanes = memories();
     }

@@ -59,7 +59,8 @@ impl File for SimulatedFile {
         dice.draw();
         state.dice.draw();
         let contents = state.contents(self)?;
-        if let Some(old) = contents.old.take_if(|_| failed.is_ok()) {
+        let has_bytes = contents.written.iter().any(|each| matches!(each, Written::Bytes { .. }));
+        if let Some(old) = contents.old.take_if(|_| failed.is_ok() && has_bytes) {
             contents.cache.clone_from(&old);
             contents.platter = old;
             contents.written.iter().for_each(|each| apply(&mut contents.cache, each));

@@ -82,6 +82,8 @@ struct State {
     old_blocks: Option<Vec<Vec<u8>>>,
     /// Calls until the next failure, by kind, and the error's number.
     failures: BTreeMap<Call, (u64, i32)>,
+    /// The life in which syncing the names failed.
+    names_failed: Option<u64>,
     /// Raised by each end of the process: files of a former process answer nothing.
     life: u64,
     calls: u64,
@@ -154,6 +156,7 @@ impl SimulatedDisk {
             capacity,
             old_blocks: None,
             failures: BTreeMap::new(),
+            names_failed: None,
             life: 0,
             calls: 0,
         })))
@@ -163,10 +166,19 @@ impl SimulatedDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on a new file may show, once it is synced, what its blocks held before in files that were removed: no file
-    /// system should, and nothing depends on it.
-    pub fn show_old_blocks(&self) {
-        self.state().old_blocks.get_or_insert_default();
+    /// Removes all files for good, as making a file system does. From now on a new file may show, once something in it is
+    /// synced, what its blocks held before in files that were removed: no file system should, and nothing depends on it.
+    pub fn format(&self) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.life += 1;
+        state.failures.clear();
+        state.changes.clear();
+        state.durable_names.clear();
+        state.old_blocks.get_or_insert_default();
+        for number in std::mem::take(&mut state.names).into_values() {
+            state.keep_blocks(number);
+        }
     }
 
     /// Makes a call of this kind fail once, after `calls` more that work, with the system's error `error` (as `libc::EIO`).
@@ -333,7 +345,11 @@ impl Disk for SimulatedDisk {
     fn sync_names(&self) -> io::Result<()> {
         let mut guard = self.state();
         let state = &mut *guard;
-        let failed = state.fail(Call::SyncNames);
+        let failed = if state.names_failed == Some(state.life) {
+            Err(io::Error::other("syncing the names has failed before"))
+        } else {
+            state.fail(Call::SyncNames).inspect_err(|_| state.names_failed = Some(state.life))
+        };
         for by in std::mem::take(&mut state.changes) {
             if failed.is_ok() || state.dice.one_in(2) {
                 change(&mut state.durable_names, &by);
