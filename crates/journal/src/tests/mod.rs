@@ -101,3 +101,55 @@ fn second_process_is_refused_and_told_the_first() {
     drop(first);
     LockFile::take(directory.path()).unwrap();
 }
+
+#[test]
+fn threads_publish_at_once_and_whatever_is_durable_is_in_the_log_whole() {
+    const EACH: u64 = 500;
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let options = Options { segment_bytes: 1 << 20, group_bytes: 4 << 10, sync: true };
+    let mut visitor = |_: Record<'_>| Ok(());
+    let opened = open(disk.clone(), options, Start::BEGINNING, memories(), random(1), &mut visitor);
+    let Opened { mut writer, lanes, positions, .. } = opened.unwrap();
+    let publishers = std::sync::atomic::AtomicUsize::new(lanes.len());
+    std::thread::scope(|scope| {
+        for mut lane in lanes {
+            let (positions, publishers) = (positions.clone(), &publishers);
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    while !lane.has_room(3, 48) {
+                        std::thread::yield_now();
+                    }
+                    if number % 10 == 0 {
+                        let unit = positions.begin_unit().expect("few are open");
+                        lane.publish(2, unit.number(), 8, |into| into.copy_from_slice(&number.to_le_bytes()));
+                        std::thread::yield_now();
+                        lane.publish(2, unit.number(), 8, |into| into.copy_from_slice(&number.to_le_bytes()));
+                        unit.commit(&mut lane);
+                    } else {
+                        lane.publish(1, 0, 8, |into| into.copy_from_slice(&number.to_le_bytes()));
+                    }
+                }
+                publishers.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+            });
+        }
+        scope.spawn(|| {
+            loop {
+                let ended = publishers.load(std::sync::atomic::Ordering::Acquire) == 0;
+                if writer.step().unwrap() == Step::Idle && ended {
+                    break;
+                }
+            }
+        });
+    });
+    assert_eq!(positions.durable(), positions.next());
+    disk.lose_power();
+    let (mut records, mut of_units) = (0, 0);
+    let mut count = |record: Record<'_>| {
+        records += 1;
+        of_units += u64::from(record.unit != 0);
+        Ok(())
+    };
+    let recovered = read(&disk, Start::BEGINNING, &mut count).unwrap();
+    assert_eq!((records, of_units), (3 * EACH * 11 / 10, 3 * EACH / 5));
+    assert_eq!((recovered.replayed.dropped, recovered.next.position), (0, positions.next()));
+}
