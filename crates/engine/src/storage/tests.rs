@@ -2,6 +2,7 @@
 
 mod dumps;
 mod histories;
+mod midway;
 mod model;
 mod recoveries;
 mod refusals;

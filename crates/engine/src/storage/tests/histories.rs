@@ -51,6 +51,8 @@ pub struct History {
     pub durable: u64,
     /// Events that were acknowledged or not.
     pub sent: Vec<Event>,
+    /// Whether the disk may fail from now on.
+    pub may_fail: bool,
 }
 
 impl History {
@@ -76,6 +78,7 @@ impl History {
             decisions: BTreeSet::new(),
             durable: 0,
             sent: Vec::new(),
+            may_fail: false,
         }
     }
 
@@ -140,7 +143,12 @@ impl History {
         let event = match self.dice.below(6) {
             0 if !self.sent.is_empty() => {
                 let nth = self.dice.below(self.sent.len() as u64) as usize;
-                self.sent[nth].clone()
+                let mut event = self.sent[nth].clone();
+                // A repeat, or a copy that differs and may take the other's place.
+                if let EventKind::Play { track, .. } = &mut event.kind {
+                    *track = Id::Number(self.dice.below(9));
+                }
+                event
             }
             _ => self.event(),
         };
@@ -308,9 +316,11 @@ impl History {
     /// What happens until the process ends; near the end the disk may fail.
     fn live(&mut self) {
         let steps = 100 + self.dice.below(400);
+        self.may_fail = false;
         for step in 0..steps {
             self.wall_ms += self.dice.below(4) as i64 * 1000;
             use_stripe(Some(self.dice.below(4) as usize).filter(|stripe| *stripe > 0));
+            self.may_fail |= step + 30 >= steps;
             if step == steps - 30 && self.dice.one_in(2) {
                 let call =
                     [Call::Write, Call::Sync, Call::Create, Call::SyncNames][self.dice.below(4) as usize];
@@ -319,7 +329,7 @@ impl History {
             }
             match self.dice.below(80) {
                 0 => self.snapshot(),
-                1 if self.body.is_none() && step + 30 < steps => self.sweep(),
+                1 if self.body.is_none() && !self.may_fail => self.sweep(),
                 _ => self.act(),
             }
             if self.engine.log_state() == LogState::Failed {
@@ -347,6 +357,9 @@ impl History {
         let written = snapshotter.write(&engine, &mut |_| {
             for _ in 0..self.dice.below(4) {
                 self.act();
+            }
+            if self.body.is_none() && !self.may_fail && self.dice.one_in(30) {
+                self.sweep();
             }
             tries -= 1;
             tries > 0 && self.engine.log_state() != LogState::Failed

@@ -83,6 +83,15 @@ impl History {
         assert_eq!(held, model.held(), "seed {seed}");
         assert_eq!(tracks_of(engine), model.tracks, "seed {seed}");
         assert_eq!(clock_state(&engine.event_clock), clock_state(&clock), "seed {seed}");
+        for (customer, decision, answer) in
+            (0..engine.requests.shards()).flat_map(|at| engine.requests.shown(at))
+        {
+            if self.wall_ms - answer.made_ms <= 60_000 {
+                let key = (customer, answer.request.as_str().to_owned());
+                let known = model.answers.get(&key).map(|(decision, _)| *decision);
+                assert_eq!(known, Some(decision), "seed {seed}: {key:?} was erased, or never answered so");
+            }
+        }
         assert_eq!(engine.customer_count(), model.customers.len(), "seed {seed}");
         assert_eq!(
             recounted(engine),
