@@ -7,6 +7,7 @@ pub(crate) mod features;
 pub(crate) mod files;
 pub(crate) mod health;
 mod interrupt;
+pub(crate) mod journal;
 mod logging;
 pub(crate) mod model;
 pub(crate) mod output;
@@ -51,6 +52,7 @@ pub(crate) enum Role {
     Model(model::Args),
     Simulate(simulate::Args),
     Replay(replay::Args),
+    Journal(journal::Args),
     Health(health::Args),
     Completions(completions::Args),
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,17 +14,21 @@ use upbeat_core::model::serving_notes;
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
-    App, Listeners, Server, Stopped, capped_backlog, heap, listen, load_model, machine_clock, make_room,
+    App, Listeners, Server, Stopped, Storage, capped_backlog, heap, listen, load_model, machine_clock,
+    make_room,
 };
 
 /// Run the server
 ///
-/// Serves decisions and events on one listener, metrics and profiles on another. Settings come from defaults, then
+/// Serves decisions and events on one listener, metrics and profiles on another. What it acknowledges it keeps in
+/// upbeat-data (--data-dir), and reads again at the next start. Settings come from defaults, then
 /// the file, then UPBEAT_… environment variables, then these flags. Stops cleanly on SIGTERM or Ctrl-C; SIGHUP reads
 /// the model file again.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat serve
+  upbeat serve --data-dir /var/lib/upbeat
+  upbeat serve --in-memory
   upbeat serve --config upbeat.toml --check-config
   upbeat serve --clock event --model my-model.json
   UPBEAT_WINDOW_DAYS=7 upbeat serve --listen 0.0.0.0:8080")]
@@ -152,7 +157,6 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
     let zone = config.zone()?;
     let listeners = bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
-    tracing::warn!("profiles are kept in memory only: a restart begins empty");
     if let Some((asked, most)) = capped_backlog(config.limits.connections) {
         tracing::info!(
             asked,
@@ -161,14 +165,29 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
              if more of them may come at once"
         );
     }
+    // A model that cannot be served is said before anything is written.
+    load_model(&config.model, config.window)?;
+    let storage = Storage::take(&config)?;
+    match &storage {
+        Some(_) => tracing::info!(data_dir = %config.data_dir.display(), "keeping what is acknowledged"),
+        None => tracing::warn!("in memory only: nothing is kept on a disk, and a restart begins empty"),
+    }
     let app = Arc::new(App::new(config, zone, machine_clock));
+    // Before the addresses are printed: a signal sent as soon as they are known must find its handler.
+    let mut stop = pin!(stop_signal()?);
+    let opening = Server::open(listeners, Arc::clone(&app), storage);
+    let mut server = tokio::select! {
+        opened = opening => opened?,
+        () = &mut stop => {
+            // Reading changes nothing, so there is nothing to wait for.
+            tracing::info!("stopped while what was kept was read");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let model = app.serve_configured_model()?.map(|id| id.to_string());
     if model.is_none() {
         tracing::warn!("no model: every answer is show:false, reason no_model");
     }
-    // Before the addresses are printed: a signal sent as soon as they are known must find its handler.
-    let stop = stop_signal()?;
-    let mut server = Server::start(listeners, app)?;
     server.reload_model_on_hangup()?;
     // For scripts; the server also runs where stdout is closed.
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");

@@ -16,6 +16,7 @@ mod configuration;
 mod csv_files;
 mod decisions;
 mod descriptors;
+mod durability;
 mod echoes;
 mod events;
 mod formats;

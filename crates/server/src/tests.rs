@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use upbeat_core::event::Zone;
+use upbeat_engine::LogState;
 
 use crate::config::Config;
-use crate::runtime::{App, Log, LogState};
+use crate::runtime::{App, Log};
 
 /// The shortest request for a decision.
 pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\nhost: a\r\n\r\n";

@@ -1,13 +1,17 @@
 //! The demo's past: simulated plays, clicks and memberships, straight into the engine.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::{MEMBERSHIP_LEAD_MS, id};
 use upbeat_batch::in_order;
 use upbeat_core::event::{Event, EventKind, Id, Membership, Time};
-use upbeat_engine::Engine;
+use upbeat_engine::{Engine, LogState, Rejection};
 use upbeat_server::runtime::App;
 use upbeat_simulate::{Click, Level, Play, Simulation};
+
+/// How long to wait for room in the log.
+const LOG_PAUSE: Duration = Duration::from_millis(1);
 
 /// How much was loaded.
 pub(super) struct Loaded {
@@ -20,7 +24,15 @@ pub(super) fn load(engine: &Engine, simulation: &Simulation) -> Loaded {
     let wall_ms = simulation.settings().end_s * 1000;
     let mut loaded = Loaded { plays: 0, clicks: 0 };
     // The simulation's end is the wall clock's now, so nothing of it can be refused as too far ahead.
-    let apply = |event| engine.apply(event, wall_ms).is_ok();
+    let apply = |event: Event| loop {
+        match engine.apply(event.clone(), wall_ms) {
+            // The history comes faster than the log is written.
+            Err(Rejection::LogUnavailable) if engine.log_state() == LogState::Accepting => {
+                std::thread::sleep(LOG_PAUSE);
+            }
+            applied => return applied.is_ok(),
+        }
+    };
     for listener in simulation.listeners() {
         let level = match listener.level {
             Level::Free => Membership::Free,

@@ -5,6 +5,7 @@ mod tally;
 mod traffic;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,8 +16,8 @@ use tokio::sync::watch;
 use super::{logging, output, serve};
 use upbeat_client::Client;
 use upbeat_core::event::{DAY_MS, Id};
-use upbeat_server::config::{Config, Duration};
-use upbeat_server::runtime::{self, App, Stopped, machine_clock, make_room};
+use upbeat_server::config::{Config, Durability, Duration};
+use upbeat_server::runtime::{App, Server, Stopped, Storage, machine_clock, make_room};
 use upbeat_simulate::{Settings, Simulation};
 
 use tally::Tally;
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// Live tracks started per second
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
+    /// Keep what the demo acknowledges here, an empty directory [default: one of its own, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Seed of listeners and traffic
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -71,14 +75,37 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let mut config = Config { listen: args.listen, admin_listen: args.admin_listen, ..Config::default() };
     config.shutdown.drain = Duration::from_secs(0);
     config.log.level = "warn".into();
+    // Held to the end: then it is removed.
+    let _temporary = match &args.data_dir {
+        Some(directory) => {
+            config.data_dir.clone_from(directory);
+            None
+        }
+        None => {
+            let temporary = tempfile::Builder::new().prefix("upbeat-demo-").tempdir()?;
+            config.data_dir = temporary.path().join("data");
+            // What is removed at the end need not outlive a loss of power.
+            config.durability = Durability::Off;
+            Some(temporary)
+        }
+    };
     let _logging = logging::start(&config)?;
     make_room(&mut config)?;
     let stop = serve::stop_signal()?;
     let listeners = serve::bind(&config)?;
     let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
     let zone = config.zone()?;
+    let storage = Storage::take(&config)?;
     let app = Arc::new(App::new(config, zone, machine_clock));
     app.serve_configured_model()?;
+    let opened = match storage {
+        Some(storage) => Some(storage.open(&app).await?),
+        None => None,
+    };
+    if app.engine.customer_count() > 0 {
+        let directory = app.config.data_dir.display();
+        anyhow::bail!("{directory} holds customers already: the demo begins with an empty directory");
+    }
 
     let settings = Settings {
         customers: args.customers,
@@ -91,7 +118,9 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let loaded = history::load(&app.engine, &simulation);
 
     let (stop_server, mut server_stops) = watch::channel(());
-    let server = tokio::spawn(runtime::run(listeners, Arc::clone(&app), async move {
+    let mut server = Server::start(listeners, Arc::clone(&app))?;
+    opened.into_iter().for_each(|opened| server.keep(opened));
+    let server = tokio::spawn(server.run_until(async move {
         let _ = server_stops.changed().await;
     }));
     print(format_args!(
@@ -128,7 +157,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     drop(stop_traffic);
     players.await.context("the traffic failed")?;
     drop(stop_server);
-    let stopped = server.await.context("the server failed")??;
+    let stopped = server.await.context("the server failed")?;
     printed?;
     print(format_args!("\n{}", tally.summary()))?;
     let good = stopped == Stopped::Clean && tally.failures() == 0;

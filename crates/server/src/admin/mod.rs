@@ -23,6 +23,7 @@ use upbeat_core::catalogue::Track;
 use upbeat_core::feature::FEATURE_NAMES;
 use upbeat_core::model;
 use upbeat_core::profile::Window;
+use upbeat_engine::LogState;
 
 use crate::api::content::json;
 use crate::api::extract::{CheckedQuery, NoQuery, TrackId};
@@ -82,7 +83,10 @@ async fn metrics(
 ) -> Result<Response, Problem> {
     let format = Format::accepted_by(&headers);
     let durability = app.durability();
-    app.metrics.journal.sample_lag(durability.next().saturating_sub(durability.durable()));
+    // Of a log that has failed nobody knows how far behind it is.
+    if durability.log_state() != LogState::Failed {
+        app.metrics.journal.sample_lag(durability.next().saturating_sub(durability.durable()));
+    }
     let text = app.metrics.render(format).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     // Caches of one format must not answer for the other.
     let headers = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];

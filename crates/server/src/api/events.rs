@@ -148,7 +148,9 @@ fn apply(
 fn apply_in_slices(app: &Arc<App>, mut rows: DecodedRows<'_>, wall_ms: i64) -> Result<Report, Problem> {
     let mut next = || rows.by_ref().take(ROWS_HANDED_OVER).collect::<Vec<_>>();
     let (mut report, mut decoded) = (Report::default(), next());
+    let runtime = tokio::runtime::Handle::current();
     while !decoded.is_empty() {
+        runtime.block_on(app.durability().room_for_bulk(app.config.ack_timeout.get()));
         let (engine, mut rows) = (Arc::clone(&app.engine), decoded.into_iter());
         let slice = move || {
             let slice = rows.by_ref().take(ROWS_PER_SLICE);

@@ -6,12 +6,13 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json as object};
+use upbeat_engine::LogState;
 
 use super::content::json;
 use super::extract::{CheckedQuery, NoQuery};
 use super::problem::{Kind, Problem};
 use crate::config::Durability;
-use crate::runtime::{App, LogState};
+use crate::runtime::{App, state_name};
 
 /// `GET /healthz`: 200 as long as the process answers.
 pub(crate) async fn healthz(CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
@@ -61,7 +62,7 @@ fn unready(app: &App) -> Option<String> {
                     .to_owned(),
             );
         }
-        LogState::Full => {
+        LogState::Reserve | LogState::Full => {
             return Some("the disk of the log is full: events are refused until it has space".to_owned());
         }
         LogState::Off | LogState::Accepting => {}
@@ -84,7 +85,7 @@ fn log(app: &App) -> Value {
     let lanes = kept.lanes.as_ref().map(|path| path.display().to_string());
     let by_kill = if lanes.is_some() { "none" } else { "those of the last 1ms" };
     object!({
-        "state": app.durability().log_state().name(),
+        "state": state_name(app.durability().log_state()),
         "durability": durability,
         "data_dir": kept.data_dir.display().to_string(),
         "lanes": lanes,

@@ -18,12 +18,13 @@ use axum::http::{Method, Request};
 use axum::routing::{get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use upbeat_engine::LogState;
 
 pub use problem::{Kind, Problem};
 pub(crate) use refused_rows::RefusedRows;
 
 use crate::gate::Listener;
-use crate::runtime::{App, LogState};
+use crate::runtime::App;
 
 /// Routes of the data listener.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -68,7 +69,7 @@ pub(crate) fn unavailable(app: &App, method: &Method, path: &str) -> Option<Prob
     }
     match app.durability().log_state() {
         LogState::Off | LogState::Accepting => None,
-        LogState::Full => {
+        LogState::Reserve | LogState::Full => {
             let detail =
                 "the disk of the log is full, and nothing was applied; send this request again in a second";
             Some(Problem::new(Kind::LogUnavailable, detail))

@@ -135,7 +135,7 @@ impl Config {
             time("ack_timeout", self.ack_timeout, Duration::from_millis(10), HOUR),
             time("journal.interval", journal.interval, Duration::from_millis(1), MINUTE),
             bytes("journal.segment_bytes", journal.segment_bytes, 64 << 10, 1 << 30),
-            bytes("journal.snapshot_bytes", journal.snapshot_bytes, 1 << 20, 1 << 40),
+            bytes("journal.snapshot_bytes", journal.snapshot_bytes, 64 << 10, 1 << 40),
             time("decisions.sync_interval", decisions.sync_interval, Duration::from_millis(1), MINUTE),
             count("retention.events.days", retention.events.days as usize, 0, 36_500),
             bytes("retention.events.bytes", retention.events.bytes, 0, 1 << 50),

@@ -13,7 +13,6 @@ use super::latency::Latency;
 
 /// The families `upbeat_journal_…`.
 #[derive(Debug, Clone)]
-#[allow(dead_code)]
 pub struct JournalMetrics {
     groups: Counter,
     records: Counter,
@@ -25,6 +24,16 @@ pub struct JournalMetrics {
     lag_seconds: Gauge<f64, AtomicU64>,
     /// When everything that had been published by then was last known to be durable, in nanoseconds since `FIRST`.
     caught_up_ns: Arc<AtomicU64>,
+    snapshots: Counter,
+    /// Snapshots that could not be written.
+    pub(crate) snapshots_failed: Counter,
+    snapshot_bytes: Gauge,
+    snapshot_age_seconds: Gauge<f64, AtomicU64>,
+    /// When the last snapshot was written, or the process began, in nanoseconds since `FIRST`.
+    snapshot_ns: Arc<AtomicU64>,
+    segments: Gauge,
+    history_segments: Gauge,
+    history_bytes: Gauge,
     /// Seconds that the last recovery took.
     pub(crate) recovery_seconds: Gauge<f64, AtomicU64>,
 }
@@ -53,7 +62,6 @@ impl Default for GroupBytes {
 /// The instant from which instants are counted.
 static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-#[allow(dead_code)]
 impl JournalMetrics {
     pub(super) fn declare(declare: &mut Declare<'_>) -> Self {
         LazyLock::force(&FIRST);
@@ -76,6 +84,18 @@ impl JournalMetrics {
                 "Seconds since everything published was last durable; 0 while it is",
             ),
             caught_up_ns: Arc::default(),
+            snapshots: declare.single("journal_snapshots", "Snapshots written"),
+            snapshots_failed: declare
+                .single("journal_snapshots_failed", "Snapshots that could not be written"),
+            snapshot_bytes: declare.single("journal_snapshot_bytes", "Bytes of the last snapshot"),
+            snapshot_age_seconds: declare.single(
+                "journal_snapshot_age_seconds",
+                "Seconds since the last snapshot of this process, or since its start",
+            ),
+            snapshot_ns: Arc::default(),
+            segments: declare.single("journal_segments", "Files of the log that a start may need"),
+            history_segments: declare.single("journal_history_segments", "Files of the log that are history"),
+            history_bytes: declare.single("journal_history_bytes", "Bytes of the log that are history"),
             recovery_seconds: declare
                 .single("journal_recovery_seconds", "Seconds that the recovery at the start took"),
         }
@@ -91,14 +111,38 @@ impl JournalMetrics {
 
     /// Everything that was published before `then` is durable.
     pub(crate) fn note_durable(&self, then: Instant) {
-        let ns = then.saturating_duration_since(*FIRST).as_nanos();
-        self.caught_up_ns.store(u64::try_from(ns).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.caught_up_ns.store(ns_since_first(then), Ordering::Relaxed);
+    }
+
+    /// Bytes of records that were written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// A snapshot was written.
+    pub(crate) fn note_snapshot(&self, bytes: u64) {
+        self.snapshots.inc();
+        self.snapshot_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.snapshot_ns.store(ns_since_first(Instant::now()), Ordering::Relaxed);
+    }
+
+    /// Notes how many files the log has.
+    pub(crate) fn note_files(&self, needed: usize, history: usize, history_bytes: u64) {
+        self.segments.set(needed as i64);
+        self.history_segments.set(history as i64);
+        self.history_bytes.set(i64::try_from(history_bytes).unwrap_or(i64::MAX));
     }
 
     /// Notes how far behind the log is, `records` of them, when metrics are asked.
     pub(crate) fn sample_lag(&self, records: u64) {
         self.lag_records.set(i64::try_from(records).unwrap_or(i64::MAX));
         let caught_up = *FIRST + Duration::from_nanos(self.caught_up_ns.load(Ordering::Relaxed));
+        let snapshot = *FIRST + Duration::from_nanos(self.snapshot_ns.load(Ordering::Relaxed));
+        self.snapshot_age_seconds.set(snapshot.elapsed().as_secs_f64());
         self.lag_seconds.set(if records == 0 { 0.0 } else { caught_up.elapsed().as_secs_f64() });
     }
+}
+
+fn ns_since_first(then: Instant) -> u64 {
+    u64::try_from(then.saturating_duration_since(*FIRST).as_nanos()).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ use upbeat_core::event::{Zone, hex_digits};
 use upbeat_engine::{Engine, ModelId, Numbers, Settings};
 
 use super::bulk::BulkPool;
-use super::durability::{Durability, NoLog};
+use super::durability::Durability;
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use super::recovery::Recovery;
@@ -102,7 +102,7 @@ impl App {
             bulk: BulkPool::new(config.limits.bulk_in_flight),
             slices: Slices::default(),
             durability: Arc::new(Durability::new(
-                Arc::new(NoLog),
+                Arc::<Engine>::clone(&engine),
                 config.durability == config::Durability::Ack,
             )),
             recovery: Recovery::default(),
@@ -197,7 +197,6 @@ impl App {
     }
 
     /// From now on this is kept.
-    #[allow(dead_code)]
     pub(super) fn set_kept(&self, kept: Kept) {
         let _ = self.kept.set(kept);
     }

@@ -1,6 +1,6 @@
 //! The data directory: made, checked and locked before anything in it is read.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -99,12 +99,21 @@ impl DataDir {
     }
 }
 
-/// Makes a directory for this user alone, and those above it that are missing.
+/// Makes a directory for this user alone, and those above it that are missing, with names that outlive a loss of power.
 fn make(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).recursive(true).create(path) {
+    let above = match path.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    if !above.exists() {
+        make(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => File::open(above)?.sync_all(),
         // It may be a file, which the caller says better.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        Err(error) => Err(error),
     }
 }
 

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use mio::Waker;
 use tokio::sync::Notify;
+use upbeat_engine::{Engine, LogState};
 
 /// What is asked of the log.
 pub(crate) trait Log: Send + Sync {
-    /// The position that is taken next; 0 where there is no log.
+    /// The position that is taken next; 0 where there is no log, and above all positions where it has failed.
     fn next(&self) -> u64;
 
     /// Every record at a position below is durable.
@@ -27,49 +28,33 @@ pub(crate) trait Log: Send + Sync {
     fn set_state(&self, state: LogState);
 }
 
-/// Whether the log takes records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogState {
-    /// There is none.
-    Off,
-    /// It does.
-    Accepting,
-    /// Its disk is full: none until there is space.
-    Full,
-    /// It has failed, for good.
-    Failed,
-}
-
-impl LogState {
-    /// The name in metrics and answers.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Accepting => "accepting",
-            Self::Full => "full",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// No log: nothing waits.
-#[derive(Debug)]
-pub(crate) struct NoLog;
-
-impl Log for NoLog {
+impl Log for Engine {
     fn next(&self) -> u64 {
-        0
+        self.barrier()
     }
 
     fn durable(&self) -> u64 {
-        0
+        Self::durable(self)
     }
 
     fn state(&self) -> LogState {
-        LogState::Off
+        self.log_state()
     }
 
-    fn set_state(&self, _state: LogState) {}
+    fn set_state(&self, state: LogState) {
+        self.set_log_state(state);
+    }
+}
+
+/// The name of a state of the log in answers.
+pub(crate) fn state_name(state: LogState) -> &'static str {
+    match state {
+        LogState::Off => "off",
+        LogState::Accepting => "accepting",
+        LogState::Reserve => "reserve",
+        LogState::Full => "full",
+        LogState::Failed => "failed",
+    }
 }
 
 /// A position of the log up to which everything has to be durable before an answer is sent.
@@ -86,6 +71,10 @@ pub(crate) enum Fate {
     /// Nobody can say in time: the log is full, has failed, or takes too long.
     Unknown,
 }
+
+/// Bulk work pauses while more records than this wait for the disk. They take some megabytes of the lanes, which leaves as
+/// much to everybody else.
+const MOST_AHEAD: u64 = 1 << 15;
 
 /// Nobody waits for a position.
 const NOTHING: u64 = u64::MAX;
@@ -159,7 +148,7 @@ impl Durability {
             Fate::Durable
         } else {
             match self.log.state() {
-                LogState::Off | LogState::Accepting => Fate::Pending,
+                LogState::Off | LogState::Accepting | LogState::Reserve => Fate::Pending,
                 LogState::Full | LogState::Failed => Fate::Unknown,
             }
         }
@@ -208,6 +197,34 @@ impl Durability {
             }
         };
         tokio::time::timeout(timeout, known).await.unwrap_or(Fate::Unknown)
+    }
+
+    /// Waits on an async runtime until so few records wait for the disk that bulk work leaves room for others, for at most
+    /// `timeout`: rows that find no room after all are refused.
+    pub(crate) async fn room_for_bulk(&self, timeout: Duration) {
+        let is_ahead = || {
+            let takes = self.log.state() == LogState::Accepting;
+            takes && self.log.next().saturating_sub(self.log.durable()) > MOST_AHEAD
+        };
+        if !is_ahead() {
+            return;
+        }
+        self.waiting_tasks.fetch_add(1, Ordering::Relaxed);
+        let _leaves = Leaves(&self.waiting_tasks);
+        let caught_up = async {
+            loop {
+                let progress = self.tasks.notified();
+                tokio::pin!(progress);
+                // From here on no progress is missed.
+                progress.as_mut().enable();
+                if !is_ahead() {
+                    return;
+                }
+                self.nudge();
+                progress.await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, caught_up).await;
     }
 
     /// Wakes the journal's thread if it sleeps: somebody waits for it.
@@ -276,7 +293,7 @@ impl Durability {
     pub(crate) fn progressed(&self) {
         fence(Ordering::SeqCst);
         let reached = match self.log.state() {
-            LogState::Off | LogState::Accepting => self.log.durable(),
+            LogState::Off | LogState::Accepting | LogState::Reserve => self.log.durable(),
             LogState::Full | LogState::Failed => NOTHING - 1,
         };
         self.loops().iter().for_each(|waiter| waiter.wake_at(reached));
@@ -366,6 +383,25 @@ mod tests {
             durability.progressed();
             assert_eq!(waiting.as_mut().poll(&mut context), Poll::Ready(Fate::Durable));
             assert_eq!(durability.fate_within(Barrier(10), Duration::from_millis(1)).await, Fate::Unknown);
+        });
+    }
+
+    #[test]
+    fn bulk_work_pauses_while_too_much_waits_for_the_disk() {
+        let log = FakeLog::new(2 * MOST_AHEAD, 3);
+        let durability = Durability::new(log.clone(), false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut pausing = pin!(durability.room_for_bulk(Duration::from_secs(60)));
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            assert_eq!(pausing.as_mut().poll(&mut context), Poll::Pending);
+            assert!(durability.is_awaited(), "the journal's thread goes on at once");
+            log.set_durable(MOST_AHEAD);
+            durability.progressed();
+            assert_eq!(pausing.as_mut().poll(&mut context), Poll::Ready(()));
+            log.set_durable(3);
+            log.set_state(LogState::Full);
+            durability.room_for_bulk(Duration::from_secs(60)).await;
         });
     }
 

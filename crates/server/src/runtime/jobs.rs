@@ -23,6 +23,9 @@ const LOG_PERIOD: Duration = Duration::from_secs(1);
 /// How often answers kept for retries are looked through.
 const DROP_ANSWERS_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the lease of decisions' numbers is looked at.
+const RENEW_LEASE_EVERY: Duration = Duration::from_secs(1);
+
 /// Jobs that run until they are stopped.
 pub(super) struct Jobs {
     tasks: JoinSet<()>,
@@ -34,6 +37,7 @@ impl Jobs {
         let mut tasks = JoinSet::new();
         tasks.spawn(evict_idle_customers(Arc::clone(app)));
         tasks.spawn(drop_old_answers(Arc::clone(app)));
+        tasks.spawn(renew_lease(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
         }
@@ -117,6 +121,17 @@ async fn drop_old_answers(app: Arc<App>) {
                 tokio::task::yield_now().await;
             }
         }
+    }
+}
+
+/// Leases numbers of decisions ahead of their use, each second: a number is given only below what the log knows of, so that none
+/// is given again after a crash.
+async fn renew_lease(app: Arc<App>) {
+    let mut interval = tokio::time::interval(RENEW_LEASE_EVERY);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        app.engine.renew_lease();
     }
 }
 

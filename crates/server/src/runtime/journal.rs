@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use upbeat_engine::LogState;
 use upbeat_journal::disk::Disk;
 use upbeat_journal::{Step, StepError, Writer};
 
-use super::durability::{Durability, LogState};
+use super::durability::Durability;
 use crate::metrics::JournalMetrics;
 
 /// How long the thread sleeps at most while records come.

@@ -5,25 +5,20 @@ mod accept;
 mod admin_stream;
 mod app;
 mod bulk;
-#[allow(dead_code)]
 mod data_dir;
 mod descriptors;
-#[allow(dead_code)]
 mod durability;
 pub mod heap;
 mod jobs;
-#[allow(dead_code)]
 mod journal;
-#[allow(dead_code)]
 mod lanes;
 pub(crate) mod linger;
 mod listen;
 mod loops;
 mod memory;
 mod model;
-#[allow(dead_code)]
 mod recovery;
-#[allow(dead_code)]
+mod storage;
 mod timed_disk;
 
 use std::future::Future;
@@ -42,10 +37,14 @@ pub use listen::{capped_backlog, listen};
 pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
+pub use data_dir::DataDirError;
 use descriptors::Reserve;
 #[cfg(test)]
 pub(crate) use durability::Log;
-pub(crate) use durability::{Barrier, Durability, Fate, LogState, Waiter};
+pub use lanes::LanesError;
+pub use storage::{Opened, Storage, StorageError};
+
+pub(crate) use durability::{Barrier, Durability, Fate, Waiter, state_name};
 use jobs::Jobs;
 use loops::EventLoops;
 pub(crate) use memory::ResponseMemory;
@@ -64,6 +63,9 @@ pub struct Listeners {
 
 /// At the deadline of a stop, connections without a request are closed by their owners, for which they have this long.
 const AFTER_DEADLINE: Duration = Duration::from_millis(100);
+
+/// At the end the log gets this long at least to make durable what nobody waited for.
+const LEAST_TIME_TO_KEEP: Duration = Duration::from_secs(5);
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +88,36 @@ pub struct Server {
     accepting: [JoinHandle<()>; 2],
     stop: watch::Sender<Option<Instant>>,
     jobs: Jobs,
+    opened: Option<Opened>,
 }
 
 impl Server {
-    /// Starts the event loops, the background jobs and both listeners, on the current tokio runtime.
+    /// Starts a server and reads what is kept, if something is: until that is done, both listeners answer whether the server
+    /// lives and how far it is, and nothing else.
+    ///
+    /// # Errors
+    /// The threads cannot be started, or what is kept cannot be read.
+    pub async fn open(
+        listeners: Listeners,
+        app: Arc<App>,
+        storage: Option<Storage>,
+    ) -> Result<Self, StorageError> {
+        let Some(storage) = storage else {
+            return Self::start(listeners, app).map_err(StorageError::Thread);
+        };
+        app.recovery().begin();
+        let mut server = Self::start(listeners, app).map_err(StorageError::Thread)?;
+        server.keep(storage.open(&server.app).await?);
+        server.app.recovery().end();
+        Ok(server)
+    }
+
+    /// At its end the server makes everything durable that was published there.
+    pub fn keep(&mut self, opened: Opened) {
+        self.opened = Some(opened);
+    }
+
+    /// Starts the event loops, the background jobs and both listeners, on the current tokio runtime; nothing is kept.
     ///
     /// # Errors
     /// The threads cannot be started.
@@ -110,7 +138,7 @@ impl Server {
             tokio::spawn(accept::into_hyper(listeners.admin, admin, admin::router(&app))),
         ];
         let jobs = Jobs::start(&app);
-        Ok(Self { app, loops, accepting, stop, jobs })
+        Ok(Self { app, loops, accepting, stop, jobs, opened: None })
     }
 
     /// From now on SIGHUP reloads the model file. A file that cannot be served leaves the present model in place.
@@ -125,11 +153,13 @@ impl Server {
     /// is closed. After that time connections that the kernel has completed are accepted and the listeners closed; idle
     /// connections are closed, accepted requests finish, and what is still open after the configured deadline is closed.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Stopped {
-        let Self { app, loops, accepting, stop, jobs } = self;
+        let Self { app, loops, accepting, stop, jobs, opened } = self;
         tokio::select! {
             () = shutdown => {}
             () = loops.all_failed() => {
                 tracing::error!("no event loop is left");
+                jobs.stop();
+                end(opened, &app).await;
                 return Stopped::Failed;
             }
         }
@@ -147,13 +177,23 @@ impl Server {
         }
         // The accept loops have ended, so no connection is admitted after this command.
         loops.stop(deadline);
-        // Dropping the loops at the end of this function closes the connections that are still open.
         let left = deadline.saturating_duration_since(Instant::now()) + AFTER_DEADLINE;
-        match tokio::time::timeout(left, stop.closed()).await {
-            Ok(()) => Stopped::Clean,
-            Err(_) => Stopped::Cut,
-        }
+        let all_answered = tokio::time::timeout(left, stop.closed()).await.is_ok();
+        // Closes the connections that are still open.
+        drop(loops);
+        let is_kept = end(opened, &app).await;
+        if all_answered && is_kept { Stopped::Clean } else { Stopped::Cut }
     }
+}
+
+/// Ends what is kept, if something is; whether everything in it is durable.
+async fn end(opened: Option<Opened>, app: &App) -> bool {
+    let Some(opened) = opened else { return true };
+    let is_kept = opened.end(app.config.shutdown.deadline.get().max(LEAST_TIME_TO_KEEP)).await;
+    if !is_kept {
+        tracing::error!("the end came before everything was durable; what was acknowledged is");
+    }
+    is_kept
 }
 
 /// Starts a [`Server`] and serves until `shutdown` resolves.

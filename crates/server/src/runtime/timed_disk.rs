@@ -82,6 +82,10 @@ impl<F: File> File for TimedFile<F> {
         synced
     }
 
+    fn drop_cache(&self) {
+        self.file.drop_cache();
+    }
+
     fn modified_ms(&self) -> io::Result<u64> {
         self.file.modified_ms()
     }

@@ -47,9 +47,10 @@ impl Parking {
 #[cfg(test)]
 mod tests {
     use mio::{Poll, Token, Waker};
+    use upbeat_engine::LogState;
 
     use super::*;
-    use crate::runtime::{Log, LogState};
+    use crate::runtime::Log;
     use crate::tests::FakeLog;
 
     #[test]

@@ -1,7 +1,9 @@
 //! Answers that wait for the log.
 
 use super::*;
-use crate::runtime::{Barrier, Log, LogState};
+use upbeat_engine::LogState;
+
+use crate::runtime::{Barrier, Log};
 use crate::tests::{FakeLog, app_with_log};
 
 fn play(event: u32, headers: &str) -> Vec<u8> {

@@ -1,0 +1,231 @@
+//! What is kept on a disk: opened while the listeners answer already, written by the journal's thread, and ended when nothing
+//! is published any more.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use upbeat_engine::storage::{self, OpenError, Phase};
+use upbeat_journal::MOST_BYTES;
+use upbeat_journal::disk::RealDisk;
+
+use super::app::{App, Kept};
+use super::data_dir::{DataDir, DataDirError};
+use super::journal::{Journal, Running};
+use super::lanes::{self, Lanes, LanesError};
+use super::recovery::Progress;
+use super::timed_disk::TimedDisk;
+use crate::config::{self, Config, Durability};
+
+/// Where the lanes end with the process, no record stays in one for longer.
+const EVERY_WITHOUT_LANES: Duration = Duration::from_millis(1);
+
+/// The period in which the log tells how far the recovery is.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
+
+/// Threads that apply what is read, at most: more than these wait for the one that reads.
+const MOST_THREADS: usize = 8;
+
+/// Why the server does not start with what is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The lanes cannot lie where they should.
+    #[error(transparent)]
+    Lanes(#[from] LanesError),
+    /// What is kept cannot be read, or not gone on with.
+    #[error("data directory {}: {error}", path.display())]
+    Open {
+        /// The data directory.
+        path: PathBuf,
+        /// Why.
+        error: OpenError,
+    },
+    /// The system has no more threads.
+    #[error("no thread for the log: {0}")]
+    Thread(io::Error),
+    /// A defect in Upbeat.
+    #[error("reading what was kept panicked")]
+    Panicked,
+}
+
+/// A data directory that is this process's, and where its lanes lie. Nothing of it is read yet.
+pub struct Storage {
+    directory: DataDir,
+    lanes: Lanes,
+}
+
+impl Storage {
+    /// Takes the data directory of a configuration, and makes it if it is not there. `None` if nothing is to be kept.
+    ///
+    /// # Errors
+    /// It cannot be used; nothing was changed in it.
+    pub fn take(config: &Config) -> Result<Option<Self>, StorageError> {
+        if config.in_memory {
+            return Ok(None);
+        }
+        let directory = DataDir::open(&config.data_dir, config.allow_network_file_system)?;
+        let loops = config.event_loops().map_err(StorageError::Thread)?;
+        // One for each loop, and one that all other threads share.
+        let lanes = Lanes::open(&config.lanes_dir, &directory.path, loops + 1)?;
+        Ok(Some(Self { directory, lanes }))
+    }
+
+    /// Reads what is kept into the app's engine, on a thread of its own, and goes on with it.
+    ///
+    /// # Errors
+    /// It cannot be read or gone on with.
+    pub async fn open(self, app: &Arc<App>) -> Result<Opened, StorageError> {
+        let (sender, opened) = oneshot::channel();
+        let app = Arc::clone(app);
+        let open = move || {
+            // Nobody waits any longer where the server stops meanwhile.
+            let _ = sender.send(self.read(&app));
+        };
+        thread::Builder::new().name("recovery".into()).spawn(open).map_err(StorageError::Thread)?;
+        opened.await.map_err(|_| StorageError::Panicked)?
+    }
+
+    fn read(self, app: &Arc<App>) -> Result<Opened, StorageError> {
+        let Self { directory, lanes } = self;
+        let started = Instant::now();
+        let disk = Arc::new(TimedDisk::new(RealDisk::new(&directory.path), app.metrics.journal.clone()));
+        let told = std::cell::Cell::new(started);
+        let progress = |progress: storage::Progress| {
+            let phase = match progress.phase {
+                Phase::Snapshot => "snapshot",
+                Phase::Log => "log",
+            };
+            let storage::Progress { bytes, of_bytes, records, .. } = progress;
+            let progress = Progress { phase, bytes, of_bytes, records };
+            app.recovery().note(progress);
+            if told.get().elapsed() >= PROGRESS_PERIOD {
+                told.set(Instant::now());
+                tracing::info!("reading what was kept: {progress}");
+            }
+        };
+        let random = Box::new(random);
+        let failed = |error| StorageError::Open { path: directory.path.clone(), error };
+        let options = options(&app.config);
+        let opened =
+            storage::open(&app.engine, disk, lanes.memories, options, random, &progress).map_err(failed)?;
+        let took = started.elapsed();
+        app.metrics.journal.recovery_seconds.set(took.as_secs_f64());
+        tell(&opened.recovered, app, took);
+
+        let every = longest_in_lane(&app.config, lanes.path.is_some());
+        let durability = Arc::clone(app.durability());
+        let journal = Journal::new(opened.writer, durability, app.metrics.journal.clone(), every.get());
+        let journal = journal.start().map_err(StorageError::Thread)?;
+        tell_bounds(&app.config, lanes.path.is_some(), every);
+        app.set_kept(Kept {
+            data_dir: directory.path.clone(),
+            lanes: lanes.path.clone(),
+            every,
+            recovered_records: opened.recovered.records,
+            recovery_seconds: took.as_secs_f64(),
+        });
+        Ok(Opened { journal, lanes: lanes.path, _directory: directory })
+    }
+}
+
+/// How the log is kept.
+fn options(config: &Config) -> storage::Options {
+    let segment_bytes = config.journal.segment_bytes.0;
+    // A segment holds several groups, so that little of its end is left over.
+    let group_bytes = usize::try_from(segment_bytes / 4).unwrap_or(MOST_BYTES).min(MOST_BYTES);
+    let sync = config.durability != Durability::Off;
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    storage::Options { journal: upbeat_journal::Options { segment_bytes, group_bytes, sync }, threads }
+}
+
+/// The longest time that a record which nobody waits for is left in its lane.
+fn longest_in_lane(config: &Config, lanes_outlive: bool) -> config::Duration {
+    let every = match config.durability {
+        Durability::Interval => config.journal.interval.min(config.decisions.sync_interval),
+        Durability::Ack | Durability::Off => config.decisions.sync_interval,
+    };
+    let without = config::Duration::from_millis(EVERY_WITHOUT_LANES.as_millis() as u64);
+    if lanes_outlive { every } else { every.min(without) }
+}
+
+/// Tells what was found.
+fn tell(recovered: &storage::Recovered, app: &App, took: Duration) {
+    let (records, customers) = (recovered.records, app.engine.customer_count());
+    let drained = recovered.drained;
+    let took_s = took.as_secs_f64();
+    tracing::info!(records, drained, customers, took_s, "what was kept is read");
+    if let Some(torn) = &recovered.log.torn {
+        tracing::warn!(
+            file = torn.file,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "the log ended in the middle of a group, which is cut: nothing in it was acknowledged"
+        );
+    }
+}
+
+/// Says at the start what a crash may take.
+fn tell_bounds(config: &Config, lanes_outlive: bool, every: config::Duration) {
+    match config.durability {
+        Durability::Ack => {}
+        Durability::Interval => tracing::warn!(
+            interval = %config.journal.interval,
+            "durability = \"interval\": a loss of power takes acknowledged events of the last such time"
+        ),
+        Durability::Off => tracing::warn!(
+            "durability = \"off\": a loss of power takes acknowledged events that the system had not written by itself"
+        ),
+    }
+    if !lanes_outlive {
+        tracing::info!(
+            %every,
+            "the lanes end with the process: a kill takes impressions of the last such time. A lanes_dir in a tmpfs that \
+             outlives it keeps them"
+        );
+    }
+}
+
+/// A random number of the system's.
+///
+/// # Panics
+/// The system has none, which no system of the last years says.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: the buffer is as long as is said.
+    let failed = unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) };
+    assert_eq!(failed, 0, "the system gives no random numbers: {}", io::Error::last_os_error());
+    u64::from_ne_bytes(bytes)
+}
+
+/// What is kept, while it is written.
+pub struct Opened {
+    journal: Running,
+    lanes: Option<PathBuf>,
+    /// Held to the end.
+    _directory: DataDir,
+}
+
+impl Opened {
+    /// Makes everything durable that was published, and ends; `false` if that did not work within `timeout`. To be called when
+    /// nothing is published any more.
+    pub(super) async fn end(self, timeout: Duration) -> bool {
+        let (sender, ended) = oneshot::channel();
+        let end = move || {
+            let is_durable = self.journal.stop();
+            if let Some(lanes) = self.lanes.filter(|_| is_durable) {
+                lanes::remove(&lanes);
+            }
+            let _ = sender.send(is_durable);
+        };
+        if thread::Builder::new().name("end".into()).spawn(end).is_err() {
+            return false;
+        }
+        matches!(tokio::time::timeout(timeout, ended).await, Ok(Ok(true)))
+    }
+}

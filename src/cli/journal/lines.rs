@@ -1,0 +1,78 @@
+//! Records of the log as lines of JSON.
+
+use serde_json::{Value, json};
+use upbeat_core::event::{Event, EventKind, Id, ImpressionOf};
+use upbeat_engine::Entry;
+
+/// An id as it may be sent: a number where it is one.
+fn id(id: &Id) -> Value {
+    match id {
+        Id::Number(number) => json!(number),
+        Id::Text(text) => json!(&**text),
+    }
+}
+
+/// An event in the form that `POST /events` takes.
+pub(super) fn event(event: &Event) -> Value {
+    let mut line = json!({
+        "type": event.kind.name(),
+        "event_id": id(&event.id),
+        "customer_id": id(&event.customer),
+        "time": event.time,
+    });
+    match &event.kind {
+        EventKind::Play { track, mobile } => {
+            line["track_id"] = id(track);
+            line["mobile"] = json!(mobile);
+        }
+        EventKind::Click { ad } => line["ad"] = json!(ad.to_string()),
+        EventKind::Impression(ImpressionOf::Campaign(campaign)) => {
+            line["campaign"] = json!(campaign.to_string());
+        }
+        EventKind::Impression(ImpressionOf::Decision(decision)) => {
+            line["decision_id"] = json!(decision.to_string());
+        }
+        EventKind::Membership(level) => line["level"] = json!(level.name()),
+    }
+    line
+}
+
+/// Anything else that is in the log. These types are none that `POST /events` takes.
+pub(super) fn other(entry: &Entry) -> Value {
+    match entry {
+        Entry::Event { event: of, .. } => event(of),
+        Entry::Shown { customer, decision, campaign, time_ms, answer } => json!({
+            "type": "shown",
+            "customer_id": id(customer),
+            "decision_id": decision.to_string(),
+            "campaign": campaign.to_string(),
+            "time_ms": time_ms,
+            "request_id": answer.as_ref().map(|answer| answer.request.as_str().to_owned()),
+        }),
+        Entry::Erased { customer } => json!({"type": "erased", "customer_id": id(customer)}),
+        Entry::Evicted { customer, kept } => json!({
+            "type": "evicted",
+            "customer_id": id(customer),
+            "kept_level": kept.as_ref().map(|kept| kept.level.name()),
+        }),
+        Entry::LastEvent { customer, last_event_s } => json!({
+            "type": "last_event_corrected",
+            "customer_id": id(customer),
+            "last_event_s": last_event_s,
+        }),
+        Entry::Track { id: of, track } => json!({
+            "type": "track",
+            "track_id": id(of),
+            "title": &*track.title,
+            "artist": &*track.artist,
+            "length_s": track.length_s,
+        }),
+        Entry::Started(started) => json!({
+            "type": "started",
+            "window": started.window,
+            "campaign": started.campaign,
+        }),
+        Entry::Promoted { model } => json!({"type": "promoted", "model": model.to_string()}),
+        Entry::Leased { until } => json!({"type": "leased", "until": until}),
+    }
+}

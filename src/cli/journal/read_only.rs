@@ -1,0 +1,134 @@
+//! A data directory that is read and never changed.
+
+use std::fs::{File as StdFile, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use upbeat_journal::LOCK_NAME;
+use upbeat_journal::disk::{Disk, File};
+
+/// The files of a directory, which every call that would change one refuses to do.
+#[derive(Debug)]
+pub(super) struct ReadOnlyDisk(PathBuf);
+
+impl ReadOnlyDisk {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self(directory.to_owned())
+    }
+}
+
+fn refused<T>() -> io::Result<T> {
+    Err(io::Error::new(ErrorKind::ReadOnlyFilesystem, "the directory is only read"))
+}
+
+impl Disk for ReadOnlyDisk {
+    type File = ReadOnlyFile;
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let names = self.0.read_dir()?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    fn create(&self, _name: &str, _bytes: u64) -> io::Result<ReadOnlyFile> {
+        refused()
+    }
+
+    fn open(&self, name: &str) -> io::Result<ReadOnlyFile> {
+        StdFile::open(self.0.join(name)).map(ReadOnlyFile)
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
+        refused()
+    }
+
+    fn remove(&self, _name: &str) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        refused()
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+}
+
+/// A file of it.
+#[derive(Debug)]
+pub(super) struct ReadOnlyFile(StdFile);
+
+impl File for ReadOnlyFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < into.len() {
+            match self.0.read_at(&mut into[read..], at + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, _at: u64, _bytes: &[u8]) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        refused()
+    }
+
+    fn cut(&self, _bytes: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn modified_ms(&self) -> io::Result<u64> {
+        let since_1970 = self.0.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
+        Ok(since_1970.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Keeps servers away from a directory while this lives, without changing a byte of it.
+pub(super) struct Unused(Option<StdFile>);
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        // The lock ends with its file.
+        drop(self.0.take());
+    }
+}
+
+/// Sees to it that no server uses a data directory, now or while the result lives.
+///
+/// # Errors
+/// It is no directory of Upbeat's, or a server uses it: which.
+pub(super) fn unused(directory: &Path) -> anyhow::Result<Unused> {
+    let path = directory.join(LOCK_NAME);
+    let file = match OpenOptions::new().read(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let names = ReadOnlyDisk::new(directory).names();
+            let names = names.with_context(|| directory.display().to_string())?;
+            let ours = |name: &String| name.starts_with("segment-") || name.starts_with("snapshot");
+            anyhow::ensure!(names.iter().any(ours), "{}: no data directory of Upbeat's", directory.display());
+            // A copy of the files alone, which no server uses.
+            return Ok(Unused(None));
+        }
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    // SAFETY: the descriptor is open; the call has no other precondition.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } != 0 {
+        let process = std::fs::read_to_string(&path).unwrap_or_default();
+        anyhow::bail!("{} is in use by process {}: stop it first", directory.display(), process.trim());
+    }
+    Ok(Unused(Some(file)))
+}

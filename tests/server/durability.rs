@@ -1,0 +1,410 @@
+//! What was acknowledged is there after `kill -9`: the real binary, killed and started again on the same directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::listeners::{likely, membership, play, seconds_from_now};
+use super::support::*;
+
+/// A data directory, and a place for lanes that outlives the process.
+struct Kept {
+    data: tempfile::TempDir,
+    lanes: tempfile::TempDir,
+}
+
+impl Kept {
+    fn new() -> Self {
+        let in_memory =
+            if cfg!(target_os = "linux") { Path::new("/dev/shm").into() } else { std::env::temp_dir() };
+        Self {
+            data: tempfile::tempdir().expect("a folder"),
+            lanes: tempfile::tempdir_in(in_memory).expect("a folder"),
+        }
+    }
+
+    fn directory(&self) -> String {
+        self.data.path().join("data").display().to_string()
+    }
+
+    fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, environment: &[(&str, &str)]) -> Server {
+        let lanes = self.lanes.path().display().to_string();
+        // Small files, which a debug build reads quickly; what a test wants otherwise comes last.
+        let ours = [
+            ("UPBEAT_LANES_DIR", &*lanes),
+            ("UPBEAT_SHUTDOWN_DRAIN", "0s"),
+            ("UPBEAT_JOURNAL_SEGMENT_BYTES", "1MiB"),
+        ];
+        let environment = [&ours, environment].concat();
+        Server::with(&["--data-dir", &self.directory()], &environment)
+    }
+
+    /// Starts a server that has to fail; what it says.
+    fn refused(&self, environment: &[(&str, &str)]) -> String {
+        let mut command = upbeat();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["--data-dir", &self.directory()]).env("UPBEAT_LANES_DIR", self.lanes.path());
+        let output = command.envs(environment.iter().copied()).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stdout.is_empty(), "no address is printed: {output:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+}
+
+/// `kill -9`.
+fn kill(server: Server) {
+    drop(server);
+}
+
+#[test]
+fn acknowledged_events_are_there_after_a_kill_and_their_repeats_are_duplicates() {
+    let kept = Kept::new();
+    let server = kept.start();
+    let single = play("48", 1, 60);
+    assert_eq!(server.load("/events", JSON, &single), (1, 0));
+    let bulk: String = (2..3000).map(|number| play("49", number % 100, 60 + number as i64) + "\n").collect();
+    assert_eq!(server.load("/events", NDJSON, &bulk), (2998, 0));
+    assert_eq!(server.load("/events", JSON, &membership("50", 1, "gold", 60)), (1, 0));
+    server.load("/events?kind=tracks", CSV, "TrackId,Title,Artist,Length\n7,Title,Artist,180\n");
+    let before = ["48", "49", "50"].map(|customer| server.held(customer));
+    kill(server);
+
+    let server = kept.start();
+    for (customer, before) in ["48", "49", "50"].iter().zip(before) {
+        let mut after = server.held(customer);
+        after["now"] = before["now"].clone();
+        assert_eq!(after, before);
+    }
+    assert_eq!(server.admin_get("/tracks/7").ok()["title"], "Title");
+    assert_eq!(server.load("/events", JSON, &single), (0, 1));
+    assert_eq!(server.load("/events", NDJSON, &bulk), (0, 2998));
+    assert_eq!(server.reason("50"), "already_gold");
+}
+
+#[test]
+fn ad_that_was_shown_is_counted_after_a_kill() {
+    let kept = Kept::new();
+    let server = kept.start();
+    server.load("/events", NDJSON, likely("48"));
+    let asked = "/should-show-ad/48?request_id=mine";
+    let shown = server.get(asked).ok();
+    assert_eq!(shown["show"], true, "{shown}");
+    // At once: the lanes have it, and the disk need not.
+    kill(server);
+
+    let server = kept.start();
+    assert_eq!(server.get(asked).ok(), shown, "the retry gets its answer");
+    assert_eq!(server.decide("48")["reason"], "capped");
+    let held = server.held("48");
+    let impressions = held["impressions"].as_array().expect("a list");
+    assert_eq!(impressions.len(), 1, "{held}");
+    assert_eq!(impressions[0]["decision_id"], shown["decision_id"]);
+    let time = seconds_from_now(0);
+    let confirmation = json!({"type": "impression", "event_id": 1, "customer_id": "48", "time": time,
+        "decision_id": shown["decision_id"]});
+    server.load("/events", JSON, confirmation.to_string());
+}
+
+#[test]
+fn deleted_customer_stays_deleted_after_a_kill() {
+    let kept = Kept::new();
+    let server = kept.start();
+    server.load("/events", JSON, play("48", 1, 60));
+    server.load("/events", JSON, play("49", 1, 60));
+    let delete = |server: &Server| server.ask("DELETE", &server.admin, "/customers/48", &[], b"").status;
+    assert_eq!((delete(&server), delete(&server)), (204, 404));
+    kill(server);
+    let server = kept.start();
+    server.admin_get("/customers/48").problem(404, "customer-not-found");
+    assert_eq!(server.held("49")["plays"].as_array().expect("a list").len(), 1);
+}
+
+#[test]
+fn stop_keeps_everything_and_leaves_nothing_in_memory() {
+    let kept = Kept::new();
+    let mut server = kept.start();
+    server.load("/events", NDJSON, likely("48"));
+    assert_eq!(server.decide("48")["show"], true);
+    server.signal("TERM");
+    assert_eq!(server.ended().code(), Some(0), "{}", server.whole_stderr());
+    assert_eq!(
+        std::fs::read_dir(kept.lanes.path()).expect("a folder").count(),
+        0,
+        "the lanes are empty and gone"
+    );
+    let server = kept.start();
+    assert_eq!(server.decide("48")["reason"], "capped");
+}
+
+#[test]
+fn second_server_on_a_directory_is_refused_and_names_the_first() {
+    let kept = Kept::new();
+    let server = kept.start();
+    let files = |()| {
+        let entries = std::fs::read_dir(kept.directory()).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect::<BTreeSet<_>>()
+    };
+    let before = files(());
+    let said = kept.refused(&[]);
+    assert!(said.contains(&format!("process {}", server.id())) && said.contains(&kept.directory()), "{said}");
+    assert_eq!(files(()), before);
+    server.load("/events", JSON, play("48", 1, 60));
+}
+
+#[test]
+fn directory_and_files_are_for_this_user_alone() {
+    let kept = Kept::new();
+    let server = kept.start();
+    server.load("/events", JSON, play("48", 1, 60));
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let directory = kept.directory();
+    assert_eq!(mode(Path::new(&directory)), 0o700);
+    for entry in std::fs::read_dir(&directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn damage_is_refused_with_the_file_and_nothing_is_changed() {
+    let kept = Kept::new();
+    let server = kept.start();
+    for event in 0..20 {
+        server.load("/events", JSON, play("48", event, 60));
+    }
+    kill(server);
+    let segments = || {
+        let entries = std::fs::read_dir(kept.directory()).expect("a directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let mut paths: Vec<_> =
+            paths.filter(|path| path.display().to_string().contains("segment-")).collect();
+        paths.sort();
+        paths
+    };
+    let first = segments().remove(0);
+    let mut bytes = std::fs::read(&first).expect("a segment");
+    // In the middle of the third block: a group with others after it.
+    bytes[3 * 4096 + 70] ^= 1;
+    std::fs::write(&first, &bytes).expect("it is ours");
+    let said = kept.refused(&[]);
+    let name = first.file_name().expect("a name").to_str().expect("text");
+    assert!(said.contains(name) && said.contains("byte"), "{said}");
+    assert_eq!(std::fs::read(&first).expect("a segment"), bytes);
+}
+
+#[test]
+fn readiness_tells_what_is_kept_and_what_a_crash_may_take() {
+    let kept = Kept::new();
+    let server = kept.start();
+    let log = server.get("/readyz?verbose").ok()["log"].clone();
+    assert_eq!((&log["state"], &log["durability"]), (&json!("accepting"), &json!("ack")));
+    assert_eq!(log["data_dir"], kept.directory());
+    assert!(
+        log["lanes"].as_str().expect("a path").starts_with(&kept.lanes.path().display().to_string()),
+        "{log}"
+    );
+    assert_eq!(log["impressions_lost_by_a_kill"], "none");
+    assert_eq!(log["impressions_lost_by_power"], "those of the last 50ms");
+    assert_eq!(server.get("/readyz").ok(), json!({"status": "ready"}));
+    server.get("/readyz?verbose=yes").problem(400, "invalid-query");
+    let server = Server::start();
+    assert_eq!(server.get("/readyz?verbose").ok()["log"]["state"], "off");
+}
+
+#[test]
+fn weaker_modes_survive_a_kill_too_and_say_at_the_start_what_power_takes() {
+    for mode in ["interval", "off"] {
+        let kept = Kept::new();
+        let server = kept.start_with(&[("UPBEAT_DURABILITY", mode)]);
+        server.load("/events", JSON, play("48", 1, 60));
+        until("it is said", || server.stderr_text().contains("a loss of power takes"));
+        kill(server);
+        let server = kept.start();
+        assert_eq!(server.load("/events", JSON, play("48", 1, 60)), (0, 1), "{mode}");
+    }
+}
+
+#[test]
+fn metrics_tell_of_the_log() {
+    let kept = Kept::new();
+    let server = kept.start();
+    server.load("/events", JSON, play("48", 1, 60));
+    assert!(server.metric("upbeat_journal_records_total") >= 1.0);
+    assert!(server.metric("upbeat_journal_groups_total") >= 1.0);
+    assert!(server.metric("upbeat_journal_sync_seconds_count") >= 1.0);
+    until("the log has caught up", || server.metric("upbeat_journal_lag_records") == 0.0);
+    assert_eq!(server.metric("upbeat_journal_lag_seconds"), 0.0);
+}
+
+/// What a crash round has sent and what was acknowledged of it.
+#[derive(Default)]
+struct Ledger {
+    sent: BTreeMap<String, BTreeSet<u64>>,
+    acknowledged: BTreeMap<String, BTreeSet<u64>>,
+    /// Customers of an atomic body, all of whom or none are there.
+    atomic: Vec<Vec<String>>,
+    /// Decision ids of shown ads by customer.
+    shown: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Sends requests until the server is gone; notes each before it is sent, and what was answered 200.
+fn send(server: &Server, ledger: &Mutex<Ledger>, round: u64, client: u64) {
+    let agent = agent();
+    let mut number = 0_u64;
+    let request = |method: &str, path: &str, content_type: &str, body: &str| {
+        let request =
+            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", server.data));
+        let request = request.header("content-type", content_type);
+        let answer = if method == "GET" {
+            agent.run(request.body(()).expect("a request"))
+        } else {
+            agent.run(request.body(body.as_bytes()).expect("a request"))
+        };
+        answer.ok().filter(|answer| answer.status() == 200)?.body_mut().read_to_string().ok()
+    };
+    loop {
+        number += 1;
+        // Some hundreds of plays at most a customer, so that none leaves the window.
+        let customer = format!("{client}-{}", number % 200);
+        let first = round * 10_000_000 + client * 1_000_000 + number * 100;
+        let count = if number.is_multiple_of(7) { 40 } else { 1 };
+        let events: Vec<u64> = (first..first + count).collect();
+        let is_atomic = number.is_multiple_of(11);
+        let (path, content_type, customers, body): (_, _, Vec<String>, String) = if is_atomic {
+            let customers: Vec<_> = (0..30).map(|row| format!("atomic-{first}-{row}")).collect();
+            let body = customers.iter().map(|customer| play(customer, first, 60) + "\n").collect();
+            ("/events?atomic=true", NDJSON, customers, body)
+        } else if count == 1 {
+            ("/events", JSON, vec![customer.clone()], play(&customer, first, 60))
+        } else {
+            let body = events.iter().map(|event| play(&customer, *event, 60) + "\n").collect();
+            ("/events", NDJSON, vec![customer.clone()], body)
+        };
+        let events = if is_atomic { vec![first] } else { events };
+        let note = |entries: &mut BTreeMap<String, BTreeSet<u64>>| {
+            for customer in &customers {
+                entries.entry(customer.clone()).or_default().extend(&events);
+            }
+        };
+        {
+            let mut ledger = ledger.lock().expect("no panic under it");
+            note(&mut ledger.sent);
+            if is_atomic {
+                ledger.atomic.push(customers.clone());
+            }
+        }
+        if request("POST", path, content_type, &body).is_none() {
+            return;
+        }
+        note(&mut ledger.lock().expect("no panic under it").acknowledged);
+        // The shown ones are capped at one each.
+        let asked = format!("shown-{client}-{number}");
+        if number.is_multiple_of(3) {
+            let history = likely(&asked);
+            {
+                let mut ledger = ledger.lock().expect("no panic under it");
+                ledger.sent.entry(asked.clone()).or_default().extend(0..24);
+            }
+            if request("POST", "/events", NDJSON, &history).is_none() {
+                return;
+            }
+            for _ in 0..2 {
+                let Some(answer) = request("GET", &format!("/should-show-ad/{asked}"), JSON, "") else {
+                    return;
+                };
+                let answer: Value = serde_json::from_str(&answer).expect("JSON");
+                if answer["show"] == true {
+                    let id = answer["decision_id"].as_str().expect("an id").to_owned();
+                    ledger
+                        .lock()
+                        .expect("no panic under it")
+                        .shown
+                        .entry(asked.clone())
+                        .or_default()
+                        .insert(id);
+                }
+            }
+        }
+    }
+}
+
+/// Compares what is held with the ledger.
+fn check(server: &Server, ledger: &Ledger, round: u64) {
+    let held = |customer: &str| {
+        let answer = server.admin_get(&format!("/customers/{customer}"));
+        if answer.status == 404 {
+            json!({"plays": [], "older_plays": [], "impressions": []})
+        } else {
+            answer.ok()
+        }
+    };
+    let events = |held: &Value| {
+        let of = |key: &str| held[key].as_array().expect("a list").clone();
+        let plays = [of("plays"), of("older_plays")].concat();
+        plays.iter().map(|play| play["event_id"].as_u64().expect("a number")).collect::<Vec<_>>()
+    };
+    for (customer, sent) in &ledger.sent {
+        let there = events(&held(customer));
+        let distinct: BTreeSet<u64> = there.iter().copied().collect();
+        assert_eq!(distinct.len(), there.len(), "round {round}: {customer} has doubled events");
+        assert!(distinct.is_subset(sent), "round {round}: {customer} has invented events");
+        if let Some(acknowledged) = ledger.acknowledged.get(customer) {
+            let missing: Vec<_> = acknowledged.difference(&distinct).collect();
+            assert!(missing.is_empty(), "round {round}: {customer} misses {missing:?}");
+        }
+    }
+    for customers in &ledger.atomic {
+        let there = customers.iter().filter(|customer| !events(&held(customer)).is_empty()).count();
+        assert!([0, customers.len()].contains(&there), "round {round}: {there} rows of an atomic body");
+    }
+    for (customer, shown) in &ledger.shown {
+        assert_eq!(shown.len(), 1, "round {round}: {customer} was shown more than the cap allows");
+        let held = held(customer);
+        let impressions = held["impressions"].as_array().expect("a list").iter();
+        let there: BTreeSet<_> = impressions
+            .map(|impression| impression["decision_id"].as_str().unwrap_or("").to_owned())
+            .collect();
+        assert!(
+            there.is_superset(shown),
+            "round {round}: an ad that was shown to {customer} is not counted: {held}"
+        );
+    }
+}
+
+#[test]
+fn crash_ledger_has_nothing_missing_doubled_or_invented() {
+    const ROUNDS: u64 = 4;
+    let kept = Kept::new();
+    // Small segments, so that kills fall into the change from one to the next.
+    let environment = [("UPBEAT_JOURNAL_SEGMENT_BYTES", "64KiB"), ("UPBEAT_JOURNAL_SNAPSHOT_BYTES", "64KiB")];
+    let ledger = Mutex::new(Ledger::default());
+    // A round's length is chosen without a clock's help, and differs from round to round.
+    let mut seed = 0x9e37_79b9_u64;
+    for round in 0..ROUNDS {
+        let server = kept.start_with(&environment);
+        check(&server, &ledger.lock().expect("no panic under it"), round);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let pause = Duration::from_millis(100 + (seed >> 33) % 200);
+        std::thread::scope(|scope| {
+            for client in 0..3 {
+                let (server, ledger) = (&server, &ledger);
+                scope.spawn(move || send(server, ledger, round, client));
+            }
+            std::thread::sleep(pause);
+            server.signal("KILL");
+        });
+    }
+    let server = kept.start_with(&environment);
+    let ledger = ledger.into_inner().expect("no panic under it");
+    check(&server, &ledger, ROUNDS);
+    let acknowledged: usize = ledger.acknowledged.values().map(BTreeSet::len).sum();
+    assert!(acknowledged > 50 && !ledger.shown.is_empty() && !ledger.atomic.is_empty(), "{acknowledged}");
+}
