@@ -2,6 +2,7 @@
 
 mod lines;
 mod read_only;
+mod repair;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use anyhow::Context;
 use super::output;
 use read_only::{ReadOnlyDisk, unused};
 use upbeat_engine::Entry;
-use upbeat_journal::{Record, Recovered, RecoveryError, Start, log_files, snapshot};
+use upbeat_journal::{Record, Start, oldest};
 
 /// Look at the log of a data directory, or mend it
 ///
@@ -27,6 +28,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Check(CheckArgs),
+    Repair(RepairArgs),
     Dump(DumpArgs),
 }
 
@@ -39,6 +41,23 @@ struct CheckArgs {
     /// The data directory
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+}
+
+/// Keep what is sound of a damaged directory
+///
+/// Says exactly what is lost, and does nothing more without --yes. With it everything sound is put into a new directory of the same
+/// name, and the damaged one stays beside it as DIR.damaged.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  upbeat journal repair upbeat-data
+  upbeat journal repair --yes upbeat-data")]
+struct RepairArgs {
+    /// The data directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Write the events of the log as NDJSON that POST /events takes again; changes nothing
@@ -61,6 +80,7 @@ struct DumpArgs {
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Check(CheckArgs { directory }) => check(&directory),
+        Command::Repair(RepairArgs { directory, yes }) => repair::repair(&directory, yes),
         Command::Dump(DumpArgs { directory, all }) => dump(&directory, all),
     }
 }
@@ -70,57 +90,28 @@ fn check(directory: &Path) -> anyhow::Result<ExitCode> {
     let _unused = unused(directory)?;
     let name = directory.display();
     let disk = Arc::new(ReadOnlyDisk::new(directory));
-    let found = snapshot::find(Arc::clone(&disk)).with_context(|| name.to_string())?;
-    let mut is_sound = found.damaged.is_empty();
-    for damaged in &found.damaged {
-        output::note(format_args!("upbeat journal check: {name}: {damaged}"));
-    }
-    match &found.newest {
-        Some(newest) => output::print(format_args!(
-            "{name}: snapshot {} is sound: {} blocks, {} bytes\n",
-            newest.name(),
-            newest.blocks(),
-            newest.bytes()
-        ))?,
-        None => output::print(format_args!("{name}: no snapshot\n"))?,
-    }
-    let files = log_files(&*disk, found.snapshots.log_needed_from()).with_context(|| name.to_string())?;
-    let mut records = 0_u64;
-    let read = read_history(&disk, &mut |_, _| {
-        records += 1;
-        Ok(())
-    });
-    let read = match read {
-        Ok((read, _)) => read,
-        Err(error) => {
-            output::note(format_args!("upbeat journal check: {name}: {error}"));
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    output::print(format_args!(
-        "{name}: the log is sound: {} files, {} of them history, {} groups, {records} records\n",
-        files.len(),
-        files.iter().filter(|file| file.history).count(),
-        read.groups
-    ))?;
-    if let Some(newest) = &found.newest
-        && read.next.position < newest.reached()
-    {
-        is_sound = false;
-        output::note(format_args!(
-            "upbeat journal check: {name}: the log ends at position {}, and the snapshot {} was made when it reached {}: \
-             its end is missing",
-            read.next.position,
-            newest.name(),
-            newest.reached()
-        ));
-    }
-    if let Some(torn) = &read.torn {
+    let report = upbeat_journal::check(&disk).with_context(|| name.to_string())?;
+    for (snapshot, from, bytes) in &report.snapshots {
         output::print(format_args!(
-            "{name}: {}, byte {}: {} bytes of a group that was being written when the machine stopped; nothing in it was \
-             acknowledged, and the next start cuts it\n",
-            torn.file, torn.offset, torn.bytes
+            "{name}: {snapshot} is sound: {bytes} bytes, the log goes on from {from}\n"
         ))?;
+    }
+    let (first, end) = report.positions;
+    output::print(format_args!(
+        "{name}: the log has {} files with {} sound groups, {} records from position {first} on and below {end}\n",
+        report.segments, report.groups, report.records
+    ))?;
+    for finding in report.findings.iter().filter(|finding| finding.is_harmless()) {
+        output::print(format_args!("{name}: {finding}; the next start sees to it\n"))?;
+    }
+    let mut is_sound = report.is_sound();
+    for finding in report.findings.iter().filter(|finding| !finding.is_harmless()) {
+        output::note(format_args!("upbeat journal check: {name}: {finding}"));
+    }
+    // Each record must be one that this program knows, too; where groups are lost the log cannot be read as a whole.
+    if is_sound && let Err(error) = read_history(&disk, &mut |_, _| Ok(())) {
+        output::note(format_args!("upbeat journal check: {name}: {error}"));
+        is_sound = false;
     }
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -130,7 +121,7 @@ fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
     let _unused = unused(directory)?;
     let disk = Arc::new(ReadOnlyDisk::new(directory));
     let mut text = String::new();
-    let (_, begins) = read_history(&disk, &mut |_, entry| {
+    let read = read_history(&disk, &mut |_, entry| {
         let line = match entry {
             Entry::Event { event, .. } => lines::event(event),
             other if all => lines::other(other),
@@ -143,9 +134,10 @@ fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
             text.clear();
         }
         Ok(())
-    })
-    .with_context(|| directory.display().to_string())?;
+    });
+    // Also where the log is damaged: what comes before is sound.
     output::print(format_args!("{text}"))?;
+    let begins = read.with_context(|| directory.display().to_string())?;
     if begins > Start::BEGINNING.from {
         output::note(format_args!(
             "upbeat journal dump: the history begins at position {begins}: what came before is in the snapshots alone, as \
@@ -158,39 +150,29 @@ fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
 /// Lines are written together, so many bytes at a time.
 const MOST_HELD_BYTES: usize = 64 << 10;
 
-/// Reads the log from where its history begins, and gives each record with its position to `visit`; that beginning is the
-/// second part of the result.
+/// Reads the log from where its history begins, and gives each record with its position to `visit`; returns that beginning.
 ///
 /// # Errors
 /// The log is damaged, a record is none that this program knows, or `visit` fails.
 fn read_history(
     disk: &Arc<ReadOnlyDisk>,
     visit: &mut dyn FnMut(u64, &Entry) -> anyhow::Result<()>,
-) -> anyhow::Result<(Recovered, u64)> {
+) -> anyhow::Result<u64> {
     let mut failed = None;
-    let mut read = |start: Start| {
-        let mut visitor = |record: Record<'_>| {
-            let entry = Entry::decode(record.kind, record.payload)
-                .map_err(|error| format!("position {}: {error}", record.position))?;
-            visit(record.position, &entry).map_err(|error| {
-                let said = error.to_string();
-                failed = Some(error);
-                said
-            })
-        };
-        upbeat_journal::read(&**disk, start, &mut visitor)
+    let start = oldest(&**disk)?;
+    let mut visitor = |record: Record<'_>| {
+        let entry = Entry::decode(record.kind, record.payload)
+            .map_err(|error| format!("position {}: {error}", record.position))?;
+        visit(record.position, &entry).map_err(|error| {
+            let said = error.to_string();
+            failed = Some(error);
+            said
+        })
     };
-    let mut begins = Start::BEGINNING.from;
-    let found = match read(Start::BEGINNING) {
-        Err(RecoveryError::Missing { begins: first, .. }) => {
-            begins = first;
-            read(Start { from: first, reached: first })
-        }
-        found => found,
-    };
+    let found = upbeat_journal::read(&**disk, start, &mut visitor);
     // An error of the output is told as one, so that a reader who has had enough ends the command quietly.
     match failed {
         Some(error) => Err(error),
-        None => Ok((found?, begins)),
+        None => found.map(|_| start.from).map_err(Into::into),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -70,15 +69,18 @@ fn acknowledged_events_are_there_after_a_kill_and_their_repeats_are_duplicates()
     let server = kept.start();
     let single = play("48", 1, 60);
     assert_eq!(server.load("/events", JSON, &single), (1, 0));
-    let bulk: String = (2..3000).map(|number| play("49", number % 100, 60 + number as i64) + "\n").collect();
+    // A body for the bulk pool, with fewer plays a customer than the window holds.
+    let customer = |number: u64| format!("bulk-{}", number % 30);
+    let bulk: String = (2..3000).map(|number| play(&customer(number), number, 60) + "\n").collect();
     assert_eq!(server.load("/events", NDJSON, &bulk), (2998, 0));
     assert_eq!(server.load("/events", JSON, &membership("50", 1, "gold", 60)), (1, 0));
     server.load("/events?kind=tracks", CSV, "TrackId,Title,Artist,Length\n7,Title,Artist,180\n");
-    let before = ["48", "49", "50"].map(|customer| server.held(customer));
+    let customers = ["48", "bulk-7", "50"];
+    let before = customers.map(|customer| server.held(customer));
     kill(server);
 
     let server = kept.start();
-    for (customer, before) in ["48", "49", "50"].iter().zip(before) {
+    for (customer, before) in customers.iter().zip(before) {
         let mut after = server.held(customer);
         after["now"] = before["now"].clone();
         assert_eq!(after, before);
@@ -197,6 +199,9 @@ fn damage_is_refused_with_the_file_and_nothing_is_changed() {
     let said = kept.refused(&[]);
     let name = first.file_name().expect("a name").to_str().expect("text");
     assert!(said.contains(name) && said.contains("byte"), "{said}");
+    let checked = journal(&["check", &kept.directory()]);
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    assert!(String::from_utf8_lossy(&checked.stderr).contains(name), "{checked:?}");
     assert_eq!(std::fs::read(&first).expect("a segment"), bytes);
 }
 
@@ -244,6 +249,55 @@ fn metrics_tell_of_the_log() {
     assert_eq!(server.metric("upbeat_journal_lag_seconds"), 0.0);
 }
 
+/// `upbeat journal` with these arguments.
+fn journal(arguments: &[&str]) -> std::process::Output {
+    upbeat().arg("journal").args(arguments).output().expect("it runs")
+}
+
+#[test]
+fn dump_is_taken_again_by_another_server_and_gives_the_same_customers() {
+    let kept = Kept::new();
+    let directory = kept.directory();
+    let server = kept.start();
+    server.load("/events", NDJSON, likely("48"));
+    server.load("/events", JSON, membership("49", 1, "silver", 60));
+    let (time, id) = (seconds_from_now(-30), "event-1");
+    for event in [
+        json!({"type": "click", "event_id": id, "customer_id": "48", "time": time, "ad": "ADV_REDUCED_1DAY"}),
+        json!({"type": "impression", "event_id": 7, "customer_id": "a:b", "time": time, "campaign": "gold-one-day"}),
+    ] {
+        server.load("/events", JSON, event.to_string());
+    }
+    assert_eq!(server.decide("48")["show"], true);
+    let held = |server: &Server, customer: &str| {
+        let mut held = server.held(customer);
+        held["now"] = json!(null);
+        held
+    };
+    let before = ["49", "a:b"].map(|customer| held(&server, customer));
+    let plays = server.held("48")["plays"].clone();
+    let used = journal(&["dump", &directory]);
+    assert_eq!(used.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&used.stderr).contains(&server.id().to_string()), "{used:?}");
+    // What is in the lanes alone is not in the files yet.
+    until("everything is on the disk", || server.metric("upbeat_journal_lag_records") == 0.0);
+    kill(server);
+
+    let sound = journal(&["check", &directory]);
+    assert_eq!(sound.status.code(), Some(0), "{sound:?}");
+    assert!(String::from_utf8_lossy(&sound.stdout).contains("sound groups"), "{sound:?}");
+    let dumped = journal(&["dump", &directory]);
+    assert_eq!(dumped.status.code(), Some(0), "{dumped:?}");
+    let server = Server::start();
+    assert_eq!(server.load("/events", NDJSON, &dumped.stdout), (27, 0));
+    assert_eq!(["49", "a:b"].map(|customer| held(&server, customer)), before);
+    assert_eq!(server.held("48")["plays"], plays);
+    let all = String::from_utf8(journal(&["dump", "--all", &directory]).stdout).expect("text");
+    for kind in ["started", "shown", "promoted", "leased"] {
+        assert!(all.contains(&format!("\"type\":\"{kind}\"")), "{kind} in {all}");
+    }
+}
+
 /// What a crash round has sent and what was acknowledged of it.
 #[derive(Default)]
 struct Ledger {
@@ -253,6 +307,8 @@ struct Ledger {
     atomic: Vec<Vec<String>>,
     /// Decision ids of shown ads by customer.
     shown: BTreeMap<String, BTreeSet<String>>,
+    /// Requests that were answered 200.
+    answered: u64,
 }
 
 /// Sends requests until the server is gone; notes each before it is sent, and what was answered 200.
@@ -304,7 +360,11 @@ fn send(server: &Server, ledger: &Mutex<Ledger>, round: u64, client: u64) {
         if request("POST", path, content_type, &body).is_none() {
             return;
         }
-        note(&mut ledger.lock().expect("no panic under it").acknowledged);
+        {
+            let mut ledger = ledger.lock().expect("no panic under it");
+            note(&mut ledger.acknowledged);
+            ledger.answered += 1;
+        }
         // The shown ones are capped at one each.
         let asked = format!("shown-{client}-{number}");
         if number.is_multiple_of(3) {
@@ -386,19 +446,21 @@ fn crash_ledger_has_nothing_missing_doubled_or_invented() {
     // Small segments, so that kills fall into the change from one to the next.
     let environment = [("UPBEAT_JOURNAL_SEGMENT_BYTES", "64KiB"), ("UPBEAT_JOURNAL_SNAPSHOT_BYTES", "64KiB")];
     let ledger = Mutex::new(Ledger::default());
-    // A round's length is chosen without a clock's help, and differs from round to round.
+    // The kill comes after so many answers, however fast the machine is, and at whatever moment of the requests that are under
+    // way then.
     let mut seed = 0x9e37_79b9_u64;
     for round in 0..ROUNDS {
         let server = kept.start_with(&environment);
         check(&server, &ledger.lock().expect("no panic under it"), round);
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let pause = Duration::from_millis(100 + (seed >> 33) % 200);
+        let answered = || ledger.lock().expect("no panic under it").answered;
+        let last = answered() + 30 + (seed >> 33) % 60;
         std::thread::scope(|scope| {
             for client in 0..3 {
                 let (server, ledger) = (&server, &ledger);
                 scope.spawn(move || send(server, ledger, round, client));
             }
-            std::thread::sleep(pause);
+            until("enough is answered", || answered() >= last);
             server.signal("KILL");
         });
     }

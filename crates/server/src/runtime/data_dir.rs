@@ -110,10 +110,15 @@ fn make(path: &Path) -> io::Result<()> {
         make(above)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => File::open(above)?.sync_all(),
         // It may be a file, which the caller says better.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    // Also where it was there: a process that was killed between the two leaves a name in the cache alone.
+    match File::open(above).and_then(|above| above.sync_all()) {
+        // One that may not be read was not made by this user.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }
 

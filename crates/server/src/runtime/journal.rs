@@ -151,10 +151,8 @@ impl<D: Disk> Journal<D> {
                     (self.written, self.is_marked) = (now, false);
                     self.metrics.count_group(bytes, records);
                 }
-                if self.retry.take().is_some() {
-                    tracing::info!("the disk has space again: events are taken");
-                    self.set_state(LogState::Accepting);
-                }
+                let was_full = self.retry.take().is_some();
+                self.note_space(was_full);
                 return;
             }
             Err(failure) => failure,
@@ -180,6 +178,25 @@ impl<D: Disk> Journal<D> {
         }
     }
 
+    /// Has events refused while the disk has no space for the next file of the log: what is left of the present one is for
+    /// impressions.
+    fn note_space(&self, was_full: bool) {
+        let (is_short, state) = (self.writer.is_short_of_space(), self.durability.log_state());
+        match (is_short, state) {
+            (true, LogState::Accepting | LogState::Full) => {
+                tracing::error!(
+                    "the disk has no space for the next file of the log: events are refused until it has"
+                );
+                self.set_state(LogState::Reserve);
+            }
+            (false, LogState::Reserve | LogState::Full) => {
+                tracing::info!(was_full, "the disk has space again: events are taken");
+                self.set_state(LogState::Accepting);
+            }
+            _ => {}
+        }
+    }
+
     /// Tells everybody what can be expected of the log.
     fn set_state(&self, state: LogState) {
         self.durability.set_log_state(state);
@@ -197,7 +214,7 @@ impl<D: Disk> Journal<D> {
                 let _ = self.writer.mark();
                 return true;
             }
-            if self.durability.log_state() != LogState::Accepting {
+            if matches!(self.durability.log_state(), LogState::Full | LogState::Failed) {
                 return false;
             }
         }

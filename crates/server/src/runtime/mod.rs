@@ -18,6 +18,7 @@ mod loops;
 mod memory;
 mod model;
 mod recovery;
+mod spare;
 mod storage;
 mod timed_disk;
 
@@ -42,7 +43,7 @@ use descriptors::Reserve;
 #[cfg(test)]
 pub(crate) use durability::Log;
 pub use lanes::LanesError;
-pub use storage::{Opened, Storage, StorageError};
+pub use storage::{Opened, Storage, StorageError, random};
 
 pub(crate) use durability::{Barrier, Durability, Fate, Waiter, state_name};
 use jobs::Jobs;

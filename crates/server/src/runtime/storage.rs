@@ -17,6 +17,7 @@ use super::data_dir::{DataDir, DataDirError};
 use super::journal::{Journal, Running};
 use super::lanes::{self, Lanes, LanesError};
 use super::recovery::Progress;
+use super::spare::Spare;
 use super::timed_disk::TimedDisk;
 use crate::config::{self, Config, Durability};
 
@@ -120,6 +121,7 @@ impl Storage {
 
         let every = longest_in_lane(&app.config, lanes.path.is_some());
         let durability = Arc::clone(app.durability());
+        let spare = Spare::start(opened.writer.spare_maker()).map_err(StorageError::Thread)?;
         let journal = Journal::new(opened.writer, durability, app.metrics.journal.clone(), every.get());
         let journal = journal.start().map_err(StorageError::Thread)?;
         tell_bounds(&app.config, lanes.path.is_some(), every);
@@ -130,7 +132,7 @@ impl Storage {
             recovered_records: opened.recovered.records,
             recovery_seconds: took.as_secs_f64(),
         });
-        Ok(Opened { journal, lanes: lanes.path, _directory: directory })
+        Ok(Opened { journal, spare, lanes: lanes.path, _directory: directory })
     }
 }
 
@@ -195,7 +197,7 @@ fn tell_bounds(config: &Config, lanes_outlive: bool, every: config::Duration) {
 ///
 /// # Panics
 /// The system has none, which no system of the last years says.
-fn random() -> u64 {
+pub fn random() -> u64 {
     let mut bytes = [0; 8];
     // SAFETY: the buffer is as long as is said.
     let failed = unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) };
@@ -206,6 +208,7 @@ fn random() -> u64 {
 /// What is kept, while it is written.
 pub struct Opened {
     journal: Running,
+    spare: Spare,
     lanes: Option<PathBuf>,
     /// Held to the end.
     _directory: DataDir,
@@ -218,6 +221,7 @@ impl Opened {
         let (sender, ended) = oneshot::channel();
         let end = move || {
             let is_durable = self.journal.stop();
+            self.spare.stop();
             if let Some(lanes) = self.lanes.filter(|_| is_durable) {
                 lanes::remove(&lanes);
             }
