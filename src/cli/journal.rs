@@ -4,6 +4,7 @@ mod lines;
 mod read_only;
 mod repair;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use anyhow::Context;
 
 use super::output;
 use read_only::{ReadOnlyDisk, unused};
-use upbeat_engine::Entry;
+use upbeat_core::event::Id;
+use upbeat_engine::{Entry, storage};
 use upbeat_journal::{Record, Start, oldest};
 
 /// Look at the log of a data directory, or mend it
@@ -62,8 +64,8 @@ struct RepairArgs {
 
 /// Write the events of the log as NDJSON that POST /events takes again; changes nothing
 ///
-/// The log goes back as far as the history that is kept ([retention] in upbeat.toml). With --all, a line also for everything else
-/// that is in it.
+/// Everything that the log holds of customers who were not deleted since; where the log's beginning is gone, the newest snapshot in
+/// its place. With --all, a line also for everything else that is there.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat journal dump upbeat-data > events.ndjson
@@ -109,20 +111,34 @@ fn check(directory: &Path) -> anyhow::Result<ExitCode> {
         output::note(format_args!("upbeat journal check: {name}: {finding}"));
     }
     // Each record must be one that this program knows, too; where groups are lost the log cannot be read as a whole.
-    if is_sound && let Err(error) = read_history(&disk, &mut |_, _| Ok(())) {
+    if is_sound && let Err(error) = each(&disk, &mut |_, _| Ok(())) {
         output::note(format_args!("upbeat journal check: {name}: {error}"));
         is_sound = false;
     }
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Writes the events of the log, or everything.
+/// Writes the events that are held, or everything.
 fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
     let _unused = unused(directory)?;
+    let name = || directory.display().to_string();
     let disk = Arc::new(ReadOnlyDisk::new(directory));
+    // What was erased must not come back with its events.
+    let mut erased: HashMap<Id, u64> = HashMap::new();
+    each(&disk, &mut |position, entry| {
+        if let (Some(position), Entry::Erased { customer }) = (position, entry) {
+            erased.insert(customer.clone(), position);
+        }
+        Ok(())
+    })
+    .with_context(name)?;
+    let is_erased = |position: Option<u64>, customer: &Id| {
+        erased.get(customer).is_some_and(|erased| position.is_none_or(|position| position < *erased))
+    };
     let mut text = String::new();
-    let read = read_history(&disk, &mut |_, entry| {
+    let read = each(&disk, &mut |position, entry| {
         let line = match entry {
+            Entry::Event { event, .. } if is_erased(position, &event.customer) => return Ok(()),
             Entry::Event { event, .. } => lines::event(event),
             other if all => lines::other(other),
             _ => return Ok(()),
@@ -135,44 +151,44 @@ fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
         }
         Ok(())
     });
-    // Also where the log is damaged: what comes before is sound.
+    // Also where reading fails: what comes before is sound.
     output::print(format_args!("{text}"))?;
-    let begins = read.with_context(|| directory.display().to_string())?;
-    if begins > Start::BEGINNING.from {
-        output::note(format_args!(
-            "upbeat journal dump: the history begins at position {begins}: what came before is in the snapshots alone, as \
-             the state that it led to"
-        ));
-    }
+    read.with_context(name)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Lines are written together, so many bytes at a time.
 const MOST_HELD_BYTES: usize = 64 << 10;
 
-/// Reads the log from where its history begins, and gives each record with its position to `visit`; returns that beginning.
+/// Takes each record with its position; what is of a snapshot has none.
+type Visit<'a> = &'a mut dyn FnMut(Option<u64>, &Entry) -> anyhow::Result<()>;
+
+/// Gives all that is held to `visit`: the whole log where its beginning is still there, else what the newest snapshot holds and the log
+/// from there on.
 ///
 /// # Errors
-/// The log is damaged, a record is none that this program knows, or `visit` fails.
-fn read_history(
-    disk: &Arc<ReadOnlyDisk>,
-    visit: &mut dyn FnMut(u64, &Entry) -> anyhow::Result<()>,
-) -> anyhow::Result<u64> {
-    let mut failed = None;
+/// Something is damaged or none that this program knows, or `visit` fails.
+fn each(disk: &Arc<ReadOnlyDisk>, visit: Visit<'_>) -> anyhow::Result<()> {
     let start = oldest(&**disk)?;
-    let mut visitor = |record: Record<'_>| {
-        let entry = Entry::decode(record.kind, record.payload)
-            .map_err(|error| format!("position {}: {error}", record.position))?;
-        visit(record.position, &entry).map_err(|error| {
+    let mut failed = None;
+    let mut visit = |position: Option<u64>, entry: &Entry| {
+        visit(position, entry).map_err(|error| {
             let said = error.to_string();
             failed = Some(error);
             said
         })
     };
-    let found = upbeat_journal::read(&**disk, start, &mut visitor);
+    let read = if start.from <= Start::BEGINNING.from {
+        let mut visitor = |record: Record<'_>| {
+            let entry = Entry::decode(record.kind, record.payload)
+                .map_err(|error| format!("position {}: {error}", record.position))?;
+            visit(Some(record.position), &entry)
+        };
+        upbeat_journal::read(&**disk, start, &mut visitor).map(drop).map_err(anyhow::Error::from)
+    } else {
+        let mut visitor = |position, entry| visit(position, &entry);
+        storage::dump(Arc::clone(disk), &mut visitor).map(drop).map_err(anyhow::Error::from)
+    };
     // An error of the output is told as one, so that a reader who has had enough ends the command quietly.
-    match failed {
-        Some(error) => Err(error),
-        None => found.map(|_| start.from).map_err(Into::into),
-    }
+    failed.map_or(read, Err)
 }

@@ -175,6 +175,18 @@ fn directory_and_files_are_for_this_user_alone() {
     }
 }
 
+/// Flips a bit of a record in the middle of a file of the log; what the file holds then.
+fn damage(segment: &Path) -> Vec<u8> {
+    const BLOCK: usize = 4096;
+    let mut bytes = std::fs::read(segment).expect("a segment");
+    // Groups that hold something: their length is not 0.
+    let is_filled = |at: &usize| bytes[*at..].starts_with(b"UBG1") && bytes[at + 40..at + 44] != [0; 4];
+    let filled: Vec<usize> = (BLOCK..bytes.len()).step_by(BLOCK).filter(is_filled).collect();
+    bytes[filled[filled.len() / 2] + 70] ^= 1;
+    std::fs::write(segment, &bytes).expect("it is ours");
+    bytes
+}
+
 #[test]
 fn damage_is_refused_with_the_file_and_nothing_is_changed() {
     let kept = Kept::new();
@@ -192,10 +204,7 @@ fn damage_is_refused_with_the_file_and_nothing_is_changed() {
         paths
     };
     let first = segments().remove(0);
-    let mut bytes = std::fs::read(&first).expect("a segment");
-    // In the middle of the third block: a group with others after it.
-    bytes[3 * 4096 + 70] ^= 1;
-    std::fs::write(&first, &bytes).expect("it is ours");
+    let bytes = damage(&first);
     let said = kept.refused(&[]);
     let name = first.file_name().expect("a name").to_str().expect("text");
     assert!(said.contains(name) && said.contains("byte"), "{said}");
@@ -247,6 +256,57 @@ fn metrics_tell_of_the_log() {
     assert!(server.metric("upbeat_journal_sync_seconds_count") >= 1.0);
     until("the log has caught up", || server.metric("upbeat_journal_lag_records") == 0.0);
     assert_eq!(server.metric("upbeat_journal_lag_seconds"), 0.0);
+}
+
+#[test]
+fn start_from_a_snapshot_reads_less_of_the_log_and_loses_nothing() {
+    let kept = Kept::new();
+    let environment = [("UPBEAT_JOURNAL_SNAPSHOT_BYTES", "64KiB")];
+    let server = kept.start_with(&environment);
+    let customer = |number: u64| format!("{}", number % 30);
+    let bulk: String = (0..3000).map(|number| play(&customer(number), number, 60) + "\n").collect();
+    assert_eq!(server.load("/events", NDJSON, &bulk), (3000, 0));
+    until("a snapshot is written", || server.metric("upbeat_journal_snapshots_total") >= 1.0);
+    assert_eq!(server.load("/events", JSON, play("7", 5000, 60)), (1, 0));
+    let mut before = server.held("7");
+    kill(server);
+
+    let server = kept.start_with(&environment);
+    before["now"] = server.held("7")["now"].clone();
+    assert_eq!(server.held("7"), before);
+    let read = server.get("/readyz?verbose").ok()["log"]["recovered_records"].as_u64().expect("a count");
+    assert!((1..3000).contains(&read), "{read}");
+    assert_eq!(server.load("/events", NDJSON, &bulk), (0, 3000));
+    let checked = journal(&["check", &kept.directory()]);
+    assert_eq!(checked.status.code(), Some(1), "a server uses it: {checked:?}");
+    kill(server);
+    let checked = journal(&["check", &kept.directory()]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("snapshot"), "{checked:?}");
+}
+
+#[test]
+fn damage_is_repaired_only_when_asked_to_and_the_damaged_directory_is_kept() {
+    let kept = Kept::new();
+    let server = kept.start();
+    for event in 0..20 {
+        server.load("/events", JSON, play(&format!("{event}"), event, 60));
+    }
+    let directory = kept.directory();
+    kill(server);
+    let first = Path::new(&directory).join("segment-000000000001");
+    let bytes = damage(&first);
+    let asked = journal(&["repair", &directory]);
+    assert_eq!(asked.status.code(), Some(1), "{asked:?}");
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("what is lost"), "{asked:?}");
+    assert_eq!(std::fs::read(&first).expect("a segment"), bytes, "nothing is done before --yes");
+    let done = journal(&["repair", "--yes", &directory]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert_eq!(std::fs::read(format!("{directory}.damaged/segment-000000000001")).expect("a copy"), bytes);
+    let server = kept.start();
+    let there =
+        (0..20).filter(|event| server.admin_get(&format!("/customers/{event}")).status == 200).count();
+    assert_eq!(there, 19, "all but the event of the damaged group");
 }
 
 /// `upbeat journal` with these arguments.

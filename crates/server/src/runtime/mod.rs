@@ -18,6 +18,7 @@ mod loops;
 mod memory;
 mod model;
 mod recovery;
+mod snapshots;
 mod spare;
 mod storage;
 mod timed_disk;

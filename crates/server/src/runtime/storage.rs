@@ -17,6 +17,7 @@ use super::data_dir::{DataDir, DataDirError};
 use super::journal::{Journal, Running};
 use super::lanes::{self, Lanes, LanesError};
 use super::recovery::Progress;
+use super::snapshots::{self, Snapshots};
 use super::spare::Spare;
 use super::timed_disk::TimedDisk;
 use crate::config::{self, Config, Durability};
@@ -113,8 +114,9 @@ impl Storage {
         let random = Box::new(random);
         let failed = |error| StorageError::Open { path: directory.path.clone(), error };
         let options = options(&app.config);
-        let opened =
-            storage::open(&app.engine, disk, lanes.memories, options, random, &progress).map_err(failed)?;
+        let shared = Arc::clone(&disk);
+        let opened = storage::open(&app.engine, shared, lanes.memories, options, random, &progress);
+        let opened = opened.map_err(failed)?;
         let took = started.elapsed();
         app.metrics.journal.recovery_seconds.set(took.as_secs_f64());
         tell(&opened.recovered, app, took);
@@ -132,7 +134,10 @@ impl Storage {
             recovered_records: opened.recovered.records,
             recovery_seconds: took.as_secs_f64(),
         });
-        Ok(Opened { journal, spare, lanes: lanes.path, _directory: directory })
+        let read = opened.recovered.log.bytes;
+        let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), read);
+        let snapshots = snapshots.start().map_err(StorageError::Thread)?;
+        Ok(Opened { journal, spare, snapshots, lanes: lanes.path, _directory: directory })
     }
 }
 
@@ -162,6 +167,9 @@ fn tell(recovered: &storage::Recovered, app: &App, took: Duration) {
     let drained = recovered.drained;
     let took_s = took.as_secs_f64();
     tracing::info!(records, drained, customers, took_s, "what was kept is read");
+    for damaged in &recovered.damaged {
+        tracing::error!("a snapshot is damaged, and an older one was taken with more of the log: {damaged}");
+    }
     if let Some(torn) = &recovered.log.torn {
         tracing::warn!(
             file = torn.file,
@@ -209,6 +217,7 @@ pub fn random() -> u64 {
 pub struct Opened {
     journal: Running,
     spare: Spare,
+    snapshots: snapshots::Running<TimedDisk<RealDisk>>,
     lanes: Option<PathBuf>,
     /// Held to the end.
     _directory: DataDir,
@@ -220,8 +229,12 @@ impl Opened {
     pub(super) async fn end(self, timeout: Duration) -> bool {
         let (sender, ended) = oneshot::channel();
         let end = move || {
+            let snapshots = self.snapshots.stop();
             let is_durable = self.journal.stop();
             self.spare.stop();
+            if let Some(snapshots) = snapshots.filter(|_| is_durable) {
+                snapshots.end();
+            }
             if let Some(lanes) = self.lanes.filter(|_| is_durable) {
                 lanes::remove(&lanes);
             }

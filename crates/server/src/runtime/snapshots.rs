@@ -1,0 +1,179 @@
+//! The thread that writes snapshots: when the log has grown by so much that a start would read it for long, and at the end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use upbeat_engine::storage::Snapshotter;
+use upbeat_journal::disk::Disk;
+use upbeat_journal::snapshot::SnapshotError;
+use upbeat_journal::{Retention, log_files, remove_history};
+
+use super::app::App;
+
+/// How often the log's size is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the files of the log are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// After a snapshot that failed the next one is tried so much later.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// A snapshot is written, and read back, at most at this rate, so that the log's own writes find the disk free.
+const BYTES_PER_S: u64 = 64 << 20;
+
+/// How long to wait for the log to be durable past a snapshot before it is asked again.
+const LOG_PAUSE: Duration = Duration::from_millis(5);
+
+/// At the end a snapshot is written if the log has grown by so much, and the profiles take no more than that: it saves the
+/// next start more than it costs this stop.
+const WORTH_BYTES: u64 = 1 << 20;
+const CHEAP_BYTES: usize = 64 << 20;
+
+/// What the thread works with.
+pub(super) struct Snapshots<D: Disk> {
+    snapshotter: Snapshotter<D>,
+    disk: Arc<D>,
+    app: Arc<App>,
+    /// How far the log had grown when the last snapshot began, as the metrics count it; less at the start, by what was read.
+    grown: i64,
+    retry: Option<Instant>,
+    counted: Option<Instant>,
+}
+
+/// A running thread.
+pub(super) struct Running<D: Disk> {
+    thread: JoinHandle<Snapshots<D>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl<D: Disk> Snapshots<D> {
+    /// Of a log of which `read` bytes were read at the start.
+    pub(super) fn new(snapshotter: Snapshotter<D>, disk: Arc<D>, app: Arc<App>, read: u64) -> Self {
+        let grown = -i64::try_from(read).unwrap_or(i64::MAX);
+        Self { snapshotter, disk, app, grown, retry: None, counted: None }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(super) fn start(mut self) -> io::Result<Running<D>> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let run = move || {
+            while !stopping.load(Ordering::Acquire) {
+                self.turn(&stopping);
+                thread::park_timeout(LOOK_EVERY);
+            }
+            self
+        };
+        let thread = thread::Builder::new().name("snapshots".into()).spawn(run)?;
+        Ok(Running { thread, stop })
+    }
+
+    /// Bytes of the log that a start would read.
+    fn log_bytes(&self) -> u64 {
+        let written = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
+        u64::try_from(written.saturating_sub(self.grown)).unwrap_or(0)
+    }
+
+    fn turn(&mut self, stopping: &AtomicBool) {
+        let now = Instant::now();
+        if self.counted.is_none_or(|at| now >= at + COUNT_EVERY) {
+            self.counted = Some(now);
+            self.count_files();
+        }
+        let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0;
+        if is_due && self.retry.is_none_or(|at| now >= at) {
+            self.write(&mut |began, bytes, before| {
+                // The log's own writes come first.
+                let due = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / BYTES_PER_S);
+                let pause = due.saturating_sub(Instant::now() - began);
+                thread::sleep(if bytes == before { pause.max(LOG_PAUSE) } else { pause });
+                !stopping.load(Ordering::Acquire)
+            });
+        }
+    }
+
+    /// Writes a snapshot, and removes the history that is not to be kept any longer. `pace` gets when it began, the bytes so far
+    /// and those of the call before.
+    fn write(&mut self, pace: &mut dyn FnMut(Instant, u64, u64) -> bool) {
+        let (began, mut before) = (Instant::now(), 0);
+        let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
+        let mut pace = |bytes: u64| {
+            let goes_on = pace(began, bytes, before);
+            before = bytes;
+            goes_on
+        };
+        match self.snapshotter.write(&self.app.engine, &mut pace) {
+            Ok(None) => {}
+            Ok(Some(written)) => {
+                (self.grown, self.retry) = (bytes_now, None);
+                self.app.metrics.journal.note_snapshot(written.bytes);
+                let took_s = began.elapsed().as_secs_f64();
+                tracing::info!(
+                    customers = written.customers,
+                    bytes = written.bytes,
+                    took_s,
+                    "snapshot written"
+                );
+                self.remove_history();
+            }
+            Err(error) => {
+                self.retry = Some(Instant::now() + RETRY_AFTER);
+                self.app.metrics.journal.snapshots_failed.inc();
+                let retry = RETRY_AFTER.as_secs();
+                match error {
+                    SnapshotError::Space { .. } => tracing::warn!("{error}; it is tried again in {retry} s"),
+                    error => tracing::error!("no snapshot: {error}; it is tried again in {retry} s"),
+                }
+            }
+        }
+    }
+
+    fn remove_history(&mut self) {
+        let kept = &self.app.config.retention.events;
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
+        let not_before_ms = now_ms.saturating_sub(u64::from(kept.days) * 24 * 3600 * 1000);
+        let retention = Retention { bytes: kept.bytes.0, not_before_ms };
+        match remove_history(&*self.disk, self.snapshotter.log_needed_from(), retention) {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => {
+                let bytes: u64 = removed.iter().map(|file| file.bytes).sum();
+                tracing::info!(files = removed.len(), bytes, "history removed");
+            }
+            Err(error) => tracing::error!("history is not removed: {error}"),
+        }
+        self.count_files();
+    }
+
+    fn count_files(&self) {
+        // Metrics are all that depends on it.
+        let Ok(files) = log_files(&*self.disk, self.snapshotter.log_needed_from()) else { return };
+        let history: Vec<_> = files.iter().filter(|file| file.history).collect();
+        let bytes = history.iter().map(|file| file.bytes).sum();
+        self.app.metrics.journal.note_files(files.len() - history.len(), history.len(), bytes);
+    }
+
+    /// Writes a last snapshot where that saves the next start more than it costs. Everything is durable.
+    pub(super) fn end(mut self) {
+        let is_worth = self.log_bytes() >= WORTH_BYTES && self.app.engine.profile_bytes() <= CHEAP_BYTES;
+        if is_worth {
+            self.write(&mut |_, _, _| true);
+        }
+    }
+}
+
+impl<D: Disk> Running<D> {
+    /// Ends the thread; a snapshot that is being written is given up.
+    pub(super) fn stop(self) -> Option<Snapshots<D>> {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        self.thread.join().ok()
+    }
+}
