@@ -56,7 +56,7 @@ pub struct History {
 }
 
 impl History {
-    fn new(seed: u64, clock: Clock) -> Self {
+    pub fn new(seed: u64, clock: Clock) -> Self {
         let mut dice = Dice::new(seed);
         let disk = SimulatedDisk::new(dice.draw(), 1 << 30);
         let (engine, lanes) = (Arc::new(showing(settings(clock))), memories(LANES, 32 << 10));
@@ -314,7 +314,7 @@ impl History {
     }
 
     /// What happens until the process ends; near the end the disk may fail.
-    fn live(&mut self) {
+    pub fn live(&mut self) {
         let steps = 100 + self.dice.below(400);
         self.may_fail = false;
         for step in 0..steps {
@@ -373,33 +373,5 @@ impl History {
             self.read_from = needed;
         }
         self.snapshotter = Some(snapshotter);
-    }
-}
-
-fn history(seed: u64, clock: Clock) {
-    let mut history = History::new(seed, clock);
-    for _ in 0..4 {
-        history.live();
-        history.restart();
-    }
-    use_stripe(None);
-}
-
-/// How many histories: few by default; `UPBEAT_HISTORIES` says how many for a long run.
-fn histories(few: u64) -> u64 {
-    std::env::var("UPBEAT_HISTORIES").ok().and_then(|number| number.parse().ok()).unwrap_or(few)
-}
-
-#[test]
-fn recovered_engine_holds_what_was_acknowledged_with_any_number_of_threads() {
-    for seed in 0..histories(6) {
-        history(seed, Clock::Wall);
-    }
-}
-
-#[test]
-fn recovered_engine_has_the_clock_of_the_events_that_it_holds() {
-    for seed in 0..histories(3) {
-        history(1 << 32 | seed, Clock::Event);
     }
 }

@@ -9,7 +9,8 @@ use upbeat_journal::{Record, Start};
 use super::histories::{History, LANES};
 use super::model::{Change, Model, clock_state, held_by, recounted, tracks_of};
 use super::{memories, opened, settings, showing};
-use crate::{Ask, Engine, RequestId};
+use crate::striped::use_stripe;
+use crate::{Ask, Clock, Engine, RequestId};
 
 impl History {
     /// Ends the process, begins another, and compares what it holds.
@@ -128,5 +129,33 @@ impl History {
                 self.note(from, vec![Change::Event(event, last_event_s)]);
             }
         }
+    }
+}
+
+fn history(seed: u64, clock: Clock) {
+    let mut history = History::new(seed, clock);
+    for _ in 0..4 {
+        history.live();
+        history.restart();
+    }
+    use_stripe(None);
+}
+
+/// How many histories: few by default; `UPBEAT_HISTORIES` says how many for a long run.
+fn histories(few: u64) -> u64 {
+    std::env::var("UPBEAT_HISTORIES").ok().and_then(|number| number.parse().ok()).unwrap_or(few)
+}
+
+#[test]
+fn recovered_engine_holds_what_was_acknowledged_with_any_number_of_threads() {
+    for seed in 0..histories(6) {
+        history(seed, Clock::Wall);
+    }
+}
+
+#[test]
+fn recovered_engine_has_the_clock_of_the_events_that_it_holds() {
+    for seed in 0..histories(3) {
+        history(1 << 32 | seed, Clock::Event);
     }
 }
