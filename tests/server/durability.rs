@@ -152,7 +152,9 @@ fn second_server_on_a_directory_is_refused_and_names_the_first() {
     let server = kept.start();
     let files = |()| {
         let entries = std::fs::read_dir(kept.directory()).expect("a directory");
-        entries.map(|entry| entry.expect("an entry").file_name()).collect::<BTreeSet<_>>()
+        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+        // The first server makes a file of the log ahead meanwhile.
+        names.filter(|name| !name.starts_with("spare")).collect::<BTreeSet<_>>()
     };
     let before = files(());
     let said = kept.refused(&[]);
@@ -272,8 +274,9 @@ fn start_from_a_snapshot_reads_less_of_the_log_and_loses_nothing() {
     kill(server);
 
     let server = kept.start_with(&environment);
-    before["now"] = server.held("7")["now"].clone();
-    assert_eq!(server.held("7"), before);
+    let after = server.held("7");
+    before["now"] = after["now"].clone();
+    assert_eq!(after, before);
     let read = server.get("/readyz?verbose").ok()["log"]["recovered_records"].as_u64().expect("a count");
     assert!((1..3000).contains(&read), "{read}");
     assert_eq!(server.load("/events", NDJSON, &bulk), (0, 3000));
