@@ -29,6 +29,10 @@ stops count="50":
     cargo build --release
     tests/stops/run.py --stops {{count}}
 
+# The power cut, the process killed, the disk full or failing under the real binary: 300 losses, 100 kills and 3 failures a round
+torture rounds="10" seed="1" *arguments:
+    ROUNDS={{rounds}} SEED={{seed}} cargo test --release --locked --test torture -- --nocapture --test-threads 1 {{arguments}}
+
 # Every access of the unsafe code of profiles checked by miri; needs a nightly toolchain with miri, and installs it
 miri:
     rustup toolchain install nightly --profile minimal --component miri --component rust-src

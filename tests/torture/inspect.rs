@@ -1,0 +1,113 @@
+//! What a server that was started on what is left says of it.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::account::Held;
+use crate::ledger::Book;
+use crate::load::ndjson;
+use crate::process::Server;
+use crate::trace::{Instant, now};
+use crate::wire::Wire;
+
+/// For how long after its answer a retry is sent again: the server keeps answers for a minute.
+const RETRIES_NS: Instant = 45_000_000_000;
+
+/// Rows in one body.
+const ROWS: usize = 2000;
+
+/// Customers who are asked about, to see what ids decisions get.
+const DECISIONS: usize = 60;
+
+/// Faults that are told, and characters of each: one lost group is many faults.
+const MOST_TOLD: usize = 12;
+const MOST_CHARACTERS: usize = 400;
+
+/// What the server holds of each customer in the book.
+pub fn held(server: &Server, book: &Book) -> HashMap<String, Held> {
+    let mut admin = Wire::to(&server.admin);
+    let profiles = book.customers().filter_map(|customer| {
+        let answer = admin.get(&format!("/customers/{customer}")).expect("an answer");
+        match answer.status {
+            200 => Some((customer.to_owned(), Held::of(&answer.json()))),
+            404 => None,
+            status => panic!("GET /customers/{customer}: {status}: {}", answer.text()),
+        }
+    });
+    profiles.collect()
+}
+
+/// All that is wrong with what a server holds and answers, and what it holds.
+pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<String>) {
+    let held = held(server, book);
+    let mut faults = book.check(&held);
+    let profiles = metric(server, "upbeat_profiles");
+    let known = held.len() + book.resting();
+    if profiles != known as u64 {
+        faults.push(format!("{profiles} profiles are held, of which {known} are of known customers"));
+    }
+    faults.extend(retry_faults(server, book));
+    faults.extend(repeat_faults(server, book));
+    faults.extend(decision_faults(server, book));
+    let more = faults.len().saturating_sub(MOST_TOLD);
+    faults.truncate(MOST_TOLD);
+    for fault in &mut faults {
+        *fault = fault.chars().take(MOST_CHARACTERS).collect();
+    }
+    faults.extend((more > 0).then(|| format!("and {more} more faults")));
+    (held, faults)
+}
+
+pub fn metric(server: &Server, name: &str) -> u64 {
+    let text = Wire::to(&server.admin).get("/metrics").expect("an answer").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no metric {name} in\n{text}")).parse().expect("a number")
+}
+
+/// What was acknowledged is a repeat when it comes again.
+fn repeat_faults(server: &Server, book: &Book) -> Vec<String> {
+    let mut wire = Wire::to(&server.data);
+    let rows = book.promised();
+    let bodies = rows.chunks(ROWS).map(|rows| {
+        let body = ndjson(rows.iter().copied());
+        let answer = wire.post("/events", "application/x-ndjson", body.as_bytes()).expect("an answer");
+        (rows.len(), answer)
+    });
+    bodies
+        .filter_map(|(rows, answer)| {
+            let report = answer.json();
+            let is_right =
+                answer.status == 200 && report["accepted"] == 0 && report["duplicates"] == rows as u64;
+            (!is_right).then(|| format!("{rows} repeats are answered {}: {report}", answer.status))
+        })
+        .collect()
+}
+
+/// A retry gets the answer that was given before.
+fn retry_faults(server: &Server, book: &Book) -> Vec<String> {
+    let mut wire = Wire::to(&server.data);
+    let retries = book.retries_since(now().saturating_sub(RETRIES_NS));
+    let newest = retries.iter().rev().take(DECISIONS);
+    newest
+        .filter_map(|retry| {
+            let path = format!("/should-show-ad/{}?request_id={}", retry.customer, retry.request);
+            let answer = wire.get(&path).expect("an answer").json();
+            (answer != retry.answer).then(|| format!("a retry is answered {answer} after {}", retry.answer))
+        })
+        .collect()
+}
+
+/// No decision gets an id that another one has.
+fn decision_faults(server: &Server, book: &Book) -> Vec<String> {
+    let mut wire = Wire::to(&server.data);
+    let mut seen = HashSet::new();
+    let mut faults = Vec::new();
+    for customer in book.customers().take(DECISIONS) {
+        // None of these counts an impression that the ledger does not know: the dry run has an id, too.
+        let answer = wire.get(&format!("/should-show-ad/{customer}?dry_run=true")).expect("an answer");
+        let id = answer.json()["decision_id"].as_str().expect("an id").to_owned();
+        if book.has_heard(&id) || !seen.insert(id.clone()) {
+            faults.push(format!("decision id {id} is given a second time"));
+        }
+    }
+    faults
+}

@@ -1,0 +1,122 @@
+//! The process is killed at any moment, again and again, on one directory.
+
+use crate::dice::Dice;
+use crate::inspect;
+use crate::ledger::{Book, Deed};
+use crate::load::Client;
+use crate::moment::{Moment, work_until_killed};
+use crate::preload::{Control, Watch, Word};
+use crate::process::{Place, Server, folder};
+use crate::trace;
+
+const CLIENTS: u64 = 8;
+
+/// All customers are looked at once in so many rounds, in the others those to whom something happened.
+const ROUNDS_PER_REVIEW: u64 = 10;
+
+/// What became of the rounds.
+#[derive(Debug, Default)]
+struct Tally {
+    kills_in_calls: usize,
+    kills_in_starts: usize,
+    rows: usize,
+    impressions: usize,
+    unknown_impressions: usize,
+}
+
+struct Rounds {
+    dice: Dice,
+    place: Place,
+    control: Control,
+    clients: Vec<Client>,
+    book: Book,
+    tally: Tally,
+}
+
+impl Rounds {
+    fn start(&mut self) -> Server {
+        let moment = Moment::drawn(&mut self.dice);
+        if let Moment::Call { from_start: true, .. } = moment {
+            moment.arm(&self.control);
+        }
+        let watch =
+            Watch { directory: self.place.watched().to_owned(), trace: None, control: Some(&self.control) };
+        let started = Server::start(&self.place, Some(&watch));
+        self.control.set(Word::KillIn, 0);
+        match started {
+            Ok(server) => server,
+            Err(ended) if ended.was_killed() => {
+                self.tally.kills_in_starts += 1;
+                let again = Server::start(&self.place, Some(&watch));
+                again.unwrap_or_else(|ended| panic!("it starts after a kill in its start: {ended:?}"))
+            }
+            Err(ended) => panic!("it starts after a kill: {ended:?}"),
+        }
+    }
+
+    fn faults(&mut self, server: &Server) -> Vec<String> {
+        let (held, mut faults) = inspect::faults(server, &self.book);
+        self.tally.rows += self.book.promised().len();
+        let (impressions, unknown) = self.book.impressions();
+        self.tally.impressions += impressions;
+        self.tally.unknown_impressions += unknown;
+        faults.append(&mut self.book.take_faults());
+        faults.extend(self.clients.iter_mut().flat_map(|client| std::mem::take(&mut client.faults)));
+        if !faults.is_empty() {
+            faults.push(server.stderr());
+        }
+        self.book.take_over(&held);
+        faults
+    }
+}
+
+fn run(seed: u64, rounds: u64) -> Tally {
+    let folder = folder();
+    let root = folder.path().canonicalize().expect("a path");
+    let mut all = Rounds {
+        dice: Dice::part(seed, 99),
+        place: Place::below(&root),
+        control: Control::new(&root.join("control")),
+        clients: (0..CLIENTS).map(|number| Client::new(seed, number)).collect(),
+        book: Book::default(),
+        tally: Tally::default(),
+    };
+    all.control.set(Word::SyncUs, 1500);
+    for round in 0..=rounds {
+        let server = all.start();
+        if round % ROUNDS_PER_REVIEW == 0 || round == rounds {
+            all.book.wake();
+        }
+        let faults = all.faults(&server);
+        assert!(faults.is_empty(), "seed {seed}, after {round} kills: {}", faults.join("\n"));
+        if round % 100 == 99 {
+            eprintln!("kills: {} rounds, {:?}", round + 1, all.tally);
+        }
+        if round == rounds {
+            break;
+        }
+        all.book.rest();
+        let moment = Moment::drawn(&mut all.dice);
+        let by_call = work_until_killed(server, &mut all.clients, moment, &all.control);
+        all.tally.kills_in_calls += usize::from(by_call);
+        let deeds: Vec<Vec<Deed>> = all.clients.iter_mut().map(Client::take_deeds).collect();
+        // Every fifth time the memory of the lanes ends with the process, as that of a container does.
+        let lanes = round % 5 != 4;
+        if !lanes {
+            all.place.new_lanes();
+        }
+        for client in &mut all.clients {
+            client.lost_decisions = !lanes;
+        }
+        all.book.enter(&deeds, trace::Instant::MAX, lanes);
+    }
+    all.tally
+}
+
+#[test]
+fn kill_at_any_moment_takes_nothing_that_was_acknowledged_or_counted() {
+    let rounds = crate::rounds().map_or(25, |rounds| rounds * 100);
+    let tally = run(crate::seed(), rounds);
+    eprintln!("kills: {rounds} rounds: {tally:?}");
+    assert!(tally.kills_in_calls > 5 && tally.rows > 1000 && tally.impressions > 20, "{tally:?}");
+}

@@ -1,0 +1,343 @@
+//! Clients that post, delete and ask, and note what they were answered.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::account::{Kind, Row};
+use crate::dice::Dice;
+use crate::ledger::{Act, Deed, Outcome, Shown};
+use crate::trace::now;
+use crate::wire::{Answer, Wire};
+
+const NDJSON: &str = "application/x-ndjson";
+const JSON: &str = "application/json";
+
+/// Customers that a client works with at once. No other client has them.
+const CUSTOMERS: usize = 12;
+
+/// Plays of one customer at most, fewer than the window keeps; then another one takes the place.
+const PLAYS: usize = 150;
+
+#[derive(Debug)]
+struct Customer {
+    id: String,
+    plays: usize,
+    clicks: usize,
+}
+
+/// One client: one request at a time.
+#[derive(Debug)]
+pub struct Client {
+    number: u64,
+    dice: Dice,
+    customers: Vec<Customer>,
+    named: u64,
+    events: u64,
+    requests: u64,
+    /// Newest times of events, in seconds.
+    today: i64,
+    last: Vec<Row>,
+    /// Bodies that nothing was promised for, which are sent again as shippers do.
+    unsure: Vec<(Vec<Row>, bool)>,
+    deeds: Vec<Deed>,
+    /// Answers that no right server gives.
+    pub faults: Vec<String>,
+    /// Requests answered 503, as a full disk does.
+    pub shed: usize,
+    /// Decisions that were heard before this one may have been lost; their confirmations may be refused.
+    pub lost_decisions: bool,
+}
+
+impl Client {
+    pub fn new(seed: u64, number: u64) -> Self {
+        let today = jiff::Timestamp::now().as_second();
+        let mut client = Self {
+            number,
+            dice: Dice::part(seed, number + 1),
+            customers: Vec::new(),
+            named: 0,
+            events: 0,
+            requests: 0,
+            today,
+            last: Vec::new(),
+            unsure: Vec::new(),
+            deeds: Vec::new(),
+            faults: Vec::new(),
+            shed: 0,
+            lost_decisions: false,
+        };
+        for _ in 0..CUSTOMERS {
+            let customer = client.customer();
+            client.customers.push(customer);
+        }
+        client
+    }
+
+    pub fn take_deeds(&mut self) -> Vec<Deed> {
+        std::mem::take(&mut self.deeds)
+    }
+
+    /// Sends requests until there were so many, or `stop` is set, or the server is gone.
+    pub fn work(&mut self, data: &str, admin: &str, most: usize, stop: &AtomicBool) {
+        let (mut data, mut admin) = (Wire::to(data), Wire::to(admin));
+        if self.send_unsure(&mut data).is_err() {
+            return;
+        }
+        for _ in 0..most {
+            if stop.load(Ordering::Relaxed) || self.one(&mut data, &mut admin).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sends again what nothing was promised for; what it is answered with is noted.
+    pub fn send_unsure(&mut self, data: &mut Wire) -> io::Result<()> {
+        for (rows, atomic) in std::mem::take(&mut self.unsure) {
+            self.post_rows(data, &rows, atomic)?;
+        }
+        Ok(())
+    }
+
+    /// How many bodies nothing was promised for.
+    pub fn unsure(&self) -> usize {
+        self.unsure.len()
+    }
+
+    fn one(&mut self, data: &mut Wire, admin: &mut Wire) -> io::Result<()> {
+        match self.dice.below(100) {
+            0..50 => {
+                let row = self.row();
+                self.post(data, vec![row], false)
+            }
+            50..65 => {
+                let rows = 2 + self.dice.place(40);
+                let rows = (0..rows).map(|_| self.play()).collect();
+                self.post(data, rows, false)
+            }
+            65..74 => {
+                let rows = 2 + self.dice.place(30);
+                let rows = (0..rows).map(|_| self.play()).collect();
+                self.post(data, rows, true)
+            }
+            74..79 => self.repeat(data),
+            79..83 => self.erase(admin),
+            _ => self.decide(data),
+        }
+    }
+
+    fn customer(&mut self) -> Customer {
+        self.named += 1;
+        Customer { id: format!("c{}-{}", self.number, self.named), plays: 0, clicks: 0 }
+    }
+
+    fn someone(&mut self) -> usize {
+        let place = self.dice.place(CUSTOMERS);
+        let is_full = self.customers[place].plays >= PLAYS || self.customers[place].clicks >= 20;
+        if is_full {
+            self.customers[place] = self.customer();
+        }
+        place
+    }
+
+    fn event(&mut self, customer: String, kind: Kind) -> Row {
+        self.events += 1;
+        let event = self.number * 10_000_000 + self.events;
+        // Out of order, and no two of a customer at one time.
+        let seconds = self.today - 1_600_000 + (event * 7919 % 1_500_007) as i64;
+        Row { customer, event, kind, seconds }
+    }
+
+    fn play(&mut self) -> Row {
+        let place = self.someone();
+        self.customers[place].plays += 1;
+        self.event(self.customers[place].id.clone(), Kind::Play)
+    }
+
+    fn row(&mut self) -> Row {
+        let kind = match self.dice.below(10) {
+            0 => Kind::Click,
+            1 => Kind::Membership(["free", "silver"][self.dice.place(2)]),
+            _ => return self.play(),
+        };
+        let place = self.someone();
+        self.customers[place].clicks += usize::from(kind == Kind::Click);
+        self.event(self.customers[place].id.clone(), kind)
+    }
+
+    fn post(&mut self, data: &mut Wire, rows: Vec<Row>, atomic: bool) -> io::Result<()> {
+        let answer = self.post_rows(data, &rows, atomic)?;
+        if let Some((accepted, duplicates)) = answer
+            && (accepted, duplicates) != (rows.len(), 0)
+        {
+            let fault =
+                format!("{} new rows: {accepted} accepted, {duplicates} taken for repeats", rows.len());
+            self.faults.push(fault);
+        }
+        self.last = if answer.is_some() { rows } else { Vec::new() };
+        Ok(())
+    }
+
+    /// Sends the last rows again.
+    fn repeat(&mut self, data: &mut Wire) -> io::Result<()> {
+        let rows = self.last.clone();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let answer = self.post_rows(data, &rows, false)?;
+        if let Some((accepted, duplicates)) = answer
+            && (accepted, duplicates) != (0, rows.len())
+        {
+            let fault = format!("{} repeats: {accepted} were accepted a second time", rows.len());
+            self.faults.push(fault);
+        }
+        Ok(())
+    }
+
+    /// Posts rows, notes it, and returns how many were accepted and how many were repeats, if that was promised.
+    fn post_rows(
+        &mut self,
+        data: &mut Wire,
+        rows: &[Row],
+        atomic: bool,
+    ) -> io::Result<Option<(usize, usize)>> {
+        let is_plays = rows.iter().all(|row| row.kind == Kind::Play);
+        let (path, content_type, body) = match rows {
+            [one] => ("/events", JSON, one.json().to_string()),
+            many if atomic => {
+                ("/events?atomic=true", JSON, Value::from_iter(many.iter().map(Row::json)).to_string())
+            }
+            many if is_plays && self.dice.one_in(2) => {
+                ("/events?kind=plays", "text/csv", many.iter().map(Row::csv).collect())
+            }
+            many => ("/events", NDJSON, ndjson(many)),
+        };
+        let sent = now();
+        let answer = data.post(path, content_type, body.as_bytes());
+        let mut counts = None;
+        let outcome = match &answer {
+            Ok(answer) if answer.status == 200 => {
+                let report = answer.json();
+                let count = |name: &str| report[name].as_u64().expect("a count") as usize;
+                let found = (count("accepted"), count("duplicates"));
+                if found.0 + found.1 != rows.len() || report["rejected"] != json!([]) {
+                    self.faults.push(format!("{} rows, and the report is {report}", rows.len()));
+                }
+                counts = Some(found);
+                Outcome::Acknowledged
+            }
+            Ok(answer) if self.lost_decisions && answer.status == 409 && is_confirmation(rows) => {
+                Outcome::Refused
+            }
+            Ok(answer) => self.shed(answer, rows.len() == 1 || atomic),
+            Err(_) => Outcome::Unknown,
+        };
+        let is_conflict = answer.as_ref().is_ok_and(|answer| answer.status == 409);
+        if counts.is_none() && !is_conflict {
+            self.unsure.push((rows.to_vec(), atomic));
+        }
+        self.note(sent, &answer, Act::Post { rows: rows.to_vec(), atomic, outcome });
+        answer.map(|_| counts)
+    }
+
+    /// What an answer without a promise says.
+    fn shed(&mut self, answer: &Answer, whole: bool) -> Outcome {
+        self.shed += 1;
+        if answer.status != 503 || !answer.retry_after {
+            let fault = format!("{} (Retry-After: {}): {}", answer.status, answer.retry_after, answer.text());
+            self.faults.push(fault);
+        }
+        if whole && answer.problem() == "log-unavailable" { Outcome::Refused } else { Outcome::Unknown }
+    }
+
+    fn erase(&mut self, admin: &mut Wire) -> io::Result<()> {
+        let place = self.dice.place(CUSTOMERS);
+        let customer = self.customers[place].id.clone();
+        let sent = now();
+        let answer = admin.delete(&format!("/customers/{customer}"));
+        let outcome = match &answer {
+            Ok(answer) if matches!(answer.status, 204 | 404) => Outcome::Acknowledged,
+            Ok(answer) => self.shed(answer, true),
+            Err(_) => Outcome::Unknown,
+        };
+        (self.customers[place].plays, self.customers[place].clicks) = (0, 0);
+        // What is sent again of a deleted customer would begin a new profile.
+        self.unsure.retain(|(rows, _)| rows.iter().all(|row| row.customer != customer));
+        // Half of them never come back: what is found of them after a crash was not there any more.
+        if outcome != Outcome::Acknowledged || self.dice.one_in(2) {
+            self.customers[place] = self.customer();
+        }
+        self.last.clear();
+        self.note(sent, &answer, Act::Erase { customer, outcome });
+        answer.map(drop)
+    }
+
+    fn decide(&mut self, data: &mut Wire) -> io::Result<()> {
+        let place = self.someone();
+        let customer = self.customers[place].id.clone();
+        self.requests += 1;
+        let request = format!("r{}-{}", self.number, self.requests);
+        let path = format!("/should-show-ad/{customer}?request_id={request}");
+        let sent = now();
+        let answer = data.get(&path);
+        let shown = match &answer {
+            Ok(answer) if answer.status == 200 => Some(shown(answer)),
+            Ok(answer) => {
+                self.faults.push(format!("a decision is answered {}: {}", answer.status, answer.text()));
+                None
+            }
+            Err(_) => None,
+        };
+        let decision = shown.as_ref().and_then(Option::as_ref).map(|shown| shown.decision.clone());
+        self.note(sent, &answer, Act::Decide { customer: customer.clone(), request, shown });
+        let first = answer?;
+        match self.dice.below(3) {
+            0 if decision.is_some() => {
+                let again = data.get(&path)?;
+                if again.json() != first.json() {
+                    self.faults.push(format!("a retry is answered {} after {}", again.text(), first.text()));
+                }
+                Ok(())
+            }
+            1 => match decision {
+                Some(decision) => {
+                    let mut row = self.event(customer, Kind::Impression(decision));
+                    row.seconds = jiff::Timestamp::now().as_second();
+                    self.post(data, vec![row], false)
+                }
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, sent: u64, answer: &io::Result<Answer>, act: Act) {
+        let answered = answer.is_ok().then(now);
+        self.deeds.push(Deed { sent, answered, act });
+    }
+}
+
+fn is_confirmation(rows: &[Row]) -> bool {
+    matches!(rows, [Row { kind: Kind::Impression(_), .. }])
+}
+
+/// The decision of an answer that shows the ad.
+pub fn shown(answer: &Answer) -> Option<Shown> {
+    let answer = answer.json();
+    (answer["show"] == json!(true))
+        .then(|| Shown { decision: answer["decision_id"].as_str().expect("an id").to_owned(), answer })
+}
+
+pub fn ndjson<'a>(rows: impl IntoIterator<Item = &'a Row>) -> String {
+    rows.into_iter().map(|row| row.json().to_string() + "\n").collect()
+}
+
+/// Lets all clients work at once until each has sent so many requests, or the server is gone.
+pub fn work(clients: &mut [Client], data: &str, admin: &str, most: usize, stop: &AtomicBool) {
+    std::thread::scope(|scope| {
+        for client in clients {
+            scope.spawn(|| client.work(data, admin, most, stop));
+        }
+    });
+}

@@ -1,0 +1,111 @@
+//! The library that is preloaded into the program under test, and the words by which a test steers it.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// `enum control` of `trace_disk.c`.
+#[derive(Debug, Clone, Copy)]
+pub enum Word {
+    Space = 0,
+    FailSync,
+    FailWrite,
+    SyncUs,
+    Faults,
+    KillIn,
+    KillAfter,
+    KillWhen,
+    ShortWrite,
+    HangSync,
+    LieSync,
+    LieNames,
+    Count,
+}
+
+/// The calls that a process can be killed in: `enum kind` of `trace_disk.c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Create = 2,
+    Write = 3,
+    Size = 4,
+    Allocate = 5,
+    Sync = 6,
+    MakeDirectory = 7,
+    Rename = 8,
+    Unlink = 9,
+    SyncNames = 11,
+}
+
+/// Compiles a C source of this folder, once per run of the tests; returns the path of what it became.
+fn compiled(source: &str, flags: &[&str], output: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture");
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
+    // Another run of the tests may use the file meanwhile, so that it is replaced whole.
+    let made = output.with_extension(std::process::id().to_string());
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"]).args(flags);
+    compiler.arg("-o").arg(&made).arg(folder.join(source)).args(["-ldl", "-lpthread"]);
+    let status = compiler.status().expect("cc runs: install a C compiler");
+    assert!(status.success(), "{source} compiles");
+    fs::rename(&made, &output).expect("the output is renamed");
+    output
+}
+
+pub fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| compiled("trace_disk.c", &["-shared", "-fPIC"], "trace_disk.so"))
+}
+
+pub fn appender() -> &'static Path {
+    static APPENDER: OnceLock<PathBuf> = OnceLock::new();
+    APPENDER.get_or_init(|| compiled("appender.c", &[], "appender"))
+}
+
+/// Steers the library while the program runs.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+    file: File,
+}
+
+impl Control {
+    pub fn new(path: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(path).expect("a file");
+        file.set_len(Word::Count as u64 * 8).expect("a length");
+        Self { path: path.to_owned(), file }
+    }
+
+    pub fn set(&self, word: Word, value: u64) {
+        self.file.write_all_at(&value.to_ne_bytes(), word as u64 * 8).expect("the word is written");
+    }
+
+    pub fn get(&self, word: Word) -> u64 {
+        let mut bytes = [0; 8];
+        self.file.read_exact_at(&mut bytes, word as u64 * 8).expect("the word is read");
+        u64::from_ne_bytes(bytes)
+    }
+}
+
+/// What a program is watched and disturbed by.
+#[derive(Debug, Default)]
+pub struct Watch<'a> {
+    /// Files below it are watched. Without symbolic links.
+    pub directory: PathBuf,
+    pub trace: Option<PathBuf>,
+    pub control: Option<&'a Control>,
+}
+
+impl Watch<'_> {
+    pub fn apply(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", library()).env("DISK_DIRECTORY", &self.directory);
+        if let Some(trace) = &self.trace {
+            command.env("DISK_TRACE", trace);
+        }
+        if let Some(control) = self.control {
+            command.env("DISK_CONTROL", &control.path);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The real binary on a directory.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::preload::Watch;
+use crate::wire::{TIMEOUT, Wire};
+
+/// How often the ad may be shown to a customer in these tests.
+pub const CAP: usize = 3;
+
+/// A folder of a test's own, in memory where there is a file system for that: the disk is traced, not used.
+pub fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("upbeat-torture-").tempdir_in(parent).expect("a folder")
+}
+
+/// Where a server keeps what.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub data: PathBuf,
+    pub lanes: PathBuf,
+    pub stderr: PathBuf,
+    pub config: PathBuf,
+}
+
+impl Place {
+    /// Below `root`; the data directory is `watched/data`, and is made by the server.
+    pub fn below(root: &Path) -> Self {
+        let place = Self {
+            data: root.join("watched/data"),
+            lanes: root.join("lanes"),
+            stderr: root.join("stderr"),
+            config: root.join("upbeat.toml"),
+        };
+        fs::create_dir_all(root.join("watched")).expect("a directory");
+        place.new_lanes();
+        // Segments and snapshots so small that every run crosses from one to the next many times.
+        let config = format!(
+            "workers = 2\nack_timeout = \"20s\"\n\
+             [campaign]\nmin_plays = 1\nthreshold = -1000000000.0\n[campaign.cap]\nimpressions = {CAP}\nhours = 24\n\
+             [journal]\nsegment_bytes = \"64KiB\"\nsnapshot_bytes = \"128KiB\"\n\
+             [retention.events]\nbytes = \"256KiB\"\n\
+             [limits]\nexpected_customers = 1000\n[shutdown]\ndrain = \"0s\"\n"
+        );
+        fs::write(&place.config, config).expect("the configuration");
+        place
+    }
+
+    /// Empties the directory of the lanes, as the end of a tmpfs does.
+    pub fn new_lanes(&self) {
+        let _ = fs::remove_dir_all(&self.lanes);
+        fs::create_dir(&self.lanes).expect("a directory");
+    }
+
+    /// The directory that is watched: the parent of the data directory, so that the making of that one is seen.
+    pub fn watched(&self) -> &Path {
+        self.data.parent().expect("a parent")
+    }
+}
+
+/// A server that runs, killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    pub data: String,
+    pub admin: String,
+    stderr: PathBuf,
+}
+
+/// A server that ended before it was ready.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn was_killed(&self) -> bool {
+        self.status.signal() == Some(libc::SIGKILL)
+    }
+}
+
+impl Server {
+    /// Starts the binary and waits until it is ready.
+    pub fn start(place: &Place, watch: Option<&Watch<'_>>) -> Result<Self, Ended> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("UPBEAT_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.arg("--config").arg(&place.config).arg("--data-dir").arg(&place.data);
+        command.env("UPBEAT_LANES_DIR", &place.lanes);
+        if let Some(watch) = watch {
+            watch.apply(&mut command);
+        }
+        let stderr = File::create(&place.stderr).expect("a file");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().expect("the binary starts");
+        let lines = lines(child.stdout.take().expect("its output"));
+        let mut server =
+            Self { child, data: String::new(), admin: String::new(), stderr: place.stderr.clone() };
+        for address in ["data", "admin"] {
+            let Ok(line) = lines.recv_timeout(TIMEOUT) else {
+                return Err(server.ended());
+            };
+            let url = line.strip_prefix(address).expect("the name of the listener").trim();
+            let url = url.strip_prefix("http://").expect("a URL").to_owned();
+            if address == "data" {
+                server.data = url;
+            } else {
+                server.admin = url;
+            }
+        }
+        let deadline = Instant::now() + TIMEOUT;
+        let mut wire = Wire::to(&server.data);
+        loop {
+            if wire.get("/readyz").is_ok_and(|answer| answer.status == 200) {
+                return Ok(server);
+            }
+            if server.child.try_wait().expect("a child").is_some() {
+                return Err(server.ended());
+            }
+            assert!(Instant::now() < deadline, "not ready in time: {}", server.stderr());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(mut self) {
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Ends it in order.
+    pub fn stop(mut self) {
+        // SAFETY: the child has not been waited for, so that the id is its own.
+        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) }, 0);
+        let status = self.ended().status;
+        assert!(status.success(), "{status}: {}", self.stderr());
+    }
+
+    fn ended(&mut self) -> Ended {
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return Ended { status, stderr: self.stderr() };
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("the server does not end: {}", self.stderr());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill_now();
+    }
+}
+
+fn lines(stream: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
