@@ -9,7 +9,7 @@ use std::time::Instant;
 use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
-use upbeat_engine::Engine;
+use upbeat_engine::{Engine, LogState, Rejection};
 use upbeat_ingest::decode::{self, Format};
 use upbeat_server::config::Config;
 use upbeat_server::runtime::App;
@@ -108,7 +108,10 @@ impl Population {
     pub fn fill(&self, engine: &Engine, threads: u64) {
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                scope.spawn(move || self.fill_share(engine, thread, threads));
+                scope.spawn(move || {
+                    count_as_event_loop();
+                    self.fill_share(engine, thread, threads);
+                });
             }
         });
     }
@@ -285,7 +288,15 @@ pub fn promote(engine: &Engine, model: Model) {
 /// # Panics
 /// The engine refuses it.
 pub fn apply(engine: &Engine, event: Event) {
-    engine.apply(event, NOW_MS).expect("the event is sound");
+    if engine.log_state() == LogState::Off {
+        engine.apply(event, NOW_MS).expect("the event is sound");
+        return;
+    }
+    // Where the log has no room at the moment, as a caller that is told so does.
+    while let Err(refused) = engine.apply(event.clone(), NOW_MS) {
+        assert_eq!(refused, Rejection::LogUnavailable, "the event is sound");
+        std::thread::yield_now();
+    }
 }
 
 /// Evicts everybody, two months later, all but paid memberships; returns the number of evicted customers.
