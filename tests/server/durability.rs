@@ -73,7 +73,7 @@ fn acknowledged_events_are_there_after_a_kill_and_their_repeats_are_duplicates()
     let customer = |number: u64| format!("bulk-{}", number % 30);
     let bulk: String = (2..3000).map(|number| play(&customer(number), number, 60) + "\n").collect();
     assert_eq!(server.load("/events", NDJSON, &bulk), (2998, 0));
-    assert_eq!(server.load("/events", JSON, &membership("50", 1, "gold", 60)), (1, 0));
+    assert_eq!(server.load("/events", JSON, membership("50", 1, "gold", 60)), (1, 0));
     server.load("/events?kind=tracks", CSV, "TrackId,Title,Artist,Length\n7,Title,Artist,180\n");
     let customers = ["48", "bulk-7", "50"];
     let before = customers.map(|customer| server.held(customer));
