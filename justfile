@@ -29,8 +29,15 @@ stops count="50":
     cargo build --release
     tests/stops/run.py --stops {{count}}
 
+# Nothing acknowledged is lost, at length: a million histories of the log on a simulated disk, then the real binary
+torture seeds="0..1000000" rounds="10" seed="1": (torture-log seeds) (torture-binary rounds seed)
+
+# A million histories of the log on a simulated disk
+torture-log seeds="0..1000000":
+    UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-journal torture -- --ignored --nocapture
+
 # The power cut, the process killed, the disk full or failing under the real binary: 300 losses, 100 kills and 3 failures a round
-torture rounds="10" seed="1" *arguments:
+torture-binary rounds="10" seed="1" *arguments:
     ROUNDS={{rounds}} SEED={{seed}} cargo test --release --locked --test torture -- --nocapture --test-threads 1 {{arguments}}
 
 # Every access of the unsafe code of profiles checked by miri; needs a nightly toolchain with miri, and installs it
@@ -38,10 +45,6 @@ miri:
     rustup toolchain install nightly --profile minimal --component miri --component rust-src
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=8 cargo +nightly miri test -p upbeat-core --lib -- \
         profile::words profile::packed profile::tests
-
-# A million histories of the log on a simulated disk, and damage of every byte of a small one
-torture seeds="0..1000000":
-    UPBEAT_SEEDS={{seeds}} cargo test --release -p upbeat-journal torture -- --ignored --nocapture
 
 # The same tests under the address sanitizer, on the stable toolchain: out of bounds, used after free, leaked
 asan:

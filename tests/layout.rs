@@ -131,6 +131,38 @@ fn dependencies(manifest: &str) -> Vec<&str> {
     found
 }
 
+/// The names of a justfile's recipes, by a scan of its lines.
+fn recipes(justfile: &str) -> Vec<&str> {
+    let heads = justfile.lines().filter(|line| line.starts_with(|letter: char| letter.is_ascii_lowercase()));
+    let heads = heads.filter(|line| !line.contains(":="));
+    heads.filter_map(|line| line.split_once(':')?.0.split_whitespace().next()).collect()
+}
+
+/// The recipes that a text names in backticks, as `just torture`.
+fn named_recipes(text: &str) -> Vec<&str> {
+    let commands = text.match_indices("`just ").map(|(at, mark)| &text[at + mark.len()..]);
+    let words =
+        commands.filter_map(|rest| rest.split(|letter: char| letter == '`' || letter.is_whitespace()).next());
+    words.filter(|word| !word.starts_with('-')).collect()
+}
+
+#[test]
+fn recipes_have_names_of_their_own_and_pages_name_only_recipes_that_there_are() {
+    let justfile = &texts("justfile")[0].1;
+    let recipes = recipes(justfile);
+    let mut distinct = recipes.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), recipes.len(), "`just` refuses a name that two recipes have: {recipes:?}");
+    let pages = ["docs", "crates", "tests", "src", "benches", "scripts", "fuzz"].map(texts).concat();
+    let more = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(texts).concat();
+    for (path, text) in pages.iter().chain(&more) {
+        for name in named_recipes(text) {
+            assert!(distinct.contains(&name), "{}: there is no recipe `{name}`", path.display());
+        }
+    }
+}
+
 #[test]
 fn crates_depend_only_on_those_that_the_layout_allows() {
     let manifests = texts("crates").into_iter().filter(|(path, _)| path.ends_with("Cargo.toml"));
@@ -188,6 +220,9 @@ fn scanners_find_planted_faults() {
         dependencies("[target.a.dependencies.upbeat-engine]\n[dev-dependencies.upbeat-svm]"),
         ["engine"]
     );
+    let justfile = "a := \"b\"\n# c: d\n[private]\ndefault:\n    @just --list\ntorture seeds=\"0..9\": (part seeds)\npart seeds:\n";
+    assert_eq!(recipes(justfile), ["default", "torture", "part"]);
+    assert_eq!(named_recipes("`just torture 1` and `just --list`, just so"), ["torture"]);
     for (text, path) in
         [("use std::{fs, io};", "std::fs"), ("x = std::net::A", "std::net"), ("Instant::now()", "Instant")]
     {
