@@ -22,6 +22,7 @@ use upbeat_journal::{Record, Start, oldest};
 /// For a directory that no server uses. What serve keeps there: snapshots of all customers, and the log of everything that
 /// changed since.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  upbeat journal check upbeat-data")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

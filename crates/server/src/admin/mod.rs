@@ -83,8 +83,8 @@ async fn metrics(
 ) -> Result<Response, Problem> {
     let format = Format::accepted_by(&headers);
     let durability = app.durability();
-    // Of a log that has failed nobody knows how far behind it is.
-    if durability.log_state() != LogState::Failed {
+    // Without a log there is nothing to tell, and of one that has failed nobody knows how far behind it is.
+    if !matches!(durability.log_state(), LogState::Off | LogState::Failed) {
         app.metrics.journal.sample_lag(durability.next().saturating_sub(durability.durable()));
     }
     let text = app.metrics.render(format).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;

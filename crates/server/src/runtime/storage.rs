@@ -184,11 +184,11 @@ fn tell(recovered: &storage::Recovered, app: &App, took: Duration) {
 fn tell_bounds(config: &Config, lanes_outlive: bool, every: config::Duration) {
     match config.durability {
         Durability::Ack => {}
-        Durability::Interval => tracing::warn!(
+        Durability::Interval => tracing::info!(
             interval = %config.journal.interval,
             "durability = \"interval\": a loss of power takes acknowledged events of the last such time"
         ),
-        Durability::Off => tracing::warn!(
+        Durability::Off => tracing::info!(
             "durability = \"off\": a loss of power takes acknowledged events that the system had not written by itself"
         ),
     }
