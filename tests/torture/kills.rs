@@ -4,7 +4,7 @@ use crate::dice::Dice;
 use crate::inspect;
 use crate::ledger::{Book, Deed};
 use crate::load::Client;
-use crate::moment::{Moment, work_until_killed};
+use crate::moment::{Deaths, Moment, work_until_killed};
 use crate::preload::{Control, Watch, Word};
 use crate::process::{Place, Server, folder};
 use crate::trace;
@@ -17,8 +17,8 @@ const ROUNDS_PER_REVIEW: u64 = 10;
 /// What became of the rounds.
 #[derive(Debug, Default)]
 struct Tally {
-    kills_in_calls: usize,
-    kills_in_starts: usize,
+    under_load: Deaths,
+    in_starts: Deaths,
     rows: usize,
     impressions: usize,
     unknown_impressions: usize,
@@ -42,11 +42,11 @@ impl Rounds {
         let watch =
             Watch { directory: self.place.watched().to_owned(), trace: None, control: Some(&self.control) };
         let started = Server::start(&self.place, Some(&watch));
-        self.control.set(Word::KillIn, 0);
+        let death = self.control.take_death();
         match started {
             Ok(server) => server,
             Err(ended) if ended.was_killed() => {
-                self.tally.kills_in_starts += 1;
+                self.tally.in_starts.count(death);
                 let again = Server::start(&self.place, Some(&watch));
                 again.unwrap_or_else(|ended| panic!("it starts after a kill in its start: {ended:?}"))
             }
@@ -96,9 +96,11 @@ fn run(seed: u64, rounds: u64) -> Tally {
             break;
         }
         all.book.rest();
-        let moment = Moment::drawn(&mut all.dice);
-        let by_call = work_until_killed(server, &mut all.clients, moment, &all.control);
-        all.tally.kills_in_calls += usize::from(by_call);
+        // Every other kill falls within a snapshot, a rename or a removal.
+        let moment =
+            if round % 2 == 0 { Moment::of_upkeep(&mut all.dice) } else { Moment::drawn(&mut all.dice) };
+        let death = work_until_killed(server, &mut all.clients, moment, &all.control, true);
+        all.tally.under_load.count(death);
         let deeds: Vec<Vec<Deed>> = all.clients.iter_mut().map(Client::take_deeds).collect();
         // Every fifth time the memory of the lanes ends with the process, as that of a container does.
         let lanes = round % 5 != 4;
@@ -118,5 +120,9 @@ fn kill_at_any_moment_takes_nothing_that_was_acknowledged_or_counted() {
     let rounds = crate::rounds().map_or(25, |rounds| rounds * 100);
     let tally = run(crate::seed(), rounds);
     eprintln!("kills: {rounds} rounds: {tally:?}");
-    assert!(tally.kills_in_calls > 5 && tally.rows > 1000 && tally.impressions > 20, "{tally:?}");
+    let deaths = &tally.under_load;
+    let in_upkeep = deaths.in_snapshots() + deaths.in_renames() + deaths.in_removals();
+    assert!(in_upkeep as u64 >= rounds.div_ceil(2), "half of the kills and more: {tally:?}");
+    assert!(deaths.in_snapshots() > 0 && deaths.in_renames() > 0, "{tally:?}");
+    assert!(tally.rows > 1000 && tally.impressions > 20, "{tally:?}");
 }

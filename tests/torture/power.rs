@@ -12,7 +12,7 @@ use crate::ledger::{Book, Deed};
 use crate::load::{Client, work};
 use crate::machine::{Image, Machine};
 use crate::moment::{Moment, work_until_killed};
-use crate::preload::{Control, Kind, Watch, Word};
+use crate::preload::{Control, Kind, Of, Watch, Word};
 use crate::process::{Place, Server, folder};
 use crate::trace::{Change, Instant, Trace};
 
@@ -112,16 +112,16 @@ fn life(
     if !place.data.exists() {
         // Killed between the making of the directory and the sync of its name: the next process finds a directory that is
         // not on the disk.
-        Moment::Call { kind: Kind::MakeDirectory, number: 1, when: 1, from_start: true }.arm(&control);
+        control.kill_in(Kind::MakeDirectory, Of::Any, 1, 1);
         let killed = Server::start(&place, Some(&watch)).expect_err("it is killed");
         assert!(killed.was_killed(), "{killed:?}");
-        control.set(Word::KillIn, 0);
+        assert_eq!(control.take_death(), Some((Kind::MakeDirectory, Of::Other)));
     }
     let first = CLIENTS * number as u64;
     let mut clients: Vec<Client> = (first..first + CLIENTS).map(|client| Client::new(seed, client)).collect();
     for _ in 0..size.kills {
         let moment = Moment::drawn(&mut dice);
-        work_until_killed(start(), &mut clients, moment, &control);
+        work_until_killed(start(), &mut clients, moment, &control, false);
     }
     let server = start();
     work(&mut clients, &server.data, &server.admin, size.requests, &AtomicBool::new(false));

@@ -21,11 +21,15 @@ pub enum Word {
     HangSync,
     LieSync,
     LieNames,
+    KillOf,
+    DiedIn,
+    DiedOf,
+    Rotations,
     Count,
 }
 
 /// The calls that a process can be killed in: `enum kind` of `trace_disk.c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Create = 2,
     Write = 3,
@@ -36,6 +40,32 @@ pub enum Kind {
     Rename = 8,
     Unlink = 9,
     SyncNames = 11,
+    /// Any of them.
+    Any = 255,
+}
+
+impl Kind {
+    const ALL: [Self; 9] = [
+        Self::Create,
+        Self::Write,
+        Self::Size,
+        Self::Allocate,
+        Self::Sync,
+        Self::MakeDirectory,
+        Self::Rename,
+        Self::Unlink,
+        Self::SyncNames,
+    ];
+}
+
+/// The files that a call in which a process is killed may be on: `enum file_kind` of `trace_disk.c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Of {
+    Any,
+    Snapshot,
+    Segment,
+    Spare,
+    Other,
 }
 
 /// Compiles a C source of this folder, once per run of the tests; returns the path of what it became.
@@ -86,6 +116,27 @@ impl Control {
         let mut bytes = [0; 8];
         self.file.read_exact_at(&mut bytes, word as u64 * 8).expect("the word is read");
         u64::from_ne_bytes(bytes)
+    }
+}
+
+impl Control {
+    /// Has the process killed in the n-th call from now on.
+    pub fn kill_in(&self, kind: Kind, of: Of, number: u64, when: u64) {
+        self.set(Word::KillWhen, when);
+        self.set(Word::KillOf, of as u64);
+        self.set(Word::KillAfter, number);
+        self.set(Word::DiedIn, 0);
+        self.set(Word::KillIn, kind as u64);
+    }
+
+    /// The call in which the process was killed since, if it was; from now on none is.
+    pub fn take_death(&self) -> Option<(Kind, Of)> {
+        self.set(Word::KillIn, 0);
+        let (kind, of) = (self.get(Word::DiedIn), self.get(Word::DiedOf));
+        let kind = Kind::ALL.into_iter().find(|each| *each as u64 == kind)?;
+        let of = [Of::Any, Of::Snapshot, Of::Segment, Of::Spare, Of::Other][of as usize];
+        self.set(Word::DiedIn, 0);
+        Some((kind, of))
     }
 }
 

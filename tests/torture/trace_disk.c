@@ -63,15 +63,24 @@ enum control {
     FAIL_WRITE,  /* countdown: a write returns EIO, once */
     SYNC_US,     /* each sync of a file waits up to so many microseconds */
     FAULTS,      /* written here: how many calls were made to fail */
-    KILL_IN,     /* the kind of call in which the process is killed by SIGKILL; 0 for none */
+    KILL_IN,     /* the kind of call in which the process is killed by SIGKILL; 0 for none, ANY_CALL for any */
     KILL_AFTER,  /* countdown of calls of that kind */
     KILL_WHEN,   /* 0 before the call, 1 after it, 2 with half of its bytes written */
     SHORT_WRITE, /* countdown: a write takes half of its bytes and the next one returns EIO */
     HANG_SYNC,   /* while not 0, syncs of files do not return */
     LIE_SYNC,    /* not 0: syncs of files return 0 and are not done */
     LIE_NAMES,   /* not 0: syncs of directories return 0 and are not done */
+    KILL_OF,     /* only calls on files of this kind count down KILL_AFTER; 0 for all */
+    DIED_IN,     /* written here: the kind of the call in which the process was killed */
+    DIED_OF,     /* written here: the kind of its file */
+    ROTATIONS,   /* written here: how many files of the log were begun */
     CONTROL_WORDS,
 };
+
+#define ANY_CALL 255
+
+/* Kinds of files, by their names. */
+enum file_kind { SNAPSHOT_FILE = 1, SEGMENT_FILE, SPARE_FILE, OTHER_FILE };
 
 static char directory[PATH_MAX];
 static size_t directory_bytes;
@@ -357,8 +366,38 @@ static int counted_down(enum control word) {
 
 static void count_fault(void) { __atomic_fetch_add(&control[FAULTS], 1, __ATOMIC_SEQ_CST); }
 
-/* What is to happen in this call: -1 nothing, else one of the values of KILL_WHEN. */
-static int kill_in(enum kind kind) { return set(KILL_IN) == kind && counted_down(KILL_AFTER) ? (int)set(KILL_WHEN) : -1; }
+static enum file_kind file_kind_of(const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return !strncmp(name, "snapshot-", 9) ? SNAPSHOT_FILE
+        : !strncmp(name, "segment-", 8)   ? SEGMENT_FILE
+        : !strncmp(name, "spare", 5)      ? SPARE_FILE
+                                          : OTHER_FILE;
+}
+
+/* What is to happen in this call on a path: -1 nothing, else one of the values of KILL_WHEN. */
+static int kill_in(enum kind kind, const char *path) {
+    uint64_t in = set(KILL_IN), of = set(KILL_OF);
+    enum file_kind file = file_kind_of(path);
+    if ((in != kind && in != ANY_CALL) || (of && of != file) || !counted_down(KILL_AFTER)) {
+        return -1;
+    }
+    __atomic_store_n(&control[DIED_OF], file, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&control[DIED_IN], kind, __ATOMIC_SEQ_CST);
+    return (int)set(KILL_WHEN);
+}
+
+/* The same in a call on an open file. */
+static int kill_in_file(enum kind kind, int descriptor) {
+    char path[PATH_MAX];
+    return set(KILL_IN) && path_of(descriptor, path) == 0 ? kill_in(kind, path) : -1;
+}
+
+/* A file that is made with this name, or gets it. */
+static void count_rotation(const char *path) {
+    if (control && file_kind_of(path) == SEGMENT_FILE) {
+        __atomic_fetch_add(&control[ROTATIONS], 1, __ATOMIC_SEQ_CST);
+    }
+}
 
 static void die(void) {
     syscall(SYS_kill, getpid(), SIGKILL);
@@ -447,7 +486,7 @@ static ssize_t traced_write(writes *write, int descriptor, const struct iovec *p
             }
         }
     }
-    int killed = kill_in(WRITE);
+    int killed = kill_in_file(WRITE, descriptor);
     if (killed == 0) {
         die();
     }
@@ -532,7 +571,7 @@ int ftruncate64(int descriptor, off64_t length) {
             return -1;
         }
     }
-    if (head.file && (killed = kill_in(SIZE)) == 0) {
+    if (head.file && (killed = kill_in_file(SIZE, descriptor)) == 0) {
         die();
     }
     head.start_ns = now_ns();
@@ -576,7 +615,7 @@ static int allocate(int descriptor, int mode, off64_t offset, off64_t length, in
             return ENOSPC;
         }
     }
-    if (head.file && (killed = kill_in(ALLOCATE)) == 0) {
+    if (head.file && (killed = kill_in_file(ALLOCATE, descriptor)) == 0) {
         die();
     }
     head.start_ns = now_ns();
@@ -646,7 +685,7 @@ static int traced_open(int at, const char *path, int flags, mode_t mode) {
     if (existed && S_ISLNK(before.st_mode)) {
         note((struct head){.kind = UNSUPPORTED}, "open of a symbolic link", NULL, NULL, 0);
     }
-    if (!existed && (flags & O_CREAT) && (killed = kill_in(CREATE)) == 0) {
+    if (!existed && (flags & O_CREAT) && (killed = kill_in(CREATE, whole)) == 0) {
         die();
     }
     struct head head = {.kind = CREATE, .start_ns = now_ns()};
@@ -660,6 +699,7 @@ static int traced_open(int at, const char *path, int flags, mode_t mode) {
         if (!existed) {
             head.file = remember(&after);
             note(head, whole, NULL, NULL, 0);
+            count_rotation(whole);
         } else if ((flags & O_TRUNC) && before.st_size > 0) {
             head.kind = SIZE;
             head.file = number_of(after.st_dev, after.st_ino);
@@ -707,7 +747,8 @@ int creat(const char *path, mode_t mode) { return creat64(path, mode); }
 #define NAMED(kind_of_call, path, other, call)             \
     int killed = -1;                                       \
     pthread_mutex_lock(&lock);                             \
-    if ((killed = kill_in(kind_of_call)) == 0) {           \
+    const char *new_name = other;                          \
+    if ((killed = kill_in(kind_of_call, new_name ? new_name : path)) == 0) { \
         die();                                             \
     }                                                      \
     struct head head = {.kind = (kind_of_call), .start_ns = now_ns()}; \
@@ -718,7 +759,10 @@ int creat(const char *path, mode_t mode) { return creat64(path, mode); }
         die();                                             \
     }                                                      \
     if (result == 0) {                                     \
-        note(head, path, other, NULL, 0);                  \
+        note(head, path, new_name, NULL, 0);               \
+        if (new_name) {                                    \
+            count_rotation(new_name);                      \
+        }                                                  \
     }                                                      \
     pthread_mutex_unlock(&lock);                           \
     errno = error;                                         \
@@ -791,7 +835,7 @@ static int traced_sync(int descriptor, int (*sync)(int)) {
         return 0;
     }
     head.start_ns = now_ns();
-    int killed = kill_in(head.kind);
+    int killed = kill_in_file(head.kind, descriptor);
     if (killed == 0) {
         die();
     }
