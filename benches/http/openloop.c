@@ -14,34 +14,32 @@
  * so that what else runs on its core does not make it late. Status 1 when a request failed.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "latencies.h"
 #include "plays.h"
+
+#include "client.h"
+#include "latencies.h"
 
 enum {
     MAX_CONNECTIONS = 16384,
-    REPLY_BYTES = 16384,
     MAX_MARKS = 256,
     MARK_BYTES = 64,
     MAX_SLICES = 36000
 };
 
-static const int64_t SECOND_NS = 1000000000, MARK_NS = 100000000, SLICE_NS = 100000000, TIMEOUT_NS = 5000000000;
+static const int64_t MARK_NS = 100000000, SLICE_NS = 100000000, TIMEOUT_NS = 5000000000;
 
 struct connection {
     int fd;
@@ -66,13 +64,6 @@ static int mark_count;
 static uint64_t events_posted, events_answered;
 static size_t batch_sent;
 
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
 /* --- Latencies ----------------------------------------------------------------------------------------------------- */
 
 static void count(int64_t due_ns, int64_t now_ns)
@@ -93,36 +84,6 @@ static void count(int64_t due_ns, int64_t now_ns)
 }
 
 /* --- Connections --------------------------------------------------------------------------------------------------- */
-
-static int connect_to(int port)
-{
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address))
-        fail("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    if (fcntl(fd, F_SETFL, O_NONBLOCK))
-        fail("fcntl");
-    return fd;
-}
-
-/* Bytes of the first whole reply in these, 0 when it has not come whole, -1 when it is not a 200. */
-static ssize_t reply_length(const char *bytes, size_t held)
-{
-    const char *end = memmem(bytes, held, "\r\n\r\n", 4);
-    if (!end)
-        return held < REPLY_BYTES ? 0 : -1;
-    if (memcmp(bytes, "HTTP/1.1 200", 12) != 0)
-        return -1;
-    for (const char *line = bytes; line < end; line = (const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) + 2) {
-        if (strncasecmp(line, "content-length:", 15) == 0) {
-            size_t whole = (size_t)(end + 4 - bytes) + strtoul(line + 15, NULL, 10);
-            return whole > REPLY_BYTES ? -1 : held >= whole ? (ssize_t)whole : 0;
-        }
-    }
-    return -1;
-}
 
 /* Reads what has come; 1 when a whole reply has, 0 when not, -1 when it failed. */
 static int read_reply(struct connection *connection)

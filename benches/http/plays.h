@@ -54,12 +54,12 @@ static void read_ids(const char *path)
         start = (size_t)(end - ids) + 1;
     }
     if (id_count == 0) {
-        fprintf(stderr, "openloop: %s holds no ids\n", path);
+        fprintf(stderr, "%s holds no ids\n", path);
         exit(1);
     }
 }
 
-static void write_time(char text[32], time_t instant)
+static inline void write_time(char text[32], time_t instant)
 {
     struct tm parts;
     gmtime_r(&instant, &parts);
@@ -67,7 +67,7 @@ static void write_time(char text[32], time_t instant)
 }
 
 /* This second, and the seconds in which plays that are as old as the window will leave it. */
-static void refresh_times(void)
+static inline void refresh_times(void)
 {
     time_t now = time(NULL);
     if (now == texts_of)
@@ -78,27 +78,38 @@ static void refresh_times(void)
         write_time(edge_texts[at], now - WINDOW_S + 1 + at / 2);
 }
 
-static void make_batch(void)
+/* One play of a random customer as JSON, with the next number; how many bytes it has. */
+static inline int write_play(char *to, size_t room, const char *when)
+{
+    uint64_t random = chance();
+    return snprintf(to, room,
+                    "{\"type\":\"play\",\"event_id\":%lu,\"customer_id\":\"%s\",\"track_id\":%lu,\"time\":\"%s\","
+                    "\"mobile\":%s,\"zip\":\"10234\"}",
+                    (unsigned long)next_event++, ids + id_starts[random % id_count],
+                    (unsigned long)((random >> 32) % TRACKS), when, random >> 63 ? "true" : "false");
+}
+
+/* The head of a request that posts `length` bytes of JSON; how many bytes it has. */
+static inline int write_head(char *to, size_t room, size_t length)
+{
+    return snprintf(to, room,
+                    "POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                    "Content-Length: %zu\r\n\r\n",
+                    length);
+}
+
+static inline void make_batch(void)
 {
     char body[BATCH_BYTES];
     size_t length = 0;
     refresh_times();
-    body[length++] = '[';
     for (int at = 0; at < BATCH; at++) {
+        body[length++] = at ? ',' : '[';
         const char *when = at % 2 ? now_text : edge_texts[at / 2 % EDGES];
-        uint64_t random = chance();
-        length += (size_t)snprintf(
-            body + length, sizeof body - length,
-            "%s{\"type\":\"play\",\"event_id\":%lu,\"customer_id\":\"%s\",\"track_id\":%lu,\"time\":\"%s\",\"mobile\":%s,"
-            "\"zip\":\"10234\"}",
-            at ? "," : "", (unsigned long)next_event++, ids + id_starts[random % id_count],
-            (unsigned long)((random >> 32) % TRACKS), when, random >> 63 ? "true" : "false");
+        length += (size_t)write_play(body + length, sizeof body - length, when);
     }
     body[length++] = ']';
-    int head = snprintf(batch, sizeof batch,
-                        "POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                        "Content-Length: %zu\r\n\r\n",
-                        length);
+    int head = write_head(batch, sizeof batch, length);
     memcpy(batch + head, body, length);
     batch_bytes = (size_t)head + length;
 }

@@ -36,16 +36,19 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
 
-def start_upbeat(processes, cores, binary, folder, name="upbeat", config="", flags=()):
-    """`upbeat serve` with one worker and an empty data directory, on free ports; the environment may set other keys."""
+def start_upbeat(processes, cores, binary, folder, name="upbeat", config="", flags=(), in_memory=False, environment=()):
+    """`upbeat serve` with one worker and an empty data directory, or none, on free ports; the environment may set other
+    keys, and `environment` has variables of this server alone, as NAME=VALUE."""
     data_directory = folder / f"{name}-data"
     shutil.rmtree(data_directory, ignore_errors=True)
+    keeps = ["--in-memory"] if in_memory else ["--data-dir", data_directory]
     log = folder / f"{name}.log"
     file = folder / f"{name}.toml"
     file.write_text(config)
     listeners = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-    flags = [*listeners, "--workers", "1", "--data-dir", data_directory, "--config", file, *flags]
-    process = processes.serve([binary, "serve", *flags], core=cores.server, log=log)
+    flags = [*listeners, "--workers", "1", *keeps, "--config", file, *flags]
+    variables = ["env", *environment] if environment else []
+    process = processes.serve([*variables, binary, "serve", *flags], core=cores.server, log=log)
     data = said(process, "data", log)
     admin = said(process, "admin", log)
     port = lambda url: int(url.rpartition(":")[2])
@@ -63,12 +66,27 @@ def start_floor(processes, cores, floor, reply, folder):
 
 def start_redis(processes, cores, folder, customers, value):
     """redis-server without persistence, holding `value` under a key for each customer."""
-    port = free_port()
-    flags = ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", folder]
-    process = processes.serve(["redis-server", *flags], core=cores.server, log=folder / "redis.log")
-    server = Server("redis", process, port)
-    fill_redis(port, customers, value)
+    server = start_redis_with(processes, cores, folder, "redis", ["--appendonly", "no"])
+    fill_redis(server.port, customers, value)
     return server
+
+
+def start_durable_redis(processes, cores, folder, appendfsync):
+    """An empty redis-server with an append-only file, which it does not rewrite meanwhile: that would cost it time."""
+    name = f"redis-{appendfsync}"
+    own = folder / name
+    own.mkdir()
+    persistence = ["--appendonly", "yes", "--appendfsync", appendfsync, "--auto-aof-rewrite-percentage", "0"]
+    return start_redis_with(processes, cores, own, name, persistence)
+
+
+def start_redis_with(processes, cores, folder, name, persistence):
+    """redis-server on the servers' core, once it answers."""
+    port = free_port()
+    flags = ["--bind", "127.0.0.1", "--port", port, "--save", "", *persistence, "--dir", folder]
+    process = processes.serve(["redis-server", *flags], core=cores.server, log=folder / f"{name}.log")
+    connect(port).close()
+    return Server(name, process, port)
 
 
 def free_port():
@@ -104,10 +122,14 @@ def fill_redis(port, customers, value):
 
 def redis_hits(port):
     """How many GETs found their key since the start."""
+    return int(re.search(r"^keyspace_hits:(\d+)", redis_info(port, "stats"), re.MULTILINE)[1])
+
+
+def redis_info(port, section):
+    """What INFO says in one section."""
     with connect(port) as connection, connection.makefile("rb") as replies:
-        connection.sendall(b"*2\r\n$4\r\nINFO\r\n$5\r\nstats\r\n")
-        text = replies.read(int(replies.readline()[1:])).decode()
-    return int(re.search(r"^keyspace_hits:(\d+)", text, re.MULTILINE)[1])
+        connection.sendall(b"*2\r\n$4\r\nINFO\r\n$%d\r\n%s\r\n" % (len(section), section.encode()))
+        return replies.read(int(replies.readline()[1:])).decode()
 
 
 def post(connection, path, body, what, content="text/csv"):

@@ -5,6 +5,7 @@ import mmap
 import os
 import random
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -60,6 +61,16 @@ class Stage:
         program = tools.PROGRAMS / "openloop"
         return loads.openloop(self.processes, self.cores, server, program, ids, rate, seconds, **more)
 
+    def closedloop(self, server, ids, form, seconds, connections):
+        """A closed loop that writes to `server`: `form` is events, or set for Redis."""
+        program = tools.PROGRAMS / "closedloop"
+        return loads.closedloop(self.processes, self.cores, server, program, ids, form, seconds, connections)
+
+    def syncs(self, seconds):
+        """The disk's own write and sync of 4 KiB, from the servers' core, in the folder in which servers keep their data."""
+        command = [tools.PROGRAMS / "syncs", self.folder, seconds]
+        return json.loads(self.processes.run(command, seconds + 60, core=self.cores.server))
+
     def run(self, command, timeout_s):
         """Runs a program on all cores and gives back its stdout."""
         return self.processes.run(command, timeout_s, log=self.folder / "programs.log")
@@ -111,6 +122,20 @@ def ingest(stage, server, rows, **more):
     with pinned(stage.cores.load), CpuMeter(server.pid, stage.cores.server) as cpu:
         accepted = servers.load_plays(server, rows, **more)
     return accepted, cpu.wall_s, cpu.cpu_s
+
+
+def refuse_memory(folder):
+    """Fails where a folder is not on a disk: figures of what reaches a disk would be of nothing."""
+    found = max((line.split() for line in Path("/proc/mounts").read_text().splitlines()
+                 if folder.resolve().is_relative_to(line.split()[1])), key=lambda mount: len(mount[1]))
+    if found[2] in ("tmpfs", "ramfs"):
+        raise Failure(f"{folder} is in memory ({found[2]}); set CARGO_TARGET_DIR to a folder on a disk")
+    return found[2]
+
+
+def lanes():
+    """A folder in memory that outlives a server, for its lanes, as systemd gives one; removed on leaving the block."""
+    return tempfile.TemporaryDirectory(prefix="upbeat-bench-", dir="/dev/shm")
 
 
 def files_allowed(wanted):

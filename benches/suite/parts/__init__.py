@@ -10,6 +10,6 @@ budgets(data)   rows of the table of budgets: what, budget, measured, whether it
 plots(data)     pictures, as plots.py takes them (if there)
 """
 
-from suite.parts import burst, counts, engine, features, hostile, http, memory, scaling, start, svm, tail
+from suite.parts import burst, counts, durable, engine, features, hostile, http, memory, scaling, start, svm, tail
 
-ALL = [http, tail, engine, memory, features, start, scaling, counts, hostile, burst, svm]
+ALL = [http, tail, durable, engine, memory, features, start, scaling, counts, hostile, burst, svm]
