@@ -33,6 +33,7 @@ class Stage:
     processes: Processes
     against: Path = None
     oha: bool = False
+    ten_million: bool = False
 
     def __post_init__(self):
         self.cores = Cores.choose()

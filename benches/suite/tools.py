@@ -121,6 +121,14 @@ def build_c_programs():
         command(["gcc", *flags, "-o", PROGRAMS / source.stem, source], 60)
 
 
+def build_preload(name):
+    """A library that is preloaded into a server, from benches/suite/preload."""
+    library = PROGRAMS / f"{name}.so"
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    command(["gcc", *flags, "-o", library, BENCHES / f"suite/preload/{name}.c", "-ldl"], 60)
+    return library
+
+
 def python_with_peers():
     """The Python that has polars, DuckDB and matplotlib, in a virtual environment of the suite's own."""
     wanted = BENCHES / "suite/requirements.txt"

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use upbeat_core::campaign::{Campaign, Cap};
 use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
@@ -139,6 +140,30 @@ impl Population {
         engine
     }
 
+    /// An engine that holds it all and shows the ad to so many of a thousand customers, those with the highest scores, again
+    /// and again: the cap is as wide as it can be, 64 impressions an hour.
+    ///
+    /// # Panics
+    /// A customer has no score.
+    #[must_use]
+    pub fn engine_that_shows(&self, threads: u64, per_mille: u64) -> Arc<Engine> {
+        let levels = [Membership::Free, Membership::Silver, Membership::Gold];
+        let mut campaign = Campaign { audience: levels.to_vec(), min_plays: 1, ..Campaign::default() };
+        campaign.cap = Cap { impressions: 64, hours: 1 };
+        let engine = engine_with(self.customers, campaign.clone());
+        self.fill(&engine, threads);
+        let score = |customer| {
+            engine.decide_once(&Id::Number(customer), true, NOW_MS).score.expect("it has plays").value
+        };
+        let mut scores: Vec<f64> = (0..self.customers).map(score).collect();
+        scores.sort_unstable_by(f64::total_cmp);
+        let shown = self.customers * per_mille / 1000;
+        campaign.threshold = scores[(self.customers - shown - 1) as usize];
+        let engine = engine_with(self.customers, campaign);
+        self.fill(&engine, threads);
+        engine
+    }
+
     /// New plays after all the others, at about `NOW_MS`; `number` counts them.
     #[must_use]
     pub fn later(&self, number: u64) -> Event {
@@ -227,7 +252,11 @@ impl Form {
 /// An engine as `upbeat serve` makes it, with the default model and room for so many customers.
 #[must_use]
 pub fn engine(customers: u64) -> Arc<Engine> {
-    let mut config = Config::default();
+    engine_with(customers, Campaign::default())
+}
+
+fn engine_with(customers: u64, campaign: Campaign) -> Arc<Engine> {
+    let mut config = Config { campaign, ..Config::default() };
     config.limits.expected_customers = customers as usize;
     config.limits.customers = config.limits.customers.max(customers as usize);
     let app = App::new(config, Zone::utc(), || NOW_MS);

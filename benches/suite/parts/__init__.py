@@ -3,6 +3,7 @@
 NAME            as the command line calls it
 TITLE           of its chapter
 LIMITS_S        it is stopped after so many seconds: whole, brief
+LIMIT_10M_S     the same with --10m (if there)
 ENGINE, PYTHON  whether it needs the programs of benches/engine, and the Python with the peers (if there)
 run(stage)      measures; what it gives back is kept as JSON
 page(data)      lines of Markdown of that
@@ -10,6 +11,8 @@ budgets(data)   rows of the table of budgets: what, budget, measured, whether it
 plots(data)     pictures, as plots.py takes them (if there)
 """
 
-from suite.parts import burst, counts, durable, engine, features, hostile, http, memory, scaling, start, svm, tail
+from suite.parts import (
+    burst, counts, durable, engine, features, hostile, http, journal, logged, memory, recovery, scaling, stall, start, svm, tail
+)
 
-ALL = [http, tail, durable, engine, memory, features, start, scaling, counts, hostile, burst, svm]
+ALL = [http, tail, durable, stall, logged, recovery, journal, engine, memory, features, start, scaling, counts, hostile, burst, svm]

@@ -1,10 +1,11 @@
 //! Work to be counted under `valgrind --tool=callgrind`: run it with two counts, and subtract.
 //!
 //! ```text
-//! instructions cached|recomputed|apply COUNT [log]
+//! instructions cached|recomputed|apply COUNT [memory|log [SHOWN]]
 //! ```
 //!
 //! With `log` the engine has one, on a simulated disk that nobody writes to: it is left with room for all that is counted.
+//! With SHOWN, so many of a thousand decisions show the ad: to the customers with the highest scores, each time.
 
 use std::sync::Arc;
 
@@ -21,12 +22,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let (what, count) = (arguments.next(), arguments.next().and_then(|text| text.parse::<u64>().ok()));
     let (Some(what), Some(count)) = (what, count) else {
-        eprintln!("usage: instructions cached|recomputed|apply COUNT");
+        eprintln!("usage: instructions cached|recomputed|apply COUNT [memory|log [SHOWN]]");
         std::process::exit(2);
     };
     let logged = arguments.next().is_some_and(|word| word == "log");
+    let shown = arguments.next().and_then(|text| text.parse().ok());
     let population = Population { customers: CUSTOMERS, plays: 40, order: Order::Even };
-    let engine = population.engine(1);
+    let engine = shown.map_or_else(|| population.engine(1), |shown| population.engine_that_shows(1, shown));
     let _opened = logged.then(|| open(&engine));
     round_ns(&engine, CUSTOMERS, NOW_MS);
     for number in 0..count {

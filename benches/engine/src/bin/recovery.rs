@@ -1,9 +1,12 @@
-//! What a log costs and how long recovery takes: filling with and without a log, reading the log again, writing a
-//! snapshot, recovering from it. Everything in one run, in a directory that is removed at the end.
+//! What a log costs and how long recovery takes, as one JSON object; progress goes to stderr.
 //!
 //! ```text
-//! recovery DIRECTORY [CUSTOMERS [PLAYS]]
+//! recovery fill DIRECTORY CUSTOMERS PLAYS
+//! recovery open DIRECTORY CUSTOMERS THREADS
 //! ```
+//!
+//! `fill` fills an engine with and without a log, reads the log again, and leaves the directory, which must not be there yet,
+//! with two snapshots and no history, as a server leaves it that keeps none. `open` recovers from it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use upbeat_engine::Engine;
 use upbeat_engine::storage::{self, Opened, Options};
-use upbeat_engine_benches::{Order, Population, engine, mix};
-use upbeat_journal::Memory;
+use upbeat_engine_benches::{Order, Population, apply, engine, mix};
 use upbeat_journal::disk::RealDisk;
+use upbeat_journal::{Memory, Retention, remove_history};
 
 /// As a server on two cores has.
 const THREADS: u64 = 2;
@@ -23,7 +26,7 @@ const THREADS: u64 = 2;
 const LANE_BYTES: usize = 8 << 20;
 
 fn open(engine: &Engine, directory: &Path, threads: usize) -> Opened<RealDisk> {
-    let journal = upbeat_journal::Options { segment_bytes: 256 << 20, group_bytes: 8 << 20, sync: true };
+    let journal = upbeat_journal::Options { segment_bytes: 64 << 20, group_bytes: 8 << 20, sync: true };
     let lanes = (0..=THREADS).map(|_| Memory::anonymous(4096 + LANE_BYTES)).collect();
     let mut numbers = 0;
     let random = move || {
@@ -61,7 +64,7 @@ fn fill_logged(population: &Population, engine: &Engine, opened: &mut Opened<Rea
 
 fn say(what: &str, took: Duration, of: u64, unit: &str) {
     let seconds = took.as_secs_f64();
-    println!("{what}: {seconds:.2} s, {:.2} M {unit}/s", of as f64 / seconds / 1e6);
+    eprintln!("{what}: {seconds:.2} s, {:.2} M {unit}/s", of as f64 / seconds / 1e6);
 }
 
 fn bytes_in(directory: &Path, prefix: &str) -> u64 {
@@ -71,61 +74,98 @@ fn bytes_in(directory: &Path, prefix: &str) -> u64 {
     files.filter_map(|(_, entry)| entry.metadata().ok()).map(|of| of.len()).sum()
 }
 
-fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let directory = arguments.next().expect("usage: recovery DIRECTORY [CUSTOMERS [PLAYS]]");
-    let mut number = |default| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (customers, plays) = (number(1_000_000), number(40));
-    upbeat_engine_benches::keep_on_huge_pages();
-    let directory = Path::new(&directory);
+/// Writes until everything that was published is on the disk.
+fn write_all(engine: &Engine, opened: &mut Opened<RealDisk>) {
+    while engine.durable() < engine.barrier() {
+        opened.writer.step().expect("the disk is good");
+    }
+}
+
+/// The numbers of customers and of kept plays: what a recovery must find again.
+fn held(engine: &Engine) -> (usize, usize) {
+    (engine.customer_count(), engine.counters().plays_kept())
+}
+
+fn fill_and_read(directory: &Path, population: &Population) {
     std::fs::create_dir(directory).expect("a directory that is not there yet");
-    let population = Population { customers, plays, order: Order::Even };
-    let events = population.events() + customers;
+    let (customers, events) = (population.customers, population.events() + population.customers);
 
     let unlogged = engine(customers);
-    let in_memory = fill(&population, &unlogged);
+    let in_memory = fill(population, &unlogged);
     say("fill, in memory", in_memory, events, "events");
+    let kept = held(&unlogged);
     drop(unlogged);
 
     let logged = engine(customers);
     let mut opened = open(&logged, directory, THREADS as usize);
-    let took = fill_logged(&population, &logged, &mut opened);
-    say("fill, every event durable", took, events, "events");
-    println!("  {:.2} of in memory", in_memory.as_secs_f64() / took.as_secs_f64());
-    println!("  {:.1} bytes of log an event", bytes_in(directory, "segment") as f64 / events as f64);
-    let kept = (logged.customer_count(), logged.counters().plays_kept());
+    let durable = fill_logged(population, &logged, &mut opened);
+    say("fill, every event on the disk", durable, events, "events");
+    let log_bytes = bytes_in(directory, "segment");
     drop((logged, opened));
 
     let replayed = engine(customers);
     let begun = Instant::now();
     let mut opened = open(&replayed, directory, THREADS as usize);
-    let took = begun.elapsed();
-    say("replay of the log", took, events, "events");
-    println!("  {:.2} of the rate of the fill in memory", in_memory.as_secs_f64() / took.as_secs_f64());
-    assert_eq!((replayed.customer_count(), replayed.counters().plays_kept()), kept, "something is missing");
+    let replay = begun.elapsed();
+    say("replay of the log", replay, events, "events");
+    assert_eq!(held(&replayed), kept, "something is missing");
 
-    let begun = Instant::now();
-    let mut writer = opened.writer;
-    while replayed.durable() < replayed.barrier() {
-        writer.step().expect("the disk is good");
-    }
-    let written = opened.snapshotter.write(&replayed, &mut |_| true).expect("the disk is good");
-    let written = written.expect("it is not given up");
-    say("snapshot", begun.elapsed(), population.events(), "plays");
-    println!("  {:.2} bytes a kept play", written.bytes as f64 / kept.1 as f64);
-    drop((replayed, writer));
-
-    for threads in [1, THREADS as usize] {
-        let recovered = engine(customers);
+    // Two are kept, and a third is written beside them: the most is seen just before the oldest is removed.
+    let (mut most, mut snapshot) = (0, Duration::ZERO);
+    for number in 1..=3 {
+        // A record in between, so that each is of a position of its own.
+        apply(&replayed, population.later(number));
+        write_all(&replayed, &mut opened);
         let begun = Instant::now();
-        let opened = open(&recovered, directory, threads);
-        say(&format!("recovery with {threads} threads"), begun.elapsed(), population.events(), "plays");
-        assert!(opened.recovered.snapshot_bytes > 0, "the snapshot is not used");
-        assert_eq!(
-            (recovered.customer_count(), recovered.counters().plays_kept()),
-            kept,
-            "something is missing"
-        );
+        let mut look = |_| {
+            most = most.max(bytes_in(directory, "snapshot"));
+            true
+        };
+        let written = opened.snapshotter.write(&replayed, &mut look).expect("the disk is good");
+        written.expect("it is not given up");
+        snapshot = begun.elapsed();
     }
-    std::fs::remove_dir_all(directory).expect("it is ours");
+    say("snapshot", snapshot, population.events(), "plays");
+    let retention = Retention { bytes: 0, not_before_ms: u64::MAX };
+    remove_history(&RealDisk::new(directory), opened.snapshotter.log_needed_from(), retention)
+        .expect("the disk is good");
+    let (customers, plays) = held(&replayed);
+    println!(
+        r#"{{"events":{events},"customers":{customers},"plays":{plays},"fill_s":{:.3},"durable_s":{:.3},"replay_s":{:.3},"snapshot_s":{:.3},"log_bytes":{log_bytes},"two_snapshots_bytes":{},"most_bytes":{most}}}"#,
+        in_memory.as_secs_f64(),
+        durable.as_secs_f64(),
+        replay.as_secs_f64(),
+        snapshot.as_secs_f64(),
+        bytes_in(directory, "snapshot"),
+    );
+}
+
+fn recover(directory: &Path, customers: u64, threads: usize) {
+    let recovered = engine(customers);
+    let begun = Instant::now();
+    let opened = open(&recovered, directory, threads);
+    let seconds = begun.elapsed().as_secs_f64();
+    assert!(opened.recovered.snapshot_bytes > 0, "the snapshot is not used");
+    let (customers, plays) = held(&recovered);
+    println!(r#"{{"customers":{customers},"plays":{plays},"seconds":{seconds:.4}}}"#);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<u64>().ok());
+    let (Some(what), Some(directory), Some(customers), Some(last)) =
+        (arguments.first(), arguments.get(1), number(2), number(3))
+    else {
+        eprintln!(
+            "usage: recovery fill DIRECTORY CUSTOMERS PLAYS | recovery open DIRECTORY CUSTOMERS THREADS"
+        );
+        std::process::exit(2);
+    };
+    upbeat_engine_benches::keep_on_huge_pages();
+    let directory = Path::new(directory);
+    if what == "fill" {
+        fill_and_read(directory, &Population { customers, plays: last, order: Order::Even });
+    } else {
+        recover(directory, customers, last as usize);
+    }
 }

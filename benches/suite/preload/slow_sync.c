@@ -1,0 +1,32 @@
+/*
+ * Preloaded into a server, it lets every fsync and fdatasync take five seconds longer while the file SLOW_SYNC is there.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DELAY_S = 5 };
+
+static int slowly(const char *name, int file)
+{
+    const char *path = getenv("SLOW_SYNC");
+    if (path && access(path, F_OK) == 0) {
+        struct timespec left = {.tv_sec = DELAY_S};
+        while (nanosleep(&left, &left))
+            ;
+    }
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+    return real(file);
+}
+
+int fsync(int file)
+{
+    return slowly("fsync", file);
+}
+
+int fdatasync(int file)
+{
+    return slowly("fdatasync", file);
+}
