@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 use crate::inspect;
 use crate::ledger::{Act, Book, Deed, Outcome};
 use crate::load::{Client, work};
-use crate::preload::{Control, Watch, Word};
+use crate::preload::{Control, Of, Watch, Word};
 use crate::process::{Place, Server, folder};
 use crate::trace;
 use crate::wire::{TIMEOUT, Wire};
 
+/// The metric of snapshots that could not be written.
+const FAILED: &str = "upbeat_journal_snapshots_failed_total";
+
 fn acknowledged(deeds: &[Vec<Deed>], since: trace::Instant) -> usize {
     let is_promised = |deed: &&Deed| match &deed.act {
         Act::Post { outcome, .. } | Act::Erase { outcome, .. } => *outcome == Outcome::Acknowledged,
+        Act::Tracks { outcome, .. } => *outcome == Outcome::Acknowledged,
         Act::Decide { shown, .. } => matches!(shown, Some(Some(_))),
+        Act::DecideMany { shown, .. } => shown.iter().flatten().any(Option::is_some),
     };
     deeds.iter().flatten().filter(|deed| deed.sent > since).filter(is_promised).count()
 }
@@ -39,6 +44,8 @@ fn fails_for_good(word: Word, seed: u64) {
     );
     assert_eq!(wire.post("/events", "application/json", play.as_bytes()).expect("an answer").status, 200);
 
+    // A snapshot that cannot be written is only tried again.
+    control.set(Word::FaultOf, Of::Segment as u64);
     control.set(word, 1 + seed % 3);
     let deadline = Instant::now() + TIMEOUT;
     while control.get(Word::Faults) == 0 {
@@ -76,7 +83,7 @@ fn fails_for_good(word: Word, seed: u64) {
     let (held, mut faults) = inspect::faults(&server, &book);
     faults.extend(clients.iter_mut().flat_map(|client| std::mem::take(&mut client.faults)));
     assert!(faults.is_empty(), "{word:?}, seed {seed}: {}\n{}", faults.join("\n"), server.stderr());
-    book.take_over(&held);
+    book.take_over(&held, &inspect::tracks(&server, &book));
     work(&mut clients, &server.data, &server.admin, 10, &stop);
     assert_eq!(clients.iter().map(Client::unsure).sum::<usize>(), 0, "it works again");
     let deeds: Vec<Vec<Deed>> = clients.iter_mut().map(Client::take_deeds).collect();
@@ -104,6 +111,40 @@ fn nothing_is_promised_after_a_write_failed() {
 #[test]
 fn nothing_is_promised_after_half_of_a_write() {
     each_round(Word::ShortWrite);
+}
+
+/// A snapshot that cannot be written is no reason to refuse anything, and the one before it and the log hold all.
+#[test]
+fn snapshot_that_cannot_be_written_takes_nothing() {
+    for word in [Word::FailSync, Word::FailWrite, Word::ShortWrite] {
+        let folder = folder();
+        let root = folder.path().canonicalize().expect("a path");
+        let place = Place::below(&root);
+        let control = Control::new(&root.join("control"));
+        let watch = Watch { directory: place.watched().to_owned(), trace: None, control: Some(&control) };
+        let start =
+            || Server::start(&place, Some(&watch)).unwrap_or_else(|ended| panic!("it starts: {ended:?}"));
+        let server = start();
+        let mut clients: Vec<Client> = (0..4).map(|number| Client::new(crate::seed(), number)).collect();
+        control.set(Word::FaultOf, Of::Snapshot as u64);
+        control.set(word, 2);
+        let (stop, deadline) = (AtomicBool::new(false), Instant::now() + TIMEOUT);
+        while control.get(Word::Faults) == 0 || inspect::metric(&server, FAILED) == 0 {
+            assert!(Instant::now() < deadline, "the snapshot fails");
+            work(&mut clients, &server.data, &server.admin, 5, &stop);
+        }
+        work(&mut clients, &server.data, &server.admin, 15, &stop);
+        assert_eq!(clients.iter().map(Client::unsure).sum::<usize>(), 0, "everything is promised");
+        assert_eq!(Wire::to(&server.data).get("/readyz").expect("an answer").status, 200);
+        server.kill();
+        let deeds: Vec<Vec<Deed>> = clients.iter_mut().map(Client::take_deeds).collect();
+        let mut book = Book::default();
+        book.enter(&deeds, trace::Instant::MAX, true);
+        let server = start();
+        let (_, mut faults) = inspect::faults(&server, &book);
+        faults.extend(clients.iter_mut().flat_map(|client| std::mem::take(&mut client.faults)));
+        assert!(faults.is_empty(), "{word:?}: {}\n{}", faults.join("\n"), server.stderr());
+    }
 }
 
 /// A disk that never returns keeps promises waiting, and nothing else.

@@ -65,6 +65,17 @@ fn server_that_never_stopped_holds_what_it_acknowledged() {
         }
     }
     assert!(planted > 100);
+    let tracks = inspect::tracks(&server, &book);
+    assert!(tracks.len() > 10 && book.catalogue.faults(&tracks).is_empty());
+    for (id, version) in &tracks {
+        let mut less = tracks.clone();
+        less.remove(id);
+        assert!(!book.catalogue.faults(&less).is_empty(), "a server that forgets {id} is found out");
+        for other in [version - 1, version + 1] {
+            less.insert(id.clone(), other);
+            assert!(!book.catalogue.faults(&less).is_empty(), "{id} is the last that was sent");
+        }
+    }
     let fresh = folder.path().join("fresh");
     std::fs::create_dir(&fresh).expect("a directory");
     let empty =

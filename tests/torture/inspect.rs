@@ -1,8 +1,9 @@
 //! What a server that was started on what is left says of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::account::Held;
+use crate::catalogue::Track;
 use crate::ledger::Book;
 use crate::load::ndjson;
 use crate::process::Server;
@@ -36,6 +37,20 @@ pub fn held(server: &Server, book: &Book) -> HashMap<String, Held> {
     profiles.collect()
 }
 
+/// The versions of the tracks in the book that the server holds.
+pub fn tracks(server: &Server, book: &Book) -> BTreeMap<String, u64> {
+    let mut admin = Wire::to(&server.admin);
+    let versions = book.catalogue.ids().filter_map(|id| {
+        let answer = admin.get(&format!("/tracks/{id}")).expect("an answer");
+        match answer.status {
+            200 => Some((id.to_owned(), Track::version_of(&answer.json()))),
+            404 => None,
+            status => panic!("GET /tracks/{id}: {status}: {}", answer.text()),
+        }
+    });
+    versions.collect()
+}
+
 /// All that is wrong with what a server holds and answers, and what it holds.
 pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<String>) {
     let held = held(server, book);
@@ -45,6 +60,7 @@ pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<Strin
     if profiles != known as u64 {
         faults.push(format!("{profiles} profiles are held, of which {known} are of known customers"));
     }
+    faults.extend(book.catalogue.faults(&tracks(server, book)));
     faults.extend(retry_faults(server, book));
     faults.extend(repeat_faults(server, book));
     faults.extend(decision_faults(server, book));

@@ -22,6 +22,7 @@ struct Tally {
     rows: usize,
     impressions: usize,
     unknown_impressions: usize,
+    tracks: usize,
 }
 
 struct Rounds {
@@ -65,7 +66,8 @@ impl Rounds {
         if !faults.is_empty() {
             faults.push(server.stderr());
         }
-        self.book.take_over(&held);
+        self.tally.tracks += self.book.catalogue.promised();
+        self.book.take_over(&held, &inspect::tracks(server, &self.book));
         faults
     }
 }
@@ -124,5 +126,5 @@ fn kill_at_any_moment_takes_nothing_that_was_acknowledged_or_counted() {
     let in_upkeep = deaths.in_snapshots() + deaths.in_renames() + deaths.in_removals();
     assert!(in_upkeep as u64 >= rounds.div_ceil(2), "half of the kills and more: {tally:?}");
     assert!(deaths.in_snapshots() > 0 && deaths.in_renames() > 0, "{tally:?}");
-    assert!(tally.rows > 1000 && tally.impressions > 20, "{tally:?}");
+    assert!(tally.rows > 1000 && tally.impressions > 20 && tally.tracks > 50, "{tally:?}");
 }

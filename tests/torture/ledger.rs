@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use crate::account::{Account, Held, Kind, Row};
+use crate::catalogue::{Catalogue, Track};
 use crate::trace::Instant;
 
 /// How a request that changes something ended.
@@ -42,6 +43,15 @@ pub enum Act {
         request: String,
         shown: Option<Option<Shown>>,
     },
+    /// Many at once, without a request id: the decisions that show the ad, in the order of the customers.
+    DecideMany {
+        customers: Vec<String>,
+        shown: Option<Vec<Option<String>>>,
+    },
+    Tracks {
+        tracks: Vec<Track>,
+        outcome: Outcome,
+    },
 }
 
 /// One request of a client, whose requests are one after the other.
@@ -57,8 +67,10 @@ impl Deed {
     /// Whether it promises something that is durable.
     fn is_promise(&self) -> bool {
         match &self.act {
-            Act::Post { outcome, .. } | Act::Erase { outcome, .. } => *outcome == Outcome::Acknowledged,
-            Act::Decide { .. } => false,
+            Act::Post { outcome, .. } | Act::Erase { outcome, .. } | Act::Tracks { outcome, .. } => {
+                *outcome == Outcome::Acknowledged
+            }
+            Act::Decide { .. } | Act::DecideMany { .. } => false,
         }
     }
 }
@@ -91,6 +103,7 @@ pub struct Book {
     /// Every decision id that was heard.
     decisions: BTreeSet<String>,
     retries: Vec<Retry>,
+    pub catalogue: Catalogue,
     faults: Vec<String>,
 }
 
@@ -115,11 +128,36 @@ impl Book {
                 }
                 Act::Decide { customer, request, shown } => match (answered, shown) {
                     (Some(at), Some(Some(shown))) => {
-                        self.enter_shown(customer, request, shown, at, lanes || at < barrier);
+                        let epoch = self.enter_shown(customer, &shown.decision, lanes || at < barrier);
+                        self.retries.push(Retry {
+                            customer: customer.clone(),
+                            request: request.clone(),
+                            answer: shown.answer.clone(),
+                            at,
+                            decision: shown.decision.clone(),
+                            epoch,
+                        });
                     }
                     (Some(_), Some(None)) => {}
                     _ => account(&mut self.accounts, &mut self.resting, customer).unheard += 1,
                 },
+                Act::DecideMany { customers, shown } => match (answered, shown) {
+                    (Some(at), Some(shown)) => {
+                        for (customer, decision) in customers.iter().zip(shown) {
+                            if let Some(decision) = decision {
+                                self.enter_shown(customer, decision, lanes || at < barrier);
+                            }
+                        }
+                    }
+                    _ => {
+                        for customer in customers {
+                            account(&mut self.accounts, &mut self.resting, customer).unheard += 1;
+                        }
+                    }
+                },
+                Act::Tracks { tracks, outcome } => {
+                    self.catalogue.enter(tracks, answered.map_or(Outcome::Unknown, |_| *outcome));
+                }
             }
         }
     }
@@ -172,21 +210,15 @@ impl Book {
         }
     }
 
-    fn enter_shown(&mut self, customer: &str, request: &str, shown: &Shown, at: Instant, certain: bool) {
+    /// Enters a decision that shows the ad, and returns the epoch of the customer's account.
+    fn enter_shown(&mut self, customer: &str, decision: &str, certain: bool) -> u64 {
         let account = account(&mut self.accounts, &mut self.resting, customer);
-        if !self.decisions.insert(shown.decision.clone()) {
-            self.faults.push(format!("decision id {} was given twice", shown.decision));
+        if !self.decisions.insert(decision.to_owned()) {
+            self.faults.push(format!("decision id {decision} was given twice"));
         }
         let into = if certain { &mut account.shown } else { &mut account.perhaps_shown };
-        into.insert(shown.decision.clone());
-        self.retries.push(Retry {
-            customer: customer.to_owned(),
-            request: request.to_owned(),
-            answer: shown.answer.clone(),
-            at,
-            decision: shown.decision.clone(),
-            epoch: account.epoch,
-        });
+        into.insert(decision.to_owned());
+        account.epoch
     }
 
     pub fn customers(&self) -> impl Iterator<Item = &str> {
@@ -266,7 +298,8 @@ impl Book {
     }
 
     /// Takes what a server holds, which was found right, for what must be there from now on.
-    pub fn take_over(&mut self, held: &HashMap<String, Held>) {
+    pub fn take_over(&mut self, held: &HashMap<String, Held>, tracks: &BTreeMap<String, u64>) {
+        self.catalogue.take_over(tracks);
         let nothing = Held::default();
         self.groups.clear();
         self.retries.clear();

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::account::{Kind, Row};
+use crate::catalogue::Track;
 use crate::dice::Dice;
 use crate::ledger::{Act, Deed, Outcome, Shown};
 use crate::trace::now;
-use crate::wire::{Answer, Wire};
+use crate::wire::{Answer, Encoding, Wire};
 
+const CSV: &str = "text/csv";
 const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
 
@@ -19,6 +21,9 @@ const CUSTOMERS: usize = 12;
 
 /// Plays of one customer at most, fewer than the window keeps; then another one takes the place.
 const PLAYS: usize = 150;
+
+/// Tracks that a client sends again and again.
+const TRACKS: u64 = 6;
 
 #[derive(Debug)]
 struct Customer {
@@ -36,6 +41,7 @@ pub struct Client {
     named: u64,
     events: u64,
     requests: u64,
+    tracks: u64,
     /// Newest times of events, in seconds.
     today: i64,
     last: Vec<Row>,
@@ -60,6 +66,7 @@ impl Client {
             named: 0,
             events: 0,
             requests: 0,
+            tracks: 0,
             today,
             last: Vec::new(),
             unsure: Vec::new(),
@@ -123,6 +130,8 @@ impl Client {
             }
             74..79 => self.repeat(data),
             79..83 => self.erase(admin),
+            83..86 => self.send_tracks(data),
+            86..89 => self.decide_many(data),
             _ => self.decide(data),
         }
     }
@@ -158,7 +167,7 @@ impl Client {
     fn row(&mut self) -> Row {
         let kind = match self.dice.below(10) {
             0 => Kind::Click,
-            1 => Kind::Membership(["free", "silver"][self.dice.place(2)]),
+            1 => Kind::Membership(["free", "silver", "gold"][self.dice.place(3)]),
             _ => return self.play(),
         };
         let place = self.someone();
@@ -209,12 +218,16 @@ impl Client {
                 ("/events?atomic=true", JSON, Value::from_iter(many.iter().map(Row::json)).to_string())
             }
             many if is_plays && self.dice.one_in(2) => {
-                ("/events?kind=plays", "text/csv", many.iter().map(Row::csv).collect())
+                ("/events?kind=plays", CSV, many.iter().map(Row::csv).collect())
             }
             many => ("/events", NDJSON, ndjson(many)),
         };
+        let encoding = match rows {
+            [_] => Encoding::Identity,
+            _ => [Encoding::Identity, Encoding::Gzip, Encoding::Zstd][self.dice.place(3)],
+        };
         let sent = now();
-        let answer = data.post(path, content_type, body.as_bytes());
+        let answer = data.post_as(path, content_type, encoding, body.as_bytes());
         let mut counts = None;
         let outcome = match &answer {
             Ok(answer) if answer.status == 200 => {
@@ -310,6 +323,70 @@ impl Client {
             },
             _ => Ok(()),
         }
+    }
+
+    fn decide_many(&mut self, data: &mut Wire) -> io::Result<()> {
+        let count = 2 + self.dice.place(5);
+        let customers: Vec<String> = (0..count)
+            .map(|_| {
+                let place = self.someone();
+                self.customers[place].id.clone()
+            })
+            .collect();
+        let body = json!({"customers": customers}).to_string();
+        let sent = now();
+        let answer = data.post("/decisions", JSON, body.as_bytes());
+        let shown = match &answer {
+            Ok(answer) if answer.status == 200 => {
+                let answer = answer.json();
+                let decisions = answer["decisions"].as_array().expect("a list");
+                let is_in_order = decisions
+                    .iter()
+                    .map(|decision| decision["customer"].as_str().unwrap_or(""))
+                    .eq(customers.iter().map(String::as_str));
+                if !is_in_order {
+                    self.faults.push(format!("{customers:?} are decided as {answer}"));
+                }
+                let id = |decision: &Value| decision["decision_id"].as_str().expect("an id").to_owned();
+                Some(decisions.iter().map(|each| (each["show"] == json!(true)).then(|| id(each))).collect())
+            }
+            Ok(answer) => {
+                self.faults.push(format!("decisions are answered {}: {}", answer.status, answer.text()));
+                None
+            }
+            Err(_) => None,
+        };
+        self.note(sent, &answer, Act::DecideMany { customers, shown });
+        answer.map(drop)
+    }
+
+    /// Sends two tracks, with titles that they have not had before.
+    fn send_tracks(&mut self, data: &mut Wire) -> io::Result<()> {
+        let first = self.dice.below(TRACKS);
+        let tracks: Vec<Track> = [first, (first + 1) % TRACKS]
+            .into_iter()
+            .map(|number| {
+                self.tracks += 1;
+                Track { client: self.number, number, version: self.tracks }
+            })
+            .collect();
+        let rows: String = tracks.iter().map(|track| track.csv()).collect();
+        let body = format!("TrackId,Title,Artist,Length\n{rows}");
+        let sent = now();
+        let answer = data.post("/events?kind=tracks", CSV, body.as_bytes());
+        let outcome = match &answer {
+            Ok(answer) if answer.status == 200 => {
+                let report = answer.json();
+                if report["accepted"] != json!(tracks.len()) {
+                    self.faults.push(format!("{} tracks, and the report is {report}", tracks.len()));
+                }
+                Outcome::Acknowledged
+            }
+            Ok(answer) => self.shed(answer, false),
+            Err(_) => Outcome::Unknown,
+        };
+        self.note(sent, &answer, Act::Tracks { tracks, outcome });
+        answer.map(drop)
     }
 
     fn note(&mut self, sent: u64, answer: &io::Result<Answer>, act: Act) {

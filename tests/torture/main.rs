@@ -11,6 +11,7 @@
 mod skipped;
 
 mod account;
+mod catalogue;
 mod dice;
 mod inode;
 mod inspect;

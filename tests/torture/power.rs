@@ -207,9 +207,10 @@ fn run(seed: u64, size: Size) -> Found {
         left.write(place.watched());
         let server = Server::start(&place, None).unwrap_or_else(|ended| panic!("it starts: {ended:?}"));
         let held = inspect::held(&server, &entered);
+        let tracks = inspect::tracks(&server, &entered);
         drop(server);
         (image, book) = (left, entered);
-        book.take_over(&held);
+        book.take_over(&held, &tracks);
     }
     found
 }

@@ -24,6 +24,7 @@ pub enum Word {
     KillOf,
     DiedIn,
     DiedOf,
+    FaultOf,
     Rotations,
     Count,
 }

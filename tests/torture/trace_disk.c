@@ -73,6 +73,7 @@ enum control {
     KILL_OF,     /* only calls on files of this kind count down KILL_AFTER; 0 for all */
     DIED_IN,     /* written here: the kind of the call in which the process was killed */
     DIED_OF,     /* written here: the kind of its file */
+    FAULT_OF,    /* only calls on files of this kind count down FAIL_SYNC, FAIL_WRITE and SHORT_WRITE; 0 for all */
     ROTATIONS,   /* written here: how many files of the log were begun */
     CONTROL_WORDS,
 };
@@ -392,6 +393,16 @@ static int kill_in_file(enum kind kind, int descriptor) {
     return set(KILL_IN) && path_of(descriptor, path) == 0 ? kill_in(kind, path) : -1;
 }
 
+/* Whether a call on an open file is the one that a countdown of failures names. */
+static int fails_now(enum control word, int descriptor) {
+    char path[PATH_MAX];
+    uint64_t of = set(FAULT_OF);
+    if (set(word) == 0 || (of && (path_of(descriptor, path) != 0 || file_kind_of(path) != of))) {
+        return 0;
+    }
+    return counted_down(word);
+}
+
 /* A file that is made with this name, or gets it. */
 static void count_rotation(const char *path) {
     if (control && file_kind_of(path) == SEGMENT_FILE) {
@@ -452,20 +463,21 @@ static ssize_t traced_write(writes *write, int descriptor, const struct iovec *p
     if (!file) {
         return write(descriptor, parts, count, offset);
     }
-    static volatile int fails_next;
+    /* The file of which half was written just now. */
+    static volatile uint64_t fails_next;
     size_t bytes = 0;
     for (int part = 0; part < count; part++) {
         bytes += parts[part].iov_len;
     }
-    if (fails_next || counted_down(FAIL_WRITE)) {
+    if (fails_next == file || fails_now(FAIL_WRITE, descriptor)) {
         fails_next = 0;
         count_fault();
         errno = EIO;
         return -1;
     }
     size_t most = bytes;
-    if (bytes > 1 && counted_down(SHORT_WRITE)) {
-        fails_next = 1;
+    if (bytes > 1 && fails_now(SHORT_WRITE, descriptor)) {
+        fails_next = file;
         count_fault();
         most = bytes / 2;
     }
@@ -840,7 +852,7 @@ static int traced_sync(int descriptor, int (*sync)(int)) {
         die();
     }
     int result = 0, error = 0;
-    if (head.kind == SYNC && counted_down(FAIL_SYNC)) {
+    if (head.kind == SYNC && fails_now(FAIL_SYNC, descriptor)) {
         count_fault();
         result = -1;
         error = EIO;

@@ -4,10 +4,43 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::Value;
 
 /// A server that does not answer for so long has failed the test.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a body is sent.
+#[derive(Debug, Clone, Copy)]
+pub enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn of(self, body: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Identity => body.to_vec(),
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(body).expect("memory");
+                encoder.finish().expect("memory")
+            }
+            Self::Zstd => compress_to_vec(body, CompressionLevel::Fastest),
+        }
+    }
+}
 
 /// One connection that is opened again where the server closes it.
 #[derive(Debug)]
@@ -46,26 +79,51 @@ impl Wire {
     }
 
     pub fn get(&mut self, path: &str) -> io::Result<Answer> {
-        self.ask("GET", path, "", b"")
+        self.ask("GET", path, "", "", b"")
     }
 
     pub fn delete(&mut self, path: &str) -> io::Result<Answer> {
-        self.ask("DELETE", path, "", b"")
+        self.ask("DELETE", path, "", "", b"")
     }
 
     pub fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> io::Result<Answer> {
-        self.ask("POST", path, content_type, body)
+        self.post_as(path, content_type, Encoding::Identity, body)
     }
 
-    fn ask(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> io::Result<Answer> {
-        let answered = self.try_ask(method, path, content_type, body);
+    /// Posts a body as `encoding` has it.
+    pub fn post_as(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        encoding: Encoding,
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        self.ask("POST", path, content_type, encoding.name(), &encoding.of(body))
+    }
+
+    fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        encoding: &str,
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        let answered = self.try_ask(method, path, content_type, encoding, body);
         if answered.is_err() {
             self.stream = None;
         }
         answered
     }
 
-    fn try_ask(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> io::Result<Answer> {
+    fn try_ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        encoding: &str,
+        body: &[u8],
+    ) -> io::Result<Answer> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(&self.address)?;
             stream.set_nodelay(true)?;
@@ -78,6 +136,7 @@ impl Wire {
         if method == "POST" {
             let length = body.len();
             request.extend(format!("content-type: {content_type}\r\ncontent-length: {length}\r\n").bytes());
+            request.extend(format!("content-encoding: {encoding}\r\n").bytes());
         }
         request.extend(b"\r\n");
         request.extend(body);
