@@ -1,5 +1,6 @@
 //! `upbeat journal`: the log of a data directory, looked at and mended while no server uses it.
 
+mod compact;
 mod lines;
 mod read_only;
 mod repair;
@@ -33,6 +34,7 @@ enum Command {
     Check(CheckArgs),
     Repair(RepairArgs),
     Dump(DumpArgs),
+    Compact(CompactArgs),
 }
 
 /// Say whether everything is readable; changes nothing
@@ -80,10 +82,28 @@ struct DumpArgs {
     all: bool,
 }
 
+/// Keep the present state alone: two new snapshots, and no history
+///
+/// Says what goes, and does nothing more without --yes. What happened before is no longer there for dumps, exports and backtests;
+/// what every customer has now is. What a killed server had not written yet is kept, too.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  upbeat journal compact upbeat-data
+  upbeat journal compact --yes upbeat-data")]
+struct CompactArgs {
+    /// The data directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Check(CheckArgs { directory }) => check(&directory),
         Command::Repair(RepairArgs { directory, yes }) => repair::repair(&directory, yes),
+        Command::Compact(CompactArgs { directory, yes }) => compact::compact(&directory, yes),
         Command::Dump(DumpArgs { directory, all }) => dump(&directory, all),
     }
 }

@@ -10,13 +10,13 @@ use super::listeners::{likely, membership, play, seconds_from_now};
 use super::support::*;
 
 /// A data directory, and a place for lanes that outlives the process.
-struct Kept {
-    data: tempfile::TempDir,
-    lanes: tempfile::TempDir,
+pub(super) struct Kept {
+    pub(super) data: tempfile::TempDir,
+    pub(super) lanes: tempfile::TempDir,
 }
 
 impl Kept {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let in_memory =
             if cfg!(target_os = "linux") { Path::new("/dev/shm").into() } else { std::env::temp_dir() };
         Self {
@@ -25,15 +25,15 @@ impl Kept {
         }
     }
 
-    fn directory(&self) -> String {
+    pub(super) fn directory(&self) -> String {
         self.data.path().join("data").display().to_string()
     }
 
-    fn start(&self) -> Server {
+    pub(super) fn start(&self) -> Server {
         self.start_with(&[])
     }
 
-    fn start_with(&self, environment: &[(&str, &str)]) -> Server {
+    pub(super) fn start_with(&self, environment: &[(&str, &str)]) -> Server {
         let lanes = self.lanes.path().display().to_string();
         // Small files, which a debug build reads quickly; what a test wants otherwise comes last.
         let ours = [
@@ -46,7 +46,7 @@ impl Kept {
     }
 
     /// Starts a server that has to fail; what it says.
-    fn refused(&self, environment: &[(&str, &str)]) -> String {
+    pub(super) fn refused(&self, environment: &[(&str, &str)]) -> String {
         let mut command = upbeat();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.args(["--data-dir", &self.directory()]).env("UPBEAT_LANES_DIR", self.lanes.path());
@@ -58,7 +58,7 @@ impl Kept {
 }
 
 /// `kill -9`.
-fn kill(server: Server) {
+pub(super) fn kill(server: Server) {
     drop(server);
 }
 
@@ -177,7 +177,7 @@ fn directory_and_files_are_for_this_user_alone() {
 }
 
 /// Flips a bit of a record in the middle of a file of the log; what the file holds then.
-fn damage(segment: &Path) -> Vec<u8> {
+pub(super) fn damage(segment: &Path) -> Vec<u8> {
     const BLOCK: usize = 4096;
     let mut bytes = std::fs::read(segment).expect("a segment");
     // Groups that hold something: their length is not 0.
@@ -209,6 +209,11 @@ fn damage_is_refused_with_the_file_and_nothing_is_changed() {
     let said = kept.refused(&[]);
     let name = first.file_name().expect("a name").to_str().expect("text");
     assert!(said.contains(name) && said.contains("byte"), "{said}");
+    let directory = kept.directory();
+    for command in ["check", "repair"] {
+        let line = format!("  upbeat journal {command} {directory}");
+        assert!(said.lines().any(|said| said == line), "a line to be copied: {said}");
+    }
     let checked = journal(&["check", &kept.directory()]);
     assert_eq!(checked.status.code(), Some(1), "{checked:?}");
     assert!(String::from_utf8_lossy(&checked.stderr).contains(name), "{checked:?}");
@@ -312,7 +317,7 @@ fn damage_is_repaired_only_when_asked_to_and_the_damaged_directory_is_kept() {
 }
 
 /// `upbeat journal` with these arguments.
-fn journal(arguments: &[&str]) -> std::process::Output {
+pub(super) fn journal(arguments: &[&str]) -> std::process::Output {
     upbeat().arg("journal").args(arguments).output().expect("it runs")
 }
 

@@ -11,6 +11,7 @@ mod bad_input;
 mod callers;
 mod closing;
 mod cloudevents;
+mod compacting;
 mod compression;
 mod configuration;
 mod csv_files;

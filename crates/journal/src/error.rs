@@ -34,7 +34,9 @@ pub enum RecoveryError {
         version: u32,
     },
     /// Segments that hold records from `from` on have been removed, and nothing else has these.
-    #[error("{file} begins with position {begins}, and the positions from {from} on are needed")]
+    #[error(
+        "{file}, byte 0: the log begins with position {begins}, and the positions from {from} on are needed"
+    )]
     Missing {
         /// The first file.
         file: String,

@@ -127,8 +127,9 @@ pub(super) fn unused(directory: &Path) -> anyhow::Result<Unused> {
     };
     // SAFETY: the descriptor is open; the call has no other precondition.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } != 0 {
-        let process = std::fs::read_to_string(&path).unwrap_or_default();
-        anyhow::bail!("{} is in use by process {}: stop it first", directory.display(), process.trim());
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let process = text.lines().next().unwrap_or("of another user").trim();
+        anyhow::bail!("{} is in use by process {process}: stop it first", directory.display());
     }
     Ok(Unused(Some(file)))
 }

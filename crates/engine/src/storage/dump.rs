@@ -11,7 +11,7 @@ use upbeat_journal::{Record, Start};
 
 use super::OpenError;
 use super::blocks::{Head, Part, answer, customer, kind};
-use crate::log::{Entry, decode_track};
+use crate::log::{Entry, Started, decode_track, kind as log_kind};
 
 /// Gives all that a directory holds to `visit`: first what the newest sound snapshot holds, without a position, then the records
 /// of the log from there on, with theirs. Doing them again in this order gives the state; records that the snapshot holds
@@ -51,6 +51,35 @@ pub fn dump<D: Disk>(
             Ok(found.damaged.iter().map(ToString::to_string).collect())
         }
     }
+}
+
+/// With what the last process ran on a directory, `None` where nothing says so: whoever opens an engine there without a
+/// configuration opens it with this. Changes nothing.
+///
+/// # Errors
+/// The directory cannot be read: see [`OpenError`].
+pub fn last_started<D: Disk>(disk: Arc<D>) -> Result<Option<Started>, OpenError> {
+    let mut started = None;
+    let mut start = Start::BEGINNING;
+    if let Some(snapshot) = find(Arc::clone(&disk))?.newest {
+        start = Start { from: snapshot.from(), reached: snapshot.reached() };
+        let mut block = Vec::new();
+        snapshot.block(0, &mut block)?;
+        let head = Head::decode(&block);
+        let named = |error| OpenError::Block { file: snapshot.name().to_owned(), number: 0, error };
+        started = Some(head.map_err(named)?.started);
+    }
+    let read = upbeat_journal::read(&disk, start, &mut |record: Record<'_>| {
+        if record.kind == log_kind::STARTED
+            && let Entry::Started(last) =
+                Entry::decode(record.kind, record.payload).map_err(|error| error.to_string())?
+        {
+            started = Some(*last);
+        }
+        Ok(())
+    });
+    read.map_err(upbeat_journal::OpenError::from)?;
+    Ok(started)
 }
 
 fn dump_snapshot<D: Disk>(

@@ -16,12 +16,12 @@ use upbeat_core::encoding::DecodeError;
 use upbeat_core::event::StableHash;
 use upbeat_journal::disk::Disk;
 use upbeat_journal::snapshot::{Found, SnapshotError, find};
-use upbeat_journal::{Memory, Start, StepError, Writer};
+use upbeat_journal::{Memory, OpenError as LogError, RecoveryError, Start, StepError, Writer};
 
 use crate::Engine;
 use crate::log::{Log, Payload, Started};
 
-pub use dump::dump;
+pub use dump::{dump, last_started};
 pub use snapshotter::{Snapshotter, Written};
 
 /// How an engine is kept.
@@ -87,7 +87,7 @@ pub struct Opened<D: Disk> {
 pub enum OpenError {
     /// The log cannot be read or written.
     #[error(transparent)]
-    Log(#[from] upbeat_journal::OpenError),
+    Log(#[from] LogError),
     /// The log cannot be written.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -95,7 +95,9 @@ pub enum OpenError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// A block of a snapshot is not readable though its checksum is right.
-    #[error("{file}, block {number}: {error}")]
+    #[error(
+        "{file}, block {number}: {error}; its checksum is right: start the version of Upbeat that wrote it"
+    )]
     Block {
         /// The snapshot's file.
         file: String,
@@ -104,8 +106,16 @@ pub enum OpenError {
         /// What is wrong.
         error: DecodeError,
     },
+    /// Snapshots are damaged, and the log alone does not give what was in them.
+    #[error("{damaged}; without it: {error}")]
+    WithoutSnapshot {
+        /// What is wrong with the newest of them, with its file and the place.
+        damaged: String,
+        /// Why the log is not enough.
+        error: RecoveryError,
+    },
     /// A record is not readable though its checksum is right.
-    #[error("position {position}: {error}")]
+    #[error("position {position}: {error}; its checksum is right: start the version of Upbeat that wrote it")]
     Record {
         /// Its position.
         position: u64,
@@ -118,6 +128,21 @@ pub enum OpenError {
     /// The lanes are too small for what has to be written at the beginning.
     #[error("the lanes have no room for the first records; they are of {0} bytes")]
     NoRoom(usize),
+}
+
+impl OpenError {
+    /// Whether something that was durable is damaged or missing: a repair can keep what is sound. Records that are whole and not
+    /// readable are none of that.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use RecoveryError::{Behind, Damaged, Missing};
+        matches!(
+            self,
+            Self::Log(LogError::Recovery(Damaged { .. } | Missing { .. } | Behind { .. }))
+                | Self::Snapshot(SnapshotError::Damaged { .. })
+                | Self::WithoutSnapshot { .. }
+        )
+    }
 }
 
 /// Fills an empty engine from the directory of `disk` and publishes all its changes there from now on. `lanes` are the memories of the
@@ -141,7 +166,7 @@ pub fn open<D: Disk>(
     engine.event_clock.set_key(random());
     let lane_bytes = lanes.first().map_or(0, Memory::len);
     let Found { snapshots, newest, damaged } = find(Arc::clone(&disk))?;
-    let damaged = damaged.iter().map(ToString::to_string).collect();
+    let damaged: Vec<String> = damaged.iter().map(ToString::to_string).collect();
     let (mut start, mut started, mut snapshot_bytes, mut numbers) = (Start::BEGINNING, None, 0, 0);
     if let Some(snapshot) = newest {
         let restored = restore::restore(engine, &snapshot, options.threads, progress)?;
@@ -159,7 +184,12 @@ pub fn open<D: Disk>(
     let read = replay::replay(engine, started.as_ref(), options.threads, progress, |visitor| {
         upbeat_journal::open(disk, options.journal, start, lanes, random, visitor)
     });
-    let (opened, seen) = read?;
+    let (opened, seen) = read.map_err(|error| match (error, damaged.first()) {
+        (OpenError::Log(LogError::Recovery(error @ RecoveryError::Missing { .. })), Some(damaged)) => {
+            OpenError::WithoutSnapshot { damaged: damaged.clone(), error }
+        }
+        (error, _) => error,
+    })?;
     numbers = numbers.max(seen);
     let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained } = opened;
     let log = Log::new(lanes, positions);

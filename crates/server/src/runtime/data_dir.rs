@@ -53,7 +53,7 @@ pub enum DataDirError {
 #[derive(Debug)]
 pub(super) struct DataDir {
     pub(super) path: PathBuf,
-    _lock: LockFile,
+    pub(super) lock: LockFile,
 }
 
 /// Beginnings of the names of files in a data directory.
@@ -95,7 +95,7 @@ impl DataDir {
                 "other users may look into the data directory: chmod 700 keeps them out"
             );
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 }
 

@@ -43,12 +43,23 @@ pub enum LanesError {
         /// The directory.
         path: PathBuf,
     },
+    /// The last process has left its lanes in another place.
+    #[error("the last server was killed and left what was not in its log yet in {}, and lanes_dir is another now: start with \
+        lanes_dir = {:?}, or remove the former if what is in it may be lost", former.display(), place(former))]
+    Elsewhere {
+        /// Where they lie.
+        former: PathBuf,
+    },
     /// Somebody else has made the directory.
     #[error("lanes_dir {} is no directory of this user's alone: remove it, or name another lanes_dir", path.display())]
     NotOurs {
         /// The directory.
         path: PathBuf,
     },
+}
+
+fn place(lanes: &Path) -> &Path {
+    lanes.parent().unwrap_or(lanes)
 }
 
 /// The memory of the lanes.
@@ -76,7 +87,7 @@ impl Lanes {
     }
 
     /// Lanes that end with the process.
-    fn of_process(count: usize) -> Self {
+    pub(super) fn of_process(count: usize) -> Self {
         let bytes = HEAD_BYTES + ring_bytes(count);
         Self { memories: (0..count).map(|_| Memory::anonymous(bytes)).collect(), path: None }
     }
@@ -84,8 +95,7 @@ impl Lanes {
     fn in_directory(place: &Path, data: &Path, count: usize) -> Result<Self, LanesError> {
         let failed = |path: &Path, error| LanesError::Io { path: path.to_owned(), error };
         let metadata = fs::metadata(data).map_err(|error| failed(data, error))?;
-        // The directory itself, whatever it is called: a renamed one keeps its lanes.
-        let path = place.join(format!("upbeat-{:x}-{:x}", metadata.dev(), metadata.ino()));
+        let path = std::path::absolute(place).map_err(|error| failed(place, error))?.join(name(&metadata));
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&path, error)),
             _ => {}
@@ -120,6 +130,18 @@ impl Lanes {
 pub(super) fn remove(path: &Path) {
     // What stays is overwritten by the next process, and gone with the next start of the machine.
     let _ = fs::remove_dir_all(path);
+}
+
+/// The name of the lanes of a data directory: of the directory itself, whatever it is called, so that a renamed one keeps its
+/// lanes and a copied one does not take those of another.
+fn name(data: &fs::Metadata) -> String {
+    format!("upbeat-{:x}-{:x}", data.dev(), data.ino())
+}
+
+/// Whether these lanes are of the data directory `data`, and there.
+pub(super) fn are_of(lanes: &Path, data: &Path) -> bool {
+    let name = fs::metadata(data).map(|metadata| name(&metadata));
+    lanes.is_dir() && name.is_ok_and(|name| lanes.ends_with(name))
 }
 
 fn ring_bytes(count: usize) -> usize {

@@ -5,6 +5,7 @@ mod accept;
 mod admin_stream;
 mod app;
 mod bulk;
+mod compact;
 mod data_dir;
 mod descriptors;
 mod durability;
@@ -39,6 +40,7 @@ pub use listen::{capped_backlog, listen};
 pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
+pub use compact::{CompactError, Compacted, Compaction};
 pub use data_dir::DataDirError;
 use descriptors::Reserve;
 #[cfg(test)]

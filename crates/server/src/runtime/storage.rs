@@ -2,7 +2,7 @@
 //! is published any more.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const EVERY_WITHOUT_LANES: Duration = Duration::from_millis(1);
 const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
 
 /// Threads that apply what is read, at most: more than these wait for the one that reads.
-const MOST_THREADS: usize = 8;
+pub(super) const MOST_THREADS: usize = 8;
 
 /// Why the server does not start with what is kept.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum StorageError {
     #[error(transparent)]
     Lanes(#[from] LanesError),
     /// What is kept cannot be read, or not gone on with.
-    #[error("data directory {}: {error}", path.display())]
+    #[error("data directory {}: {error}{}", path.display(), commands(path, error))]
     Open {
         /// The data directory.
         path: PathBuf,
@@ -54,6 +54,28 @@ pub enum StorageError {
     /// A defect in Upbeat.
     #[error("reading what was kept panicked")]
     Panicked,
+}
+
+/// The commands for a directory that is damaged, ready to be copied; nothing for one that is not.
+fn commands(path: &Path, error: &OpenError) -> String {
+    if !error.is_damage() {
+        return String::new();
+    }
+    let directory = quoted(path);
+    format!(
+        "\nNothing was changed. What is sound, and what a repair would lose, say\n  upbeat journal check {directory}\n  \
+         upbeat journal repair {directory}"
+    )
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) && !text.starts_with('-') {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// A data directory that is this process's, and where its lanes lie. Nothing of it is read yet.
@@ -71,10 +93,17 @@ impl Storage {
         if config.in_memory {
             return Ok(None);
         }
-        let directory = DataDir::open(&config.data_dir, config.allow_network_file_system)?;
+        let mut directory = DataDir::open(&config.data_dir, config.allow_network_file_system)?;
         let loops = config.event_loops().map_err(StorageError::Thread)?;
         // One for each loop, and one that all other threads share.
         let lanes = Lanes::open(&config.lanes_dir, &directory.path, loops + 1)?;
+        if let Some(former) = directory.lock.lanes()
+            && lanes.path.as_deref() != Some(former)
+            && lanes::are_of(former, &directory.path)
+        {
+            return Err(LanesError::Elsewhere { former: former.to_owned() }.into());
+        }
+        directory.lock.note_lanes(lanes.path.clone()).map_err(DataDirError::from)?;
         Ok(Some(Self { directory, lanes }))
     }
 
@@ -137,7 +166,7 @@ impl Storage {
         let read = opened.recovered.log.bytes;
         let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), read);
         let snapshots = snapshots.start().map_err(StorageError::Thread)?;
-        Ok(Opened { journal, spare, snapshots, lanes: lanes.path, _directory: directory })
+        Ok(Opened { journal, spare, snapshots, lanes: lanes.path, directory })
     }
 }
 
@@ -220,13 +249,13 @@ pub struct Opened {
     snapshots: snapshots::Running<TimedDisk<RealDisk>>,
     lanes: Option<PathBuf>,
     /// Held to the end.
-    _directory: DataDir,
+    directory: DataDir,
 }
 
 impl Opened {
     /// Makes everything durable that was published, and ends; `false` if that did not work within `timeout`. To be called when
     /// nothing is published any more.
-    pub(super) async fn end(self, timeout: Duration) -> bool {
+    pub(super) async fn end(mut self, timeout: Duration) -> bool {
         let (sender, ended) = oneshot::channel();
         let end = move || {
             let snapshots = self.snapshots.stop();
@@ -237,6 +266,9 @@ impl Opened {
             }
             if let Some(lanes) = self.lanes.filter(|_| is_durable) {
                 lanes::remove(&lanes);
+                if let Err(error) = self.directory.lock.note_lanes(None) {
+                    tracing::warn!("the next start looks for lanes that are gone: {error}");
+                }
             }
             let _ = sender.send(is_durable);
         };
