@@ -40,6 +40,10 @@ torture-log seeds="0..1000000":
 torture-binary rounds="10" seed="1" *arguments:
     ROUNDS={{rounds}} SEED={{seed}} cargo test --release --locked --test torture -- --nocapture --test-threads 1 {{arguments}}
 
+# Mixed load on one server for so many minutes; what it takes of memory, files and disk must stay as it is
+soak minutes="10":
+    MINUTES={{minutes}} cargo test --release --locked --test torture memory_files_and_disk -- --nocapture
+
 # Every access of the unsafe code of profiles checked by miri; needs a nightly toolchain with miri, and installs it
 miri:
     rustup toolchain install nightly --profile minimal --component miri --component rust-src

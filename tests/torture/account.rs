@@ -177,6 +177,15 @@ impl Account {
         faults
     }
 
+    /// Whether nothing may be held of the customer.
+    pub fn is_empty(&self) -> bool {
+        self.must.is_empty()
+            && self.may.is_empty()
+            && self.shown.is_empty()
+            && self.perhaps_shown.is_empty()
+            && self.unheard == 0
+    }
+
     pub fn take_over(&mut self, held: &Held) {
         let there: BTreeSet<u64> = held.plays.iter().chain(&held.clicks).copied().collect();
         let rows = std::mem::take(&mut self.must).into_iter().chain(std::mem::take(&mut self.may));

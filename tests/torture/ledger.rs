@@ -221,6 +221,15 @@ impl Book {
         account.epoch
     }
 
+    /// Lets no answer be asked for again, and no customer looked at of whom nothing is left: the number of all profiles tells
+    /// whether one is back.
+    pub fn forget_past(&mut self) {
+        self.retries.clear();
+        if self.groups.is_empty() {
+            self.accounts.retain(|_, account| !account.is_empty());
+        }
+    }
+
     pub fn customers(&self) -> impl Iterator<Item = &str> {
         self.accounts.keys().map(String::as_str)
     }

@@ -38,6 +38,9 @@ pub struct Client {
     number: u64,
     dice: Dice,
     customers: Vec<Customer>,
+    /// Customers who are full are deleted, so that there are never more.
+    is_tidy: bool,
+    leaving: Vec<String>,
     named: u64,
     events: u64,
     requests: u64,
@@ -63,6 +66,8 @@ impl Client {
             number,
             dice: Dice::part(seed, number + 1),
             customers: Vec::new(),
+            is_tidy: false,
+            leaving: Vec::new(),
             named: 0,
             events: 0,
             requests: 0,
@@ -75,11 +80,22 @@ impl Client {
             shed: 0,
             lost_decisions: false,
         };
-        for _ in 0..CUSTOMERS {
-            let customer = client.customer();
-            client.customers.push(customer);
-        }
+        client.fill(CUSTOMERS);
         client
+    }
+
+    /// One that works with so many customers at once, and deletes those who are full.
+    pub fn tidy(seed: u64, number: u64, customers: usize) -> Self {
+        let mut client = Self { is_tidy: true, customers: Vec::new(), ..Self::new(seed, number) };
+        client.fill(customers);
+        client
+    }
+
+    fn fill(&mut self, customers: usize) {
+        while self.customers.len() < customers {
+            let customer = self.customer();
+            self.customers.push(customer);
+        }
     }
 
     pub fn take_deeds(&mut self) -> Vec<Deed> {
@@ -113,6 +129,9 @@ impl Client {
     }
 
     fn one(&mut self, data: &mut Wire, admin: &mut Wire) -> io::Result<()> {
+        while let Some(customer) = self.leaving.pop() {
+            self.erase_one(admin, customer).1?;
+        }
         match self.dice.below(100) {
             0..50 => {
                 let row = self.row();
@@ -142,10 +161,12 @@ impl Client {
     }
 
     fn someone(&mut self) -> usize {
-        let place = self.dice.place(CUSTOMERS);
+        let place = self.dice.place(self.customers.len());
         let is_full = self.customers[place].plays >= PLAYS || self.customers[place].clicks >= 20;
         if is_full {
-            self.customers[place] = self.customer();
+            let full = self.customer();
+            let full = std::mem::replace(&mut self.customers[place], full);
+            self.leaving.extend(self.is_tidy.then_some(full.id));
         }
         place
     }
@@ -265,8 +286,18 @@ impl Client {
     }
 
     fn erase(&mut self, admin: &mut Wire) -> io::Result<()> {
-        let place = self.dice.place(CUSTOMERS);
+        let place = self.dice.place(self.customers.len());
         let customer = self.customers[place].id.clone();
+        let (outcome, answered) = self.erase_one(admin, customer);
+        (self.customers[place].plays, self.customers[place].clicks) = (0, 0);
+        // Half of them never come back: what is found of them after a crash was not there any more.
+        if outcome != Outcome::Acknowledged || self.dice.one_in(2) {
+            self.customers[place] = self.customer();
+        }
+        answered
+    }
+
+    fn erase_one(&mut self, admin: &mut Wire, customer: String) -> (Outcome, io::Result<()>) {
         let sent = now();
         let answer = admin.delete(&format!("/customers/{customer}"));
         let outcome = match &answer {
@@ -274,16 +305,11 @@ impl Client {
             Ok(answer) => self.shed(answer, true),
             Err(_) => Outcome::Unknown,
         };
-        (self.customers[place].plays, self.customers[place].clicks) = (0, 0);
         // What is sent again of a deleted customer would begin a new profile.
         self.unsure.retain(|(rows, _)| rows.iter().all(|row| row.customer != customer));
-        // Half of them never come back: what is found of them after a crash was not there any more.
-        if outcome != Outcome::Acknowledged || self.dice.one_in(2) {
-            self.customers[place] = self.customer();
-        }
         self.last.clear();
         self.note(sent, &answer, Act::Erase { customer, outcome });
-        answer.map(drop)
+        (outcome, answer.map(drop))
     }
 
     fn decide(&mut self, data: &mut Wire) -> io::Result<()> {

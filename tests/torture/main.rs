@@ -5,7 +5,8 @@
 //! the directory can be rebuilt as a loss of power may have left it; a ledger notes what was sent and what was answered,
 //! and when; a second process is started on what is left, and asked.
 //!
-//! The short form runs with the other tests. `just torture` runs the long form: `ROUNDS` says how long, `SEED` which.
+//! The short form runs with the other tests. `just torture` runs the long form: `ROUNDS` says how long, `SEED` which. `just soak`
+//! loads one server for many minutes.
 
 #[path = "../shared/skipped.rs"]
 mod skipped;
@@ -31,6 +32,7 @@ mod full;
 mod honest;
 mod kills;
 mod power;
+mod soak;
 
 /// How long the long form is, if it is asked for: losses of power by 300, kills by 100, failures one by one.
 fn rounds() -> Option<u64> {
