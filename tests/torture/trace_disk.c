@@ -613,6 +613,25 @@ int truncate64(const char *path, off64_t length) {
 
 int truncate(const char *path, off_t length) { return truncate64(path, length); }
 
+/* Whether the file holds nothing but zeros there. */
+static int are_zeros(int descriptor, off64_t offset, off64_t length) {
+    char block[4096];
+    for (off64_t end = offset + length; offset < end;) {
+        size_t wanted = end - offset < (off64_t)sizeof block ? (size_t)(end - offset) : sizeof block;
+        ssize_t count = pread64(descriptor, block, wanted, offset);
+        if (count <= 0) {
+            return count == 0;
+        }
+        for (ssize_t at = 0; at < count; at++) {
+            if (block[at]) {
+                return 0;
+            }
+        }
+        offset += count;
+    }
+    return 1;
+}
+
 /* Allocates; returns an error's number, or 0. */
 static int allocate(int descriptor, int mode, off64_t offset, off64_t length, int posix) {
     int killed = -1;
@@ -630,6 +649,8 @@ static int allocate(int descriptor, int mode, off64_t offset, off64_t length, in
     if (head.file && (killed = kill_in_file(ALLOCATE, descriptor)) == 0) {
         die();
     }
+    /* Where there are zeros, nothing is changed that a loss of power could undo. */
+    int released = mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) && are_zeros(descriptor, offset, length);
     head.start_ns = now_ns();
     int error;
     if (posix) {
@@ -642,7 +663,7 @@ static int allocate(int descriptor, int mode, off64_t offset, off64_t length, in
     }
     head.end_ns = now_ns();
     if (head.file && error == 0) {
-        if (mode & ~FALLOC_FL_KEEP_SIZE) {
+        if (!released && (mode & ~FALLOC_FL_KEEP_SIZE)) {
             note((struct head){.kind = UNSUPPORTED}, "fallocate that changes contents", NULL, NULL, 0);
         } else if (!mode) {
             note(head, NULL, NULL, NULL, 0);

@@ -12,7 +12,7 @@ use crate::segment;
 pub struct LogFile {
     /// Its name.
     pub name: String,
-    /// Its size in bytes, allocated whole.
+    /// Bytes that it takes on the disk.
     pub bytes: u64,
     /// When it was last written, in milliseconds since 1970.
     pub modified_ms: u64,
@@ -45,7 +45,7 @@ pub fn log_files<D: Disk>(disk: &D, needed_from: Option<u64>) -> io::Result<Vec<
         let read = file.read_at(0, &mut block)?;
         let head = segment::decode(&block[..read]).ok();
         floors.push(head.filter(|_| is_used(head, &block[..read])).map(|head| head.floor));
-        files.push(LogFile { bytes: file.size()?, modified_ms: file.modified_ms()?, name, history: false });
+        files.push(LogFile { bytes: file.space()?, modified_ms: file.modified_ms()?, name, history: false });
     }
     // A file is history if a later one says that all before it is below what is needed.
     let needed_from = needed_from.unwrap_or(0);

@@ -355,6 +355,15 @@ impl Recovered {
             }
             at(&torn.file, file.sync())?;
         }
+        self.release_space(disk);
         Ok(())
+    }
+
+    /// Gives back what the last process had allocated ahead: a server that is killed again and again, at each start, would
+    /// fill the disk with zeros otherwise.
+    fn release_space<D: Disk>(&self, disk: &D) {
+        let Some((name, offset, bytes)) = &self.last else { return };
+        // They are zeros and durable already, so that nothing but space is lost where this fails.
+        let _ = disk.open(name).and_then(|file| file.release(offset + bytes.len() as u64));
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File as StdFile, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -87,7 +88,11 @@ impl File for ReadOnlyFile {
         refused()
     }
 
-    fn cut(&self, _bytes: u64) -> io::Result<()> {
+    fn space(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.blocks() * 512)
+    }
+
+    fn release(&self, _from: u64) -> io::Result<()> {
         refused()
     }
 

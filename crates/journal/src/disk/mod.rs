@@ -103,6 +103,12 @@ pub trait File: Send + Sync + 'static {
     /// The disk failed.
     fn size(&self) -> io::Result<u64>;
 
+    /// Bytes that it takes on the disk.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn space(&self) -> io::Result<u64>;
+
     /// Fills `into` with the bytes from `at` on; returns how many there were.
     ///
     /// # Errors
@@ -122,11 +128,12 @@ pub trait File: Send + Sync + 'static {
     /// (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn sync(&self) -> io::Result<()>;
 
-    /// Cuts the file to `bytes` bytes.
+    /// Gives the space of what lies from `from` on back to the file system: it reads as zeros, and the size stays. Durable
+    /// after [`File::sync`].
     ///
     /// # Errors
-    /// The disk failed.
-    fn cut(&self, bytes: u64) -> io::Result<()>;
+    /// The file system cannot do that, or the disk failed.
+    fn release(&self, from: u64) -> io::Result<()>;
 
     /// When it was last written, in milliseconds since 1970.
     ///

@@ -3,7 +3,7 @@
 use std::fs::{self, File as StdFile, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -117,6 +117,11 @@ impl File for RealFile {
         Ok(self.0.metadata()?.len())
     }
 
+    fn space(&self) -> io::Result<u64> {
+        // In units of 512 bytes, whatever the blocks of the file system.
+        Ok(self.0.metadata()?.blocks() * 512)
+    }
+
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while read < into.len() {
@@ -138,8 +143,19 @@ impl File for RealFile {
         self.0.sync_data()
     }
 
-    fn cut(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+    fn release(&self, from: u64) -> io::Result<()> {
+        let bytes = self.size()?.saturating_sub(from);
+        if bytes == 0 {
+            return Ok(());
+        }
+        let (from, bytes) = (libc::off_t::try_from(from), libc::off_t::try_from(bytes));
+        let (from, bytes) = (from.map_err(io::Error::other)?, bytes.map_err(io::Error::other)?);
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: the descriptor is open; the call has no other precondition.
+        match unsafe { libc::fallocate(self.0.as_raw_fd(), mode, from, bytes) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     fn modified_ms(&self) -> io::Result<u64> {

@@ -19,6 +19,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the files of the log are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
+/// A snapshot is due, too, when a start would have to open so many files more than the log's bytes fill: each start begins a
+/// file, however little comes.
+const MOST_FILES: u64 = 64;
+
 /// After a snapshot that failed the next one is tried so much later.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -42,6 +46,8 @@ pub(super) struct Snapshots<D: Disk> {
     grown: i64,
     retry: Option<Instant>,
     counted: Option<Instant>,
+    /// Files that a start needs, as counted last.
+    needed_files: u64,
 }
 
 /// A running thread.
@@ -54,7 +60,7 @@ impl<D: Disk> Snapshots<D> {
     /// Of a log of which `read` bytes were read at the start.
     pub(super) fn new(snapshotter: Snapshotter<D>, disk: Arc<D>, app: Arc<App>, read: u64) -> Self {
         let grown = -i64::try_from(read).unwrap_or(i64::MAX);
-        Self { snapshotter, disk, app, grown, retry: None, counted: None }
+        Self { snapshotter, disk, app, grown, retry: None, counted: None, needed_files: 0 }
     }
 
     /// Starts the thread.
@@ -81,13 +87,19 @@ impl<D: Disk> Snapshots<D> {
         u64::try_from(written.saturating_sub(self.grown)).unwrap_or(0)
     }
 
+    /// Whether there are more files than the log between two snapshots fills, by far.
+    fn has_many_files(&self) -> bool {
+        let journal = &self.app.config.journal;
+        self.needed_files > MOST_FILES + 2 * journal.snapshot_bytes.0 / journal.segment_bytes.0
+    }
+
     fn turn(&mut self, stopping: &AtomicBool) {
         let now = Instant::now();
         if self.counted.is_none_or(|at| now >= at + COUNT_EVERY) {
             self.counted = Some(now);
             self.count_files();
         }
-        let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0;
+        let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0 || self.has_many_files();
         if is_due && self.retry.is_none_or(|at| now >= at) {
             self.write(&mut |began, bytes, before| {
                 // The log's own writes come first.
@@ -152,11 +164,12 @@ impl<D: Disk> Snapshots<D> {
         self.count_files();
     }
 
-    fn count_files(&self) {
+    fn count_files(&mut self) {
         // Metrics are all that depends on it.
         let Ok(files) = log_files(&*self.disk, self.snapshotter.log_needed_from()) else { return };
         let history: Vec<_> = files.iter().filter(|file| file.history).collect();
         let bytes = history.iter().map(|file| file.bytes).sum();
+        self.needed_files = (files.len() - history.len()) as u64;
         self.app.metrics.journal.note_files(files.len() - history.len(), history.len(), bytes);
     }
 

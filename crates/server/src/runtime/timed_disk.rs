@@ -86,11 +86,15 @@ impl<F: File> File for TimedFile<F> {
         self.file.drop_cache();
     }
 
+    fn space(&self) -> io::Result<u64> {
+        self.file.space()
+    }
+
     fn modified_ms(&self) -> io::Result<u64> {
         self.file.modified_ms()
     }
 
-    fn cut(&self, bytes: u64) -> io::Result<()> {
-        self.file.cut(bytes)
+    fn release(&self, from: u64) -> io::Result<()> {
+        self.file.release(from)
     }
 }

@@ -19,6 +19,10 @@ impl File for SimulatedFile {
         Ok(self.disk.state().contents(self)?.cache.len() as u64)
     }
 
+    fn space(&self) -> io::Result<u64> {
+        self.size()
+    }
+
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut state = self.disk.state();
         state.fail(Call::Read)?;
@@ -75,13 +79,12 @@ impl File for SimulatedFile {
         failed
     }
 
-    fn cut(&self, bytes: u64) -> io::Result<()> {
+    fn release(&self, from: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.fail(Call::Cut)?;
+        state.fail(Call::Release)?;
         let contents = state.contents(self)?;
-        if bytes < contents.cache.len() as u64 {
-            contents.write(Written::Size(bytes as usize));
-        }
+        let released = contents.cache.len().saturating_sub(from as usize);
+        contents.write(Written::Bytes { at: from as usize, bytes: vec![0; released] });
         Ok(())
     }
 

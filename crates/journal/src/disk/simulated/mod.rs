@@ -38,8 +38,8 @@ pub enum Call {
     Remove,
     /// [`Disk::sync_names`]
     SyncNames,
-    /// [`super::File::cut`]
-    Cut,
+    /// [`super::File::release`]
+    Release,
 }
 
 type Names = BTreeMap<String, u64>;
