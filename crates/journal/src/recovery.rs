@@ -355,7 +355,9 @@ impl Recovered {
             }
             at(&torn.file, file.sync())?;
         }
-        self.release_space(disk);
+        if stands(Guard::ClearTornEnd) {
+            self.release_space(disk);
+        }
         Ok(())
     }
 
