@@ -134,11 +134,11 @@ def openloop(
     return result
 
 
-def closedloop(processes, cores, server, program, ids, form, seconds, connections):
+def closedloop(processes, cores, server, program, ids, form, seconds, connections, log):
     """Single events, or Redis's SET of the same bytes, each sent when the last is answered: benches/http/closedloop.c."""
     command = [program, server.port, ids, form, seconds, connections]
     with CpuMeter(server.pid, cores.server) as cpu:
-        result = json.loads(processes.run(command, seconds + GRACE_S, core=cores.load))
+        result = json.loads(processes.run(command, seconds + GRACE_S, core=cores.load, log=log))
     result["cpu_us"] = cpu.us_per(result["answered"])
     result["server_busy"], result["others"] = cpu.busy, cpu.others
     return result

@@ -65,7 +65,8 @@ class Stage:
     def closedloop(self, server, ids, form, seconds, connections):
         """A closed loop that writes to `server`: `form` is events, or set for Redis."""
         program = tools.PROGRAMS / "closedloop"
-        return loads.closedloop(self.processes, self.cores, server, program, ids, form, seconds, connections)
+        log = self.folder / "closedloop.log"
+        return loads.closedloop(self.processes, self.cores, server, program, ids, form, seconds, connections, log)
 
     def syncs(self, seconds):
         """The disk's own write and sync of 4 KiB, from the servers' core, in the folder in which servers keep their data."""

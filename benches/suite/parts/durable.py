@@ -241,7 +241,8 @@ def page(data):
         "answers the bytes of an acknowledgement and reads nothing: its rate is what the client can do, as is the share of its "
         "core that the client used.",
         "",
-        *text.table(["connections, server", "events/s", "CPU/event, µs", *(title for title, _ in times), "server's core busy", "client's"], rows),
+        *text.table(["connections, server", "events/s", "CPU/event, µs", *(title for title, _ in times), "server's core busy",
+                     "client's"], rows),
         "",
         *text.table(["rate by Redis's", "round by round"], [
             [f"{connections} connections, {durability} by {appendfsync}",

@@ -151,7 +151,8 @@ def page(data):
             f"**{result['customers']:,} customers with {data['plays']} plays and a membership each.** Into an engine without a "
             f"log {million(result, 'fill_s')} M events/s, with one until all are on the disk {million(result, 'durable_s')}, "
             f"replayed from the log {million(result, 'replay_s')}; {result['log_bytes'] / result['events']:.1f} bytes of log an "
-            f"event, with what is allocated ahead. A snapshot is written and read back in {result['snapshot_s']:.2f} s without a bound on its rate.",
+            f"event, with what is allocated ahead. A snapshot is written and read back in {result['snapshot_s']:.2f} s without a "
+            "bound on its rate.",
             "",
             *text.table(["what", "s"], [
                 *warm,

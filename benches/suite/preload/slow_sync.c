@@ -1,5 +1,5 @@
 /*
- * Preloaded into a server, it lets every fsync and fdatasync take five seconds longer while the file SLOW_SYNC is there.
+ * Preloaded into a server, it lets every fsync and fdatasync take SLOW_SYNC_S seconds longer while the file SLOW_SYNC is there.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -7,13 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DELAY_S = 5 };
-
 static int slowly(const char *name, int file)
 {
-    const char *path = getenv("SLOW_SYNC");
-    if (path && access(path, F_OK) == 0) {
-        struct timespec left = {.tv_sec = DELAY_S};
+    const char *path = getenv("SLOW_SYNC"), *seconds = getenv("SLOW_SYNC_S");
+    if (path && seconds && access(path, F_OK) == 0) {
+        struct timespec left = {.tv_sec = atoi(seconds)};
         while (nanosleep(&left, &left))
             ;
     }
