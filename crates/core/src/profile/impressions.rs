@@ -211,21 +211,25 @@ impl AdHistory {
         let seen = self.knows(event);
         let impression =
             Impression { time, campaign, source: ImpressionSource::Reported { event_id, confirms } };
-        match self.position(impression.key()) {
-            Ok(position) => {
-                keep_smaller(&mut self.kept[position].time, time);
-                return Applied::Duplicate;
-            }
+        let applied = match self.position(impression.key()) {
+            Ok(position) => return keep_smaller(&mut self.kept[position].time, time),
             Err(_) if self.is_too_old(&impression, known) => {
                 let ImpressionSource::Reported { event_id, .. } = &impression.source else {
                     return Applied::Duplicate;
                 };
-                let applied = self.dropped.record_late(time, event_id.as_ref());
-                return if seen { Applied::Duplicate } else { applied };
+                self.dropped.record_late(time, event_id.as_ref())
             }
-            Err(position) => self.insert(position, impression, known),
+            Err(position) => {
+                self.insert(position, impression, known);
+                Applied::Accepted
+            }
+        };
+        match applied {
+            // The event counts once, and its copy of another campaign is kept.
+            Applied::Accepted if seen => Applied::Replaced,
+            Applied::TooOld if seen => Applied::Duplicate,
+            applied => applied,
         }
-        if seen { Applied::Duplicate } else { Applied::Accepted }
     }
 
     /// Confirms a decided impression, as [`AdHistory::check_confirmation`] has allowed.
@@ -240,10 +244,7 @@ impl AdHistory {
         };
         let earlier = match confirmation {
             Some(known) if known.key() < (time, &event_id) => return Applied::Duplicate,
-            Some(known) if known.key() == (time, &event_id) => {
-                keep_smaller(&mut known.time, time);
-                return Applied::Duplicate;
-            }
+            Some(known) if known.key() == (time, &event_id) => return keep_smaller(&mut known.time, time),
             later_or_none => later_or_none.replace(Confirmation { time, event_id: event_id.clone() }),
         };
         self.entry_bytes += impression.heap_bytes();
@@ -252,7 +253,7 @@ impl AdHistory {
             self.mark_report(earlier.key(), &campaign, false);
         }
         self.mark_report((time, &event_id), &campaign, true);
-        if seen || earlier.is_some() { Applied::Duplicate } else { Applied::Accepted }
+        if seen || earlier.is_some() { Applied::Replaced } else { Applied::Accepted }
     }
 
     /// Whether adding a report of this event would take memory.
@@ -361,10 +362,12 @@ fn is_complete<'a>(impressions: impl Iterator<Item = &'a Impression>) -> bool {
 }
 
 /// Of two copies of one time keeps the one that is smaller as written.
-fn keep_smaller(kept: &mut Time, copy: Time) {
+fn keep_smaller(kept: &mut Time, copy: Time) -> Applied {
     if copy.cmp_as_written(kept).is_lt() {
         *kept = copy;
+        return Applied::Replaced;
     }
+    Applied::Duplicate
 }
 
 #[cfg(test)]

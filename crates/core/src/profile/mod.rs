@@ -97,8 +97,8 @@ pub enum Applied {
     Accepted,
     /// The event had been applied before and changed nothing.
     Duplicate,
-    /// The event had been applied before, in another copy. Of two copies the smaller is kept, whichever comes first, and
-    /// this one is the smaller; it counts as a duplicate.
+    /// The event had been applied before, in another copy, and this one changed what is kept; it counts as a duplicate. Of
+    /// two copies the smaller is kept, whichever comes first; of an impression, those of several campaigns are.
     Replaced,
     /// The event is older than all that is kept of its kind, and it cannot be told whether it was applied before. It
     /// changed nothing.

@@ -140,9 +140,8 @@ impl Engine {
                     Some((room.ok_or(Rejection::LogUnavailable)?, payload))
                 }
             };
-            let may_repeat = matches!(event.kind, EventKind::Impression(_));
             let (applied, growth) = customer.apply(event, &bounds, last_event_ms);
-            if changes(&applied, may_repeat) {
+            if changes(applied) {
                 self.advance_clock(sighting);
                 if let Some((mut room, payload)) = room {
                     room.publish(payload, 0);
@@ -185,9 +184,8 @@ impl Engine {
                     Some(room) => Some((room, payload)),
                 },
             };
-            let may_repeat = matches!(event.kind, EventKind::Impression(_));
             let (applied, growth) = customer.apply(event, &bounds, last_event_ms);
-            if changes(&applied, may_repeat) {
+            if changes(applied) {
                 self.advance_clock(sighting);
                 if let Some(((mut room, unit), payload)) = room {
                     room.publish(&payload, unit);
@@ -228,14 +226,9 @@ impl Engine {
     }
 }
 
-/// Whether an event may have changed its customer. A repeated impression is counted as a duplicate and may still do so, as
-/// a copy that names another campaign does.
-fn changes(applied: &Applied, is_impression: bool) -> bool {
-    match applied {
-        Applied::Accepted | Applied::Replaced => true,
-        Applied::Duplicate => is_impression,
-        Applied::TooOld => false,
-    }
+/// Whether an event has changed its customer; what has not is in no record, or a flood of repeats would fill the log.
+fn changes(applied: Applied) -> bool {
+    matches!(applied, Applied::Accepted | Applied::Replaced)
 }
 
 /// Whether an event can contradict a row that an atomic body has checked.

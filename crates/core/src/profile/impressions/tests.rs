@@ -63,7 +63,7 @@ fn confirmation_and_report_of_one_event_count_once_in_any_order() {
                 false => confirm(&mut history, 1, 7, 5).expect("no conflict"),
             };
         }
-        assert_eq!(outcomes, [Applied::Accepted, Applied::Duplicate], "report first: {report_first}");
+        assert_eq!(outcomes, [Applied::Accepted, Applied::Replaced], "report first: {report_first}");
         assert_eq!(count(&history, &OURS), 1, "report first: {report_first}");
         assert!(history.counted().all(Impression::is_confirmed), "report first: {report_first}");
     }
@@ -99,7 +99,7 @@ fn report_that_was_merged_with_a_confirmation_leaves_no_gap_in_a_full_history() 
 
     history.insert_decided(DecisionId(2), OURS, minute(1000), &KNOWN);
     report(&mut history, 900, 1001, 0);
-    assert_eq!(confirm(&mut history, 2, 900, 1001), Ok(Applied::Duplicate));
+    assert_eq!(confirm(&mut history, 2, 900, 1001), Ok(Applied::Replaced));
     assert!(count(&history, &OURS) >= AD_HISTORY_LIMIT, "{}", count(&history, &OURS));
 }
 
@@ -138,6 +138,11 @@ fn any_step() -> impl Strategy<Value = Step> {
     })
 }
 
+/// All that a history holds.
+fn all_of(history: &AdHistory) -> (Vec<Impression>, Vec<u32>) {
+    (history.as_slice().to_vec(), history.dropped().fingerprints().collect())
+}
+
 fn history_of_steps(decisions: u64, steps: &[Step]) -> AdHistory {
     let mut history = AdHistory::default();
     for decision in 0..decisions {
@@ -148,12 +153,15 @@ fn history_of_steps(decisions: u64, steps: &[Step]) -> AdHistory {
         let grows = step.campaign.is_some_and(|campaign| {
             history.would_grow(minute(step.at), &Id::Number(step.event_id), &Id::Number(campaign), &KNOWN)
         });
-        let before = history.heap_bytes();
-        match step.campaign {
-            Some(campaign) => drop(report(&mut history, step.event_id, step.at, campaign)),
-            None => drop(confirm(&mut history, step.decision(decisions), step.event_id, step.at)),
-        }
+        let (before, kept_before) = (history.heap_bytes(), all_of(&history));
+        let applied = match step.campaign {
+            Some(campaign) => Ok(report(&mut history, step.event_id, step.at, campaign)),
+            None => confirm(&mut history, step.decision(decisions), step.event_id, step.at),
+        };
         assert!(grows || history.heap_bytes() <= before, "{step:?}");
+        // What changes nothing is in no log, and the other way round.
+        let changes = matches!(applied, Ok(Applied::Accepted | Applied::Replaced));
+        assert_eq!(changes, all_of(&history) != kept_before, "{step:?}: {applied:?}");
         let sum: usize = history.as_slice().iter().map(Impression::heap_bytes).sum();
         assert_eq!(history.entry_bytes, sum);
     }

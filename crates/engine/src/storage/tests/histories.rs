@@ -158,12 +158,8 @@ impl History {
 
     fn apply_event(&mut self, event: Event) {
         let (from, last_event_s) = (self.next(), self.last_event_s(&event, self.wall_ms));
-        let is_impression = matches!(event.kind, EventKind::Impression(_));
-        let logged = match self.engine.apply(event.clone(), self.wall_ms) {
-            Ok(Applied::Accepted | Applied::Replaced) => true,
-            Ok(Applied::Duplicate) => is_impression,
-            Ok(Applied::TooOld) | Err(_) => false,
-        };
+        let applied = self.engine.apply(event.clone(), self.wall_ms);
+        let logged = matches!(applied, Ok(Applied::Accepted | Applied::Replaced));
         let changes = logged.then_some(Change::Event(event, last_event_s)).into_iter().collect();
         self.note(from, changes);
     }

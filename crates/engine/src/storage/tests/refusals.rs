@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Reason;
-use upbeat_core::event::{DAY_MS, DecisionId, Id, Row};
+use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, Row};
 use upbeat_core::profile::Applied;
 use upbeat_journal::disk::simulated::SimulatedDisk;
 
@@ -99,8 +99,27 @@ fn duplicates_and_decisions_that_show_nothing_publish_nothing() {
     assert_eq!(decide(&engine, 2, false), Reason::UnknownCustomer);
     assert_eq!(decide(&engine, 1, true), Reason::LikelyToClick);
     assert_eq!(engine.barrier(), barrier);
-    assert_eq!(decide(&engine, 1, false), Reason::LikelyToClick);
-    assert_eq!(engine.barrier(), barrier + 1);
+    let shown = engine.decide_once(&Id::Number(1), false, WALL_MS);
+    assert_eq!((shown.reason, engine.barrier()), (Reason::LikelyToClick, barrier + 1));
+    // Of impressions too, however they are named.
+    let [ours, other] = [settings(Clock::Wall).campaign.id, Id::Number(7)].map(ImpressionOf::Campaign);
+    let named = [ours, other, ImpressionOf::Decision(shown.id)];
+    let events = named.map(|of| Event { kind: EventKind::Impression(of), ..play(1, 90, WALL_MS) });
+    for event in &events {
+        let before = engine.barrier();
+        assert!(engine.apply(event.clone(), WALL_MS).is_ok());
+        assert_eq!(engine.barrier(), before + 1, "{event:?} changes what is kept");
+    }
+    let barrier = engine.barrier();
+    for event in &events {
+        assert_eq!(engine.apply(event.clone(), WALL_MS), Ok(Applied::Duplicate), "{event:?}");
+    }
+    let body = || events.iter().cloned().map(|event| Ok(Row::Event(event)));
+    assert_eq!(engine.apply_each(body(), WALL_MS).duplicates, 3);
+    assert_eq!(engine.barrier(), barrier);
+    // One record closes an atomic body, whatever is in it.
+    assert_eq!(engine.apply_all(body(), WALL_MS).map(|report| report.duplicates), Ok(3));
+    assert!(engine.barrier() <= barrier + 1);
 }
 
 #[test]
