@@ -73,7 +73,7 @@ impl Engine {
             }
             let room = match recording {
                 None => None,
-                Some((unit, payload)) => match unit.room(payload.bytes().len()) {
+                Some((unit, payload)) => match unit.room(1, payload.bytes().len()) {
                     None => return Err((again, track)),
                     Some(room) => Some((room, payload)),
                 },

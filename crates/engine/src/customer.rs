@@ -32,6 +32,17 @@ pub(super) struct Growth {
     pub(super) bytes: isize,
 }
 
+impl Growth {
+    pub(super) const NONE: Self = Self { plays: 0, bytes: 0 };
+}
+
+/// A decision that said *show*, of which no impression is known.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) decision: DecisionId,
+    pub(super) campaign: Id,
+}
+
 impl Customer {
     /// Applies an event that [`Profile::check`] has accepted. `last_event_ms` is the engine's clock (Unix
     /// milliseconds).
@@ -58,6 +69,24 @@ impl Customer {
             bytes: difference(customer_bytes + bytes(&self.profile), bytes_before),
         };
         (applied, growth)
+    }
+
+    /// Applies an event that confirms a decision of which no impression is known, though it was shown, as [`Profile::check_lost`]
+    /// has allowed: the impression counts from the event's time on.
+    pub(super) fn apply_lost(
+        &mut self,
+        event: Event,
+        lost: &Lost,
+        bounds: &Bounds<'_>,
+        last_event_ms: i64,
+    ) -> (Applied, Growth) {
+        let is_new = self.last_event_s == 0;
+        let customer_bytes = CUSTOMER_BYTES + event.customer.heap_bytes();
+        let time = Time::from_unix_ms(event.time.unix_ms);
+        let grown = self.count_decided_impression(lost.decision, lost.campaign.clone(), time, bounds);
+        let grown = if is_new && self.last_event_s > 0 { grown + customer_bytes as isize } else { grown };
+        let (applied, growth) = self.apply(event, bounds, last_event_ms);
+        (applied, Growth { bytes: growth.bytes + grown, ..growth })
     }
 
     /// The time of the last event that [`Customer::apply`] would record for this time, in whole seconds since 1970.

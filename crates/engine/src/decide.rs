@@ -109,27 +109,32 @@ impl Engine {
     #[inline]
     fn decide_and_keep(&self, id: &Id, dry_run: bool, wall_ms: i64, request: Option<&RequestId>) -> Decision {
         let now_ms = self.now_ms(wall_ms);
-        let decision_id = self.new_decision_id();
         let champion = self.champion.load();
+        let mut shown_as = None;
         let known = self.customers.with_mut(id, |customer| {
             let mut verdict = self.verdict(customer, champion.as_deref(), now_ms);
             // Nothing of the log is touched before this is known.
             if verdict.reason.shows() {
                 let shown = match dry_run {
-                    true => self.log.get().is_none_or(|log| log.takes(Use::Show)),
+                    true => self.could_show(id, now_ms),
                     false => {
+                        let (number, decision_id) = self.decision_ids.shown(id);
+                        shown_as = Some(decision_id);
                         let decision = decision(&verdict, champion.as_deref(), decision_id);
-                        self.show(id, customer, now_ms, &decision, request.map(|request| (request, wall_ms)))
+                        let request = request.map(|request| (request, wall_ms));
+                        self.show(id, customer, now_ms, number, &decision, request)
                     }
                 };
                 if !shown {
-                    verdict.reason = Reason::LogUnavailable;
+                    (verdict.reason, shown_as) = (Reason::LogUnavailable, None);
                 }
             }
             verdict
         });
         let verdict = known.unwrap_or(Verdict::UNKNOWN);
         self.counters.count_decision(verdict.reason, dry_run);
+        // Nothing that was not shown has an id that could be confirmed.
+        let decision_id = shown_as.unwrap_or_else(|| self.decision_ids.unshown());
         decision(&verdict, champion.as_deref(), decision_id)
     }
 
@@ -142,17 +147,27 @@ impl Engine {
             (self.verdict(customer, champion.as_deref(), now_ms), customer.profile.clone())
         })?;
         self.counters.count_decision(verdict.reason, true);
-        let decision = decision(&verdict, champion.as_deref(), self.new_decision_id());
+        let decision = decision(&verdict, champion.as_deref(), self.decision_ids.unshown());
         Some(Explanation { decision, trace: verdict.trace, profile, champion, now_ms })
     }
 
+    /// Whether the log would take the impression of a decision at this moment, with the customer's shard locked.
+    fn could_show(&self, id: &Id, now_ms: i64) -> bool {
+        self.log.get().is_none_or(|log| {
+            let campaign = &self.settings.campaign.id;
+            let payload = Payload::of_show(id, DecisionId(0), campaign, now_ms, None);
+            log.room(Use::Show, 1, payload.bytes().len()).is_some()
+        })
+    }
+
     /// Counts the impression of a decision that says *show* and publishes it, with the customer's shard locked; whether it could
-    /// be recorded. `request` has the request that is answered and the wall clock, in Unix milliseconds.
+    /// be recorded. `number` is in the decision's id; `request` has the request that is answered and the wall clock, in Unix milliseconds.
     fn show(
         &self,
         id: &Id,
         customer: &mut Customer,
         now_ms: i64,
+        number: u64,
         decision: &Decision,
         request: Option<(&RequestId, i64)>,
     ) -> bool {
@@ -165,7 +180,7 @@ impl Engine {
                 model: decision.model,
             });
             let payload = Payload::of_show(id, decision.id, campaign, now_ms, answer.as_ref());
-            let leased = log.covers(decision.id.0);
+            let leased = log.covers(number);
             let room = log.room(Use::Show, 1, payload.bytes().len()).filter(|_| leased);
             room.map(|room| (room, payload))
         });
@@ -179,10 +194,6 @@ impl Engine {
             room.publish(&payload, 0);
         }
         true
-    }
-
-    fn new_decision_id(&self) -> DecisionId {
-        DecisionId(self.decision_numbers.take())
     }
 
     /// The verdict on a customer whose shard is locked, with the cached score where it is valid.

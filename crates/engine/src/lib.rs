@@ -6,6 +6,7 @@ mod claims;
 mod counters;
 mod customer;
 mod decide;
+mod decision_ids;
 mod event_clock;
 mod evict;
 mod log;
@@ -43,6 +44,7 @@ pub use table::{Sweep, Table, UpdateError};
 
 use catalogue::Catalogue;
 use claims::Claims;
+use decision_ids::DecisionIds;
 use event_clock::EventClock;
 use retries::RecentRequests;
 
@@ -78,7 +80,8 @@ pub struct Settings {
     pub max_retry_bytes: usize,
     /// The most tracks in the catalogue.
     pub max_tracks: usize,
-    /// Numbers of decisions are at least this. It should be derived from the wall clock at start, so that ids never repeat.
+    /// Numbers of decisions that show nothing are at least this. It should be derived from the wall clock at start, so that ids
+    /// never repeat where no log is kept. Below 2^63.
     pub first_decision: u64,
 }
 
@@ -110,7 +113,7 @@ pub struct Engine {
     tracks: Catalogue,
     champion: ArcSwapOption<Champion>,
     event_clock: EventClock,
-    decision_numbers: Numbers,
+    decision_ids: DecisionIds,
     generation: AtomicU32,
     requests: RecentRequests,
     counters: Counters,
@@ -129,7 +132,7 @@ impl Engine {
             tracks: Catalogue::new(0, settings.max_tracks),
             champion: ArcSwapOption::empty(),
             event_clock: EventClock::new(settings.clock, settings.window),
-            decision_numbers: Numbers::new(settings.first_decision),
+            decision_ids: DecisionIds::new(settings.first_decision, &settings.campaign.id),
             generation: AtomicU32::new(1),
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),

@@ -112,6 +112,12 @@ impl Numbers {
         }
     }
 
+    /// Gives numbers from `first` on. Nobody may be given one meanwhile.
+    pub(crate) fn restart(&self, first: u64) {
+        self.next_block.0.store(0, Ordering::Relaxed);
+        self.raise(first);
+    }
+
     /// A number that was never given before.
     pub fn take(&self) -> u64 {
         let next = self.next.own();

@@ -73,6 +73,8 @@ pub(super) fn other(entry: &Entry) -> Value {
             "campaign": started.campaign,
         }),
         Entry::Promoted { model } => json!({"type": "promoted", "model": model.to_string()}),
-        Entry::Leased { until } => json!({"type": "leased", "until": until}),
+        Entry::Leased { until, shown_until } => {
+            json!({"type": "leased", "until": until, "shown_until": shown_until})
+        }
     }
 }

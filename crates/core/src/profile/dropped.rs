@@ -22,7 +22,7 @@ struct Ring {
 
 impl Dropped {
     /// Whether an entry with this entry's fingerprint was dropped.
-    fn contains(&self, time: Time, event_id: IdRef<'_>) -> bool {
+    pub(super) fn contains(&self, time: Time, event_id: IdRef<'_>) -> bool {
         let fingerprint = fingerprint(time, event_id);
         self.ring.as_ref().is_some_and(|ring| ring.fingerprints.contains(&fingerprint))
     }

@@ -180,6 +180,25 @@ impl AdHistory {
         }
     }
 
+    /// Checks whether an unknown decision may be taken for one that was shown when an event confirms it; else what becomes of
+    /// the event, which then changes nothing.
+    pub(super) fn check_lost(
+        &self,
+        decision: DecisionId,
+        campaign: Id,
+        time: Time,
+        event_id: &Id,
+        known: &[Id],
+    ) -> Result<(), Applied> {
+        // It has confirmed an impression that was dropped since.
+        if self.dropped.contains(time, event_id.as_ref()) {
+            return Err(Applied::Duplicate);
+        }
+        let source = ImpressionSource::Decided { decision, confirmation: None };
+        let impression = Impression { time: Time::from_unix_ms(time.unix_ms), campaign, source };
+        if self.is_too_old(&impression, known) { Err(Applied::TooOld) } else { Ok(()) }
+    }
+
     /// Adds what a decision said.
     pub(super) fn insert_decided(&mut self, decision: DecisionId, campaign: Id, time: Time, known: &[Id]) {
         let source = ImpressionSource::Decided { decision, confirmation: None };

@@ -110,8 +110,8 @@ pub enum Applied {
 pub enum EventConflict {
     /// An impression names a decision that is not in this customer's ad history.
     #[error(
-        "decision_id {0} is not among this customer's last {AD_HISTORY_LIMIT} impressions; send the decision_id of a \
-         recent answer with \"show\":true, or name the campaign instead"
+        "decision_id {0} is of no answer that said to show this customer an ad; send the decision_id of an answer with \
+         \"show\":true, or name the campaign instead"
     )]
     UnknownDecision(DecisionId),
     /// An impression event that has confirmed a decision names another decision.
@@ -228,6 +228,25 @@ impl Profile {
                 history.confirm(decision, time, event_id)
             }
         }
+    }
+
+    /// Checks whether an event that [`Profile::check`] has refused, since it confirms a `decision` that is unknown here, may make
+    /// an impression of it: whoever calls this knows that the decision did say *show*, and that the record of it was lost.
+    /// Then [`Profile::count_decided_impression`] at the event's time and [`Profile::apply`] follow.
+    ///
+    /// # Errors
+    /// The event changes nothing, and what becomes of it: it was applied before, or enough later impressions are known.
+    pub fn check_lost(
+        &self,
+        event: &Event,
+        decision: DecisionId,
+        campaign: &Id,
+        bounds: &Bounds<'_>,
+    ) -> Result<(), Applied> {
+        let history = self.extras.as_deref().map(|extras| &extras.impressions);
+        history.map_or(Ok(()), |history| {
+            history.check_lost(decision, campaign.clone(), event.time, &event.id, bounds.campaigns)
+        })
     }
 
     /// Whether applying `event` would take more memory.

@@ -9,14 +9,14 @@ mod tests;
 use std::sync::Arc;
 
 use upbeat_core::event::{Event, EventKind, Id, ImpressionOf, Time};
-use upbeat_core::profile::{Applied, EventConflict, Profile};
+use upbeat_core::profile::{Applied, Bounds, EventConflict, Profile};
 
 pub use atomic::{AtomicBody, Progress, Remains};
 pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
-use crate::customer::Growth;
+use crate::customer::{Growth, Lost};
 use crate::event_clock::Sighting;
-use crate::log::{Log, OpenUnit, Payload, Use};
+use crate::log::{Log, OpenUnit, Payload, Room, Use};
 use crate::table::{Reservation, UpdateError};
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};
 
@@ -73,8 +73,8 @@ impl Engine {
         let bounds = self.settings.bounds();
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let known = self.customers.with(&event.customer, |customer| {
-            customer.profile.check(event)?;
-            match no_room && customer.profile.would_grow(event, &bounds) {
+            let lost = self.check_profile(&customer.profile, event)?;
+            match no_room && (lost.is_some() || customer.profile.would_grow(event, &bounds)) {
                 true => Err(Rejection::MemoryFull(max_profile_bytes)),
                 false => Ok(true),
             }
@@ -83,9 +83,23 @@ impl Engine {
             Some(result) => result,
             None if no_room => Err(Rejection::MemoryFull(max_profile_bytes)),
             None => {
-                Profile::default().check(event)?;
+                self.check_profile(&Profile::default(), event)?;
                 Ok(false)
             }
+        }
+    }
+
+    /// Checks whether an event contradicts what is known. An event may confirm a decision that is not known here and whose id was
+    /// given for this customer all the same: a loss of power has taken its record, or it was dropped since. It counts then.
+    fn check_profile(&self, profile: &Profile, event: &Event) -> Result<Option<Lost>, EventConflict> {
+        match profile.check(event) {
+            Err(EventConflict::UnknownDecision(decision)) => {
+                match self.decision_ids.campaign_of(decision, &event.customer) {
+                    Some(campaign) => Ok(Some(Lost { decision, campaign: campaign.clone() })),
+                    None => Err(EventConflict::UnknownDecision(decision)),
+                }
+            }
+            checked => checked.map(|()| None),
         }
     }
 
@@ -126,8 +140,12 @@ impl Engine {
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
-            customer.profile.check(&event).map_err(Rejection::Conflict)?;
-            if no_room && customer.profile.would_grow(&event, &bounds) {
+            let lost = self.check_profile(&customer.profile, &event).map_err(Rejection::Conflict)?;
+            if let Some(unchanged) = lost.as_ref().and_then(|lost| lost.unchanged(customer, &event, &bounds))
+            {
+                return Ok((unchanged, Growth::NONE));
+            }
+            if no_room && (lost.is_some() || customer.profile.would_grow(&event, &bounds)) {
                 return Err(Rejection::MemoryFull(max_profile_bytes));
             }
             if can_conflict(&event.kind) && self.claims.can_be_contradicted(&event.customer) {
@@ -136,15 +154,19 @@ impl Engine {
             let room = match &recording {
                 None => None,
                 Some((log, payload)) => {
-                    let room = log.room(Use::Change, 1, payload.bytes().len());
-                    Some((room.ok_or(Rejection::LogUnavailable)?, payload))
+                    let records = Records::new(payload, lost.as_ref(), &event);
+                    let room = log.room(Use::Change, records.count(), records.bytes());
+                    Some((room.ok_or(Rejection::LogUnavailable)?, records))
                 }
             };
-            let (applied, growth) = customer.apply(event, &bounds, last_event_ms);
+            let (applied, growth) = match &lost {
+                None => customer.apply(event, &bounds, last_event_ms),
+                Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
+            };
             if changes(applied) {
                 self.advance_clock(sighting);
-                if let Some((mut room, payload)) = room {
-                    room.publish(payload, 0);
+                if let Some((mut room, records)) = room {
+                    records.publish(&mut room, 0);
                 }
             }
             Ok((applied, growth))
@@ -174,21 +196,33 @@ impl Engine {
         let bounds = self.settings.bounds();
         let (sighting, last_event_ms) =
             (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
-        let recording = unit.zip(self.recording(&event, last_event_ms));
+        let mut recording = unit.zip(self.recording(&event, last_event_ms));
         let customer_id = event.customer.clone();
         let result = self.customers.update_reserved(customer_id, places, |customer: &mut Customer| {
-            let room = match recording {
+            // The check has excluded a conflict, but for a decision that was pushed out of the ad history since.
+            let lost = self.check_profile(&customer.profile, &event).unwrap_or_default();
+            if let Some(unchanged) = lost.as_ref().and_then(|lost| lost.unchanged(customer, &event, &bounds))
+            {
+                return Ok((unchanged, Growth::NONE));
+            }
+            let room = match &mut recording {
                 None => None,
-                Some((unit, (_, payload))) => match unit.room(payload.bytes().len()) {
-                    None => return Err(event),
-                    Some(room) => Some((room, payload)),
-                },
+                Some((unit, (_, payload))) => {
+                    let records = Records::new(payload, lost.as_ref(), &event);
+                    match unit.room(records.count(), records.bytes()) {
+                        None => return Err(event),
+                        Some(room) => Some((room, records)),
+                    }
+                }
             };
-            let (applied, growth) = customer.apply(event, &bounds, last_event_ms);
+            let (applied, growth) = match &lost {
+                None => customer.apply(event, &bounds, last_event_ms),
+                Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
+            };
             if changes(applied) {
                 self.advance_clock(sighting);
-                if let Some(((mut room, unit), payload)) = room {
-                    room.publish(&payload, unit);
+                if let Some(((mut room, unit), records)) = room {
+                    records.publish(&mut room, unit);
                 }
             }
             Ok((applied, growth))
@@ -223,6 +257,45 @@ impl Engine {
         if let Some(sighting) = sighting {
             self.event_clock.advance(sighting);
         }
+    }
+}
+
+impl Lost {
+    /// What becomes of an event that confirms it, if the event changes nothing.
+    fn unchanged(&self, customer: &Customer, event: &Event, bounds: &Bounds<'_>) -> Option<Applied> {
+        customer.profile.check_lost(event, self.decision, &self.campaign, bounds).err()
+    }
+}
+
+/// The records of an event: one, or two where it confirms a decision whose own was lost.
+struct Records<'a> {
+    shown: Option<Payload>,
+    event: &'a Payload,
+}
+
+impl<'a> Records<'a> {
+    #[inline]
+    fn new(event_payload: &'a Payload, lost: Option<&Lost>, event: &Event) -> Self {
+        let of = |lost: &Lost| {
+            Payload::of_show(&event.customer, lost.decision, &lost.campaign, event.time.unix_ms, None)
+        };
+        Self { shown: lost.map(of), event: event_payload }
+    }
+
+    fn count(&self) -> usize {
+        1 + usize::from(self.shown.is_some())
+    }
+
+    fn bytes(&self) -> usize {
+        self.event.bytes().len() + self.shown.as_ref().map_or(0, |shown| shown.bytes().len())
+    }
+
+    /// In the order in which they are done again.
+    fn publish(&self, room: &mut Room<'_>, unit: u16) {
+        if let Some(shown) = &self.shown {
+            room.publish(shown, unit);
+        }
+        room.publish(self.event, unit);
     }
 }
 

@@ -14,6 +14,7 @@ use super::parts::{
     decode_answer, decode_event, decode_model, decode_ms, decode_started, decode_track, decode_usual_play,
 };
 use super::payload::{Payload, kind};
+use crate::decision_ids::IdKey;
 use crate::{ModelId, RequestId};
 
 /// What a process logs first: with what it runs, and so with what its records are to be applied.
@@ -25,6 +26,8 @@ pub struct Started {
     pub campaign: Campaign,
     /// The key of the event clock's hashes of customers.
     pub(crate) clock_key: u64,
+    /// The key of decisions' ids.
+    pub(crate) id_key: IdKey,
 }
 
 /// An answer to a request with an id.
@@ -96,10 +99,12 @@ pub enum Entry {
         /// The model.
         model: ModelId,
     },
-    /// Numbers of decisions below this may be given.
+    /// Numbers of decisions below these may be given.
     Leased {
-        /// One above the highest.
+        /// One above the highest of those that show nothing.
         until: u64,
+        /// One above the highest of those that show an ad.
+        shown_until: u64,
     },
 }
 
@@ -147,7 +152,7 @@ impl Entry {
                     .map_err(|error| DecodeError::bad("a model's id", error))?;
                 Self::Promoted { model: decode_model(model)? }
             }
-            kind::LEASED => Self::Leased { until: from.u64("a lease")? },
+            kind::LEASED => Self::Leased { until: from.u64("a lease")?, shown_until: from.u64("a lease")? },
             kind => {
                 return Err(DecodeError::bad(
                     "the kind of a record",
@@ -173,7 +178,7 @@ impl Entry {
             Self::Track { id, track } => Payload::of_track(id, track),
             Self::Started(started) => Payload::of_start(started),
             Self::Promoted { model } => Payload::of_promotion(*model),
-            Self::Leased { until } => Payload::of_lease(*until),
+            Self::Leased { until, shown_until } => Payload::of_lease(*until, *shown_until),
         };
         (payload.kind(), payload.bytes().to_vec())
     }

@@ -10,7 +10,7 @@ mod parts;
 mod payload;
 mod unit;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use upbeat_journal::{LaneWriter, Positions};
@@ -66,8 +66,7 @@ pub(crate) struct Log {
     ///
     /// Locked after the lock of what a record changes, and only while it changes.
     lanes: Box<[Padded<Mutex<LaneWriter>>]>,
-    /// Numbers of decisions below this may be given.
-    leased_until: AtomicU64,
+    leased: lease::Leased,
 }
 
 impl Log {
@@ -79,7 +78,7 @@ impl Log {
             state: AtomicU8::new(LogState::Accepting as u8),
             positions,
             lanes: lanes.into_iter().map(|lane| Padded(Mutex::new(lane))).collect(),
-            leased_until: AtomicU64::new(0),
+            leased: lease::Leased::default(),
         }
     }
 

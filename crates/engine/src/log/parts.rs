@@ -10,6 +10,7 @@ use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, PackedT
 use upbeat_core::profile::Window;
 
 use super::entry::{Answered, Entry, Started};
+use crate::decision_ids::IdKey;
 use crate::{ModelId, RequestId};
 
 /// The longest text of a track, in bytes.
@@ -192,7 +193,7 @@ pub(crate) fn decode_track(from: &mut Decoder<'_>) -> Result<Track, DecodeError>
 
 /// Appends what a process begins with.
 pub(crate) fn encode_started(started: &Started, into: &mut Vec<u8>) {
-    let Started { window, campaign, clock_key } = started;
+    let Started { window, campaign, clock_key, id_key } = started;
     put_varint(into, window.plays.into());
     put_varint(into, window.days.into());
     put_id(into, campaign.id.as_ref());
@@ -205,7 +206,9 @@ pub(crate) fn encode_started(started: &Started, into: &mut Vec<u8>) {
     for value in [campaign.threshold, campaign.impression_cost, campaign.click_value] {
         into.extend_from_slice(&value.to_bits().to_le_bytes());
     }
-    into.extend_from_slice(&clock_key.to_le_bytes());
+    for key in [*clock_key, id_key.0[0], id_key.0[1]] {
+        into.extend_from_slice(&key.to_le_bytes());
+    }
 }
 
 /// Reads what [`encode_started`] wrote.
@@ -224,5 +227,7 @@ pub(crate) fn decode_started(from: &mut Decoder<'_>) -> Result<Started, DecodeEr
     let mut number = || Ok::<_, DecodeError>(f64::from_bits(from.u64("a campaign's numbers")?));
     let (threshold, impression_cost, click_value) = (number()?, number()?, number()?);
     let campaign = Campaign { id, ad, audience, min_plays, threshold, cap, impression_cost, click_value };
-    Ok(Started { window, campaign, clock_key: from.u64("the key of a clock")? })
+    let clock_key = from.u64("the key of a clock")?;
+    let id_key = IdKey([from.u64("the key of ids")?, from.u64("the key of ids")?]);
+    Ok(Started { window, campaign, clock_key, id_key })
 }

@@ -123,8 +123,8 @@ impl Payload {
     }
 
     /// The record of a lease.
-    pub(crate) fn of_lease(until: u64) -> Self {
-        Self::Other(kind::LEASED, until.to_le_bytes().to_vec())
+    pub(crate) fn of_lease(until: u64, shown_until: u64) -> Self {
+        Self::Other(kind::LEASED, [until, shown_until].map(u64::to_le_bytes).concat())
     }
 
     /// The record of a beginning.

@@ -29,10 +29,10 @@ impl OpenUnit {
         self.unit.as_ref().map_or(0, Unit::number)
     }
 
-    /// Room for one more record, and later for the commit; `None` if there is none at the moment.
-    pub(crate) fn room(&mut self, bytes: usize) -> Option<(Room<'_>, u16)> {
+    /// Room for so many more records, with so many bytes in all, and later for the commit; `None` if there is none at the moment.
+    pub(crate) fn room(&mut self, records: usize, bytes: usize) -> Option<(Room<'_>, u16)> {
         let number = self.number();
-        let room = self.log.room(Use::Rest, 2, bytes)?;
+        let room = self.log.room(Use::Rest, records + 1, bytes)?;
         self.published = true;
         Some((room, number))
     }

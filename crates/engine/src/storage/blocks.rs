@@ -8,6 +8,7 @@ use upbeat_core::event::{DecisionId, Id};
 use upbeat_core::profile::Profile;
 
 use crate::Customer;
+use crate::decision_ids::NextNumbers;
 use crate::log::{Answered, Started, decode_answer, decode_started, encode_answer, encode_started};
 
 /// The version of what is in the blocks.
@@ -33,7 +34,7 @@ pub(super) struct Head {
     /// With what the process ran.
     pub started: Started,
     /// Above all numbers of decisions that were given or leased.
-    pub numbers: u64,
+    pub numbers: NextNumbers,
     /// The clock of events, as it writes itself.
     pub clock: Vec<u8>,
 }
@@ -41,7 +42,9 @@ pub(super) struct Head {
 impl Head {
     pub fn encode(&self) -> Vec<u8> {
         let mut block = vec![kind::HEAD, VERSION];
-        block.extend_from_slice(&self.numbers.to_le_bytes());
+        for number in [self.numbers.unshown, self.numbers.shown] {
+            block.extend_from_slice(&number.to_le_bytes());
+        }
         put_varint(&mut block, self.clock.len() as u64);
         block.extend_from_slice(&self.clock);
         encode_started(&self.started, &mut block);
@@ -58,7 +61,8 @@ impl Head {
             }
             (kind, _) => return Err(DecodeError::bad("the kind of the first block", kind)),
         }
-        let numbers = from.u64("numbers of decisions")?;
+        let mut number = || from.u64("numbers of decisions");
+        let numbers = NextNumbers { unshown: number()?, shown: number()? };
         let count = from.count(block.len(), "a clock")?;
         let clock = from.bytes(count, "a clock")?.to_vec();
         let started = decode_started(&mut from)?;

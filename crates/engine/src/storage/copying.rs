@@ -196,7 +196,7 @@ impl Copying {
 fn head(engine: &Engine) -> Head {
     let mut clock = Vec::new();
     engine.event_clock.encode(&mut clock);
-    let leased = engine.log.get().map_or(0, |log| log.leased_until());
-    let numbers = leased.max(engine.decision_numbers.highest());
+    let leased = engine.log.get().map(|log| log.leased_until());
+    let numbers = engine.decision_ids.next().max(leased.unwrap_or_default());
     Head { started: engine.started(), numbers, clock }
 }

@@ -107,7 +107,7 @@ fn dump_block(
         let head = Head::decode(block)?;
         *campaigns = vec![head.started.campaign.id.clone()];
         visit(Entry::Started(Box::new(head.started)))?;
-        return visit(Entry::Leased { until: head.numbers });
+        return visit(Entry::Leased { until: head.numbers.unshown, shown_until: head.numbers.shown });
     }
     let mut from = Decoder::new(block);
     let kind = from.byte("a block")?;

@@ -19,6 +19,7 @@ use upbeat_journal::snapshot::{Found, SnapshotError, find};
 use upbeat_journal::{Memory, OpenError as LogError, RecoveryError, Start, StepError, Writer};
 
 use crate::Engine;
+use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Log, Payload, Started};
 
 pub use dump::{dump, last_started};
@@ -167,7 +168,8 @@ pub fn open<D: Disk>(
     let lane_bytes = lanes.first().map_or(0, Memory::len);
     let Found { snapshots, newest, damaged } = find(Arc::clone(&disk))?;
     let damaged: Vec<String> = damaged.iter().map(ToString::to_string).collect();
-    let (mut start, mut started, mut snapshot_bytes, mut numbers) = (Start::BEGINNING, None, 0, 0);
+    let (mut start, mut started, mut snapshot_bytes) = (Start::BEGINNING, None, 0);
+    let mut numbers = NextNumbers::default();
     if let Some(snapshot) = newest {
         let restored = restore::restore(engine, &snapshot, options.threads, progress)?;
         (started, numbers) = (Some(restored.0), restored.1);
@@ -175,6 +177,7 @@ pub fn open<D: Disk>(
         snapshot_bytes = snapshot.bytes();
     }
     let (key, mut count) = (random(), 0_u64);
+    let new_key = IdKey([random(), random()]);
     let salts = move || {
         count += 1;
         StableHash::with_key(key).word(count).finish()
@@ -184,18 +187,16 @@ pub fn open<D: Disk>(
     let read = replay::replay(engine, started.as_ref(), options.threads, progress, |visitor| {
         upbeat_journal::open(disk, options.journal, start, lanes, random, visitor)
     });
-    let (opened, seen) = read.map_err(|error| match (error, damaged.first()) {
+    let (opened, ids) = read.map_err(|error| match (error, damaged.first()) {
         (OpenError::Log(LogError::Recovery(error @ RecoveryError::Missing { .. })), Some(damaged)) => {
             OpenError::WithoutSnapshot { damaged: damaged.clone(), error }
         }
         (error, _) => error,
     })?;
-    numbers = numbers.max(seen);
     let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained } = opened;
     let log = Log::new(lanes, positions);
-    engine.decision_numbers.raise(numbers);
-    let first = engine.decision_numbers.highest();
-    log.begin(&engine.started(), first).ok_or(OpenError::NoRoom(lane_bytes))?;
+    engine.decision_ids.keep(ids.key.unwrap_or(new_key), numbers.max(ids.next), &ids.campaigns);
+    log.begin(&engine.started(), engine.decision_ids.next()).ok_or(OpenError::NoRoom(lane_bytes))?;
     // All of it, before a change can come: the numbers of this process are its own from here on.
     while engine_needs(&log, &mut writer)? {}
     engine.log.set(Arc::new(log)).map_err(|_| OpenError::Twice)?;
@@ -226,15 +227,17 @@ impl Engine {
             window: self.settings.window,
             campaign: self.settings.campaign.clone(),
             clock_key: self.event_clock.key(),
+            id_key: self.decision_ids.key(),
         }
     }
 }
 
 impl Log {
     /// Publishes what a process begins with and leases numbers of decisions from `first` on; `None` without room.
-    fn begin(&self, started: &Started, first: u64) -> Option<()> {
+    fn begin(&self, started: &Started, first: NextNumbers) -> Option<()> {
         let payload = Payload::of_start(started);
         self.room(crate::log::Use::Show, 1, payload.bytes().len())?.publish(&payload, 0);
-        self.covers(first).then_some(())
+        self.renew_used(first);
+        self.covers(first.shown).then_some(())
     }
 }

@@ -16,6 +16,7 @@ use upbeat_journal::{Record, Visitor};
 
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
+use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Entry, Started, kind, subject};
 use crate::{Clock, Engine};
 
@@ -29,20 +30,21 @@ const WAITING: usize = 4;
 const HEAD: usize = 14;
 
 /// Runs `read` with a visitor that does again, in `threads` threads, what it is given; the first records are of a process that
-/// `started` with this, if that is known. Returns what `read` does, and a number
-/// of a decision above all that were seen or leased.
+/// `started` with this, if that is known. Returns what `read` does, and what it has seen of decisions' ids.
 pub(super) fn replay<R, E>(
     engine: &Engine,
     started: Option<&Started>,
     threads: usize,
     progress: &dyn Fn(Progress),
     read: impl FnOnce(&mut Reader<'_, '_>) -> Result<R, E>,
-) -> Result<(R, u64), OpenError>
+) -> Result<(R, SeenIds), OpenError>
 where
     OpenError: From<E>,
 {
     let failure = Failure::default();
-    let (result, numbers) = std::thread::scope(|scope| {
+    let mut ids = SeenIds::default();
+    started.iter().for_each(|started| ids.start(started));
+    let (result, ids) = std::thread::scope(|scope| {
         let hands = (0..threads.max(1)).map(|_| {
             let (batches, waiting) = sync_channel(WAITING);
             let (give_back, returned) = sync_channel(WAITING + 2);
@@ -56,17 +58,17 @@ where
             hands,
             failure: &failure,
             answered: engine.requests.customers(),
-            numbers: 0,
+            ids,
             records: 0,
             progress,
         };
         let result = read(&mut reader);
         reader.end();
-        (result, reader.numbers)
+        (result, reader.ids)
     });
     // Whatever `read` says, this is its cause.
     failure.take()?;
-    Ok((result?, numbers))
+    Ok((result?, ids))
 }
 
 /// The first record that could not be done again.
@@ -157,6 +159,27 @@ fn work(
     }
 }
 
+/// What is known of the ids of decisions that were given.
+#[derive(Debug, Default)]
+pub(super) struct SeenIds {
+    /// Above all numbers that were seen or leased.
+    pub next: NextNumbers,
+    /// The key, if a process has begun.
+    pub key: Option<IdKey>,
+    /// The campaigns that ran.
+    pub campaigns: Vec<Id>,
+}
+
+impl SeenIds {
+    /// A process began with this.
+    pub fn start(&mut self, started: &Started) {
+        self.key = Some(started.id_key);
+        if !self.campaigns.contains(&started.campaign.id) {
+            self.campaigns.push(started.campaign.id.clone());
+        }
+    }
+}
+
 /// The visitor of the log.
 pub(super) struct Reader<'s, 'e> {
     engine: &'e Engine,
@@ -164,7 +187,7 @@ pub(super) struct Reader<'s, 'e> {
     failure: &'e Failure,
     /// Customers for whom there are answers, so that few erasures look for them.
     answered: HashSet<Id>,
-    numbers: u64,
+    ids: SeenIds,
     records: u64,
     progress: &'e dyn Fn(Progress),
 }
@@ -185,7 +208,7 @@ impl Reader<'_, '_> {
                 }
             }
             Entry::Shown { customer, decision, answer, .. } => {
-                self.numbers = self.numbers.max(decision.0.saturating_add(1));
+                self.ids.next = self.ids.next.max(NextNumbers::above(decision));
                 if let Some(answer) = answer {
                     self.answered.insert(customer.clone());
                     self.engine.restore_answer(&customer, decision, answer, true);
@@ -194,8 +217,14 @@ impl Reader<'_, '_> {
             Entry::Erased { customer } if self.answered.remove(&customer) => {
                 self.engine.requests.remove(&customer);
             }
-            Entry::Started(started) => self.engine.event_clock.set_key(started.clock_key),
-            Entry::Leased { until } => self.numbers = self.numbers.max(until),
+            Entry::Started(started) => {
+                self.engine.event_clock.set_key(started.clock_key);
+                self.ids.start(&started);
+            }
+            Entry::Leased { until, shown_until } => {
+                let until = NextNumbers { unshown: until, shown: shown_until };
+                self.ids.next = self.ids.next.max(until);
+            }
             _ => {}
         }
         Ok(())

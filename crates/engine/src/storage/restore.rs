@@ -11,6 +11,7 @@ use upbeat_journal::snapshot::Snapshot;
 use super::blocks::{Head, Part, answer, customer, kind};
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
+use crate::decision_ids::NextNumbers;
 use crate::log::{Started, decode_track};
 use crate::{Customer, Engine};
 
@@ -20,7 +21,7 @@ pub(super) fn restore<D: Disk>(
     snapshot: &Snapshot<D>,
     threads: usize,
     progress: &dyn Fn(Progress),
-) -> Result<(Started, u64), OpenError> {
+) -> Result<(Started, NextNumbers), OpenError> {
     let block_error =
         |number: usize, error| OpenError::Block { file: snapshot.name().to_owned(), number, error };
     if snapshot.blocks() == 0 {

@@ -2,6 +2,7 @@
 
 mod dumps;
 mod histories;
+mod lost;
 mod midway;
 mod model;
 mod recoveries;

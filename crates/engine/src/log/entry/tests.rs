@@ -78,7 +78,12 @@ fn entry() -> impl Strategy<Value = Entry> {
         |(id, ad, audience, plays, clock_key)| {
             let campaign = Campaign { id, ad, audience, ..Campaign::default() };
             let window = Window { plays, ..Window::default() };
-            Entry::Started(Box::new(Started { window, campaign, clock_key }))
+            Entry::Started(Box::new(Started {
+                window,
+                campaign,
+                clock_key,
+                id_key: IdKey([clock_key, !clock_key]),
+            }))
         },
     );
     prop_oneof![
@@ -90,7 +95,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => track,
         1 => started,
         1 => "[0-9a-f]{1,15}".prop_map(|text| Entry::Promoted { model: ModelId::new(&text) }),
-        1 => any::<u64>().prop_map(|until| Entry::Leased { until }),
+        1 => any::<u64>().prop_map(|until| Entry::Leased { until, shown_until: !until }),
     ]
 }
 
@@ -154,7 +159,8 @@ fn kinds_keep_their_numbers_and_a_play_takes_32_bytes() {
     ];
     assert_eq!(play.encode(), (1, expected.to_vec()));
     assert_eq!(Entry::Erased { customer: Id::Number(48) }.encode(), (5, vec![0, 48]));
-    assert_eq!(Entry::Leased { until: 258 }.encode(), (11, vec![2, 1, 0, 0, 0, 0, 0, 0]));
+    let leased = Entry::Leased { until: 258, shown_until: 3 };
+    assert_eq!(leased.encode(), (11, vec![2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use upbeat_journal::disk::simulated::{Call, Dice, SimulatedDisk};
 use upbeat_journal::{Memory, Retention, StepError, Writer, remove_history};
 
 use super::super::Snapshotter;
+use super::lost::changes_of;
 use super::model::Change;
 use super::{WALL_MS, memories, opened, settings, showing};
 use crate::apply::{AtomicBody, Progress};
@@ -47,6 +48,8 @@ pub struct History {
     pub in_unit: Vec<u64>,
     /// Every number that a decision ever had.
     pub decisions: BTreeSet<DecisionId>,
+    /// Every decision that showed an ad, and to whom, whether or not its record was lost since.
+    pub shown: BTreeSet<(Id, DecisionId)>,
     /// Below this everything was said to be durable.
     pub durable: u64,
     /// Events that were acknowledged or not.
@@ -76,6 +79,7 @@ impl History {
             body: None,
             in_unit: Vec::new(),
             decisions: BTreeSet::new(),
+            shown: BTreeSet::new(),
             durable: 0,
             sent: Vec::new(),
             may_fail: false,
@@ -91,7 +95,7 @@ impl History {
     }
 
     fn event(&mut self) -> Event {
-        let customer = self.customer();
+        let mut customer = self.customer();
         // Few ids and times, so that there are repeats, copies that differ, and late ones; and sometimes dates far ahead.
         let id = match self.dice.below(30) {
             0 => Id::Text("a-text".into()),
@@ -111,7 +115,13 @@ impl History {
                 EventKind::Membership(level)
             }
             2 => EventKind::Impression(ImpressionOf::Campaign(Id::Number(self.dice.below(2)))),
-            3 | 4 if !self.decisions.is_empty() => {
+            3 if !self.shown.is_empty() => {
+                let nth = self.dice.below(self.shown.len() as u64) as usize;
+                let (to, decision) = self.shown.iter().nth(nth).expect("below their number").clone();
+                customer = to;
+                EventKind::Impression(ImpressionOf::Decision(decision))
+            }
+            4 if !self.decisions.is_empty() => {
                 let nth = self.dice.below(self.decisions.len() as u64) as usize;
                 let decision = *self.decisions.iter().nth(nth).expect("below their number");
                 EventKind::Impression(ImpressionOf::Decision(decision))
@@ -156,14 +166,6 @@ impl History {
         self.apply_event(event);
     }
 
-    fn apply_event(&mut self, event: Event) {
-        let (from, last_event_s) = (self.next(), self.last_event_s(&event, self.wall_ms));
-        let applied = self.engine.apply(event.clone(), self.wall_ms);
-        let logged = matches!(applied, Ok(Applied::Accepted | Applied::Replaced));
-        let changes = logged.then_some(Change::Event(event, last_event_s)).into_iter().collect();
-        self.note(from, changes);
-    }
-
     fn decide(&mut self) {
         let (customer, from) = (self.customer(), self.next());
         let request = self.dice.one_in(2).then(|| format!("request {}", self.dice.below(20)));
@@ -173,6 +175,9 @@ impl History {
         let decision =
             self.engine.decide(&customer, &Ask { dry_run, request_id }, made_ms).expect("it is kept");
         let is_new = self.decisions.insert(decision.id);
+        if decision.reason.shows() && !dry_run {
+            self.shown.insert((customer.clone(), decision.id));
+        }
         if self.next() == from {
             let counted = decision.reason.shows() && !dry_run && is_new;
             assert!(!counted, "seed {}: an impression without a record", self.seed);
@@ -274,13 +279,15 @@ impl History {
         let progress = self.engine.advance(body, 1);
         let ended = matches!(progress, Progress::Applied(..));
         // The last row comes with the commit, unless there is nothing to commit.
-        if row < rows.len() && self.next() - from == if ended { 2 } else { 1 } {
-            let change = match rows[row].clone() {
-                Row::Event(event) => Change::Event(event, last_event_s),
-                Row::Track(id, track) => Change::Track(id, track),
+        let records = (self.next() - from).saturating_sub(u64::from(ended));
+        if records > 0 {
+            let changes = match rows[row].clone() {
+                Row::Event(event) => changes_of(event, last_event_s, records == 2),
+                Row::Track(id, track) => vec![Change::Track(id, track)],
             };
-            self.changes.push((from, change));
-            self.in_unit.push(from);
+            assert_eq!(changes.len() as u64, records, "seed {}: positions of {changes:?}", self.seed);
+            self.in_unit.extend(from..from + records);
+            self.changes.extend((from..).zip(changes));
         }
         match progress {
             Progress::UnderWay(body) => self.body = Some((body, rows, wall_ms)),

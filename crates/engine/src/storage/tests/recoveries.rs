@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use upbeat_core::profile::Bounds;
 use upbeat_journal::{Record, Start};
 
 use super::histories::{History, LANES};
-use super::model::{Change, Model, clock_state, held_by, recounted, tracks_of};
+use super::model::{Model, clock_state, held_by, recounted, tracks_of};
 use super::{memories, opened, settings, showing};
 use crate::striped::use_stripe;
 use crate::{Ask, Clock, Engine, RequestId};
@@ -114,21 +113,11 @@ impl History {
                 assert!(again.reason.shows() && again.score.is_some(), "seed {seed}: {again:?}");
             }
         }
-        let campaigns = [settings(self.clock).campaign.id];
-        let bounds = Bounds { plays: settings(self.clock).window.plays as usize, campaigns: &campaigns };
         for _ in 0..20.min(self.sent.len()) {
             let nth = self.dice.below(self.sent.len() as u64) as usize;
-            let event = self.sent[nth].clone();
-            let held = self.records().remove(&event.customer).unwrap_or_default();
-            let (mut profile, from) = (held.0, self.next());
-            let expected = profile.check(&event).map(|()| profile.apply(event.clone(), &bounds));
-            let found = self.engine.apply(event.clone(), self.wall_ms);
-            assert_eq!(found.ok(), expected.ok(), "seed {seed}: {event:?} again");
-            if self.next() > from {
-                let last_event_s = self.last_event_s(&event, self.wall_ms);
-                self.note(from, vec![Change::Event(event, last_event_s)]);
-            }
+            self.apply_event(self.sent[nth].clone());
         }
+        self.confirm_lost();
     }
 }
 

@@ -1,0 +1,202 @@
+//! Ids of decisions, and how one that was given is told from one that was not.
+//!
+//! The id of a decision that shows an ad is a number and a tag: a keyed hash of the number, the customer and the campaign
+//! (SipHash-1-3; Aumasson and Bernstein, "SipHash: a fast short-input PRF", INDOCRYPT 2012). The key is random and kept with the
+//! data. So a confirmation is accepted although a loss of power took the record of its decision, and one of an id that was
+//! never given, or given for another customer, is refused. Ids of all other decisions have the highest bit set, and
+//! nothing confirms them.
+//!
+//! An id has 64 bits. The number takes 32 of them at first and leaves 29 to the tag: a guess is right once in 500 million.
+//! After 4 billion ads it takes 39, after 500 billion 46, which are 70 trillion.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+
+use siphasher::sip::SipHasher13;
+use upbeat_core::event::{DecisionId, Id, MAX_ID_LENGTH};
+
+use crate::striped::Numbers;
+
+/// Set in the ids of decisions that show nothing.
+const UNSHOWN: u64 = 1 << 63;
+
+/// Bits below the two that say how many bits the number has.
+const BITS: u32 = 61;
+
+/// How many bits the number has: as few as it needs.
+const NUMBER_BITS: [u32; 3] = [32, 39, 46];
+
+/// The secret of ids.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdKey(pub(crate) [u64; 2]);
+
+/// Whoever reads a log of the program must not be able to make ids.
+impl fmt::Debug for IdKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdKey(…)")
+    }
+}
+
+impl IdKey {
+    /// A key for as long as the process lasts.
+    fn of_process() -> Self {
+        let random = RandomState::new();
+        Self([random.hash_one(0), random.hash_one(1)])
+    }
+
+    /// Where numbers begin that nothing was kept of. It differs from key to key, so that ids of a directory that was removed, or of
+    /// a process without one, do not come again.
+    fn first_number(self) -> u64 {
+        self.0[0] >> 34
+    }
+
+    fn hash(self, before: &[u8], id: &Id) -> u64 {
+        let mut bytes = [0; 8 + 1 + MAX_ID_LENGTH];
+        let (head, rest) = bytes.split_at_mut(before.len());
+        head.copy_from_slice(before);
+        let number;
+        let (kind, id) = match id {
+            Id::Number(of) => {
+                number = of.to_le_bytes();
+                (0, number.as_slice())
+            }
+            Id::Text(text) => (1, text.as_bytes()),
+        };
+        rest[0] = kind;
+        rest[1..=id.len()].copy_from_slice(id);
+        let length = before.len() + 1 + id.len();
+        SipHasher13::new_with_keys(self.0[0], self.0[1]).hash(&bytes[..length])
+    }
+
+    /// A key for the ids of one campaign.
+    fn of_campaign(self, campaign: &Id) -> Self {
+        Self([self.hash(&[1], campaign), self.hash(&[2], campaign)])
+    }
+
+    /// The id of the decision of this number to show an ad to a customer; this is a campaign's key.
+    fn id(self, number: u64, customer: &Id) -> DecisionId {
+        let last = NUMBER_BITS.len() - 1;
+        let class = NUMBER_BITS[..last].iter().position(|bits| number >> bits == 0).unwrap_or(last);
+        let bits = NUMBER_BITS[class];
+        let number = number & ((1 << bits) - 1);
+        let tag = self.hash(&number.to_le_bytes(), customer) >> (64 - BITS + bits);
+        DecisionId((class as u64) << BITS | number << (BITS - bits) | tag)
+    }
+}
+
+/// The number of a decision that shows an ad; `None` if the id cannot be that of one.
+fn number_of(id: DecisionId) -> Option<u64> {
+    let bits = NUMBER_BITS.get((id.0 >> BITS) as usize)?;
+    Some((id.0 & ((1 << BITS) - 1)) >> (BITS - bits))
+}
+
+/// Numbers of decisions that are not given yet: above all that were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NextNumbers {
+    /// Of decisions that show nothing.
+    pub unshown: u64,
+    /// Of decisions that show an ad.
+    pub shown: u64,
+}
+
+impl NextNumbers {
+    /// Above all that either of them is above of.
+    pub fn max(self, other: Self) -> Self {
+        Self { unshown: self.unshown.max(other.unshown), shown: self.shown.max(other.shown) }
+    }
+
+    /// Above the number of this decision.
+    pub fn above(id: DecisionId) -> Self {
+        match number_of(id) {
+            Some(number) => Self { unshown: 0, shown: number.saturating_add(1) },
+            None => Self { unshown: (id.0 & !UNSHOWN).saturating_add(1), shown: 0 },
+        }
+    }
+}
+
+/// What makes ids of shown ads and knows them again: the campaigns and their keys, that of this process first.
+#[derive(Debug)]
+struct Issuer {
+    key: IdKey,
+    campaigns: Vec<(Id, IdKey)>,
+}
+
+impl Issuer {
+    fn new(key: IdKey, campaigns: Vec<Id>) -> Self {
+        let with_key = |campaign: Id| {
+            let of = key.of_campaign(&campaign);
+            (campaign, of)
+        };
+        Self { key, campaigns: campaigns.into_iter().map(with_key).collect() }
+    }
+}
+
+/// The ids of an engine's decisions.
+pub(crate) struct DecisionIds {
+    unshown: Numbers,
+    shown: Numbers,
+    of_process: Issuer,
+    /// Set once, when a directory is opened.
+    kept: OnceLock<Issuer>,
+}
+
+impl DecisionIds {
+    /// Ids with a key of this process, for a campaign; numbers of decisions that show nothing are at least `first`.
+    pub fn new(first: u64, campaign: &Id) -> Self {
+        let key = IdKey::of_process();
+        Self {
+            unshown: Numbers::new(first & !UNSHOWN),
+            shown: Numbers::new(key.first_number()),
+            of_process: Issuer::new(key, vec![campaign.clone()]),
+            kept: OnceLock::new(),
+        }
+    }
+
+    /// Goes on with the key of a directory and above the numbers that were given with it; 0 are none. `former` are the
+    /// campaigns that ran with it.
+    pub fn keep(&self, key: IdKey, next: NextNumbers, former: &[Id]) {
+        let ours = &self.of_process.campaigns[0].0;
+        let campaigns = std::iter::once(ours).chain(former.iter().filter(|campaign| *campaign != ours));
+        self.unshown.raise(next.unshown);
+        self.shown.restart(if next.shown == 0 { key.first_number() } else { next.shown });
+        // A second directory is refused before.
+        let _ = self.kept.set(Issuer::new(key, campaigns.cloned().collect()));
+    }
+
+    fn issuer(&self) -> &Issuer {
+        self.kept.get().unwrap_or(&self.of_process)
+    }
+
+    /// The key, to be kept.
+    pub fn key(&self) -> IdKey {
+        self.issuer().key
+    }
+
+    /// Above all numbers that were given.
+    pub fn next(&self) -> NextNumbers {
+        NextNumbers { unshown: self.unshown.highest(), shown: self.shown.highest() }
+    }
+
+    /// The id of a decision that shows nothing.
+    #[inline]
+    pub fn unshown(&self) -> DecisionId {
+        DecisionId(UNSHOWN | self.unshown.take())
+    }
+
+    /// A number for a decision that shows an ad, and its id.
+    pub fn shown(&self, customer: &Id) -> (u64, DecisionId) {
+        let number = self.shown.take();
+        (number, self.issuer().campaigns[0].1.id(number, customer))
+    }
+
+    /// The campaign whose ad a decision has shown to this customer, by the id alone; `None` if there was no such decision.
+    pub fn campaign_of(&self, id: DecisionId, customer: &Id) -> Option<&Id> {
+        let number = number_of(id).filter(|number| *number < self.shown.highest())?;
+        let of = self.issuer().campaigns.iter().find(|(_, key)| key.id(number, customer) == id);
+        of.map(|(campaign, _)| campaign)
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;
