@@ -14,7 +14,7 @@ from suite.tools import say
 
 NAME = "durable"
 TITLE = "Events that are on the disk"
-LIMITS_S = 420, 60
+LIMITS_S = 600, 60
 
 CONNECTIONS = 32, 256
 # Each setting of Upbeat, and Redis's that promises as much or less.
@@ -37,7 +37,7 @@ def run(stage):
         bench.start()
         bench.bulk(stage.pick(2_000_000, 20_000))
         bench.memory()
-        bench.singles(stage.pick(4, 0.6))
+        bench.singles(stage.pick(3, 0.6))
         bench.all_well()
         return bench.data
 
@@ -76,7 +76,7 @@ class Bench:
         self.sent = dict.fromkeys(self.servers, 0)
 
     def syncs(self):
-        return self.stage.syncs(self.stage.pick(1, 0.2))
+        return self.stage.syncs(self.stage.pick(0.7, 0.2))
 
     def bulk(self, count):
         """New plays of known customers in large bodies, the same to both servers."""

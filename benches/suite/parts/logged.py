@@ -44,7 +44,7 @@ def run(stage):
             data["system_calls"] = bench.system_calls(stage.pick(5_000, 500))
         else:
             data["left_out"].append("system calls: strace is not installed")
-        data |= bench.closed_loops(stage.pick(3, 1), stage.pick(4, 0.5))
+        data |= bench.closed_loops(stage.pick(3, 1), stage.pick(3, 1))
     return data
 
 
@@ -91,7 +91,7 @@ class Bench:
         for turn in range(rounds):
             turns = [("floor", self.floor), *((f"{name}, {share}", server) for (share, name), server in self.servers.items())]
             for name, server in turns:
-                sample = self.stage.wrk(server, "decisions.lua", self.history.ids_file, seconds_of_wrk(seconds))
+                sample = self.stage.wrk(server, "decisions.lua", self.history.ids_file, seconds)
                 loops.setdefault(name, []).append(vars(sample))
                 say(f"logged {turn + 1}/{rounds}, {name}: {sample.per_s:,.0f}/s, {sample.cpu_us:.2f} µs CPU")
         for (share, name), server in self.servers.items():
@@ -102,11 +102,6 @@ class Bench:
             if by_reason["log_unavailable"]:
                 raise Failure(f"{server.name}: {by_reason['log_unavailable']:.2%} of shows found no log")
         return {"rounds": rounds, "seconds": seconds, "loops": loops, "shown": shown}
-
-
-def seconds_of_wrk(seconds):
-    """wrk takes whole seconds."""
-    return max(1, round(seconds))
 
 
 def traced(stage, server, ids):

@@ -14,7 +14,7 @@ from suite.tools import say
 
 NAME = "stall"
 TITLE = "Decisions while the disk is busy"
-LIMITS_S = 480, 60
+LIMITS_S = 600, 60
 
 # Of all decisions, so many show the ad.
 SHOWN, SHOWN_WITHIN = 0.3, 0.05
@@ -32,7 +32,7 @@ SNAPSHOTS = {"log": "1TiB", "snapshots": "64KiB"}
 def run(stage):
     """The same load on servers without a log, with one, and with one that is always writing a snapshot, in turn."""
     refuse_memory(stage.folder)
-    customers, rounds, seconds = stage.pick(250_000, 1_000), stage.pick(3, 1), stage.pick(8, 1)
+    customers, rounds, seconds = stage.pick(250_000, 1_000), stage.pick(3, 1), stage.pick(6, 1)
     with lanes() as lanes_folder:
         stall = Stall(stage, stage.history(customers), lanes_folder, seconds)
         stall.start()
@@ -123,7 +123,7 @@ class Stall:
         server = self.servers[name]
         with self.going_on() if name == "snapshots" else contextlib.nullcontext():
             before = servers.metrics(server)
-            result = self.stage.closedloop(server, self.history.ids_file, "events", self.stage.pick(5, 1), CONNECTIONS)
+            result = self.stage.closedloop(server, self.history.ids_file, "events", self.stage.pick(4, 1), CONNECTIONS)
             after = servers.metrics(server)
         result["snapshots"] = after["upbeat_journal_snapshots_total"] - before["upbeat_journal_snapshots_total"]
         return result
