@@ -15,7 +15,7 @@ from suite.tools import say
 
 NAME = "logged"
 TITLE = "A decision with the log on"
-LIMITS_S = 300, 60
+LIMITS_S = 400, 120
 ENGINE = True
 
 # Shares of decisions that show the ad.
@@ -50,14 +50,19 @@ def run(stage):
 
 def instructions(stage, name, share):
     """Instructions for each decision, without HTTP."""
-    total, counts = [], stage.pick(COUNTS, BRIEF_COUNTS)
-    for count in counts:
-        log = stage.folder / "callgrind.log"
-        program = [stage.engine_benches / "instructions", "cached", count, name, round(1000 * share)]
-        out = f"--callgrind-out-file={stage.folder / 'callgrind.out'}"
-        stage.processes.run(["valgrind", "--tool=callgrind", f"--log-file={log}", out, *program], 60)
-        total.append(int(re.search(r"Collected : (\d+)", log.read_text())[1]))
-    return (total[1] - total[0]) / (counts[1] - counts[0])
+    few, many = counts = stage.pick(COUNTS, BRIEF_COUNTS)
+    # Threads that wait for each other while the log is opened add some at times: the least is what all runs have.
+    least = {count: min(collected(stage, name, share, count) for _ in range(stage.pick(3, 1))) for count in counts}
+    return (least[many] - least[few]) / (many - few)
+
+
+def collected(stage, name, share, count):
+    """Instructions of a whole run with so many decisions."""
+    log = stage.folder / "callgrind.log"
+    program = [stage.engine_benches / "instructions", "cached", count, name, round(1000 * share)]
+    out = f"--callgrind-out-file={stage.folder / 'callgrind.out'}"
+    stage.processes.run(["valgrind", "--tool=callgrind", f"--log-file={log}", out, *program], 60)
+    return int(re.search(r"Collected : (\d+)", log.read_text())[1])
 
 
 class Bench:
@@ -185,7 +190,7 @@ def page(data):
         listed = [", ".join(f"{call} {number:.2f}" for call, number in sorted(data["system_calls"][str(SHARES[1])]["log"].items()))]
     return [
         *lines,
-        "Instructions by callgrind, the difference of two runs (`benches/engine/src/bin/instructions.rs`); system calls of the "
+        "Instructions by callgrind, the difference of two runs, the least of three (`benches/engine/src/bin/instructions.rs`); system calls of the "
         f"thread of the event loop by strace, for each request of one keep-alive connection; CPU of the whole server, with all "
         f"threads of the log, in closed loops with wrk, {data['rounds']} rounds of {data['seconds']} s, "
         f"{data['customers']:,} customers. The threshold is chosen for the share that is shown, and the cap so that it stops none "
