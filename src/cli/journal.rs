@@ -16,6 +16,7 @@ use super::output;
 use read_only::{ReadOnlyDisk, unused};
 use upbeat_core::event::Id;
 use upbeat_engine::{Entry, storage};
+use upbeat_journal::snapshot::find;
 use upbeat_journal::{Record, Start, oldest};
 
 /// Look at the log of a data directory, or mend it
@@ -190,7 +191,7 @@ type Visit<'a> = &'a mut dyn FnMut(Option<u64>, &Entry) -> anyhow::Result<()>;
 /// # Errors
 /// Something is damaged or none that this program knows, or `visit` fails.
 fn each(disk: &Arc<ReadOnlyDisk>, visit: Visit<'_>) -> anyhow::Result<()> {
-    let start = oldest(&**disk)?;
+    let mut start = oldest(&**disk)?;
     let mut failed = None;
     let mut visit = |position: Option<u64>, entry: &Entry| {
         visit(position, entry).map_err(|error| {
@@ -205,6 +206,8 @@ fn each(disk: &Arc<ReadOnlyDisk>, visit: Visit<'_>) -> anyhow::Result<()> {
                 .map_err(|error| format!("position {}: {error}", record.position))?;
             visit(Some(record.position), &entry)
         };
+        // A log that a snapshot has outrun has lost its end.
+        start.reached = find(Arc::clone(disk))?.newest.map_or(1, |snapshot| snapshot.reached());
         upbeat_journal::read(&**disk, start, &mut visitor).map(drop).map_err(anyhow::Error::from)
     } else {
         let mut visitor = |position, entry| visit(position, &entry);

@@ -1,5 +1,6 @@
 //! `upbeat journal compact` keeps the state, loses the history, and can be killed at any moment.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -70,7 +71,7 @@ fn files(directory: &str) -> (usize, usize) {
 
 fn bytes(directory: &str) -> u64 {
     let entries = std::fs::read_dir(directory).expect("a directory");
-    entries.map(|entry| entry.expect("an entry").metadata().expect("a file").len()).sum()
+    entries.map(|entry| entry.expect("an entry").metadata().expect("a file").blocks() * 512).sum()
 }
 
 #[test]

@@ -299,7 +299,10 @@ fn damage_is_repaired_only_when_asked_to_and_the_damaged_directory_is_kept() {
     for event in 0..20 {
         server.load("/events", JSON, play(&format!("{event}"), event, 60));
     }
+    server.load("/events", NDJSON, likely("shown"));
+    assert_eq!(server.decide("shown")["show"], true);
     let directory = kept.directory();
+    // At once: the ad may be in the lanes alone.
     kill(server);
     let first = Path::new(&directory).join("segment-000000000001");
     let bytes = damage(&first);
@@ -314,6 +317,7 @@ fn damage_is_repaired_only_when_asked_to_and_the_damaged_directory_is_kept() {
     let there =
         (0..20).filter(|event| server.admin_get(&format!("/customers/{event}")).status == 200).count();
     assert_eq!(there, 19, "all but the event of the damaged group");
+    assert_eq!(server.decide("shown")["reason"], "capped", "what lanes held is there, too");
 }
 
 /// `upbeat journal` with these arguments.
@@ -363,4 +367,27 @@ fn dump_is_taken_again_by_another_server_and_gives_the_same_customers() {
     for kind in ["started", "shown", "promoted", "leased"] {
         assert!(all.contains(&format!("\"type\":\"{kind}\"")), "{kind} in {all}");
     }
+}
+
+#[test]
+fn readme_shows_what_a_kill_leaves() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).expect("a README");
+    let story = readme.split("What it acknowledges it keeps.").nth(1).expect("the first screen");
+    let story = story.split("```").nth(1).expect("its commands");
+    let steps: Vec<_> = story.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+    let kinds: Vec<_> = ["upbeat serve", "/events", "kill -9", "upbeat serve", "/should-show-ad/7"].into();
+    assert!(steps.iter().zip(&kinds).all(|(step, kind)| step.contains(kind)), "{steps:?}");
+    assert_eq!(steps.len(), kinds.len());
+    let event = story.split("-d '").nth(1).and_then(|rest| rest.split('\'').next()).expect("an event");
+    let shown: Vec<_> = story.lines().filter(|line| line.starts_with('{')).collect();
+
+    let kept = Kept::new();
+    let server = kept.start();
+    assert_eq!(server.post("/events", JSON, event).text(), shown[0]);
+    kill(server);
+    let server = kept.start();
+    let answer = server.get("/should-show-ad/7?dry_run=true").text();
+    let beginning = shown[1].split(",…").next().expect("a beginning");
+    assert!(answer.starts_with(beginning), "{answer}");
 }

@@ -17,6 +17,7 @@ mod configuration;
 mod csv_files;
 mod decisions;
 mod descriptors;
+mod directories;
 mod durability;
 mod echoes;
 mod events;

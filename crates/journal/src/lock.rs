@@ -20,13 +20,23 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The lock file cannot be opened.
-    #[error("{}: {error}; the directory must be writable for the user whom the service runs as", file.display())]
+    #[error("{}: {error}; {}", file.display(), remedy(error))]
     Disk {
         /// The lock file.
         file: PathBuf,
         /// What the system said.
         error: io::Error,
     },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make space on its disk",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount its file system so that it can be written, or use a copy elsewhere"
+        }
+        _ => "the directory must be writable for the user whom the service runs as",
+    }
 }
 
 fn name(pid: Option<u32>) -> String {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use upbeat_journal::LOCK_NAME;
 use upbeat_journal::disk::{Disk, File};
+use upbeat_server::runtime::is_file_name;
 
 /// The files of a directory, which every call that would change one refuses to do.
 #[derive(Debug)]
@@ -117,18 +118,30 @@ impl Drop for Unused {
 /// # Errors
 /// It is no directory of Upbeat's, or a server uses it: which.
 pub(super) fn unused(directory: &Path) -> anyhow::Result<Unused> {
+    let name = directory.display();
+    let remedy = "name the data directory of a server: data_dir in its configuration, upbeat-data unless that says otherwise";
+    if let Ok(to) = std::fs::read_link(directory)
+        && !directory.exists()
+    {
+        anyhow::bail!("{name}: it is a link to {}, which is not there; {remedy}", to.display());
+    }
+    let metadata = std::fs::metadata(directory).with_context(|| format!("{name}; {remedy}"))?;
+    anyhow::ensure!(metadata.is_dir(), "{name}: it is no directory; {remedy}");
+    let hint = || format!("{name}; run this as the user of the server");
+    let names = ReadOnlyDisk::new(directory).names().with_context(hint)?;
+    if !names.iter().any(|name| is_file_name(name)) {
+        let held = names.iter().find(|name| *name != LOCK_NAME).map_or("nothing", |name| name);
+        anyhow::bail!("{name}: it holds {held:?} and no file of Upbeat's; {remedy}");
+    }
     let path = directory.join(LOCK_NAME);
     let file = match OpenOptions::new().read(true).open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let names = ReadOnlyDisk::new(directory).names();
-            let names = names.with_context(|| directory.display().to_string())?;
-            let ours = |name: &String| name.starts_with("segment-") || name.starts_with("snapshot");
-            anyhow::ensure!(names.iter().any(ours), "{}: no data directory of Upbeat's", directory.display());
-            // A copy of the files alone, which no server uses.
-            return Ok(Unused(None));
+        // A copy of the files alone, which no server uses.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Unused(None)),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("{}; run this as the user of the server", path.display()));
         }
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
     // SAFETY: the descriptor is open; the call has no other precondition.
     if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } != 0 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use upbeat_journal::LockFile;
 use upbeat_journal::disk::RealDisk;
-use upbeat_server::runtime::random;
+use upbeat_server::runtime::{move_lanes, random};
 
 use super::output;
 use super::read_only::{ReadOnlyDisk, unused};
@@ -18,7 +18,7 @@ use super::read_only::{ReadOnlyDisk, unused};
 pub(super) fn repair(directory: &Path, yes: bool) -> anyhow::Result<ExitCode> {
     // Who has the lock keeps servers away until the end.
     drop(unused(directory)?);
-    let _lock = LockFile::take(directory)?;
+    let lock = LockFile::take(directory)?;
     let name = directory.display();
     let damaged = Arc::new(ReadOnlyDisk::new(directory));
     let report = upbeat_journal::check(&damaged).with_context(|| name.to_string())?;
@@ -48,6 +48,11 @@ pub(super) fn repair(directory: &Path, yes: bool) -> anyhow::Result<ExitCode> {
     DirBuilder::new().mode(0o700).create(&made).with_context(|| made.display().to_string())?;
     let repaired = upbeat_journal::repair(&damaged, &RealDisk::new(&made), random)
         .with_context(|| format!("{name}: not repaired, and as it was"))?;
+    // What a killed server has in its lanes alone is for whoever goes on with its records.
+    if let Some(lanes) = lock.lanes() {
+        let moved = move_lanes(lanes, directory, &made).with_context(|| lanes.display().to_string())?;
+        LockFile::take(&made)?.note_lanes(moved)?;
+    }
     // From here on there is always one of the two under its name, or both beside it.
     let above = match directory.canonicalize()?.parent() {
         Some(above) => above.to_owned(),

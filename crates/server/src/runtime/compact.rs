@@ -1,5 +1,6 @@
 //! Compacting a data directory that no server uses: two new snapshots, and no log before them.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -279,10 +280,10 @@ fn settings(started: Option<&Started>) -> Settings {
     }
 }
 
-/// Bytes of all files of a directory.
+/// Bytes that the disk holds for all files of a directory.
 fn bytes_of(path: &Path) -> io::Result<u64> {
     fs::read_dir(path)?.try_fold(0, |bytes, entry| {
         let metadata = entry?.metadata()?;
-        Ok(bytes + if metadata.is_file() { metadata.len() } else { 0 })
+        Ok(bytes + if metadata.is_file() { metadata.blocks() * 512 } else { 0 })
     })
 }

@@ -56,8 +56,16 @@ pub(super) struct DataDir {
     pub(super) lock: LockFile,
 }
 
-/// Beginnings of the names of files in a data directory.
-const OURS: [&str; 3] = ["segment-", "snapshot", LOCK_NAME];
+/// Files that a data directory of ours may have before it has any of the log, and that others have, too.
+const COMMON: [&str; 4] = [LOCK_NAME, "spare", "spare.tmp", "lost+found"];
+
+/// Whether a file's name is one of the log's or of a snapshot's. Other programs have files that begin so, and go on otherwise.
+#[must_use]
+pub fn is_file_name(name: &str) -> bool {
+    let digits = |rest: &str| rest.len() >= 12 && rest.bytes().all(|byte| byte.is_ascii_digit());
+    let snapshot = |rest: &str| digits(rest.strip_suffix(".tmp").unwrap_or(rest));
+    name.strip_prefix("segment-").is_some_and(digits) || name.strip_prefix("snapshot-").is_some_and(snapshot)
+}
 
 impl DataDir {
     /// Makes the directory if it is not there, for this user alone, and locks it.
@@ -66,6 +74,12 @@ impl DataDir {
     /// See [`DataDirError`].
     pub(super) fn open(path: &Path, allow_network: bool) -> Result<Self, DataDirError> {
         let io = |error| DataDirError::Io { path: path.to_owned(), error };
+        if let Ok(to) = fs::read_link(path)
+            && !path.exists()
+        {
+            let what = format!("it is a link to {}, which is not there", to.display());
+            return Err(DataDirError::Foreign { path: path.to_owned(), what });
+        }
         make(path).map_err(io)?;
         let metadata = fs::metadata(path).map_err(io)?;
         if !metadata.is_dir() {
@@ -140,11 +154,10 @@ fn check_contents(path: &Path) -> Result<(), DataDirError> {
     let mut foreign = None;
     for entry in fs::read_dir(path).map_err(io)? {
         let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
-        if OURS.iter().any(|ours| name.starts_with(ours)) {
+        if is_file_name(&name) {
             return Ok(());
         }
-        // A new file system has this one.
-        if name != "lost+found" {
+        if !COMMON.contains(&&*name) {
             foreign.get_or_insert(name);
         }
     }

@@ -144,6 +144,20 @@ pub(super) fn are_of(lanes: &Path, data: &Path) -> bool {
     lanes.is_dir() && name.is_ok_and(|name| lanes.ends_with(name))
 }
 
+/// Gives the lanes that a killed server left for the data directory `from` to `to`, which has its records now; where they lie then.
+/// `None` if there are none of that directory.
+///
+/// # Errors
+/// They cannot be moved, and are where they were.
+pub fn move_lanes(lanes: &Path, from: &Path, to: &Path) -> io::Result<Option<PathBuf>> {
+    if !are_of(lanes, from) {
+        return Ok(None);
+    }
+    let moved = place(lanes).join(name(&fs::metadata(to)?));
+    fs::rename(lanes, &moved)?;
+    Ok(Some(moved))
+}
+
 fn ring_bytes(count: usize) -> usize {
     let share = ALL_BYTES / count.max(1);
     // The largest power of two that is not above the share.

@@ -41,11 +41,13 @@ pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
 pub use compact::{CompactError, Compacted, Compaction};
-pub use data_dir::DataDirError;
+pub use data_dir::{DataDirError, is_file_name};
 use descriptors::Reserve;
 #[cfg(test)]
 pub(crate) use durability::Log;
-pub use lanes::LanesError;
+pub use lanes::{LanesError, move_lanes};
+#[cfg(test)]
+pub(crate) use recovery::Progress;
 pub use storage::{Opened, Storage, StorageError, random};
 
 pub(crate) use durability::{Barrier, Durability, Fate, Waiter, state_name};

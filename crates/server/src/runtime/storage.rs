@@ -2,6 +2,7 @@
 //! is published any more.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use upbeat_engine::storage::{self, OpenError, Phase};
-use upbeat_journal::MOST_BYTES;
-use upbeat_journal::disk::RealDisk;
+use upbeat_journal::disk::{Disk, RealDisk};
+use upbeat_journal::{MOST_BYTES, StepError};
 
 use super::app::{App, Kept};
 use super::data_dir::{DataDir, DataDirError};
@@ -47,6 +48,17 @@ pub enum StorageError {
         path: PathBuf,
         /// Why.
         error: OpenError,
+    },
+    /// There is no space for a file of the log.
+    #[error("data directory {}: the log's next file needs {needed} bytes, and {free} are free: make space, or set a smaller \
+        journal.segment_bytes", path.display())]
+    Space {
+        /// The data directory.
+        path: PathBuf,
+        /// In bytes.
+        needed: u64,
+        /// In bytes.
+        free: u64,
     },
     /// The system has no more threads.
     #[error("no thread for the log: {0}")]
@@ -141,8 +153,16 @@ impl Storage {
             }
         };
         let random = Box::new(random);
-        let failed = |error| StorageError::Open { path: directory.path.clone(), error };
+        let failed = |error| match error {
+            OpenError::Log(upbeat_journal::OpenError::Step(StepError::Full))
+            | OpenError::Step(StepError::Full) => {
+                let (path, needed) = (directory.path.clone(), app.config.journal.segment_bytes.0);
+                StorageError::Space { path, needed, free: disk.free().unwrap_or(0) }
+            }
+            error => StorageError::Open { path: directory.path.clone(), error },
+        };
         let options = options(&app.config);
+        look_at_space(&directory.path, options.journal.segment_bytes)?;
         let shared = Arc::clone(&disk);
         let opened = storage::open(&app.engine, shared, lanes.memories, options, random, &progress);
         let opened = opened.map_err(failed)?;
@@ -178,6 +198,21 @@ fn options(config: &Config) -> storage::Options {
     let sync = config.durability != Durability::Off;
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     storage::Options { journal: upbeat_journal::Options { segment_bytes, group_bytes, sync }, threads }
+}
+
+/// Looks whether the first file of the log has room, before anything is changed. What was made ahead by the last process goes, and
+/// so does what its last file holds beyond its end.
+fn look_at_space(path: &Path, needed: u64) -> Result<(), StorageError> {
+    let held = |name: &str| std::fs::metadata(path.join(name)).map_or(0, |file| file.blocks() * 512);
+    let disk = RealDisk::new(path);
+    // A disk that does not say is found out by the log.
+    let (Ok(free), Ok(names)) = (disk.free(), disk.names()) else { return Ok(()) };
+    let last = names.iter().filter(|name| name.starts_with("segment-")).max().map_or(0, |name| held(name));
+    let free = free + held("spare") + held("spare.tmp") + last;
+    if free >= needed {
+        return Ok(());
+    }
+    Err(StorageError::Space { path: path.to_owned(), needed, free })
 }
 
 /// The longest time that a record which nobody waits for is left in its lane.
