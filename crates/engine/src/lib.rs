@@ -36,7 +36,7 @@ pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};
 pub use event_clock::EventClockStatus;
 pub use evict::NotRemoved;
-pub use log::{Answered, Entry, LogState, Started};
+pub use log::{Answered, Entry, LogRefusal, LogState, Started};
 pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
 pub use striped::{Numbers, Striped, take_own_stripe};
@@ -120,6 +120,8 @@ pub struct Engine {
     erasures: evict::Erasures,
     /// Set once, when the log is opened; an engine without one keeps nothing.
     log: OnceLock<Arc<log::Log>>,
+    /// Of requests that were refused before they came here.
+    log_refusals: log::LogRefusals,
 }
 
 impl Engine {
@@ -138,6 +140,7 @@ impl Engine {
             counters: Counters::default(),
             erasures: evict::Erasures::default(),
             log: OnceLock::new(),
+            log_refusals: log::LogRefusals::default(),
             settings,
         }
     }

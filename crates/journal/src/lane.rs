@@ -149,6 +149,12 @@ impl LaneWriter {
         self.most
     }
 
+    /// How full the lane is, in thousandths.
+    #[must_use]
+    pub fn fill(&self) -> u16 {
+        self.lane.fill()
+    }
+
     /// Whether `records` records with `payload` bytes in all will find room. It stays so until they are published: nobody
     /// else takes room, and more only becomes free. Records that need more than half of the ring never find it.
     pub fn has_room(&mut self, records: usize, payload: usize) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use upbeat_core::event::Zone;
 use upbeat_engine::LogState;
@@ -24,16 +24,26 @@ pub(crate) struct FakeLog {
     next: AtomicU64,
     durable: AtomicU64,
     state: Mutex<LogState>,
+    is_backed_up: AtomicBool,
 }
 
 impl FakeLog {
     pub(crate) fn new(next: u64, durable: u64) -> Arc<Self> {
         let state = Mutex::new(LogState::Accepting);
-        Arc::new(Self { next: AtomicU64::new(next), durable: AtomicU64::new(durable), state })
+        Arc::new(Self {
+            next: AtomicU64::new(next),
+            durable: AtomicU64::new(durable),
+            state,
+            is_backed_up: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn set_next(&self, position: u64) {
         self.next.store(position, Ordering::SeqCst);
+    }
+
+    pub(crate) fn back_up(&self) {
+        self.is_backed_up.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn set_durable(&self, position: u64) {
@@ -56,6 +66,10 @@ impl Log for FakeLog {
 
     fn set_state(&self, state: LogState) {
         *self.state.lock().expect("no panic under it") = state;
+    }
+
+    fn is_backed_up(&self) -> bool {
+        self.is_backed_up.load(Ordering::SeqCst)
     }
 }
 

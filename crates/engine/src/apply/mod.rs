@@ -114,8 +114,13 @@ impl Engine {
     /// Checks whether the log takes events, if there is one. Whether it has room for one is asked again with the customer's
     /// shard locked.
     fn check_log(&self) -> Result<(), Rejection> {
-        let takes = self.log.get().is_none_or(|log| log.takes(Use::Change));
-        if takes { Ok(()) } else { Err(Rejection::LogUnavailable) }
+        match self.log.get().filter(|log| !log.takes(Use::Change)) {
+            None => Ok(()),
+            Some(log) => {
+                log.count_refusal(Use::Change);
+                Err(Rejection::LogUnavailable)
+            }
+        }
     }
 
     /// Applies one event; the next decision for the customer sees it. `wall_ms` in Unix milliseconds.

@@ -8,6 +8,7 @@ mod entry;
 mod lease;
 mod parts;
 mod payload;
+mod refusal;
 mod unit;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -24,6 +25,8 @@ pub(crate) use parts::{
     decode_answer, decode_started, decode_track, encode_answer, encode_started, encode_track,
 };
 pub(crate) use payload::{Payload, kind};
+pub use refusal::LogRefusal;
+pub(crate) use refusal::LogRefusals;
 pub(crate) use unit::OpenUnit;
 
 /// What the log takes at the moment.
@@ -67,6 +70,7 @@ pub(crate) struct Log {
     /// Locked after the lock of what a record changes, and only while it changes.
     lanes: Box<[Padded<Mutex<LaneWriter>>]>,
     leased: lease::Leased,
+    refusals: LogRefusals,
 }
 
 impl Log {
@@ -79,6 +83,7 @@ impl Log {
             positions,
             lanes: lanes.into_iter().map(|lane| Padded(Mutex::new(lane))).collect(),
             leased: lease::Leased::default(),
+            refusals: LogRefusals::default(),
         }
     }
 
@@ -118,6 +123,7 @@ impl Log {
     /// or dropped. `None` if there is none, or the state does not allow it.
     pub(crate) fn room(&self, by: Use, records: usize, bytes: usize) -> Option<Room<'_>> {
         if !self.takes(by) {
+            self.count_refusal(by);
             return None;
         }
         let others = self.lanes.len() - 1;
@@ -127,7 +133,19 @@ impl Log {
         };
         let mut lane = self.lanes[lane].0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = bytes <= lane.most_payload() && lane.has_room(records, bytes);
-        fits.then_some(Room { log: self, lane })
+        if !fits {
+            self.count_refusal(by);
+            return None;
+        }
+        Some(Room { log: self, lane })
+    }
+
+    /// Counts that something is refused now. The rest of an atomic body is not: it waits.
+    #[cold]
+    pub(crate) fn count_refusal(&self, by: Use) {
+        if by != Use::Rest {
+            self.refusals.count(LogRefusal::of(self.state()));
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::api::extract::{CheckedQuery, NoQuery, TrackId};
 use crate::api::{Kind, Problem, with_layers};
 use crate::gate::Listener;
 use crate::metrics::Format;
-use crate::runtime::App;
+use crate::runtime::{App, state_name};
 
 /// The HTTP contract of both listeners, from the repository.
 pub const OPENAPI_YAML: &str = include_str!("../../../../openapi.yaml");
@@ -83,6 +83,8 @@ async fn metrics(
 ) -> Result<Response, Problem> {
     let format = Format::accepted_by(&headers);
     let durability = app.durability();
+    let state = if app.recovery().is_under_way() { "recovering" } else { state_name(durability.log_state()) };
+    app.metrics.journal.sample_state(state);
     // Without a log there is nothing to tell, and of one that has failed nobody knows how far behind it is.
     if !matches!(durability.log_state(), LogState::Off | LogState::Failed) {
         app.metrics.journal.sample_lag(durability.next().saturating_sub(durability.durable()));

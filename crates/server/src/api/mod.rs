@@ -18,7 +18,7 @@ use axum::http::{Method, Request};
 use axum::routing::{get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use upbeat_engine::LogState;
+use upbeat_engine::{LogRefusal, LogState};
 
 pub use problem::{Kind, Problem};
 pub(crate) use refused_rows::RefusedRows;
@@ -62,24 +62,34 @@ pub(crate) fn unavailable(app: &App, method: &Method, path: &str) -> Option<Prob
         let progress = app.recovery().progress();
         let detail =
             format!("the server is starting: {progress}; send this request again when /readyz answers 200");
+        app.engine.count_log_refusal(LogRefusal::Recovering);
         return Some(Problem::new(Kind::NotReady, detail));
     }
     if path != "/events" || method != Method::POST {
         return None;
     }
-    match app.durability().log_state() {
-        LogState::Off | LogState::Accepting => None,
-        LogState::Reserve | LogState::Full => {
+    let (cause, detail) = match app.durability().log_state() {
+        LogState::Off | LogState::Accepting => {
+            if !app.durability().is_backed_up() {
+                return None;
+            }
+            let detail = "more waits for the disk of the log than there is room for, and nothing was applied; send this request \
+                          again in a second";
+            (LogRefusal::Backlog, detail)
+        }
+        state @ (LogState::Reserve | LogState::Full) => {
             let detail =
                 "the disk of the log is full, and nothing was applied; send this request again in a second";
-            Some(Problem::new(Kind::LogUnavailable, detail))
+            (LogRefusal::of(state), detail)
         }
         LogState::Failed => {
             let detail =
                 "the log has failed, and nothing was applied; send this request again after the next start";
-            Some(Problem::new(Kind::LogUnavailable, detail))
+            (LogRefusal::Failed, detail)
         }
-    }
+    };
+    app.engine.count_log_refusal(cause);
+    Some(Problem::new(Kind::LogUnavailable, detail))
 }
 
 /// Adds the layers that every route has, from the outside in: request id, gate, metrics and log; then catching panics.

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::{Kind, Problem};
 use crate::gate::{Admission, HeadFacts, Listener, Principal, is_request_id};
 use crate::metrics::{DECISION_ROUTE, EVENTS_ROUTE, OTHER_ROUTE, RequestLabels};
-use crate::runtime::App;
+use crate::runtime::{App, Barrier};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -51,7 +51,12 @@ pub(crate) async fn observe(
         response.extensions_mut().insert(DecisionSince(since));
     }
     let problem = response.extensions().get::<Kind>().copied();
-    count(&app, route, status, problem);
+    // One that waits for the log is counted once it is sent.
+    let is_withheld =
+        route == EVENTS_ROUTE && status == 200 && response.extensions().get::<Barrier>().is_some();
+    if !is_withheld {
+        count(&app, route, status, problem);
+    }
     let id = request_id.as_bytes();
     log(&app, &Observed { id, method: method.as_str(), route, status, elapsed, problem });
     response.headers_mut().insert(REQUEST_ID, request_id);

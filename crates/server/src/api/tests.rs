@@ -147,3 +147,43 @@ async fn large_batches_are_decided_by_event_loops_in_short_slices_and_in_order()
     let answered: Vec<_> = answered.map(|decision| decision["customer"].to_string()).collect();
     assert_eq!(answered, ids);
 }
+
+#[tokio::test]
+async fn while_what_was_kept_is_read_only_health_is_answered_and_readiness_says_how_far() {
+    let app = app();
+    app.recovery().begin();
+    app.recovery().note(crate::runtime::Progress { phase: "log", bytes: 30, of_bytes: 120, records: 7 });
+    let router = router(&app);
+    assert_eq!(get_from(&router, "/healthz").await.status(), StatusCode::OK);
+    let readiness = get_from(&router, "/readyz").await;
+    assert_eq!(readiness.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = text(readiness).await;
+    assert!(body.contains("/problems/not-ready") && body.contains("25 % of the log"), "{body}");
+
+    let post = Request::post("/events").header("host", "a").header("content-type", "application/json");
+    let post = post.body(Body::from("{}")).expect("a request");
+    let posted = router.clone().oneshot(post).await.expect("routers do not fail");
+    for answer in [get_from(&router, "/should-show-ad/48").await, posted] {
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        let body = text(answer).await;
+        assert!(body.contains("/problems/not-ready") && body.contains("25 %"), "{body}");
+    }
+    let metrics = app.metrics.render(Format::Classic).expect("text");
+    assert!(metrics.contains("upbeat_journal_refused_total{cause=\"recovering\"} 2"), "{metrics}");
+    app.recovery().end();
+    assert_eq!(get_from(&router, "/readyz").await.status(), StatusCode::OK);
+    assert_eq!(get_from(&router, "/should-show-ad/48").await.status(), StatusCode::OK);
+}
+
+#[test]
+fn events_are_refused_by_their_head_where_the_log_takes_none_and_decisions_never() {
+    let log = crate::tests::FakeLog::new(10, 10);
+    let app = crate::tests::app_with_log(&log);
+    let refused = |path| unavailable(&app, &Method::POST, path).map(|problem| problem.kind());
+    assert_eq!(refused("/events"), None);
+    log.back_up();
+    assert_eq!(refused("/events"), Some(Kind::LogUnavailable));
+    assert_eq!(refused("/decisions"), None);
+    assert_eq!(unavailable(&app, &Method::GET, "/should-show-ad/48").map(|problem| problem.kind()), None);
+}

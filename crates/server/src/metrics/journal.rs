@@ -5,10 +5,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::declare::Declare;
+use super::labels::StateLabels;
 use super::latency::Latency;
 
 /// The families `upbeat_journal_…`.
@@ -24,6 +26,7 @@ pub struct JournalMetrics {
     lag_seconds: Gauge<f64, AtomicU64>,
     /// When everything that had been published by then was last known to be durable, in nanoseconds since `FIRST`.
     caught_up_ns: Arc<AtomicU64>,
+    state: Family<StateLabels, Gauge>,
     snapshots: Counter,
     /// Snapshots that could not be written.
     pub(crate) snapshots_failed: Counter,
@@ -84,6 +87,8 @@ impl JournalMetrics {
                 "Seconds since everything published was last durable; 0 while it is",
             ),
             caught_up_ns: Arc::default(),
+            state: declare
+                .family("journal_state", "1 for what the journal does at the moment, 0 for all else"),
             snapshots: declare.single("journal_snapshots", "Snapshots written"),
             snapshots_failed: declare
                 .single("journal_snapshots_failed", "Snapshots that could not be written"),
@@ -112,6 +117,13 @@ impl JournalMetrics {
     /// Everything that was published before `then` is durable.
     pub(crate) fn note_durable(&self, then: Instant) {
         self.caught_up_ns.store(ns_since_first(then), Ordering::Relaxed);
+    }
+
+    /// Notes what the journal does, by its name, when metrics are asked.
+    pub(crate) fn sample_state(&self, now: &'static str) {
+        for state in StateLabels::ALL {
+            self.state.get_or_create(&StateLabels::new(state)).set(i64::from(state == now));
+        }
     }
 
     /// Bytes of records that were written.

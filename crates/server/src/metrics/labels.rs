@@ -98,6 +98,27 @@ impl KnownLabels for ListenerLabels {
     }
 }
 
+/// Label of what the journal does at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabels {
+    state: &'static str,
+}
+
+impl StateLabels {
+    /// Every state.
+    pub const ALL: [&'static str; 6] = ["off", "recovering", "accepting", "reserve", "full", "failed"];
+
+    pub(super) fn new(state: &'static str) -> Self {
+        Self { state }
+    }
+}
+
+impl KnownLabels for StateLabels {
+    fn known() -> Vec<Self> {
+        Self::ALL.map(Self::new).to_vec()
+    }
+}
+
 /// Why a connection was cut whose client did not take its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutCause {

@@ -26,7 +26,7 @@ pub use format::Format;
 pub use journal::JournalMetrics;
 pub use labels::{
     CutCause, CutLabels, DECISION_ROUTE, EVENTS_ROUTE, KnownLabels, ListenerLabels, OTHER_ROUTE,
-    ProblemLabels, ROUTES, RequestLabels,
+    ProblemLabels, ROUTES, RequestLabels, StateLabels,
 };
 
 use self::declare::Declare;
@@ -75,6 +75,15 @@ pub struct Metrics {
     body_bytes: Counter,
     /// Seconds from when a decision's request could be read to its answer.
     pub decision_seconds: Latency,
+}
+
+/// Answers with 200 that wait for the log. They are counted when they are sent: where 503 is sent in their place, no 200 was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Withheld {
+    /// Of `POST /events`.
+    pub(crate) events: u64,
+    /// Of decisions behind them.
+    pub(crate) decisions: u64,
 }
 
 /// Counts of one stripe.
@@ -149,6 +158,13 @@ impl Metrics {
     /// Counts a `POST /events` answered with 200.
     pub(crate) fn count_events_answered(&self) {
         self.frequent.own().events_answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts answers that waited for the log and are sent now.
+    pub(crate) fn count_released(&self, withheld: Withheld) {
+        let counts = self.frequent.own();
+        counts.events_answered.fetch_add(withheld.events, Ordering::Relaxed);
+        counts.decisions_answered.fetch_add(withheld.decisions, Ordering::Relaxed);
     }
 
     /// Counts the bytes of a request's body, as sent.

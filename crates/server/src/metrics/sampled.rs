@@ -76,6 +76,16 @@ const SAMPLED: &[Sampled] = &[
         }),
     },
     Sampled {
+        name: "journal_refused",
+        help: "Requests, events, deletions and ads refused on account of the journal, by cause",
+        kind: Kind::Counter,
+        read: Read::Labelled(|engine, give| {
+            for (cause, count) in engine.log_refusals() {
+                give(&[("cause", cause.name())], Value::Count(count));
+            }
+        }),
+    },
+    Sampled {
         name: "log_lines_dropped",
         help: "Lines of the log dropped because their reader was too slow",
         kind: Kind::Counter,

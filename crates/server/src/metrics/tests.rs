@@ -71,9 +71,9 @@ fn combinations(family: &str, labels: &[Label<'_>]) -> BTreeSet<String> {
 #[test]
 fn every_known_combination_of_labels_is_a_series_from_the_start() {
     use upbeat_core::decision::Reason;
-    use upbeat_engine::{Outcome, RowKind, RowProblem};
+    use upbeat_engine::{LogRefusal, Outcome, RowKind, RowProblem};
     let listeners = || ("listener", Listener::ALL.map(Listener::name).to_vec());
-    let expected: [(&str, &[Label<'_>]); 9] = [
+    let expected: [(&str, &[Label<'_>]); 11] = [
         ("upbeat_decisions_total", &[("reason", Reason::ALL.map(Reason::name).to_vec())]),
         (
             "upbeat_events_total",
@@ -87,6 +87,8 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
             "upbeat_rows_refused_total",
             &[("type", RowProblem::ALL.iter().map(|problem| problem.slug()).collect())],
         ),
+        ("upbeat_journal_refused_total", &[("cause", LogRefusal::ALL.map(LogRefusal::name).to_vec())]),
+        ("upbeat_journal_state", &[("state", StateLabels::ALL.to_vec())]),
         ("upbeat_http_connections", &[listeners()]),
         ("upbeat_http_connections_refused_total", &[listeners()]),
         ("upbeat_http_accept_errors_total", &[listeners()]),

@@ -26,6 +26,9 @@ pub(crate) trait Log: Send + Sync {
 
     /// Has it take records or not from now on.
     fn set_state(&self, state: LogState);
+
+    /// Whether it has hardly any room.
+    fn is_backed_up(&self) -> bool;
 }
 
 impl Log for Engine {
@@ -43,6 +46,10 @@ impl Log for Engine {
 
     fn set_state(&self, state: LogState) {
         self.set_log_state(state);
+    }
+
+    fn is_backed_up(&self) -> bool {
+        self.is_log_backed_up()
     }
 }
 
@@ -117,6 +124,8 @@ pub(crate) struct Durability {
     journal: OnceLock<Thread>,
     /// It sleeps, or is about to.
     sleeps: AtomicBool,
+    /// And for so long that it has to be woken where something is published.
+    sleeps_long: AtomicBool,
 }
 
 impl Durability {
@@ -130,6 +139,7 @@ impl Durability {
             waiting_tasks: AtomicUsize::new(0),
             journal: OnceLock::new(),
             sleeps: AtomicBool::new(false),
+            sleeps_long: AtomicBool::new(false),
         }
     }
 
@@ -238,6 +248,22 @@ impl Durability {
         }
     }
 
+    /// Wakes the journal's thread if it sleeps for long and something was published since. For event loops at the end of their
+    /// rounds: who publishes makes no system call, and a loop makes one after a second without records.
+    pub(crate) fn wake_from_long_sleep(&self) {
+        if self.log.next() <= self.log.durable() {
+            return;
+        }
+        // Either this sees that the thread is about to sleep, or that thread sees what was published.
+        fence(Ordering::SeqCst);
+        if self.sleeps_long.load(Ordering::Relaxed)
+            && self.sleeps_long.swap(false, Ordering::AcqRel)
+            && let Some(thread) = self.journal.get()
+        {
+            thread.unpark();
+        }
+    }
+
     fn loops(&self) -> MutexGuard<'_, Vec<Arc<Waiter>>> {
         // Nothing that panics runs under this lock.
         self.loops.lock().unwrap_or_else(PoisonError::into_inner)
@@ -263,6 +289,16 @@ impl Durability {
     /// Every record at a position below is durable.
     pub(crate) fn durable(&self) -> u64 {
         self.log.durable()
+    }
+
+    /// Whether the log has hardly any room.
+    pub(crate) fn is_backed_up(&self) -> bool {
+        self.log.is_backed_up()
+    }
+
+    /// Whether something is published that is not durable yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.log.next() > self.log.durable()
     }
 
     /// Whether the log takes records.
@@ -300,14 +336,18 @@ impl Durability {
         self.tasks.notify_waiters();
     }
 
-    /// Sleeps for at most `time` unless `has_work`, which is asked once everybody who comes with work wakes this thread.
-    pub(crate) fn sleep(&self, time: Duration, has_work: impl FnOnce() -> bool) {
+    /// Sleeps for at most `time` unless `has_work`, which is asked once everybody who comes with work wakes this thread. Where
+    /// `until_published`, a record is such work.
+    pub(crate) fn sleep(&self, time: Duration, until_published: bool, has_work: impl FnOnce() -> bool) {
         self.sleeps.store(true, Ordering::Relaxed);
+        self.sleeps_long.store(until_published, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if !has_work() {
+        let has_work = has_work() || (until_published && self.is_behind());
+        if !has_work {
             std::thread::park_timeout(time);
         }
         self.sleeps.store(false, Ordering::Relaxed);
+        self.sleeps_long.store(false, Ordering::Relaxed);
     }
 }
 
@@ -416,7 +456,7 @@ mod tests {
             std::thread::spawn(move || {
                 durability.serve();
                 // An hour: only a wake-up ends this.
-                durability.sleep(Duration::from_secs(3600), || false);
+                durability.sleep(Duration::from_secs(3600), false, || false);
             })
         };
         while !journal.is_finished() {

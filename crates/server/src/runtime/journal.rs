@@ -22,6 +22,10 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// For so long after the last record they are taken to come.
 const BUSY_PERIOD: Duration = Duration::from_secs(1);
 
+/// How long the thread sleeps where nothing is published: event loops wake it when something is. What else publishes (eviction, for
+/// one) makes no promise of less.
+const LONG_SLEEP: Duration = Duration::from_millis(50);
+
 /// A lane that is so full is collected at once, in thousandths: a decision never waits for room.
 const EARLY_FILL: u16 = 125;
 
@@ -43,6 +47,8 @@ pub(super) struct Journal<D: Disk> {
     stepped: Instant,
     written: Instant,
     is_marked: bool,
+    /// Nothing is published that is not durable, and nothing came for a while: whoever publishes has to wake the thread.
+    is_idle: bool,
     /// What was durable when somebody was last woken.
     told: u64,
     /// While the disk is full: when the group is tried again, and how long that was put off.
@@ -73,6 +79,7 @@ impl<D: Disk> Journal<D> {
             stepped: now,
             written: now,
             is_marked: true,
+            is_idle: false,
             told,
             retry: None,
         }
@@ -91,7 +98,8 @@ impl<D: Disk> Journal<D> {
                 let sleep = self.turn(Instant::now());
                 if !sleep.is_zero() {
                     let durability = Arc::clone(&self.durability);
-                    durability.sleep(sleep, || self.is_wanted() || stopping.load(Ordering::Acquire));
+                    durability
+                        .sleep(sleep, self.is_idle, || self.is_wanted() || stopping.load(Ordering::Acquire));
                 }
             }
             self.end()
@@ -102,6 +110,7 @@ impl<D: Disk> Journal<D> {
 
     /// Does what is due at `now`; how long nothing is unless somebody comes.
     fn turn(&mut self, now: Instant) -> Duration {
+        self.is_idle = false;
         if self.durability.log_state() == LogState::Failed {
             return BUSY_PERIOD;
         }
@@ -122,7 +131,11 @@ impl<D: Disk> Journal<D> {
             self.note(marked.map(|()| Step::Idle), now);
         }
         let is_busy = now < self.written + BUSY_PERIOD || self.writer.fullest_lane() > 0;
-        if is_busy { SHORTEST_SLEEP.min(due - now) } else { due - now }
+        if is_busy {
+            return SHORTEST_SLEEP.min(due - now);
+        }
+        self.is_idle = self.is_marked && !self.durability.is_behind();
+        if self.is_idle { LONG_SLEEP.max(due - now) } else { due - now }
     }
 
     /// Whether somebody waits for what is not durable, or a lane fills.

@@ -37,6 +37,14 @@ const LOG_PAUSE: Duration = Duration::from_millis(5);
 const WORTH_BYTES: u64 = 1 << 20;
 const CHEAP_BYTES: usize = 64 << 20;
 
+/// How long to wait where so many bytes are written after `elapsed`, and so many were at the call before: the log's own writes
+/// come first. Where there are no more than before, the log is waited for.
+fn pause(bytes: u64, before: u64, elapsed: Duration) -> Duration {
+    let due = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / BYTES_PER_S);
+    let pause = due.saturating_sub(elapsed);
+    if bytes == before { pause.max(LOG_PAUSE) } else { pause }
+}
+
 /// What the thread works with.
 pub(super) struct Snapshots<D: Disk> {
     snapshotter: Snapshotter<D>,
@@ -102,10 +110,7 @@ impl<D: Disk> Snapshots<D> {
         let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0 || self.has_many_files();
         if is_due && self.retry.is_none_or(|at| now >= at) {
             self.write(&mut |began, bytes, before| {
-                // The log's own writes come first.
-                let due = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / BYTES_PER_S);
-                let pause = due.saturating_sub(Instant::now() - began);
-                thread::sleep(if bytes == before { pause.max(LOG_PAUSE) } else { pause });
+                thread::sleep(pause(bytes, before, began.elapsed()));
                 !stopping.load(Ordering::Acquire)
             });
         }
@@ -190,3 +195,6 @@ impl<D: Disk> Running<D> {
         self.thread.join().ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,3 +58,6 @@ impl Spare {
         let _ = self.thread.join();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,6 +153,7 @@ impl<G: Send + 'static> EventLoop<G> {
             if self.app.slices().is_waiting() {
                 self.app.slices().run_next();
             }
+            self.app.durability().wake_from_long_sleep();
         }
         Ok(())
     }

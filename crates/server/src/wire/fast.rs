@@ -15,7 +15,7 @@ use super::{HEAD_READ_BYTES, OUTPUT_BYTES};
 use crate::api::observe::{self, Observed};
 use crate::api::{Kind, Problem, answer, events};
 use crate::gate::{HeadFacts, Headers, HostLines, Listener, Principal, is_request_id};
-use crate::metrics;
+use crate::metrics::{self, Withheld};
 use crate::runtime::App;
 
 /// What bytes that were not answered are.
@@ -226,7 +226,10 @@ impl Answerer {
         self.end_answer(exchange, !is_head);
         let now = Instant::now();
         app.metrics.decision_seconds.observe(now.saturating_duration_since(started));
-        app.metrics.count_decision_answered();
+        match &mut self.hold {
+            None => app.metrics.count_decision_answered(),
+            Some(hold) => hold.withheld.decisions += 1,
+        }
         exchange.log(now, method_of_decision(is_head), metrics::DECISION_ROUTE, 200, None);
         Ok(now)
     }
@@ -237,8 +240,9 @@ impl Answerer {
         let applied = events::apply_json(app, event, wall_ms);
         if let Some(barrier) = events::barrier(app, &applied) {
             // The first one is where the answers begin that wait, the last one is what they wait for.
-            let from = self.hold.map_or(self.output.len(), |hold| hold.from);
-            self.hold = Some(Hold { from, barrier });
+            let (from, withheld) =
+                self.hold.map_or((self.output.len(), Withheld::default()), |hold| (hold.from, hold.withheld));
+            self.hold = Some(Hold { from, barrier, withheld });
         }
         let (status, problem) = match applied {
             Ok(report) => {
@@ -247,7 +251,10 @@ impl Answerer {
                 let _ = serde_json::to_writer(&mut self.body, &report);
                 reply::begin_json_head(&mut self.output, exchange.request_id);
                 self.end_answer(exchange, true);
-                app.metrics.count_events_answered();
+                match &mut self.hold {
+                    None => app.metrics.count_events_answered(),
+                    Some(hold) => hold.withheld.events += 1,
+                }
                 (200, None)
             }
             Err(problem) => self.refuse(exchange, metrics::EVENTS_ROUTE, problem.into_response(), true),

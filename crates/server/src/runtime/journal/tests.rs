@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use mio::{Poll, Token, Waker};
 use upbeat_journal::disk::simulated::{Call, Dice, SimulatedDisk};
-use upbeat_journal::{LaneWriter, Memory, Options, Positions, Start};
+use upbeat_journal::{LaneWriter, Making, Memory, Options, Positions, Start};
 
 use super::*;
 use crate::runtime::durability::{Barrier, Fate, Log, Waiter};
@@ -31,6 +31,10 @@ impl Log for OneLog {
 
     fn set_state(&self, state: LogState) {
         *self.state.lock().expect("no panic under it") = state;
+    }
+
+    fn is_backed_up(&self) -> bool {
+        false
     }
 }
 
@@ -108,6 +112,66 @@ impl Bench {
         let text = self.metrics.render(crate::metrics::Format::Classic).expect("text");
         text.lines().any(|other| other == line)
     }
+}
+
+#[test]
+fn nothing_is_looked_for_while_nothing_is_published_and_a_record_ends_that() {
+    let mut bench = Bench::new();
+    let barrier = bench.publish(b"first");
+    bench.turn(EVERY);
+    assert!(bench.durability.fate(barrier) == Fate::Durable);
+    assert!(bench.turn(EVERY + MS) <= SHORTEST_SLEEP, "more may come");
+    assert!(!bench.journal.is_idle);
+    bench.turn(EVERY + MARK_AFTER);
+    let later = EVERY + BUSY_PERIOD;
+    while bench.turn(later).is_zero() {}
+    assert!(bench.turn(later) >= LONG_SLEEP && bench.journal.is_idle);
+    // A record that comes before the thread sleeps keeps it awake; one that comes later has its event loop wake it.
+    let barrier = bench.publish(b"second");
+    bench.durability.sleep(Duration::from_secs(3600), true, || false);
+    assert!(bench.turn(later + MS) <= EVERY && !bench.journal.is_idle);
+    bench.turn(later + EVERY + MS);
+    assert!(bench.durability.fate(barrier) == Fate::Durable);
+}
+
+#[test]
+fn event_loop_wakes_a_thread_that_sleeps_long_only_where_something_is_published() {
+    let mut bench = Bench::new();
+    let durability = Arc::clone(&bench.durability);
+    let (asleep, slept) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        durability.serve();
+        durability.sleep(Duration::from_secs(3600), true, || {
+            asleep.send(()).expect("the test waits");
+            false
+        });
+    });
+    slept.recv().expect("it sleeps");
+    bench.durability.wake_from_long_sleep();
+    assert!(!thread.is_finished());
+    bench.publish(b"a record");
+    bench.durability.wake_from_long_sleep();
+    thread.join().expect("it is woken");
+}
+
+#[test]
+fn events_are_refused_while_there_is_no_space_for_the_next_file_and_taken_again_when_there_is() {
+    let mut bench = Bench::new();
+    let mut maker = bench.journal.writer.spare_maker();
+    bench.disk.set_capacity(64 << 10);
+    assert_eq!(maker.step(1 << 20).expect("a full disk is no failure"), Making::NoSpace);
+    bench.turn(EVERY);
+    assert_eq!(bench.durability.log_state(), LogState::Reserve);
+    // What is left of the present file is for impressions, and they are durable.
+    let barrier = bench.publish(b"an impression");
+    assert_eq!(bench.durability.fate(barrier), Fate::Pending);
+    bench.turn(2 * EVERY);
+    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
+    assert_eq!(bench.durability.log_state(), LogState::Reserve);
+    bench.disk.set_capacity(1 << 30);
+    while maker.step(1 << 20).expect("there is space") != Making::Ready {}
+    bench.turn(3 * EVERY);
+    assert_eq!(bench.durability.log_state(), LogState::Accepting);
 }
 
 const MS: Duration = Duration::from_millis(1);

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 
 use super::{CloseReason, Connection, Next, Socket, State, Turn};
 use crate::api::{Kind, Problem, observe};
-use crate::metrics::EVENTS_ROUTE;
+use crate::metrics::{EVENTS_ROUTE, Withheld};
 use crate::runtime::{Barrier, Fate};
 use crate::wire::dispatch::Dispatch;
 use crate::wire::reply;
@@ -20,6 +20,8 @@ pub(in crate::wire) struct Hold {
     pub(in crate::wire) from: usize,
     /// What they wait for: the barrier of the last.
     pub(in crate::wire) barrier: Barrier,
+    /// How many of them are to be counted once they are sent.
+    pub(in crate::wire) withheld: Withheld,
 }
 
 /// Answers that wait.
@@ -31,6 +33,7 @@ pub(super) struct Held {
     /// Goes out behind them.
     pub(super) body: Bytes,
     pub(super) barrier: Barrier,
+    pub(super) withheld: Withheld,
     pub(super) since: Instant,
 }
 
@@ -48,7 +51,7 @@ impl<S: Socket> Connection<S> {
         if let Some((barrier, _)) = self.transport.held() {
             match turn.app.durability().fate(barrier) {
                 Fate::Pending if !is_overdue => return Ok(Next::Event),
-                Fate::Durable => self.transport.release(),
+                Fate::Durable => turn.app.metrics.count_released(self.transport.release()),
                 Fate::Pending | Fate::Unknown => self.replace_held(turn)?,
             }
             self.last = Instant::now();

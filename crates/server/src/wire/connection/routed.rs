@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use super::{CloseReason, Connection, Hold, Part, Socket, State, Turn};
 use crate::api::{self, Problem};
 use crate::gate::{Listener, Principal};
+use crate::metrics::Withheld;
 use crate::wire::body::{Collector, Discard, Fault, Framing, MOST_DISCARDED_BYTES};
 use crate::wire::dispatch::{self, Dispatch, Reply, ReplyForm, TaskGuard};
 use crate::wire::fast::{Pending, is_blank};
@@ -224,7 +225,10 @@ impl<S: Socket> Connection<S> {
             turn.app.metrics.decision_seconds.observe(self.last.saturating_duration_since(since));
         }
         // What is said of the events need not be durable yet.
-        turn.answerer.hold = reply.barrier.map(|barrier| Hold { from: 0, barrier });
+        turn.answerer.hold = reply.barrier.map(|barrier| {
+            let withheld = Withheld { events: u64::from(reply.status == StatusCode::OK), decisions: 0 };
+            Hold { from: 0, barrier, withheld }
+        });
         let (output, date) = turn.answerer.output_and_date(self.last);
         let body = reply::write_reply(output, reply, form, date);
         self.state = if form.closes {

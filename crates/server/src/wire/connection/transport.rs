@@ -9,7 +9,7 @@ use bytes::Buf;
 
 use super::CloseReason;
 use super::held::{Held, Hold};
-use crate::metrics::CutCause;
+use crate::metrics::{CutCause, Withheld};
 use crate::runtime::{Barrier, ResponseMemory};
 use crate::wire::deadline::WriteDeadline;
 
@@ -167,6 +167,7 @@ impl<S: Socket> Transport<S> {
                     sure: hold.from - taken,
                     body,
                     barrier: hold.barrier,
+                    withheld: hold.withheld,
                     since: Instant::now(),
                 })
             });
@@ -180,11 +181,11 @@ impl<S: Socket> Transport<S> {
         self.held.as_ref().map(|held| (held.barrier, held.since))
     }
 
-    /// Has what was held back sent from now on.
-    pub(super) fn release(&mut self) {
-        if let Some(held) = self.held.take() {
-            (self.unsent, self.queued) = (held.bytes, held.body);
-        }
+    /// Has what was held back sent from now on; what is to be counted of it.
+    pub(super) fn release(&mut self) -> Withheld {
+        let Some(held) = self.held.take() else { return Withheld::default() };
+        (self.unsent, self.queued) = (held.bytes, held.body);
+        held.withheld
     }
 
     /// Takes back what is held, to send something else.

@@ -3,6 +3,7 @@
 use super::*;
 use upbeat_engine::LogState;
 
+use crate::api::Problem;
 use crate::runtime::{Barrier, Log};
 use crate::tests::{FakeLog, app_with_log};
 
@@ -93,6 +94,58 @@ fn later_requests_wait_behind_and_earlier_answers_do_not_wait() {
     let bodies = bench.bodies();
     let is_report: Vec<_> = bodies.iter().map(|body| body.contains("accepted")).collect();
     assert_eq!(is_report, [false, true, false, false], "{bodies:?}");
+}
+
+#[test]
+fn answers_count_when_they_are_sent_and_not_when_503_is_sent_in_their_place() {
+    let counted = |bench: &Bench| {
+        let text = bench.app.metrics.render(Format::Classic).expect("text");
+        ["/events", "/should-show-ad/{customer}"].map(|route| {
+            let line = format!("upbeat_http_requests_total{{route=\"{route}\",status=\"200\"}} ");
+            let value = text.lines().find_map(|other| other.strip_prefix(&*line)).expect("a series");
+            value.parse::<u64>().expect("a number")
+        })
+    };
+    for is_overdue in [false, true] {
+        let all = [DECISION, &play(1, ""), DECISION, &play(2, "")].concat();
+        let (log, mut bench) = bench(&[&all], usize::MAX);
+        bench.turn().expect("an open connection");
+        assert_eq!(counted(&bench), [0, 1], "the decision before them is sent");
+        if !is_overdue {
+            log.set_durable(11);
+        }
+        bench.end_hold(is_overdue).expect("an open connection");
+        assert_eq!(counted(&bench), if is_overdue { [0, 1] } else { [2, 2] });
+    }
+}
+
+#[test]
+fn body_is_not_asked_for_while_the_log_takes_no_events() {
+    use upbeat_engine::LogRefusal;
+
+    let states = [
+        (LogState::Reserve, LogRefusal::Reserve),
+        (LogState::Full, LogRefusal::FullDisk),
+        (LogState::Failed, LogRefusal::Failed),
+        (LogState::Accepting, LogRefusal::Backlog),
+    ];
+    for (state, cause) in states {
+        let (log, mut bench) =
+            bench(&[&post("content-length: 900000\r\nexpect: 100-continue", "")], usize::MAX);
+        log.set_state(state);
+        if state == LogState::Accepting {
+            log.back_up();
+        }
+        bench.turn().expect("an open connection");
+        let request = bench.routed.pop().expect("its head alone is refused");
+        let asked = request.extensions().get::<crate::gate::Admission>().expect("it was asked about");
+        let kind = asked.admitted.as_ref().map(drop).map_err(Problem::kind);
+        assert_eq!(kind, Err(crate::api::Kind::LogUnavailable), "{state:?}");
+        assert_eq!(bench.sent(), "", "the client is not told to continue");
+        let refused: Vec<_> = bench.app.engine.log_refusals().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(refused, [(cause, 1)]);
+        bench.brings(DECISION);
+    }
 }
 
 #[test]
