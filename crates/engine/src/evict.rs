@@ -61,7 +61,7 @@ impl Engine {
         }
         if let Some(log) = self.log.get() {
             let payload = Payload::of_erasure(id);
-            let room = log.room(Use::Change, 1, payload.bytes().len());
+            let room = log.room(Use::Erasure, 1, payload.bytes().len());
             room.ok_or(NotRemoved::LogUnavailable)?.publish(&payload, 0);
         }
         Ok(())

@@ -38,7 +38,7 @@ pub enum LogState {
     Off,
     /// Events and shows.
     Accepting,
-    /// Shows only: the disk is full, and a reserve is left for them.
+    /// Shows and erasures only: the disk is full, and a reserve is left for them.
     Reserve,
     /// Nothing: the disk is full. It heals by itself.
     Full,
@@ -53,8 +53,10 @@ impl LogState {
 /// What asks for room in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// An event, a track, an erasure or an eviction.
+    /// An event, a track or an eviction.
     Change,
+    /// An erasure: whoever asks for one must not wait for a larger disk, and it takes a few bytes and frees memory.
+    Erasure,
     /// An ad that is shown.
     Show,
     /// What has begun and cannot be taken back: the rest of an atomic body.
