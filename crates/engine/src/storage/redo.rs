@@ -44,6 +44,13 @@ impl<'e> Redo<'e> {
         if *own == campaign { own.clone() } else { campaign }
     }
 
+    /// Prefetches the customer whom a record will change.
+    pub fn prefetch(&self, entry: &Entry) {
+        if let Entry::Event { event, .. } = entry {
+            self.engine.customers.prefetch(&event.customer);
+        }
+    }
+
     /// Does a record again.
     pub fn entry(&mut self, entry: Entry) {
         match entry {

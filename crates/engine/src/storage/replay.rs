@@ -26,6 +26,9 @@ const BATCH_BYTES: usize = 64 << 10;
 /// Batches that wait for a thread, at most.
 const WAITING: usize = 4;
 
+/// Records that are decoded before the first of them is done again: what they change is on its way into the cache meanwhile.
+const AHEAD: usize = 32;
+
 /// Bytes before the payload of a record in a batch: position, length, kind.
 const HEAD: usize = 14;
 
@@ -141,6 +144,7 @@ fn work(
     if let Some(started) = started {
         redo.begin(started);
     }
+    let mut decoded = Vec::with_capacity(AHEAD);
     for mut batch in batches {
         let mut rest = batch.as_slice();
         while let Some((head, after)) = rest.split_first_chunk::<HEAD>() {
@@ -149,10 +153,16 @@ fn work(
             };
             let (payload, after) = after.split_at(number(8, 12) as usize);
             match Entry::decode(number(12, 14) as u16, payload) {
-                Ok(entry) => redo.entry(entry),
+                Ok(entry) => {
+                    redo.prefetch(&entry);
+                    decoded.push(entry);
+                }
                 Err(error) => failure.set(number(0, 8), error),
             }
             rest = after;
+            if decoded.len() == AHEAD || rest.is_empty() {
+                decoded.drain(..).for_each(|entry| redo.entry(entry));
+            }
         }
         batch.clear();
         let _ = give_back.try_send(batch);
