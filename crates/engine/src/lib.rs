@@ -9,6 +9,8 @@ mod decide;
 mod decision_ids;
 mod event_clock;
 mod evict;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod log;
 mod model_id;
 mod retries;

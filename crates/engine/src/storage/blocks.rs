@@ -12,10 +12,10 @@ use crate::decision_ids::NextNumbers;
 use crate::log::{Answered, Started, decode_answer, decode_started, encode_answer, encode_started};
 
 /// The version of what is in the blocks.
-pub(super) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// What is in a block.
-pub(super) mod kind {
+pub(crate) mod kind {
     /// The first block: with what the process ran, numbers, the clock.
     pub(crate) const HEAD: u8 = 0;
     /// Customers.
@@ -30,7 +30,7 @@ pub(super) mod kind {
 
 /// What the first block says.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// With what the process ran.
     pub started: Started,
     /// Above all numbers of decisions that were given or leased.
@@ -72,14 +72,14 @@ impl Head {
 }
 
 /// Appends a customer.
-pub(super) fn put_customer(into: &mut Vec<u8>, id: &Id, customer: &Customer) {
+pub(crate) fn put_customer(into: &mut Vec<u8>, id: &Id, customer: &Customer) {
     put_id(into, id.as_ref());
     put_varint(into, customer.last_event_s().into());
     customer.profile.encode(into);
 }
 
 /// Reads what [`put_customer`] wrote.
-pub(super) fn customer(from: &mut Decoder<'_>, campaigns: &[Id]) -> Result<(Id, Profile, u32), DecodeError> {
+pub(crate) fn customer(from: &mut Decoder<'_>, campaigns: &[Id]) -> Result<(Id, Profile, u32), DecodeError> {
     let id = from.id("a customer")?;
     let last_event_s = from.varint_u32("the last event")?;
     if last_event_s == 0 {
@@ -90,7 +90,7 @@ pub(super) fn customer(from: &mut Decoder<'_>, campaigns: &[Id]) -> Result<(Id, 
 
 /// A part of a customer who is larger than a block.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
+pub(crate) struct Part<'a> {
     /// Which customer of those that are divided.
     pub of: u64,
     /// Which part, from 0 on.
@@ -124,14 +124,14 @@ impl<'a> Part<'a> {
 }
 
 /// Appends an answer to a request of a customer.
-pub(super) fn put_answer(into: &mut Vec<u8>, customer: &Id, decision: DecisionId, answer: &Answered) {
+pub(crate) fn put_answer(into: &mut Vec<u8>, customer: &Id, decision: DecisionId, answer: &Answered) {
     put_id(into, customer.as_ref());
     into.extend_from_slice(&decision.0.to_le_bytes());
     encode_answer(answer, into);
 }
 
 /// Reads what [`put_answer`] wrote.
-pub(super) fn answer(from: &mut Decoder<'_>) -> Result<(Id, DecisionId, Answered), DecodeError> {
+pub(crate) fn answer(from: &mut Decoder<'_>) -> Result<(Id, DecisionId, Answered), DecodeError> {
     let (customer, decision) = (from.id("a customer")?, DecisionId(from.u64("a decision")?));
     Ok((customer, decision, decode_answer(from)?))
 }

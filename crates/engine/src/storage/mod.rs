@@ -1,6 +1,6 @@
 //! Opening an engine on a directory: the newest snapshot, then the log, and from there on every change is published.
 
-mod blocks;
+pub(crate) mod blocks;
 mod copying;
 mod dump;
 mod redo;

@@ -1,0 +1,105 @@
+//! What must hold of any bytes in the place of a record, of a block of a snapshot or of a profile, for `fuzz/targets/kept.rs`.
+
+use upbeat_core::encoding::{DecodeError, Decoder, put_id};
+use upbeat_core::event::Id;
+use upbeat_core::profile::Profile;
+
+use crate::log::{Entry, decode_track, encode_track, subject};
+use crate::storage::blocks::{self, Head, Part};
+use crate::{Customer, log};
+
+/// Reads `bytes` as the payload of a record of this kind.
+///
+/// # Panics
+/// What is read is not the same when it is written and read again, or whose record it is cannot be said of it.
+pub fn check_record(kind: u16, bytes: &[u8]) {
+    let Ok(entry) = Entry::decode(kind, bytes) else { return };
+    let of = subject(kind, bytes).expect("what is read whole says whose it is");
+    let (again_kind, again) = entry.encode();
+    let read = Entry::decode(again_kind, &again).expect("what is written is read");
+    assert_eq!(read.encode(), (again_kind, again.clone()), "{entry:?}");
+    assert_eq!(subject(again_kind, &again).expect("it is read whole"), of, "{entry:?}");
+    if again_kind == kind {
+        assert_eq!(again, bytes, "{entry:?} is written in another form");
+    }
+}
+
+/// Reads `bytes` as a block of a snapshot, as recovery does.
+///
+/// # Panics
+/// What is read is not the same when it is written and read again.
+pub fn check_block(bytes: &[u8]) {
+    let Some((&kind, rest)) = bytes.split_first() else { return };
+    let again = match kind {
+        blocks::kind::HEAD => Head::decode(bytes).map(|head| head.encode()),
+        blocks::kind::PART => Part::decode(&mut Decoder::new(rest)).map(|part| part.encode()),
+        _ => written_again(kind, rest),
+    };
+    let Ok(again) = again else { return };
+    if matches!(kind, blocks::kind::HEAD | blocks::kind::PART) {
+        assert_eq!(again, bytes);
+        return;
+    }
+    // Profiles have several forms of which one is written.
+    let twice = written_again(kind, &again[1..]).expect("what is written is read");
+    assert_eq!(twice, again);
+}
+
+fn written_again(kind: u8, rest: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let (mut from, mut into) = (Decoder::new(rest), vec![kind]);
+    while !from.rest().is_empty() {
+        match kind {
+            blocks::kind::CUSTOMERS => {
+                let (id, profile, last_event_s) = blocks::customer(&mut from, &[Id::Number(1)])?;
+                blocks::put_customer(&mut into, &id, &Customer::restored(profile, last_event_s));
+            }
+            blocks::kind::TRACKS => {
+                put_id(&mut into, from.id("a track")?.as_ref());
+                encode_track(&decode_track(&mut from)?, &mut into);
+            }
+            blocks::kind::ANSWERS => {
+                let (customer, decision, answer): (_, _, log::Answered) = blocks::answer(&mut from)?;
+                blocks::put_answer(&mut into, &customer, decision, &answer);
+            }
+            kind => return Err(DecodeError::bad("the kind of a block", kind)),
+        }
+    }
+    Ok(into)
+}
+
+/// Reads `bytes` as a profile.
+///
+/// # Panics
+/// What is read is not the same when it is written and read again.
+pub fn check_profile(bytes: &[u8]) {
+    let campaigns = [Id::Number(1)];
+    let Ok(profile) = Profile::decode(&mut Decoder::new(bytes), &campaigns) else { return };
+    let mut again = Vec::new();
+    profile.encode(&mut again);
+    let mut from = Decoder::new(&again);
+    let read = Profile::decode(&mut from, &campaigns).expect("what is written is read");
+    assert!(from.end().is_ok() && read == profile, "{profile:?}");
+    let mut twice = Vec::new();
+    read.encode(&mut twice);
+    assert_eq!(twice, again, "{profile:?}");
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The fuzz target looks deeper, from seeds; this is what it checks.
+        #[test]
+        fn values_of_any_bytes_are_the_same_when_written_and_read_again(
+            kind in 0u16..14,
+            bytes in prop::collection::vec(prop_oneof![0u8..8, any::<u8>()], 0..60),
+        ) {
+            check_record(kind, &bytes);
+            check_profile(&bytes);
+            check_block(&[&[kind as u8 % 6], bytes.as_slice()].concat());
+        }
+    }
+}
