@@ -48,7 +48,15 @@ fn fill(population: &Population, engine: &Engine) -> Duration {
 /// Fills an engine whose log is written by a thread of its own; the time until all of it is durable.
 fn fill_logged(population: &Population, engine: &Engine, opened: &mut Opened<RealDisk>) -> Duration {
     let filled = AtomicBool::new(false);
+    let mut maker = opened.writer.spare_maker();
     std::thread::scope(|scope| {
+        // As a server has it, and at the server's pace.
+        scope.spawn(|| {
+            while !filled.load(Ordering::Acquire) {
+                maker.step(1 << 20).expect("the disk is good");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
         let writing = scope.spawn(|| {
             while !filled.load(Ordering::Acquire) || engine.durable() < engine.barrier() {
                 opened.writer.step().expect("the disk is good");
