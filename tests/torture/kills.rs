@@ -6,7 +6,7 @@ use crate::ledger::{Book, Deed};
 use crate::load::Client;
 use crate::moment::{Deaths, Moment, work_until_killed};
 use crate::preload::{Control, Watch, Word};
-use crate::process::{Place, Server, folder};
+use crate::process::{Place, Server, compact, folder};
 use crate::trace;
 
 const CLIENTS: u64 = 8;
@@ -19,6 +19,9 @@ const ROUNDS_PER_REVIEW: u64 = 10;
 struct Tally {
     under_load: Deaths,
     in_starts: Deaths,
+    in_compactions: Deaths,
+    /// Those that came to their end.
+    compactions: usize,
     rows: usize,
     impressions: usize,
     unknown_impressions: usize,
@@ -53,6 +56,18 @@ impl Rounds {
             }
             Err(ended) => panic!("it starts after a kill: {ended:?}"),
         }
+    }
+
+    /// Compacts the directory of a killed server, and is killed amid that, nearly always.
+    fn compact(&mut self) {
+        Moment::of_compaction(&mut self.dice).arm(&self.control);
+        let watch =
+            Watch { directory: self.place.watched().to_owned(), trace: None, control: Some(&self.control) };
+        let ended = compact(&self.place, &watch);
+        let death = self.control.take_death();
+        assert_eq!(ended, death.is_none(), "it is killed, or ends");
+        self.tally.in_compactions.count(death);
+        self.tally.compactions += usize::from(ended);
     }
 
     fn faults(&mut self, server: &Server) -> Vec<String> {
@@ -109,6 +124,10 @@ fn run(seed: u64, rounds: u64) -> Tally {
         if !lanes {
             all.place.new_lanes();
         }
+        // Without the lanes a directory is not compacted before a server has read it.
+        if lanes && round % 3 == 0 {
+            all.compact();
+        }
         for client in &mut all.clients {
             client.lost_decisions = !lanes;
         }
@@ -124,6 +143,7 @@ fn kill_at_any_moment_takes_nothing_that_was_acknowledged_or_counted() {
     eprintln!("kills: {rounds} rounds: {tally:?}");
     let deaths = &tally.under_load;
     let in_upkeep = deaths.in_snapshots() + deaths.in_renames() + deaths.in_removals();
+    assert!(tally.in_compactions.all() > 3, "{tally:?}");
     assert!(in_upkeep as u64 >= rounds.div_ceil(2), "half of the kills and more: {tally:?}");
     assert!(deaths.in_snapshots() > 0 && deaths.in_renames() > 0, "{tally:?}");
     assert!(tally.rows > 1000 && tally.impressions > 20 && tally.tracks > 50, "{tally:?}");

@@ -55,6 +55,17 @@ impl Moment {
         Self::Certain { kind, of, number: 1 + dice.below(most), when: dice.below(3) }
     }
 
+    /// One within a compaction, which makes some forty calls.
+    pub fn of_compaction(dice: &mut Dice) -> Self {
+        let (kind, of, most) = match dice.below(5) {
+            0 => (Kind::Rename, Of::Any, 3),
+            1 => (Kind::Unlink, Of::Any, 6),
+            2 => (Kind::Any, Of::Segment, 16),
+            _ => (Kind::Any, Of::Snapshot, 16),
+        };
+        Self::Call { kind, of, number: 1 + dice.below(most), when: dice.below(3), from_start: true }
+    }
+
     pub fn arm(self, control: &Control) {
         if let Self::Call { kind, of, number, when, .. } | Self::Certain { kind, of, number, when } = self {
             control.kill_in(kind, of, number, when);

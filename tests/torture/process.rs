@@ -65,6 +65,31 @@ impl Place {
     }
 }
 
+/// The binary, with nothing of this process's environment that concerns it.
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("UPBEAT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Compacts the directory, which no server uses; whether that came to its end.
+///
+/// # Panics
+/// It ended otherwise, and not by SIGKILL.
+pub fn compact(place: &Place, watch: &Watch<'_>) -> bool {
+    let mut command = binary();
+    command.args(["journal", "compact", "--yes"]).arg(&place.data);
+    watch.apply(&mut command);
+    let output = command.output().expect("the binary starts");
+    let was_killed = output.status.signal() == Some(libc::SIGKILL);
+    assert!(was_killed || output.status.success(), "{output:?}");
+    !was_killed
+}
+
 /// A server that runs, killed when dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -90,12 +115,7 @@ impl Ended {
 impl Server {
     /// Starts the binary and waits until it is ready.
     pub fn start(place: &Place, watch: Option<&Watch<'_>>) -> Result<Self, Ended> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("UPBEAT_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = binary();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("--config").arg(&place.config).arg("--data-dir").arg(&place.data);
         command.env("UPBEAT_LANES_DIR", &place.lanes);
