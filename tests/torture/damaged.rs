@@ -1,6 +1,6 @@
 //! Directories that no crash leaves: they are refused, and nothing in them is changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use crate::dice::Dice;
@@ -28,10 +28,100 @@ fn left() -> (Image, Book) {
     (Image::read(place.watched()), book)
 }
 
+/// Files whose names begin so, oldest first.
+fn named(image: &Image, start: &str) -> Vec<PathBuf> {
+    let is_named = |path: &&PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        name.starts_with(start) && !name.ends_with(".tmp")
+    };
+    image.files.keys().filter(is_named).cloned().collect()
+}
+
 /// The files of the log, oldest first.
 fn segments(image: &Image) -> Vec<PathBuf> {
-    let is_segment = |path: &&PathBuf| path.to_string_lossy().contains("segment-");
-    image.files.keys().filter(is_segment).cloned().collect()
+    named(image, "segment-")
+}
+
+/// What became of directories with changed bits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Flipped {
+    /// The server started and held everything.
+    pub recovered: usize,
+    /// The server refused the directory and left it as it was.
+    pub refused: usize,
+}
+
+/// Changes some bits that were written.
+fn flip(bytes: &mut [u8], dice: &mut Dice) -> bool {
+    let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    if written.is_empty() {
+        return false;
+    }
+    for _ in 0..=dice.below(3) {
+        bytes[written[dice.place(written.len())]] ^= 1 << dice.below(8);
+    }
+    true
+}
+
+/// Starts the binary on what a loss of power left after bits were changed in one of its snapshots, in both, or in a file of the
+/// log; returns what is wrong with what it makes of that.
+pub fn flipped_faults(
+    image: &Image,
+    book: &Book,
+    root: &Path,
+    dice: &mut Dice,
+    flipped: &mut Flipped,
+) -> Vec<String> {
+    let snapshots = named(image, "snapshot-");
+    let mut segments = segments(image);
+    segments.retain(|path| image.files[path].iter().any(|byte| *byte != 0));
+    // The last group was acknowledged, perhaps, and nothing after it says so: damage there looks like a torn end, which is
+    // said in the docs. It is in the last file, or, where that one has but a head, in the one before.
+    segments.truncate(segments.len().saturating_sub(2));
+    let mut damaged = image.clone();
+    let (files, must_start) = match dice.below(4) {
+        0 if snapshots.len() > 1 => (snapshots, false),
+        0..2 if !snapshots.is_empty() => (vec![snapshots[dice.place(snapshots.len())].clone()], true),
+        _ if !segments.is_empty() => (vec![segments[dice.place(segments.len())].clone()], false),
+        _ => return Vec::new(),
+    };
+    for path in &files {
+        if !flip(damaged.files.get_mut(path).expect("the file"), dice) {
+            return Vec::new();
+        }
+    }
+    let place = Place::below(root);
+    damaged.write(place.watched());
+    let mut faults = match Server::start(&place, None) {
+        Ok(server) => {
+            flipped.recovered += 1;
+            let mut faults = inspect::faults(&server, book).1;
+            faults.extend(server.stderr().contains("panicked").then(|| server.stderr()));
+            faults
+        }
+        Err(ended) => {
+            flipped.refused += 1;
+            let told = format!("{}: {}", ended.status, ended.stderr);
+            let mut after = Image::read(place.watched());
+            let mut before = damaged;
+            for image in [&mut before, &mut after] {
+                image.files.retain(|path, _| !path.ends_with("lock"));
+            }
+            let is_clean = ended.status.code() == Some(1) && !ended.stderr.contains("panicked");
+            [
+                (!is_clean).then(|| format!("it is not refused in order: {told}")),
+                must_start.then(|| format!("the other snapshot and the log are whole: {told}")),
+                (before != after).then(|| "a directory that is refused is changed".to_owned()),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        }
+    };
+    if !faults.is_empty() {
+        faults.push(format!("bits are changed in {files:?}"));
+    }
+    faults
 }
 
 /// Whether the server refuses a directory, which it then has left as it was. If it does not, nothing is missing.

@@ -113,17 +113,37 @@ impl Book {
     /// Where `lanes` outlived the process no impression may be missing that was heard of; else none that was heard before
     /// something was sent that is durable: its position is lower.
     pub fn enter(&mut self, clients: &[Vec<Deed>], until: Instant, lanes: bool) {
-        let promised = |deed: &&Deed| deed.answered.is_some_and(|at| at <= until) && deed.is_promise();
+        self.enter_promised(clients, until, until, lanes);
+    }
+
+    /// The same where acknowledgements after `promised` promise nothing; returns how many those are.
+    pub fn enter_promised(
+        &mut self,
+        clients: &[Vec<Deed>],
+        until: Instant,
+        promised: Instant,
+        lanes: bool,
+    ) -> usize {
+        let mut early = 0;
+        let mut outcome_of = |deed: &Deed, outcome: Outcome| match deed.answered.filter(|at| *at <= until) {
+            Some(at) if at > promised && outcome == Outcome::Acknowledged => {
+                early += 1;
+                Outcome::Unknown
+            }
+            Some(_) => outcome,
+            None => Outcome::Unknown,
+        };
+        let promised = |deed: &&Deed| deed.answered.is_some_and(|at| at <= promised) && deed.is_promise();
         let barrier = clients.iter().flatten().filter(promised).map(|deed| deed.sent).max().unwrap_or(0);
         for deed in clients.iter().flat_map(|deeds| deeds.iter().take_while(|deed| deed.sent <= until)) {
             let answered = deed.answered.filter(|at| *at <= until);
             match &deed.act {
                 Act::Post { rows, atomic, outcome } => {
-                    let outcome = answered.map_or(Outcome::Unknown, |_| *outcome);
+                    let outcome = outcome_of(deed, *outcome);
                     self.enter_post(rows, *atomic, outcome);
                 }
                 Act::Erase { customer, outcome } => {
-                    let outcome = answered.map_or(Outcome::Unknown, |_| *outcome);
+                    let outcome = outcome_of(deed, *outcome);
                     self.enter_erasure(customer, outcome);
                 }
                 Act::Decide { customer, request, shown } => match (answered, shown) {
@@ -156,10 +176,11 @@ impl Book {
                     }
                 },
                 Act::Tracks { tracks, outcome } => {
-                    self.catalogue.enter(tracks, answered.map_or(Outcome::Unknown, |_| *outcome));
+                    self.catalogue.enter(tracks, outcome_of(deed, *outcome));
                 }
             }
         }
+        early
     }
 
     fn enter_post(&mut self, rows: &[Row], atomic: bool, outcome: Outcome) {
