@@ -98,6 +98,9 @@ pub struct Account {
     /// Decisions whose answers were not heard: each may have counted one impression of an unknown id.
     pub unheard: usize,
     pub confirmed: BTreeSet<String>,
+    /// Decisions that may have been lost when they were confirmed: they count all the same, though another ad may have been
+    /// shown meanwhile.
+    pub late: BTreeSet<String>,
 }
 
 impl Account {
@@ -155,7 +158,8 @@ impl Account {
         if there.len() < held.impressions.len() {
             faults.push(format!("an impression is there twice: {:?}", held.impressions));
         }
-        if held.impressions.len() > CAP {
+        let in_time = held.impressions.iter().filter(|(decision, _)| !self.late.contains(decision));
+        if in_time.count() > CAP {
             faults.push(format!("more impressions than the cap of {CAP}: {:?}", held.impressions));
         }
         let missing: Vec<_> =
@@ -200,6 +204,7 @@ impl Account {
             }
         }
         self.perhaps_shown.clear();
+        self.late.retain(|decision| held.impressions.iter().any(|(other, _)| other == decision));
         self.unheard = 0;
         self.shown = held.impressions.iter().map(|(decision, _)| decision.clone()).collect();
         let confirmed = held.impressions.iter().filter(|(_, confirmed)| *confirmed);

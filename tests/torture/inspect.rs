@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::account::Held;
+use crate::account::{Held, Kind, Row};
 use crate::catalogue::Track;
 use crate::ledger::Book;
 use crate::load::ndjson;
@@ -77,6 +77,35 @@ pub fn metric(server: &Server, name: &str) -> u64 {
     let text = Wire::to(&server.admin).get("/metrics").expect("an answer").text();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no metric {name} in\n{text}")).parse().expect("a number")
+}
+
+/// The confirmation of an ad that was shown is accepted once, also where the power took what the server knew of it.
+pub fn lost_faults(server: &Server, book: &Book, held: &HashMap<String, Held>) -> (usize, Vec<String>) {
+    let mut wire = Wire::to(&server.data);
+    let time = jiff::Timestamp::now();
+    let mut faults = Vec::new();
+    let lost = book.lost(held);
+    for (number, (customer, decision)) in lost.iter().enumerate() {
+        let row = Row {
+            customer: (*customer).to_owned(),
+            event: 9_000_000_000 + number as u64,
+            kind: Kind::Impression((*decision).to_owned()),
+            seconds: time.as_second(),
+        };
+        for (name, other) in [("accepted", "duplicates"), ("duplicates", "accepted")] {
+            let answer = wire.post("/events", "application/json", row.json().to_string().as_bytes());
+            let answer = answer.expect("an answer");
+            let is_right = answer.status == 200 && answer.json()[name] == 1 && answer.json()[other] == 0;
+            if !is_right {
+                let text = answer.text();
+                faults.push(format!(
+                    "the confirmation of {decision}, which is lost, is answered {}: {text}",
+                    answer.status
+                ));
+            }
+        }
+    }
+    (lost.len(), faults)
 }
 
 /// What was acknowledged is a repeat when it comes again.

@@ -128,9 +128,6 @@ fn run(seed: u64, rounds: u64) -> Tally {
         if lanes && round % 3 == 0 {
             all.compact();
         }
-        for client in &mut all.clients {
-            client.lost_decisions = !lanes;
-        }
         all.book.enter(&deeds, trace::Instant::MAX, lanes);
     }
     all.tally

@@ -192,12 +192,21 @@ impl Book {
                     account.may.remove(&row.event);
                     account.must.insert(row.event, row.clone());
                     if let Kind::Impression(decision) = &row.kind {
+                        if !account.shown.contains(decision) {
+                            account.late.insert(decision.clone());
+                        }
                         account.perhaps_shown.remove(decision);
                         account.shown.insert(decision.clone());
                         account.confirmed.insert(decision.clone());
                     }
                 }
                 Outcome::Unknown if !account.must.contains_key(&row.event) => {
+                    if let Kind::Impression(decision) = &row.kind
+                        && !account.shown.contains(decision)
+                    {
+                        account.perhaps_shown.insert(decision.clone());
+                        account.late.insert(decision.clone());
+                    }
                     if account.may.insert(row.event, row.clone()).is_none() {
                         fresh.push((row.customer.clone(), account.epoch, row.event));
                     }
@@ -290,6 +299,18 @@ impl Book {
     pub fn impressions(&self) -> (usize, usize) {
         let sum = |of: fn(&Account) -> usize| self.accounts.values().map(of).sum();
         (sum(|account| account.shown.len()), sum(|account| account.perhaps_shown.len()))
+    }
+
+    /// Decisions that were heard and are lost, as they may be, with their customers.
+    pub fn lost(&self, held: &HashMap<String, Held>) -> Vec<(&str, &str)> {
+        let mut lost = Vec::new();
+        for (customer, account) in &self.accounts {
+            let there = held.get(customer).map_or(&[][..], |held| &held.impressions);
+            let is_lost = |decision: &&String| !there.iter().any(|(other, _)| other == *decision);
+            let decisions = account.perhaps_shown.iter().filter(is_lost);
+            lost.extend(decisions.map(|decision| (customer.as_str(), decision.as_str())));
+        }
+        lost
     }
 
     /// Answers given after an instant that their retries must repeat.

@@ -55,8 +55,6 @@ pub struct Client {
     pub faults: Vec<String>,
     /// Requests answered 503, as a full disk does.
     pub shed: usize,
-    /// Decisions that were heard before this one may have been lost; their confirmations may be refused.
-    pub lost_decisions: bool,
 }
 
 impl Client {
@@ -78,7 +76,6 @@ impl Client {
             deeds: Vec::new(),
             faults: Vec::new(),
             shed: 0,
-            lost_decisions: false,
         };
         client.fill(CUSTOMERS);
         client
@@ -261,14 +258,10 @@ impl Client {
                 counts = Some(found);
                 Outcome::Acknowledged
             }
-            Ok(answer) if self.lost_decisions && answer.status == 409 && is_confirmation(rows) => {
-                Outcome::Refused
-            }
             Ok(answer) => self.shed(answer, rows.len() == 1 || atomic),
             Err(_) => Outcome::Unknown,
         };
-        let is_conflict = answer.as_ref().is_ok_and(|answer| answer.status == 409);
-        if counts.is_none() && !is_conflict {
+        if counts.is_none() {
             self.unsure.push((rows.to_vec(), atomic));
         }
         self.note(sent, &answer, Act::Post { rows: rows.to_vec(), atomic, outcome });
@@ -419,10 +412,6 @@ impl Client {
         let answered = answer.is_ok().then(now);
         self.deeds.push(Deed { sent, answered, act });
     }
-}
-
-fn is_confirmation(rows: &[Row]) -> bool {
-    matches!(rows, [Row { kind: Kind::Impression(_), .. }])
 }
 
 /// The decision of an answer that shows the ad.

@@ -27,11 +27,13 @@ mod wire;
 
 mod careless;
 mod damaged;
+mod evictions;
 mod failing;
 mod full;
 mod honest;
 mod kills;
 mod power;
+mod settings;
 mod soak;
 
 /// How long the long form is, if it is asked for: losses of power by 300, kills by 100, failures one by one.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use crate::damaged::{Flipped, flipped_faults};
@@ -56,6 +56,8 @@ struct Found {
     /// Acknowledgements that came so late before the power went that nothing was promised for them yet.
     early: usize,
     flipped: Flipped,
+    /// Lost impressions whose confirmations were accepted.
+    confirmed_late: usize,
     faults: Vec<String>,
 }
 
@@ -114,14 +116,19 @@ fn instants(trace: &Trace, deeds: &[Vec<Deed>], count: usize, dice: &mut Dice) -
 }
 
 /// Starts the binary on what a loss of power left, and returns what is wrong with it.
-fn faults_of(image: &Image, book: &Book, root: &Path) -> Vec<String> {
+fn faults_of(image: &Image, book: &Book, root: &Path, lost: &AtomicUsize) -> Vec<String> {
     let place = Place::below(root);
     image.write(place.watched());
     let server = match Server::start(&place, None) {
         Ok(server) => server,
         Err(ended) => return vec![format!("it does not start: {}: {}", ended.status, ended.stderr)],
     };
-    let (_, mut faults) = inspect::faults(&server, book);
+    let (held, mut faults) = inspect::faults(&server, book);
+    if faults.is_empty() {
+        let (count, refused) = inspect::lost_faults(&server, book, &held);
+        lost.fetch_add(count, Ordering::Relaxed);
+        faults.extend(refused);
+    }
     if !faults.is_empty() {
         faults.push(server.stderr());
     }
@@ -194,13 +201,14 @@ fn life(
     let receiver = Mutex::new(receiver);
     let results = Mutex::new(Vec::new());
     let flipped = Mutex::new(Flipped::default());
+    let lost = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Ok((cut, at, image, book)) = { receiver.lock().expect("the receiver").recv() } {
                     let root = root.join(format!("cut-{cut}"));
                     fs::create_dir(&root).expect("a directory");
-                    let mut faults = faults_of(&image, &book, &root);
+                    let mut faults = faults_of(&image, &book, &root, &lost);
                     let mut dice = Dice::part(seed ^ at, cut as u64);
                     for flip in 0..size.flips {
                         let root = root.join(format!("flip-{flip}"));
@@ -244,6 +252,7 @@ fn life(
         }
         drop(sender);
     });
+    found.confirmed_late += lost.into_inner();
     let flipped = flipped.into_inner().expect("the counts");
     found.flipped.recovered += flipped.recovered;
     found.flipped.refused += flipped.refused;
@@ -296,7 +305,9 @@ fn loss_of_power_takes_nothing_that_was_acknowledged() {
         assert_faultless(&found);
         assert_eq!(found.images, 24);
         assert!(found.acknowledged > 1000, "the cuts come after something was acknowledged: {found:?}");
-        eprintln!("power: 24 losses, and bits changed after them: {:?}", found.flipped);
+        assert!(found.confirmed_late > 0, "impressions are lost, and confirmed: {found:?}");
+        let late = found.confirmed_late;
+        eprintln!("power: 24 losses, {late} lost ads confirmed; bits changed: {:?}", found.flipped);
         assert!(found.flipped.recovered > 2 && found.flipped.refused > 2, "{found:?}");
         return;
     };

@@ -179,6 +179,12 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Has it read its model again.
+    pub fn hang_up(&self) {
+        // SAFETY: the child has not been waited for, so that the id is its own.
+        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGHUP) }, 0);
+    }
+
     /// Ends it in order.
     pub fn stop(mut self) {
         // SAFETY: the child has not been waited for, so that the id is its own.

@@ -63,6 +63,8 @@ pub struct Writer<D: Disk> {
     units: Units,
     /// A unit is collected whole, and no watermark on the disk says so: recovery would drop it.
     unit_passed: bool,
+    /// The last group had no room for all that was published when it was collected.
+    behind: bool,
     watermark: u64,
     /// `group` holds one that was not written for want of space.
     kept: bool,
@@ -110,6 +112,7 @@ impl<D: Disk> Writer<D> {
             top: from.position,
             units: Units::default(),
             unit_passed: false,
+            behind: false,
             watermark: 0,
             kept: false,
             failed: false,
@@ -196,6 +199,13 @@ impl<D: Disk> Writer<D> {
         SpareMaker::new(self.disk.clone(), self.segment_bytes, self.spare.clone())
     }
 
+    /// Whether the last group had no room for all that was published when it was collected: whoever steps at intervals steps
+    /// again at once.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// Whether there was no space for another segment when the last one was to be made ahead: what is left of the one that
     /// is open is all that the log has.
     #[must_use]
@@ -239,6 +249,7 @@ impl<D: Disk> Writer<D> {
         // Before the lanes: a position below this is published, or its lane says that it is not.
         let mut watermark = self.positions.next();
         crate::planted::meanwhile();
+        self.behind = false;
         let first = self.next_group as usize;
         for index in 0..self.lanes.len() {
             // Each lane comes first in its turn, so that a full group leaves none out for ever.
@@ -254,6 +265,7 @@ impl<D: Disk> Writer<D> {
                     if self.group.len() - group::HEAD + record.len() > self.group_bytes {
                         // What is left, and all above it, is for the next group.
                         watermark = watermark.min(position);
+                        self.behind = true;
                         break;
                     }
                     self.units.note(record);

@@ -138,9 +138,14 @@ impl<D: Disk> Journal<D> {
         if self.is_idle { LONG_SLEEP.max(due - now) } else { due - now }
     }
 
-    /// Whether somebody waits for what is not durable, or a lane fills.
+    /// Whether somebody waits for what is not durable, a lane fills, or a group had no room for all that was due.
     fn is_wanted(&self) -> bool {
-        self.retry.is_none() && (self.durability.is_awaited() || self.writer.fullest_lane() >= EARLY_FILL)
+        let is_wanted = || {
+            self.durability.is_awaited()
+                || self.writer.is_behind()
+                || self.writer.fullest_lane() >= EARLY_FILL
+        };
+        self.retry.is_none() && is_wanted()
     }
 
     /// Has a group written if there is something to write, and tells who waits.

@@ -201,6 +201,23 @@ fn record_that_nobody_waits_for_is_written_when_its_time_is_over() {
 }
 
 #[test]
+fn everything_that_is_due_is_written_where_one_group_has_no_room_for_it() {
+    let mut bench = Bench::new();
+    // More than a group, and what is left of it fills less than an eighth of the lane.
+    let mut barrier = bench.publish(&[1; 3000]);
+    for _ in 0..6 {
+        barrier = bench.publish(&[1; 3000]);
+    }
+    let mut turns = 0;
+    while bench.turn(EVERY).is_zero() {
+        turns += 1;
+        assert!(turns < 10, "it comes to an end");
+    }
+    assert!(turns > 1, "one group is not enough");
+    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
+}
+
+#[test]
 fn lane_that_fills_is_collected_early() {
     let mut bench = Bench::new();
     let first = bench.publish(b"a show");
