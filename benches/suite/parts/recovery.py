@@ -9,7 +9,7 @@ from statistics import median
 from suite import servers, text
 from suite.failure import Failure
 from suite.parts.start import status
-from suite.stage import available_bytes, refuse_memory
+from suite.stage import available_bytes, lanes, refuse_memory
 from suite.tools import say
 
 NAME = "recovery"
@@ -49,6 +49,7 @@ def measure(stage, customers):
     # A process for each, so that none finds the heap of another.
     say(f"recovery: filling {customers:,} customers with {PLAYS} plays each")
     result = json.loads(stage.run([program, "fill", directory, customers, PLAYS], 60 + customers / 5_000))
+    directory.chmod(0o700)
 
     def recover(threads):
         found = json.loads(stage.run([program, "open", directory, customers, threads], 60 + customers / 20_000))
@@ -65,7 +66,8 @@ def measure(stage, customers):
         drop_from_cache(directory)
         cold.append(recover(THREADS[-1]))
     result["cold_s"], result["read_s"] = cold, read
-    result["serve_s"] = [serve(stage, directory, result["customers"]) for _ in range(rounds)]
+    with lanes() as lanes_folder:
+        result["serve_s"] = [serve(stage, directory, result["customers"], lanes_folder) for _ in range(rounds)]
     say(f"recovery, {customers:,} customers: warm {median(result['warm_s'][str(THREADS[-1])]):.2f} s, "
         f"cold {median(cold):.2f} s, reading the same {median(read):.2f} s, serve {median(result['serve_s']):.2f} s")
     shutil.rmtree(directory)
@@ -99,13 +101,14 @@ def read_files(directory):
     return time.monotonic() - start
 
 
-def serve(stage, directory, customers):
+def serve(stage, directory, customers, lanes_folder):
     """Seconds from the command `upbeat serve` until it is ready, on all cores, with the page cache warm."""
     port, admin = servers.free_port(), servers.free_port()
     flags = ["--listen", f"127.0.0.1:{port}", "--admin-listen", f"127.0.0.1:{admin}", "--data-dir", directory]
     # These histories are old: few customers are swept, and evicted, before they are counted.
     config = stage.folder / "recovery.toml"
-    config.write_text(f'[limits]\ncustomers = {2 * customers}\nexpected_customers = {customers}\nevict_every = "24h"\n')
+    limits = f'customers = {2 * customers}\nexpected_customers = {customers}\nevict_every = "24h"\n'
+    config.write_text(f'lanes_dir = "{lanes_folder}"\n[limits]\n{limits}')
     log = stage.folder / "recovery.log"
     start = time.monotonic()
     process = stage.processes.serve([stage.upbeat, "serve", *flags, "--config", config], core=None, log=log)
