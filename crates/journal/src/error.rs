@@ -55,6 +55,17 @@ pub enum RecoveryError {
         /// Above all positions of the snapshot.
         reached: u64,
     },
+    /// The lanes of the log's last process, which outlived it, have seen a later log.
+    #[error(
+        "the log ends with group {ends}, and its lanes in memory say that group {group} was durable: its last files are \
+         missing, or the directory was put back from an older copy"
+    )]
+    OlderThanLanes {
+        /// The last group of the log.
+        ends: u64,
+        /// The last group that the lanes know of.
+        group: u64,
+    },
     /// A record could not be used by whoever wrote it.
     #[error("{file}, byte {offset}: {what}")]
     Refused {

@@ -6,7 +6,7 @@
 //! ```text
 //! 0    magic u64 | life u64 | bytes of the ring u64
 //! 64   tail u64: records up to here are published | since u64     written by the lane's thread
-//! 128  head u64: records up to here are in the log                written by the journal's thread
+//! 128  head u64: records up to here are in the log | group u64: the last one that is there     written by the journal's thread
 //! 4096 the ring
 //! ```
 //!
@@ -24,6 +24,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"UBLANE01");
 const TAIL: usize = 64;
 const SINCE: usize = 72;
 const HEAD: usize = 128;
+const GROUP: usize = 136;
 const RING: usize = 4096;
 
 /// A length that says: skip to the start of the ring.
@@ -31,6 +32,11 @@ const SKIP: u32 = u32::MAX;
 
 /// No position has been taken that is not published.
 const NONE: u64 = u64::MAX;
+
+/// Whether memory of a lane has so many bytes.
+pub(crate) fn is_size(bytes: usize) -> bool {
+    bytes.checked_sub(RING).is_some_and(usize::is_power_of_two)
+}
 
 /// The lane as both sides see it.
 #[derive(Debug)]
@@ -57,7 +63,16 @@ impl Lane {
         let ring = memory.len() - RING;
         assert!(ring.is_power_of_two(), "the ring of a lane is a power of two");
         // In this order: a process that is killed here leaves no lane, or an empty one.
-        let words = [(0, 0), (TAIL, 0), (SINCE, NONE), (HEAD, 0), (8, life), (16, ring as u64), (0, MAGIC)];
+        let words = [
+            (0, 0),
+            (TAIL, 0),
+            (SINCE, NONE),
+            (HEAD, 0),
+            (GROUP, 0),
+            (8, life),
+            (16, ring as u64),
+            (0, MAGIC),
+        ];
         for (at, word) in words {
             memory.word(at).store(word, Ordering::Release);
         }
@@ -84,6 +99,11 @@ impl Lane {
         self.memory.word(HEAD).load(Ordering::Acquire)
     }
 
+    /// The last group that was in the log when records were released; 0 if none was.
+    pub fn group(&self) -> u64 {
+        self.memory.word(GROUP).load(Ordering::Acquire)
+    }
+
     /// What is published. The order matters: whoever took a position below the counter that the caller read before is either
     /// seen in `since`, or has stored its tail before it cleared `since`.
     pub fn published(&self) -> Published {
@@ -92,8 +112,10 @@ impl Lane {
         Published { tail, since }
     }
 
-    /// Records up to `head` need not be kept any longer.
-    pub fn release(&self, head: u64) {
+    /// Records up to `head` need not be kept any longer: they are in the log's groups up to `group`.
+    pub fn release(&self, head: u64, group: u64) {
+        // First: a log without this group is not the one to which the records below `head` went.
+        self.memory.word(GROUP).store(group, Ordering::Release);
         self.memory.word(HEAD).store(head, Ordering::Release);
     }
 
@@ -189,8 +211,9 @@ impl LaneWriter {
             end.fill(0xff);
         }
         let start = (self.tail + skipped) & self.lane.mask;
-        // Before the position is taken, so that the journal's thread, having seen the position taken, sees this.
-        memory.word(SINCE).store(self.positions.next_at_least(), Ordering::Relaxed);
+        // Before the position is taken, so that the journal's thread, having seen the position taken, sees this. And whoever
+        // sees this sees the tail of the record before: else that could be passed over.
+        memory.word(SINCE).store(self.positions.next_at_least(), Ordering::Release);
         let position = self.positions.take();
         // SAFETY: as above, and the room was checked.
         let bytes = unsafe { memory.bytes_mut(RING + start as usize, size) };

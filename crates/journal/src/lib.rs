@@ -77,6 +77,7 @@ pub struct Opened<D: Disk> {
 
 use disk::Disk;
 use lane::Lane;
+use planted::{Guard, stands};
 use replay::InOrder;
 
 /// Why a log does not go on.
@@ -111,14 +112,17 @@ pub fn open<D: Disk>(
     })?;
     // Lanes of an earlier process were drained before the log of a later one began.
     let former = recovered.lives.last().copied();
-    held.records.retain(|_, (_, life)| Some(*life) == former);
+    held.records.retain(|_, (_, life)| Some(*life) == former || !stands(Guard::LanesOfLastProcess));
+    let released = held.lanes.iter().filter(|lane| Some(lane.life) == former).map(|lane| lane.group).max();
+    let is_older = recovered.is_older_than(released.unwrap_or(0))?;
     let mut next = recovered.next;
     for (position, (bytes, _)) in &held.records {
         in_order.hold(*position, bytes);
         next.position = next.position.max(position + 1);
     }
     // With all lanes of the process, every record that was published before one that is here is here, too.
-    let all_known = held.lanes.iter().filter(|life| Some(**life) == former).count() as u64 == recovered.lanes;
+    let lanes_of_former = held.lanes.iter().filter(|lane| Some(lane.life) == former).count() as u64;
+    let all_known = lanes_of_former == recovered.lanes && !is_older;
     let drain = former.filter(|_| !held.records.is_empty() || (all_known && in_order.holds_units()));
     recovered.replayed = in_order.finish(all_known)?;
     recovered.make_durable(&disk)?;
@@ -142,8 +146,15 @@ pub fn open<D: Disk>(
 /// What lanes of former processes hold, by position: the bytes of each record and the process's number.
 struct Held {
     records: BTreeMap<u64, (Vec<u8>, u64)>,
-    /// The processes of the lanes.
-    lanes: Vec<u64>,
+    lanes: Vec<HeldLane>,
+}
+
+/// A lane of a former process.
+struct HeldLane {
+    /// The number of its process.
+    life: u64,
+    /// The last group that was in the log when its records were released.
+    group: u64,
 }
 
 impl Held {
@@ -151,7 +162,7 @@ impl Held {
     fn of(memories: &[Memory], start: Start) -> Self {
         let (mut records, mut lanes) = (BTreeMap::new(), Vec::new());
         for (lane, life) in memories.iter().filter_map(|memory| Lane::of_former_process(memory.clone())) {
-            lanes.push(life);
+            lanes.push(HeldLane { life, group: lane.group() });
             let (mut at, tail) = (lane.head(), lane.published().tail);
             while let Some((bytes, after)) = lane.record(at, tail) {
                 if let Some((record, _)) =

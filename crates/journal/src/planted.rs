@@ -21,6 +21,10 @@ pub(crate) enum Guard {
     Watermark,
     /// The watermark does not divide a unit.
     WholeUnits,
+    /// Lanes count only if they are of the log's last process.
+    LanesOfLastProcess,
+    /// Lanes count only if the log is not older than they are.
+    LanesOfThisLog,
     /// A snapshot gets its name only when the log is durable past everything in it.
     SnapshotAfterLog,
 }

@@ -121,6 +121,14 @@ impl Unit {
         self.number
     }
 
+    /// Gives the unit up although part of it is applied: the log fails, so that nothing is acknowledged that relies on what no
+    /// record will hold.
+    pub fn break_off(mut self) {
+        // Neither closed nor abandoned: the watermark stays below its first record.
+        self.committed = true;
+        self.positions.0.broken.store(true, Ordering::Release);
+    }
+
     /// Publishes the record that completes the unit, and returns its position. It needs the room of a record without
     /// payload, to be asked with that of the unit's last records, and is published after all others of the unit.
     ///

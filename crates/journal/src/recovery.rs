@@ -58,6 +58,8 @@ pub struct Recovered {
     pub lives: Vec<u64>,
     /// The number of lanes of the last one.
     pub lanes: u64,
+    /// Whether each group of the last segment was synced before the next was written.
+    pub synced: bool,
     /// What was cut.
     pub torn: Option<TornEnd>,
     /// The last group, where it lies: its bytes may be in the page cache alone.
@@ -101,6 +103,7 @@ pub fn read_groups<D: Disk>(
         replayed: Replayed::default(),
         lives: Vec::new(),
         lanes: 0,
+        synced: true,
         torn: None,
         last: None,
     };
@@ -115,7 +118,7 @@ pub fn read_groups<D: Disk>(
         if found.lives.last() != Some(&head.life) {
             found.lives.push(head.life);
         }
-        found.lanes = head.lanes;
+        (found.lanes, found.synced) = (head.lanes, head.synced);
         found.next.position = found.next.position.max(head.floor);
     }
     // The next one's floor says that all of this one lies below.
@@ -327,6 +330,22 @@ fn after_the_end<F: File>(
 }
 
 impl Recovered {
+    /// Whether the log ends before `group`, which was in it when lanes of its last process were released: with it goes
+    /// what lies between. Lanes do not outlive the machine, so nothing but a copy that was put back, or lost files, explains that;
+    /// without syncs a disk that was taken out does, too.
+    ///
+    /// # Errors
+    /// It does, and the group was synced: what is missing was acknowledged.
+    pub(crate) fn is_older_than(&self, group: u64) -> Result<bool, RecoveryError> {
+        let ends = self.next.group - 1;
+        let is_older = ends < group && stands(Guard::LanesOfThisLog);
+        if is_older && self.synced {
+            Err(RecoveryError::OlderThanLanes { ends, group })
+        } else {
+            Ok(is_older)
+        }
+    }
+
     /// Makes what was read durable: the torn end becomes zeros, and the last group is written again where it lies, since
     /// the page cache of a dead process may hold what the disk does not. To be called before anything is acknowledged.
     ///

@@ -11,7 +11,6 @@ use crate::group::{self, BLOCK, GroupHead};
 use crate::record::{self, ABANDONED, COMMIT, records};
 use crate::segment::{self, SegmentHead, VERSION};
 use crate::snapshot;
-use crate::spare::Spare;
 
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 1 << 20;
@@ -69,7 +68,7 @@ pub fn repair<D: Disk, E: Disk>(
         let bytes = segment.size.max(head.bytes) + BLOCK as u64;
         let head =
             SegmentHead { salt: random(), first_group: next, floor, bytes, number: segment.number, ..*head };
-        let file = at(&segment.name, segment::make(to, &head, &Spare::new()))?;
+        let file = at(&segment.name, segment::make(to, &head, None))?;
         let mut end = BLOCK as u64;
         top = top.max(floor);
         for group in sound.iter().filter(|group| group.segment == index) {

@@ -1,4 +1,5 @@
-//! A segment: a file of the log, allocated whole when it is made.
+//! A segment: a file of the log, allocated and filled with zeros when it is made. Most are made ahead by another thread; one
+//! that the log's own thread has to make is short, so that the log does not stand still for long.
 //!
 //! ```text
 //! magic u64 | checksum u32 (CRC-32C of what follows, up to 128) | version u32 | salt u64 | number u64 | life u64 |
@@ -18,6 +19,13 @@ const MAGIC: u64 = u64::from_le_bytes(*b"UBSEGMNT");
 
 /// The version of the format that this program writes.
 pub const VERSION: u32 = 1;
+
+/// Bytes of a segment that is not made ahead. Filling so much takes some milliseconds, and a sync within zeros takes half the
+/// time that one within blocks takes which are only allocated.
+pub(crate) const SHORT_BYTES: u64 = if cfg!(test) { 20 << 10 } else { 4 << 20 };
+
+/// Bytes of zeros written at once.
+const FILL_BYTES: u64 = 1 << 20;
 
 /// The part of the head that its checksum covers ends here.
 const CHECKED: usize = 128;
@@ -122,18 +130,23 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
     })
 }
 
-/// Makes a segment, durable with its name and its head before this returns; of the one that was made ahead if there is one.
+/// Makes a segment, durable with its name and its head before this returns: of the one that was made ahead, or filled with zeros
+/// here.
 ///
 /// # Errors
 /// The disk failed or is full. Nothing of it counts, and its number is not used again.
-pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, spare: &Spare<D::File>) -> io::Result<D::File> {
+pub(crate) fn make<D: Disk>(
+    disk: &D,
+    head: &SegmentHead,
+    ahead: Option<&Spare<D::File>>,
+) -> io::Result<D::File> {
     let name = name(head.number);
-    let file = match spare.take(disk, &name) {
+    let file = match ahead.and_then(|spare| spare.take(disk, &name)) {
         Some(file) => file?,
         None => {
             let file = disk.create(&name, head.bytes)?;
             // The size before the head: a head in a shorter file says that it was cut.
-            file.sync().inspect_err(|_| drop(disk.remove(&name)))?;
+            fill(&file, head.bytes).and_then(|()| file.sync()).inspect_err(|_| drop(disk.remove(&name)))?;
             file
         }
     };
@@ -147,4 +160,16 @@ pub(crate) fn make<D: Disk>(disk: &D, head: &SegmentHead, spare: &Spare<D::File>
             Err(error)
         }
     }
+}
+
+/// Fills a new file with zeros.
+fn fill<F: File>(file: &F, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; FILL_BYTES.min(bytes) as usize];
+    let mut at = 0;
+    while at < bytes {
+        let some = (bytes - at).min(FILL_BYTES);
+        file.write_at(at, &zeros[..some as usize])?;
+        at += some;
+    }
+    Ok(())
 }

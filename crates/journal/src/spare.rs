@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, File};
+use crate::group::BLOCK;
 
 /// The name of a segment that is ready.
 pub(crate) const NAME: &str = "spare";
@@ -25,6 +26,12 @@ enum Slot<F> {
 #[derive(Debug)]
 pub(crate) struct Spare<F>(Arc<Mutex<Slot<F>>>);
 
+/// Removes what a former process made ahead; whether there was a whole one.
+pub(crate) fn remove<D: Disk>(disk: &D) -> bool {
+    let _ = disk.remove(UNFINISHED);
+    disk.remove(NAME).is_ok()
+}
+
 impl<F> Clone for Spare<F> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -38,6 +45,28 @@ impl<F> Spare<F> {
 
     fn slot(&self) -> MutexGuard<'_, Slot<F>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_ready(&self) -> bool {
+        matches!(*self.slot(), Slot::Ready(_))
+    }
+
+    /// Takes over the segment that a former process made ahead and did not use; removes what is left of others.
+    pub fn adopt<D: Disk<File = F>>(&self, disk: &D, bytes: u64)
+    where
+        F: File,
+    {
+        // Mostly there is none; one that stays is replaced by the next.
+        let _ = disk.remove(UNFINISHED);
+        let Ok(file) = disk.open(NAME) else { return };
+        let mut start = [1; 2 * BLOCK];
+        let is_unused = file.size().is_ok_and(|size| size == bytes)
+            && file.read_at(0, &mut start).is_ok_and(|read| start[..read].iter().all(|byte| *byte == 0));
+        if is_unused {
+            *self.slot() = Slot::Ready(file);
+        } else {
+            remove(disk);
+        }
     }
 
     pub fn has_no_space(&self) -> bool {

@@ -77,6 +77,7 @@ struct Open<F> {
     file: F,
     salt: u64,
     end: u64,
+    bytes: u64,
 }
 
 impl<D: Disk> Writer<D> {
@@ -133,14 +134,14 @@ impl<D: Disk> Writer<D> {
         while let Some((record, after)) = record::read(rest) {
             let whole = &rest[..rest.len() - after.len()];
             if self.group.len() - group::HEAD + whole.len() > self.group_bytes {
-                self.write()?;
+                self.write_at_start()?;
             }
             self.group.extend_from_slice(whole);
             self.group_top = self.group_top.max(record.position + 1);
             rest = after;
         }
         self.watermark = watermarks.1;
-        self.write()
+        self.write_at_start()
     }
 
     /// Opens the first segment of the process `life`. Everything below `watermark` is durable.
@@ -148,11 +149,17 @@ impl<D: Disk> Writer<D> {
         (self.life, self.lanes_of_life, self.watermark) = (life, lanes, watermark);
         (self.top, self.group_top) = (watermark, watermark);
         self.segment = None;
-        for left in [spare::NAME, spare::UNFINISHED] {
-            // Mostly there is none; one that stays is replaced by the next.
-            let _ = self.disk.remove(left);
+        self.write_at_start()?;
+        self.spare.adopt(&self.disk, self.segment_bytes);
+        Ok(())
+    }
+
+    /// Writes the group; where the disk is full, in the space of the segment that the former process made ahead.
+    fn write_at_start(&mut self) -> Result<(), StepError> {
+        match self.write() {
+            Err(StepError::Full) if spare::remove(&self.disk) => self.write(),
+            written => written,
         }
-        self.write()
     }
 
     /// Collects from these lanes from now on.
@@ -185,7 +192,7 @@ impl<D: Disk> Writer<D> {
         let records = self.group_records;
         self.write()?;
         for (lane, collected) in self.lanes.iter().zip(&self.collected) {
-            lane.release(*collected);
+            lane.release(*collected, self.next_group - 1);
         }
         self.unmarked = true;
         Ok(Step::Written { bytes, records })
@@ -235,7 +242,7 @@ impl<D: Disk> Writer<D> {
             return self.step().map(drop);
         }
         // A mark is worth no new segment.
-        if self.segment.as_ref().is_none_or(|open| open.end + BLOCK as u64 > self.segment_bytes) {
+        if self.segment.as_ref().is_none_or(|open| open.end + BLOCK as u64 > open.bytes) {
             return Ok(());
         }
         self.write()?;
@@ -344,9 +351,11 @@ impl<D: Disk> Writer<D> {
     /// Opens the next segment if the group does not fit into the one that is open.
     fn open_segment(&mut self) -> Result<(), StepError> {
         let size = group::size(self.group.len() - group::HEAD) as u64;
-        if self.segment.as_ref().is_some_and(|open| open.end + size <= self.segment_bytes) {
+        if self.segment.as_ref().is_some_and(|open| open.end + size <= open.bytes) {
             return Ok(());
         }
+        let short = (BLOCK as u64 + size).max(segment::SHORT_BYTES).min(self.segment_bytes);
+        let ahead = self.spare.is_ready();
         let head = SegmentHead {
             version: VERSION,
             salt: (self.salts)(),
@@ -356,7 +365,7 @@ impl<D: Disk> Writer<D> {
             first_group: self.next_group,
             floor: self.top,
             synced: self.sync,
-            bytes: self.segment_bytes,
+            bytes: if ahead { self.segment_bytes } else { short },
         };
         // Damage in a segment that is followed by another is no torn end.
         if let Some(former) = self.segment.take().filter(|_| !self.sync)
@@ -367,8 +376,9 @@ impl<D: Disk> Writer<D> {
         }
         // A number is tried once: what a failed attempt left behind has it.
         self.next_segment += 1;
-        let file = segment::make(&self.disk, &head, &self.spare).map_err(|error| self.failure(error))?;
-        self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64 });
+        let spare = ahead.then_some(&self.spare);
+        let file = segment::make(&self.disk, &head, spare).map_err(|error| self.failure(error))?;
+        self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64, bytes: head.bytes });
         Ok(())
     }
 

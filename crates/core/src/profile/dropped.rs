@@ -57,6 +57,22 @@ impl Dropped {
         Applied::Accepted
     }
 
+    /// What becomes of an entry that is not kept, although the list has room: the window was smaller when it dropped what is
+    /// recorded here. `None` if the entry is new. `is_oldest` says whether it is older than all that are kept.
+    pub(super) fn of_list_with_room(
+        &self,
+        time: Time,
+        event_id: IdRef<'_>,
+        is_oldest: bool,
+    ) -> Option<Applied> {
+        let ring = self.ring.as_ref()?;
+        if self.contains(time, event_id) {
+            return Some(Applied::Duplicate);
+        }
+        // As for a full list: a full ring has forgotten some, and cannot tell.
+        (is_oldest && ring.fingerprints.len() >= DROPPED_LIMIT).then_some(Applied::TooOld)
+    }
+
     /// The fingerprints, that which is replaced first coming first.
     pub(super) fn fingerprints(&self) -> impl ExactSizeIterator<Item = u32> {
         let ring: (&[u32], usize) =

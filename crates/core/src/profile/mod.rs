@@ -208,6 +208,15 @@ impl Profile {
         let Event { id: event_id, time, kind, .. } = event;
         match kind {
             EventKind::Play { track, mobile } => {
+                // A full list asks for itself, and mostly nothing was dropped from one that is not full.
+                let dropped = extras.as_deref().map(|extras| &extras.dropped_plays);
+                let may_know = plays.dropped().or(dropped).is_some_and(|dropped| !dropped.grows());
+                if may_know
+                    && plays.len() < bounds.plays
+                    && let Some(applied) = plays.dropped_before(time, &event_id, dropped)
+                {
+                    return applied;
+                }
                 plays.insert(time, event_id, track, mobile, bounds.plays, || {
                     &mut extras.get_or_insert_default().dropped_plays
                 })

@@ -148,6 +148,26 @@ impl Plays {
         }
     }
 
+    /// What becomes of a play that there is room for and that may have been dropped while the window was smaller; `None` if
+    /// it is to be inserted. `dropped` is what [`Plays::insert`] would record in, if it exists.
+    #[cold]
+    pub(super) fn dropped_before(
+        &self,
+        time: Time,
+        event_id: &Id,
+        dropped: Option<&Dropped>,
+    ) -> Option<Applied> {
+        let (held, dropped) = match self {
+            Self::Any(plays) => (plays.get(time, event_id).is_some(), Some(plays.dropped())),
+            Self::Packed(plays) => (plays.find(time, event_id).is_some(), dropped),
+        };
+        let dropped = dropped.filter(|_| !held)?;
+        let id = event_id.as_ref();
+        let is_oldest =
+            self.all().iter().next().is_some_and(|first| (time, id) < (first.time, first.event_id));
+        dropped.of_list_with_room(time, id, is_oldest)
+    }
+
     /// All plays if they have the usual form.
     pub(super) fn packed(&self) -> Option<&PackedPlays> {
         match self {

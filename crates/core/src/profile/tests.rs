@@ -43,6 +43,33 @@ fn any_event() -> impl Strategy<Value = Event> {
     })
 }
 
+#[test]
+fn dropped_play_stays_a_duplicate_when_the_window_grows() {
+    let text = |minute| Event { id: Id::Text("a-text".into()), ..play(0, minute, 3) };
+    // Plays of the usual form, and a list in which one has another.
+    for newest in [play(600, 600, 1), text(600)] {
+        for (events, forgotten) in [(100_u64, 0), (400, 141)] {
+            let events: Vec<Event> =
+                (1..=events).map(|id| play(id, id as i64, id % 9)).chain([newest.clone()]).collect();
+            let mut profile = profile_of(&events, 4);
+            let wide = bounds(1000);
+            for (nth, event) in events.iter().enumerate() {
+                let expected = if nth < forgotten { Applied::TooOld } else { Applied::Duplicate };
+                assert_eq!(profile.apply(event.clone(), &wide), expected, "{event:?}");
+            }
+            let kept = profile.plays().len();
+            assert_eq!(kept, 4, "nothing was taken twice");
+            assert_eq!(profile.apply(play(700, 700, 1), &wide), Applied::Accepted);
+            let late = if forgotten > 0 { Applied::TooOld } else { Applied::Accepted };
+            assert_eq!(
+                profile.apply(play(9999, 0, 1), &wide),
+                late,
+                "all that were dropped are known, or not"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn profile_is_a_function_of_the_set_of_its_events(

@@ -60,6 +60,10 @@ impl Drop for OpenUnit {
     fn drop(&mut self) {
         if self.published {
             self.log.set_state(LogState::Failed);
+            // An abandoned unit would let the watermark pass, and with it repeats of rows that no record holds.
+            if let Some(unit) = self.unit.take() {
+                unit.break_off();
+            }
         }
     }
 }

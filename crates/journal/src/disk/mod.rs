@@ -3,12 +3,14 @@
 //! Everything that the journal does to files goes through [`Disk`] and [`File`], so that the code that runs in production
 //! is the code that the simulation breaks.
 
+mod lanes;
 mod real;
 pub mod simulated;
 
 use std::io;
 use std::sync::Arc;
 
+pub use lanes::{LaneDirectory, LaneError, LaneFiles, map_lanes};
 pub use real::{RealDisk, RealFile};
 
 /// One directory of files.

@@ -1,5 +1,5 @@
-//! Histories of a log by a seed: publishing, units, snapshots, rotation, failures, a full disk, kills and losses of power;
-//! beside it plain sets of what was published and what was said to be durable.
+//! What happens in one life of a process, by a seed: publishing, units, snapshots, rotation, failures, calls that never return,
+//! a full disk; beside it plain sets of what was published and what was said to be durable.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,19 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::disk::simulated::{Call, Dice, SimulatedDisk};
-use crate::planted::{Guard, set_other, without};
-use crate::snapshot::{Check, Checked, Checking, SnapshotWriter, Snapshots, find};
-use crate::{
-    LaneWriter, Memory, OpenError, Opened, Options, Positions, Retention, SpareMaker, Start, Unit, Writer,
-    open, remove_history,
-};
+use crate::planted::set_other;
+use crate::snapshot::{Check, Checked, Checking, SnapshotWriter, Snapshots};
+use crate::{LaneWriter, Opened, Positions, Retention, SpareMaker, Unit, Writer, remove_history};
 
-use super::model::{Applying, Model, State, THINGS, apply, ids, write_payload};
-use super::{memories, random};
-
-type Disk = Arc<SimulatedDisk>;
-const OPTIONS: Options = Options { segment_bytes: 24 << 10, group_bytes: 4 << 10, sync: true };
-const AMPLE: u64 = 1 << 22;
+use super::lives::{AMPLE, Disk, Recovered};
+use super::model::{Model, State, THINGS, apply, write_payload};
 
 /// A unit that is being published: what it is in the log and in the model, and its records so far.
 struct OpenUnit {
@@ -38,7 +31,7 @@ enum SnapshotStage {
 }
 
 /// One life of the process.
-struct Process<'a> {
+pub(super) struct Process<'a> {
     dice: &'a mut Dice,
     model: &'a mut Model,
     disk: Disk,
@@ -52,9 +45,38 @@ struct Process<'a> {
     unit: Option<OpenUnit>,
     snapshots: Snapshots<SimulatedDisk>,
     snapshot: Option<SnapshotStage>,
+    /// Which of the process's threads are in a call that never returns.
+    stuck: Stuck,
 }
 
-impl Process<'_> {
+#[derive(Default)]
+pub(super) struct Stuck {
+    journal: bool,
+    spare: bool,
+    snapshots: bool,
+}
+
+impl<'a> Process<'a> {
+    pub fn new(dice: &'a mut Dice, model: &'a mut Model, disk: &Disk, recovered: Recovered) -> Self {
+        let Recovered { opened, state, snapshots } = recovered;
+        let Opened { writer, lanes, positions, .. } = opened;
+        Self {
+            dice,
+            model,
+            disk: Arc::clone(disk),
+            spare: writer.spare_maker(),
+            writer,
+            lanes: lanes.into_iter().map(|lane| Rc::new(RefCell::new(lane))).collect(),
+            positions,
+            state,
+            published: BTreeMap::new(),
+            unit: None,
+            snapshots,
+            snapshot: None,
+            stuck: Stuck::default(),
+        }
+    }
+
     fn new_id(&mut self) -> u64 {
         self.model.next_id += 1;
         self.model.next_id
@@ -100,6 +122,9 @@ impl Process<'_> {
     /// The journal's thread makes a step, and now and then others publish after it has read the counter: records, or a
     /// whole unit.
     fn step(&mut self) {
+        if self.stuck.journal {
+            return;
+        }
         let others: Rc<RefCell<Vec<(u64, u64, u64)>>> = Rc::default();
         if self.dice.one_in(3) {
             let (lane, positions) =
@@ -117,9 +142,8 @@ impl Process<'_> {
                 unit.commit(&mut lane);
             })));
         }
-        let step = self.writer.step();
+        self.stuck.journal = self.disk.catch_hang(|| self.writer.step()).is_none();
         set_other(None);
-        drop(step);
         for (position, id, tag) in others.take() {
             self.note(position, id, tag);
             if tag != 0 {
@@ -153,6 +177,20 @@ impl Process<'_> {
         open.unit.commit(lane);
         self.model.open.retain(|id| !open.ids.contains(id));
         self.model.units.insert(open.tag, std::mem::take(&mut open.ids));
+    }
+
+    /// The journal's thread writes its mark.
+    fn mark(&mut self) {
+        self.stuck.journal = self.stuck.journal || self.disk.catch_hang(|| self.writer.mark()).is_none();
+    }
+
+    fn step_spare(&mut self) {
+        self.stuck.spare = self.stuck.spare || self.disk.catch_hang(|| self.spare.step(16 << 10)).is_none();
+    }
+
+    fn step_snapshots(&mut self) {
+        let disk = Arc::clone(&self.disk);
+        self.stuck.snapshots = self.stuck.snapshots || disk.catch_hang(|| self.step_snapshot()).is_none();
     }
 
     fn step_snapshot(&mut self) {
@@ -204,18 +242,21 @@ impl Process<'_> {
             Call::Open,
         ];
         let call = CALLS[self.dice.below(CALLS.len() as u64) as usize];
+        if self.dice.one_in(4) {
+            return self.disk.hang_after(Call::Sync, self.dice.below(6));
+        }
         let error = [libc::EIO, libc::ENOSPC][self.dice.below(2) as usize];
         self.disk.fail_after(call, self.dice.below(6), error);
     }
 
-    fn act(&mut self) {
+    pub fn act(&mut self) {
         match self.dice.below(40) {
             0..16 => (0..self.dice.below(8)).for_each(|_| self.publish()),
             16..27 => self.step(),
-            27 => drop(self.writer.mark()),
-            28 => drop(self.spare.step(16 << 10)),
+            27 => self.mark(),
+            28 => self.step_spare(),
             29..32 => self.step_unit(),
-            32..38 => self.step_snapshot(),
+            32..38 => self.step_snapshots(),
             38 => {
                 let full = self.dice.one_in(2);
                 self.disk.set_capacity(if full { self.dice.below(1 << 18) } else { AMPLE });
@@ -238,158 +279,9 @@ impl Process<'_> {
     }
 
     /// The process has ended and its lanes have not.
-    fn leave_lanes(&mut self) {
+    pub fn leave_lanes(&mut self) {
         let committed = |tag: &u64| *tag == 0 || self.model.units.contains_key(tag);
         let left = self.published.values().filter(|(_, tag)| committed(tag)).map(|(id, _)| *id);
         self.model.in_lanes = left.collect();
-    }
-}
-
-/// Opens the log and what snapshots hold; an error if a call was made to fail.
-fn recover(model: &Model, disk: &Disk, lanes: &[Memory], dice: &mut Dice) -> Result<Recovered, String> {
-    let found = find(Arc::clone(disk)).map_err(|error| error.to_string())?;
-    let mut state = State::new();
-    let mut start = Start::BEGINNING;
-    if let Some(newest) = &found.newest {
-        start = Start { from: newest.from(), reached: newest.reached() };
-        let mut block = Vec::new();
-        for number in 0..newest.blocks() {
-            newest.block(number, &mut block).map_err(|error| error.to_string())?;
-            let ids = block.chunks_exact(8).map(|id| u64::from_le_bytes(id.try_into().unwrap()));
-            ids.for_each(|id| apply(&mut state, id));
-        }
-    }
-    let mut applying = Applying { seed: model.seed, start, state: &mut state, last: 0, finished: false };
-    let opened = open(Arc::clone(disk), OPTIONS, start, lanes.to_vec(), random(dice.draw()), &mut applying);
-    let seed = model.seed;
-    match opened {
-        Ok(opened) => {
-            assert!(applying.finished && applying.last < opened.positions.next(), "seed {seed}");
-            if let Some(torn) = &opened.recovered.torn {
-                let end = disk.contents(&torn.file)[torn.offset as usize..].iter().all(|byte| *byte == 0);
-                assert!(end, "seed {seed}: the torn end is not cleared");
-            }
-            Ok(Recovered { opened, state, snapshots: found.snapshots })
-        }
-        Err(OpenError::Recovery(error @ crate::RecoveryError::Disk { .. })) => Err(error.to_string()),
-        Err(OpenError::Step(error)) => Err(error.to_string()),
-        Err(error) => panic!("seed {seed}: {error}"),
-    }
-}
-
-struct Recovered {
-    opened: Opened<Disk>,
-    state: State,
-    snapshots: Snapshots<SimulatedDisk>,
-}
-
-/// The process ends; the lanes may outlive it, or the machine loses power.
-fn end(disk: &Disk, dice: &mut Dice, lanes: &mut Vec<Memory>) -> bool {
-    match dice.below(3) {
-        0 => {
-            disk.kill();
-            return true;
-        }
-        1 => disk.kill(),
-        _ => disk.lose_power(),
-    }
-    *lanes = memories();
-    false
-}
-
-/// One history of a log by a seed.
-pub(super) fn history(seed: u64) {
-    let mut dice = Dice::new(seed);
-    let disk = Arc::new(SimulatedDisk::new(dice.draw(), AMPLE));
-    let mut lanes = memories();
-    let mut model = Model::new(seed);
-    if dice.one_in(4) {
-        // Another log was on this disk before.
-        live(&mut dice, &mut model, &disk, &lanes);
-        disk.format();
-        model = Model { next_id: model.next_id, ..Model::new(seed) };
-        lanes = memories();
-    }
-    for _ in 0..2 + dice.below(4) {
-        live(&mut dice, &mut model, &disk, &lanes);
-        if !end(&disk, &mut dice, &mut lanes) {
-            model.in_lanes.clear();
-        }
-        // Recovery, too, is interrupted.
-        while dice.one_in(4) {
-            let call =
-                [Call::Write, Call::Sync, Call::Create, Call::SyncNames, Call::Read][dice.below(5) as usize];
-            disk.fail_after(call, dice.below(8), libc::EIO);
-            if let Ok(recovered) = recover(&model, &disk, &lanes, &mut dice) {
-                model.check(&ids(&recovered.state));
-                model.accept(&recovered.state);
-            }
-            if !end(&disk, &mut dice, &mut lanes) {
-                model.in_lanes.clear();
-            }
-        }
-    }
-    live(&mut dice, &mut model, &disk, &lanes);
-}
-
-/// One life of the process, from recovery to its end.
-fn live(dice: &mut Dice, model: &mut Model, disk: &Disk, lanes: &[Memory]) {
-    disk.set_capacity(AMPLE);
-    let recovered = recover(model, disk, lanes, dice);
-    let recovered = recovered.unwrap_or_else(|error| panic!("seed {}: {error}", model.seed));
-    model.check(&ids(&recovered.state));
-    model.accept(&recovered.state);
-    let Opened { writer, lanes, positions, .. } = recovered.opened;
-    let lanes = lanes.into_iter().map(|lane| Rc::new(RefCell::new(lane))).collect();
-    let actions = dice.below(100);
-    let mut process = Process {
-        dice,
-        model,
-        disk: Arc::clone(disk),
-        spare: writer.spare_maker(),
-        writer,
-        lanes,
-        positions,
-        state: recovered.state,
-        published: BTreeMap::new(),
-        unit: None,
-        snapshots: recovered.snapshots,
-        snapshot: None,
-    };
-    for _ in 0..actions {
-        process.act();
-    }
-    process.leave_lanes();
-    // A snapshot that is dropped by the end of the process is not removed.
-    disk.kill();
-}
-
-#[test]
-fn durable_records_are_recovered_once_and_whole_and_none_is_invented() {
-    for seed in 0..300 {
-        history(seed);
-    }
-}
-
-/// Each guard is taken away in turn, and the histories of so many seeds show that it is missing.
-#[test]
-fn planted_faults_are_found_within_their_seeds() {
-    let guards = [
-        (Guard::SyncNames, 20),
-        (Guard::SyncGroup, 20),
-        (Guard::Salt, 100),
-        (Guard::FailedSyncIsFinal, 100),
-        (Guard::KeepGroupWhenFull, 20),
-        (Guard::WriteLastGroupAgain, 100),
-        (Guard::ClearTornEnd, 20),
-        (Guard::Watermark, 20),
-        (Guard::WholeUnits, 20),
-        (Guard::SnapshotAfterLog, 100),
-    ];
-    for (guard, seeds) in guards {
-        let is_found = |seed: &u64| std::panic::catch_unwind(|| history(*seed)).is_err();
-        let found = without(guard, || (0..seeds).find(is_found));
-        assert!(found.is_some(), "{guard:?} is not missed within {seeds} seeds");
-        eprintln!("{guard:?}: found by seed {}", found.unwrap_or_default());
     }
 }

@@ -2,14 +2,18 @@
 
 mod damage;
 mod history;
+mod lanes;
+mod lives;
 mod model;
 mod snapshots;
+mod spares;
 mod torture;
 
 use super::*;
 use crate::disk::simulated::{Dice, SimulatedDisk};
 
 const LANES: usize = 3;
+const LANE_BYTES: usize = 4096 + (16 << 10);
 
 fn random(seed: u64) -> Box<dyn FnMut() -> u64 + Send> {
     let mut dice = Dice::new(seed);
@@ -17,7 +21,7 @@ fn random(seed: u64) -> Box<dyn FnMut() -> u64 + Send> {
 }
 
 fn memories() -> Vec<Memory> {
-    (0..LANES).map(|_| Memory::anonymous(4096 + (16 << 10))).collect()
+    (0..LANES).map(|_| Memory::anonymous(LANE_BYTES)).collect()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::history::history;
+use super::lives::history;
 
 #[test]
 #[ignore = "long; just torture runs it"]

@@ -185,6 +185,9 @@ impl Durability {
         let pending = self.fate(barrier) == Fate::Pending;
         if pending {
             self.nudge();
+        } else {
+            // Nobody will be woken for it, and the journal's thread would look for work for as long as it stood there.
+            waiter.awaited.store(NOTHING, Ordering::Relaxed);
         }
         pending
     }
@@ -402,6 +405,7 @@ mod tests {
         assert!(is_woken());
         assert!(!is_woken());
         assert!(!durability.wake_at(&waiter, Barrier(5)), "there is nothing to wait for");
+        assert!(!durability.is_awaited(), "the journal's thread may sleep");
         assert!(durability.wake_at(&waiter, Barrier(8)));
         log.set_state(LogState::Full);
         durability.progressed();

@@ -51,6 +51,7 @@ pub(super) struct Journal<D: Disk> {
     is_idle: bool,
     /// What was durable when somebody was last woken.
     told: u64,
+    has_told_failure: bool,
     /// While the disk is full: when the group is tried again, and how long that was put off.
     retry: Option<(Instant, Duration)>,
 }
@@ -81,6 +82,7 @@ impl<D: Disk> Journal<D> {
             is_marked: true,
             is_idle: false,
             told,
+            has_told_failure: false,
             retry: None,
         }
     }
@@ -112,6 +114,10 @@ impl<D: Disk> Journal<D> {
     fn turn(&mut self, now: Instant) -> Duration {
         self.is_idle = false;
         if self.durability.log_state() == LogState::Failed {
+            if !std::mem::replace(&mut self.has_told_failure, true) {
+                // It may have failed by a change that could not be recorded: who waits then is told, too.
+                self.durability.progressed();
+            }
             return BUSY_PERIOD;
         }
         if let Some((at, _)) = self.retry

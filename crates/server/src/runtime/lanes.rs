@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use upbeat_journal::Memory;
+use upbeat_journal::disk::{LaneDirectory, LaneFiles, map_lanes};
 
 use super::data_dir::FileSystem;
 
@@ -33,6 +34,17 @@ pub enum LanesError {
     #[error("lanes_dir {}: {error}; name a directory in a tmpfs that the user of this process may write", path.display())]
     Io {
         /// The directory, or a file in it.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// What a killed process left cannot be read.
+    #[error(
+        "the lanes in {} cannot be read ({error}), and a process that was killed may have left impressions and events there \
+         that are nowhere else: have them readable, or remove that directory to go on without them", path.display()
+    )]
+    Former {
+        /// Where they lie.
         path: PathBuf,
         /// What the system said.
         error: io::Error,
@@ -74,16 +86,26 @@ impl Lanes {
     /// process.
     ///
     /// # Errors
-    /// See [`LanesError`]. A place that was not configured is done without instead.
+    /// See [`LanesError`]. A place that was not configured is done without instead, unless a former process may have left
+    /// records there.
     pub(super) fn open(configured: &Path, data: &Path, count: usize) -> Result<Self, LanesError> {
         if !configured.as_os_str().is_empty() {
             return Self::in_directory(configured, data, count);
         }
         let Some(place) = outliving() else { return Ok(Self::of_process(count)) };
-        Self::in_directory(&place, data, count).or_else(|error| {
-            tracing::warn!(%error, "the lanes end with the process");
-            Ok(Self::of_process(count))
-        })
+        Self::in_place(&place, data, count)
+    }
+
+    /// Where nothing was configured.
+    fn in_place(place: &Path, data: &Path, count: usize) -> Result<Self, LanesError> {
+        match Self::in_directory(place, data, count) {
+            Err(error @ LanesError::Former { .. }) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the lanes end with the process");
+                Ok(Self::of_process(count))
+            }
+            opened => opened,
+        }
     }
 
     /// Lanes that end with the process.
@@ -111,18 +133,20 @@ impl Lanes {
             let _ = fs::remove_dir(&path);
             return Err(LanesError::NotMemory { path: place.to_owned() });
         }
-        let mut memories = Vec::new();
-        for number in 0.. {
-            let file = path.join(format!("lane-{number}"));
-            // Lanes of a former process keep their size, and there may have been more of them.
-            let bytes = match fs::metadata(&file) {
-                Ok(former) if former.len() > HEAD_BYTES as u64 => former.len() as usize,
-                _ if number < count => HEAD_BYTES + ring_bytes(count),
-                _ => break,
-            };
-            memories.push(Memory::of_file(&file, bytes).map_err(|error| failed(&file, error))?);
-        }
+        let memories = Self::map(&LaneDirectory::new(&path), &path, count)?;
         Ok(Self { memories, path: Some(path) })
+    }
+
+    /// Maps the lanes in `path`. Where that fails and no process left any, nothing stays that looks like such.
+    fn map(files: &impl LaneFiles, path: &Path, count: usize) -> Result<Vec<Memory>, LanesError> {
+        map_lanes(files, count, HEAD_BYTES + ring_bytes(count)).map_err(|failure| {
+            let (path, error) = (path.to_owned(), failure.error);
+            if failure.of_former {
+                return LanesError::Former { path, error };
+            }
+            remove(&path);
+            LanesError::Io { path, error }
+        })
     }
 }
 
@@ -229,6 +253,33 @@ mod tests {
         fs::set_permissions(&path, open_to_all).expect("it is ours");
         let error = Lanes::open(place.path(), data.path(), 1).err().expect("anybody may write there");
         assert!(matches!(error, LanesError::NotOurs { .. }), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn lanes_of_a_killed_process_that_cannot_be_mapped_are_not_done_without() {
+        use upbeat_journal::disk::simulated::{Call, SimulatedDisk};
+
+        let (place, data) = (in_memory(), tempfile::tempdir().expect("a folder"));
+        let path = Lanes::in_place(place.path(), data.path(), 2).expect("lanes").path.expect("a path");
+        let second = LaneDirectory::new(&path).path(1);
+        fs::remove_file(&second).expect("it is there");
+        // Neither a file nor an end.
+        std::os::unix::fs::symlink(&second, &second).expect("a link to itself");
+        let error = Lanes::in_place(place.path(), data.path(), 2).err().expect("it cannot be read");
+        assert!(matches!(error, LanesError::Former { .. }), "{error}");
+        assert!(LaneDirectory::new(&path).path(0).exists(), "it may hold what is nowhere else");
+
+        let files = SimulatedDisk::new(1, 1 << 20);
+        for (call, calls, of_former) in [(Call::MapLane, 1, false), (Call::OpenLane, 1, true)] {
+            let gone = place.path().join("of-nobody");
+            fs::create_dir(&gone).expect("a folder");
+            files.lose_lanes();
+            files.fail_after(call, calls, libc::EIO);
+            let error = Lanes::map(&files, &gone, 3).expect_err("the second fails");
+            assert_eq!(matches!(error, LanesError::Former { .. }), of_former, "{error}");
+            assert_eq!(gone.exists(), of_former);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use upbeat_engine::storage::{self, OpenError, Phase};
 use upbeat_journal::disk::{Disk, RealDisk};
-use upbeat_journal::{MOST_BYTES, StepError};
+use upbeat_journal::{MOST_BYTES, RecoveryError, StepError};
 
 use super::app::{App, Kept};
 use super::data_dir::{DataDir, DataDirError};
@@ -59,6 +59,19 @@ pub enum StorageError {
         needed: u64,
         /// In bytes.
         free: u64,
+    },
+    /// The lanes that a killed process left are of a later state than the directory.
+    #[error(
+        "data directory {}: {error}. To go on with what is in the directory, and without what the lanes hold, remove {}",
+        path.display(), lanes.display()
+    )]
+    OlderThanLanes {
+        /// The data directory.
+        path: PathBuf,
+        /// Where the lanes lie.
+        lanes: PathBuf,
+        /// What does not fit.
+        error: RecoveryError,
     },
     /// The system has no more threads.
     #[error("no thread for the log: {0}")]
@@ -153,11 +166,18 @@ impl Storage {
             }
         };
         let random = Box::new(random);
+        let lanes_path = lanes.path.clone().unwrap_or_default();
         let failed = |error| match error {
             OpenError::Log(upbeat_journal::OpenError::Step(StepError::Full))
             | OpenError::Step(StepError::Full) => {
                 let (path, needed) = (directory.path.clone(), app.config.journal.segment_bytes.0);
                 StorageError::Space { path, needed, free: disk.free().unwrap_or(0) }
+            }
+            OpenError::Log(upbeat_journal::OpenError::Recovery(
+                error @ RecoveryError::OlderThanLanes { .. },
+            )) => {
+                let (path, lanes) = (directory.path.clone(), lanes_path.clone());
+                StorageError::OlderThanLanes { path, lanes, error }
             }
             error => StorageError::Open { path: directory.path.clone(), error },
         };

@@ -11,6 +11,13 @@ pub(super) enum Written {
     Size(usize),
 }
 
+impl Written {
+    /// Whether it is more than a size, and more than zeros.
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Bytes { bytes, .. } if bytes.iter().any(|byte| *byte != 0))
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub platter: Vec<u8>,

@@ -63,10 +63,12 @@ impl File for SimulatedFile {
         dice.draw();
         state.dice.draw();
         let contents = state.contents(self)?;
-        let has_bytes = contents.written.iter().any(|each| matches!(each, Written::Bytes { .. }));
+        let has_bytes = contents.written.iter().any(Written::is_data);
         if let Some(old) = contents.old.take_if(|_| failed.is_ok() && has_bytes) {
             contents.cache.clone_from(&old);
             contents.platter = old;
+            // A disk may take zeros for blocks that are free.
+            contents.written.retain(Written::is_data);
             contents.written.iter().for_each(|each| apply(&mut contents.cache, each));
         }
         for each in std::mem::take(&mut contents.written) {

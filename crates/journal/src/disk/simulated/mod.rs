@@ -9,15 +9,19 @@
 mod contents;
 mod dice;
 mod file;
+mod hang;
+mod lanes;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Disk;
+use crate::memory::Memory;
 use contents::{Contents, Written, apply_some};
 pub use dice::Dice;
 pub use file::SimulatedFile;
+pub use hang::Hang;
 
 /// A call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +44,10 @@ pub enum Call {
     SyncNames,
     /// [`super::File::release`]
     Release,
+    /// [`super::LaneFiles::size`]
+    OpenLane,
+    /// [`super::LaneFiles::map`]
+    MapLane,
 }
 
 type Names = BTreeMap<String, u64>;
@@ -87,11 +95,27 @@ struct State {
     /// Raised by each end of the process: files of a former process answer nothing.
     life: u64,
     calls: u64,
+    /// The call that never returns, and how many of its kind do before.
+    hang: Option<(Call, u64)>,
+    /// One has not returned, and what its thread had is being dropped.
+    is_unwinding: bool,
+    lanes: BTreeMap<usize, Memory>,
 }
 
 impl State {
     fn fail(&mut self, call: Call) -> io::Result<()> {
+        if self.is_unwinding {
+            return Err(io::Error::other("this thread is stuck in another call"));
+        }
         self.calls += 1;
+        match &mut self.hang {
+            Some((kind, 0)) if *kind == call => {
+                (self.hang, self.is_unwinding) = (None, true);
+                std::panic::resume_unwind(Box::new(Hang));
+            }
+            Some((kind, left)) if *kind == call => *left -= 1,
+            _ => {}
+        }
         if let Some((left, error)) = self.failures.get_mut(&call) {
             if *left == 0 {
                 let error = *error;
@@ -101,6 +125,11 @@ impl State {
             *left -= 1;
         }
         Ok(())
+    }
+
+    fn heal(&mut self) {
+        self.failures.clear();
+        self.hang = None;
     }
 
     fn used(&self) -> u64 {
@@ -159,6 +188,9 @@ impl SimulatedDisk {
             names_failed: None,
             life: 0,
             calls: 0,
+            hang: None,
+            is_unwinding: false,
+            lanes: BTreeMap::new(),
         })))
     }
 
@@ -167,12 +199,13 @@ impl SimulatedDisk {
     }
 
     /// Removes all files for good, as making a file system does. From now on a new file may show, once something in it is
-    /// synced, what its blocks held before in files that were removed: no file system should, and nothing depends on it.
+    /// synced, what its blocks held before in files that were removed, also in place of zeros that were written: no file system
+    /// should, and nothing depends on it.
     pub fn format(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
         state.life += 1;
-        state.failures.clear();
+        state.heal();
         state.changes.clear();
         state.durable_names.clear();
         state.old_blocks.get_or_insert_default();
@@ -188,7 +221,7 @@ impl SimulatedDisk {
 
     /// No call fails any longer that was to fail.
     pub fn heal(&self) {
-        self.state().failures.clear();
+        self.state().heal();
     }
 
     /// Changes the space of the disk.
@@ -206,7 +239,7 @@ impl SimulatedDisk {
     pub fn kill(&self) {
         let mut state = self.state();
         state.life += 1;
-        state.failures.clear();
+        state.heal();
     }
 
     /// The machine loses power: of what was not synced any part is there.
@@ -214,7 +247,8 @@ impl SimulatedDisk {
         let mut guard = self.state();
         let state = &mut *guard;
         state.life += 1;
-        state.failures.clear();
+        state.heal();
+        state.lanes.clear();
         for by in std::mem::take(&mut state.changes) {
             if state.dice.one_in(2) {
                 change(&mut state.durable_names, &by);

@@ -299,6 +299,19 @@ fn failed_sync_is_final() {
 }
 
 #[test]
+fn failure_that_is_not_of_the_disk_is_told_once_to_who_waits() {
+    let mut bench = Bench::new();
+    let barrier = bench.publish(b"a play");
+    bench.awaits(barrier);
+    bench.durability.set_log_state(LogState::Failed);
+    assert!(!bench.turn(MS).is_zero());
+    assert!(bench.is_woken());
+    assert_eq!(bench.durability.fate(barrier), Fate::Unknown);
+    assert!(!bench.turn(2 * MS).is_zero());
+    assert!(!bench.is_woken());
+}
+
+#[test]
 fn end_makes_durable_what_nobody_waited_for() {
     let mut bench = Bench::new();
     bench.publish(b"a show");
