@@ -6,7 +6,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, File};
-use crate::group::BLOCK;
 
 /// The name of a segment that is ready.
 pub(crate) const NAME: &str = "spare";
@@ -26,10 +25,10 @@ enum Slot<F> {
 #[derive(Debug)]
 pub(crate) struct Spare<F>(Arc<Mutex<Slot<F>>>);
 
-/// Removes what a former process made ahead; whether there was a whole one.
-pub(crate) fn remove<D: Disk>(disk: &D) -> bool {
+/// Removes what a former process made ahead. Mostly there is none; one that stays is replaced by the next.
+pub(crate) fn remove<D: Disk>(disk: &D) {
     let _ = disk.remove(UNFINISHED);
-    disk.remove(NAME).is_ok()
+    let _ = disk.remove(NAME);
 }
 
 impl<F> Clone for Spare<F> {
@@ -49,24 +48,6 @@ impl<F> Spare<F> {
 
     pub fn is_ready(&self) -> bool {
         matches!(*self.slot(), Slot::Ready(_))
-    }
-
-    /// Takes over the segment that a former process made ahead and did not use; removes what is left of others.
-    pub fn adopt<D: Disk<File = F>>(&self, disk: &D, bytes: u64)
-    where
-        F: File,
-    {
-        // Mostly there is none; one that stays is replaced by the next.
-        let _ = disk.remove(UNFINISHED);
-        let Ok(file) = disk.open(NAME) else { return };
-        let mut start = [1; 2 * BLOCK];
-        let is_unused = file.size().is_ok_and(|size| size == bytes)
-            && file.read_at(0, &mut start).is_ok_and(|read| start[..read].iter().all(|byte| *byte == 0));
-        if is_unused {
-            *self.slot() = Slot::Ready(file);
-        } else {
-            remove(disk);
-        }
     }
 
     pub fn has_no_space(&self) -> bool {

@@ -89,6 +89,8 @@ impl<D: Disk> Writer<D> {
         from: Continuation,
         salts: Box<dyn FnMut() -> u64 + Send>,
     ) -> Self {
+        // Of a former process: its name may be in memory alone, and no later sync tell. The space is needed first of all.
+        spare::remove(&disk);
         let mut group = Vec::new();
         group::begin(&mut group);
         let group_bytes = options.group_bytes.min(MOST_BYTES);
@@ -134,14 +136,14 @@ impl<D: Disk> Writer<D> {
         while let Some((record, after)) = record::read(rest) {
             let whole = &rest[..rest.len() - after.len()];
             if self.group.len() - group::HEAD + whole.len() > self.group_bytes {
-                self.write_at_start()?;
+                self.write()?;
             }
             self.group.extend_from_slice(whole);
             self.group_top = self.group_top.max(record.position + 1);
             rest = after;
         }
         self.watermark = watermarks.1;
-        self.write_at_start()
+        self.write()
     }
 
     /// Opens the first segment of the process `life`. Everything below `watermark` is durable.
@@ -149,17 +151,7 @@ impl<D: Disk> Writer<D> {
         (self.life, self.lanes_of_life, self.watermark) = (life, lanes, watermark);
         (self.top, self.group_top) = (watermark, watermark);
         self.segment = None;
-        self.write_at_start()?;
-        self.spare.adopt(&self.disk, self.segment_bytes);
-        Ok(())
-    }
-
-    /// Writes the group; where the disk is full, in the space of the segment that the former process made ahead.
-    fn write_at_start(&mut self) -> Result<(), StepError> {
-        match self.write() {
-            Err(StepError::Full) if spare::remove(&self.disk) => self.write(),
-            written => written,
-        }
+        self.write()
     }
 
     /// Collects from these lanes from now on.

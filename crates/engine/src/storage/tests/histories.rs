@@ -56,6 +56,10 @@ pub struct History {
     pub sent: Vec<Event>,
     /// Whether the disk may fail from now on.
     pub may_fail: bool,
+    /// The journal's thread is in a call that never returns.
+    pub is_stuck: bool,
+    /// Answers at lower positions were given before the clock jumped: their minute may be over.
+    pub jumped_at: u64,
 }
 
 impl History {
@@ -83,6 +87,8 @@ impl History {
             durable: 0,
             sent: Vec::new(),
             may_fail: false,
+            is_stuck: false,
+            jumped_at: 0,
         }
     }
 
@@ -298,9 +304,15 @@ impl History {
         }
     }
 
-    /// Takes a step of the journal's thread, and says how the disk is, as the server does.
+    /// Takes a step of the journal's thread, and says how the disk is, as the server does. Of one that is stuck nobody hears.
     fn step(&mut self) -> bool {
-        let step = self.writer.step();
+        if self.is_stuck {
+            return false;
+        }
+        let Some(step) = self.disk.catch_hang(|| self.writer.step()) else {
+            self.is_stuck = true;
+            return false;
+        };
         self.durable = self.durable.max(self.engine.durable());
         match step {
             Ok(_) => self.engine.set_log_state(LogState::Accepting),
@@ -319,12 +331,17 @@ impl History {
     /// What happens until the process ends; near the end the disk may fail.
     pub fn live(&mut self) {
         let steps = 100 + self.dice.below(400);
-        self.may_fail = false;
+        (self.may_fail, self.is_stuck) = (false, false);
         for step in 0..steps {
             self.wall_ms += self.dice.below(4) as i64 * 1000;
+            if self.dice.one_in(150) {
+                self.jump();
+            }
             use_stripe(Some(self.dice.below(4) as usize).filter(|stripe| *stripe > 0));
             self.may_fail |= step + 30 >= steps;
-            if step == steps - 30 && self.dice.one_in(2) {
+            if step == steps - 30 && self.dice.one_in(4) {
+                self.disk.hang_after(Call::Sync, self.dice.below(4));
+            } else if step == steps - 30 && self.dice.one_in(2) {
                 let call =
                     [Call::Write, Call::Sync, Call::Create, Call::SyncNames][self.dice.below(4) as usize];
                 let error = [EIO, ENOSPC][self.dice.below(2) as usize];
@@ -355,19 +372,23 @@ impl History {
 
     /// Writes a snapshot while other things happen; gives up now and then.
     fn snapshot(&mut self) {
-        let mut snapshotter = self.snapshotter.take().expect("one at a time");
+        // None once its thread is stuck.
+        let Some(mut snapshotter) = self.snapshotter.take() else { return };
         let (engine, mut tries) = (Arc::clone(&self.engine), 100 + self.dice.below(400));
-        let written = snapshotter.write(&engine, &mut |_| {
-            for _ in 0..self.dice.below(4) {
-                self.act();
-            }
-            if self.body.is_none() && !self.may_fail && self.dice.one_in(30) {
-                self.sweep();
-            }
-            tries -= 1;
-            tries > 0 && self.engine.log_state() != LogState::Failed
+        let disk = self.disk.clone();
+        let written = disk.catch_hang(|| {
+            snapshotter.write(&engine, &mut |_| {
+                for _ in 0..self.dice.below(4) {
+                    self.act();
+                }
+                if self.body.is_none() && !self.may_fail && self.dice.one_in(30) {
+                    self.sweep();
+                }
+                tries -= 1;
+                tries > 0 && self.engine.log_state() != LogState::Failed
+            })
         });
-        if matches!(written, Ok(Some(_)))
+        if matches!(written, Some(Ok(Some(_))))
             && let Some(needed) = snapshotter.log_needed_from()
         {
             let retention = Retention { bytes: 0, not_before_ms: 0 };
@@ -375,6 +396,6 @@ impl History {
             drop(remove_history(&self.disk, Some(needed), retention));
             self.read_from = needed;
         }
-        self.snapshotter = Some(snapshotter);
+        self.snapshotter = written.is_some().then_some(snapshotter);
     }
 }

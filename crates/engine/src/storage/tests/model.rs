@@ -25,8 +25,8 @@ pub enum Change {
 pub struct Model {
     pub customers: BTreeMap<Id, (Profile, u32)>,
     pub tracks: BTreeMap<Id, Track>,
-    /// By customer and request: the decision and when it was made.
-    pub answers: BTreeMap<(Id, String), (DecisionId, i64)>,
+    /// By customer and request: the decision, when it was made, and the position of its record.
+    pub answers: BTreeMap<(Id, String), (DecisionId, i64, u64)>,
 }
 
 /// A profile as bytes, and the last event: all that later answers depend on.
@@ -48,8 +48,8 @@ impl Model {
     ) -> (Self, EventClock) {
         let (mut model, clock) = (Self::default(), EventClock::new(settings.clock, settings.window));
         clock.set_key(clock_key);
-        for (_, change) in changes.iter().filter(|(position, _)| recovered.contains(position)) {
-            model.change(change.clone(), settings, &clock);
+        for (position, change) in changes.iter().filter(|(position, _)| recovered.contains(position)) {
+            model.change(*position, change.clone(), settings, &clock);
         }
         (model, clock)
     }
@@ -58,7 +58,7 @@ impl Model {
         self.customers.entry(id).or_default()
     }
 
-    pub fn change(&mut self, change: Change, settings: &Settings, clock: &EventClock) {
+    pub fn change(&mut self, position: u64, change: Change, settings: &Settings, clock: &EventClock) {
         let campaigns = [settings.campaign.id.clone()];
         let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &campaigns };
         match change {
@@ -77,7 +77,7 @@ impl Model {
                 held.0.count_decided_impression(decision, campaign, Time::from_unix_ms(time_ms), &bounds);
                 held.1 = held.1.max((time_ms / 1000) as u32);
                 if let Some((request, made_ms)) = request {
-                    self.answers.insert((customer, request), (decision, made_ms));
+                    self.answers.insert((customer, request), (decision, made_ms, position));
                 }
             }
             Change::Erased(id) => {

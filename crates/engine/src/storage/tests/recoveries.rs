@@ -3,15 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use upbeat_core::event::MINUTE_MS;
 use upbeat_journal::{Record, Start};
 
 use super::histories::{History, LANES};
 use super::model::{Model, clock_state, held_by, recounted, tracks_of};
-use super::{memories, opened, settings, showing};
+use super::{WALL_MS, memories, opened, settings, showing};
 use crate::striped::use_stripe;
 use crate::{Ask, Clock, Engine, RequestId};
 
 impl History {
+    /// The wall clock is set: by minutes or years, ahead or back, or to where it was.
+    pub fn jump(&mut self) {
+        let minutes = [1, 60, 3 * 1440, 40 * 1440, 4000 * 1440][self.dice.below(5) as usize];
+        let set_ms = match self.dice.below(3) {
+            0 => WALL_MS,
+            1 => self.wall_ms + minutes * MINUTE_MS,
+            _ => self.wall_ms - minutes * MINUTE_MS,
+        };
+        self.wall_ms = set_ms.clamp(0, 2 * WALL_MS);
+        self.jumped_at = self.next();
+    }
+
     /// Ends the process, begins another, and compares what it holds.
     pub fn restart(&mut self) {
         let lanes_outlive = self.dice.one_in(2);
@@ -86,9 +99,9 @@ impl History {
         for (customer, decision, answer) in
             (0..engine.requests.shards()).flat_map(|at| engine.requests.shown(at))
         {
-            if self.wall_ms - answer.made_ms <= 60_000 {
+            if self.wall_ms.abs_diff(answer.made_ms) <= 60_000 {
                 let key = (customer, answer.request.as_str().to_owned());
-                let known = model.answers.get(&key).map(|(decision, _)| *decision);
+                let known = model.answers.get(&key).map(|(decision, ..)| *decision);
                 assert_eq!(known, Some(decision), "seed {seed}: {key:?} was erased, or never answered so");
             }
         }
@@ -104,9 +117,9 @@ impl History {
     /// Sends again what was sent, and asks again what was answered.
     fn repeat(&mut self, model: Model) {
         let seed = self.seed;
-        for ((customer, request), (decision, made_ms)) in &model.answers {
+        for ((customer, request), (decision, made_ms, position)) in &model.answers {
             let (from, id) = (self.next(), RequestId::parse(request).expect("it may be one"));
-            if self.wall_ms - made_ms <= 60_000 {
+            if self.wall_ms.abs_diff(*made_ms) <= 60_000 && *position >= self.jumped_at {
                 let ask = Ask { dry_run: false, request_id: Some(id) };
                 let again = self.engine.decide(customer, &ask, self.wall_ms).expect("it is kept");
                 assert_eq!((again.id, self.next()), (*decision, from), "seed {seed}: {customer} {request}");

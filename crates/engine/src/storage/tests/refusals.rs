@@ -6,7 +6,7 @@ use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, Row};
 use upbeat_core::profile::Applied;
-use upbeat_journal::disk::simulated::SimulatedDisk;
+use upbeat_journal::disk::simulated::{Call, SimulatedDisk};
 
 use super::model::held_by;
 use super::{WALL_MS, memories, opened, play, settings, showing};
@@ -198,6 +198,56 @@ fn body_that_is_dropped_half_applied_fails_the_log() {
         opened.writer.step().expect_err("the log has failed");
     }
     assert_eq!(engine.durable(), first, "rows that are in no record are not durable");
+}
+
+#[test]
+fn sync_that_never_returns_stops_no_decision_before_the_lanes_are_full_and_loses_nothing() {
+    for lanes_outlive in [true, false] {
+        let (disk, lanes) = (SimulatedDisk::new(1, 1 << 30), memories(1, 16 << 10));
+        let engine = showing(settings(Clock::Wall));
+        let mut first = opened(&engine, &disk, lanes.clone(), 1, 1);
+        for customer in 0..600 {
+            engine.apply(play(customer, 1, WALL_MS), WALL_MS).expect("there is room");
+            while engine.durable() < engine.barrier() {
+                first.writer.step().expect("the disk is good");
+            }
+        }
+        let durable = held_by(&engine);
+        disk.hang_after(Call::Sync, 0);
+        engine.apply(play(1, 2, WALL_MS), WALL_MS).expect("there is room");
+        let acknowledged = engine.durable();
+        assert!(disk.catch_hang(|| first.writer.step()).is_none(), "the thread never runs again");
+
+        let shown =
+            (0..600).take_while(|customer| decide(&engine, *customer, false) == Reason::LikelyToClick);
+        let shown = shown.count();
+        assert!((100..600).contains(&shown), "{shown} shows found room");
+        assert_eq!(decide(&engine, 599, false), Reason::LogUnavailable);
+        assert_eq!(engine.apply(play(2, 2, WALL_MS), WALL_MS), Err(Rejection::LogUnavailable));
+        assert!(
+            engine.durable() == acknowledged && engine.barrier() > acknowledged,
+            "nobody is told of more"
+        );
+
+        let again = showing(settings(Clock::Wall));
+        if lanes_outlive {
+            disk.kill();
+            opened(&again, &disk, lanes, 2, 2);
+            assert_eq!(
+                held_by(&again),
+                held_by(&engine),
+                "all is there, shows and what was not acknowledged"
+            );
+        } else {
+            disk.lose_power();
+            opened(&again, &disk, memories(1, 16 << 10), 2, 2);
+            // The customer's second play may be there or not.
+            let (mut found, mut expected) = (held_by(&again), durable);
+            found.remove(&Id::Number(1));
+            expected.remove(&Id::Number(1));
+            assert_eq!(found, expected);
+        }
+    }
 }
 
 #[test]
