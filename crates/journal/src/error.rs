@@ -57,7 +57,7 @@ pub enum RecoveryError {
     },
     /// The lanes of the log's last process, which outlived it, have seen a later log.
     #[error(
-        "the log ends with group {ends}, and its lanes in memory say that group {group} was durable: its last files are \
+        "the log ends with group {ends}, and its lanes in memory say that group {group} was durable: its end is damaged or \
          missing, or the directory was put back from an older copy"
     )]
     OlderThanLanes {

@@ -1,6 +1,6 @@
 //! Random histories of one engine over several processes, ended by a kill or a loss of power.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use std::sync::Arc;
 
@@ -236,14 +236,6 @@ impl History {
             self.flush();
             self.changes.extend(changes.into_iter().map(|change| (last, change)));
         }
-    }
-
-    pub fn records(&self) -> BTreeMap<Id, (upbeat_core::profile::Profile, u32)> {
-        let ids = (0..self.engine.customers.shards()).flat_map(|shard| self.engine.customers.ids(shard));
-        let of = |id: &Id| {
-            self.engine.customers.with(id, |customer| (customer.profile.clone(), customer.last_event_s()))
-        };
-        ids.map(|id| (id.clone(), of(&id).expect("it is there"))).collect()
     }
 
     fn put_track(&mut self) {

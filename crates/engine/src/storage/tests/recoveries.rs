@@ -1,9 +1,10 @@
 //! The end of a process in a history, and what the next one holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use upbeat_core::event::MINUTE_MS;
+use upbeat_core::event::{Id, MINUTE_MS};
+use upbeat_core::profile::Profile;
 use upbeat_journal::{Record, Start};
 
 use super::histories::{History, LANES};
@@ -23,6 +24,14 @@ impl History {
         };
         self.wall_ms = set_ms.clamp(0, 2 * WALL_MS);
         self.jumped_at = self.next();
+    }
+
+    pub fn records(&self) -> BTreeMap<Id, (Profile, u32)> {
+        let ids = (0..self.engine.customers.shards()).flat_map(|shard| self.engine.customers.ids(shard));
+        let of = |id: &Id| {
+            self.engine.customers.with(id, |customer| (customer.profile.clone(), customer.last_event_s()))
+        };
+        ids.map(|id| (id.clone(), of(&id).expect("it is there"))).collect()
     }
 
     /// Ends the process, begins another, and compares what it holds.
