@@ -37,7 +37,7 @@ fn resident(file: &StdFile) -> usize {
 }
 
 #[test]
-fn what_is_synced_is_read_from_the_disk_once_its_cache_is_dropped() {
+fn synced_data_is_read_from_the_disk_once_its_cache_is_dropped() {
     let directory = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a directory");
     let disk = RealDisk::new(directory.path());
     let file = disk.create("snapshot", 0).expect("a file");
