@@ -173,8 +173,15 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         None => tracing::warn!("in memory only: nothing is kept on a disk, and a restart begins empty"),
     }
     let app = Arc::new(App::new(config, zone, machine_clock));
+    // Before a request is let in: one in between would be answered without it.
+    let model = app.serve_configured_model()?.map(|id| id.to_string());
+    if model.is_none() {
+        tracing::warn!("no model: every answer is show:false, reason no_model");
+    }
     // Before the addresses are printed: a signal sent as soon as they are known must find its handler.
     let mut stop = pin!(stop_signal()?);
+    // Until the model can be reloaded SIGHUP does nothing, rather than end the process.
+    let _hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     let opening = Server::open(listeners, Arc::clone(&app), storage);
     let mut server = tokio::select! {
         opened = opening => opened?,
@@ -184,10 +191,6 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let model = app.serve_configured_model()?.map(|id| id.to_string());
-    if model.is_none() {
-        tracing::warn!("no model: every answer is show:false, reason no_model");
-    }
     server.reload_model_on_hangup()?;
     // For scripts; the server also runs where stdout is closed.
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");

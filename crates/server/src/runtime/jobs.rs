@@ -26,22 +26,23 @@ const DROP_ANSWERS_EVERY: Duration = Duration::from_secs(1);
 /// How often the lease of decisions' numbers is looked at.
 const RENEW_LEASE_EVERY: Duration = Duration::from_secs(1);
 
-/// Jobs that run until they are stopped.
+/// Jobs that run until they are stopped. None runs before what was kept is read: what a job changed amid that, no record would
+/// tell.
+#[derive(Default)]
 pub(super) struct Jobs {
     tasks: JoinSet<()>,
 }
 
 impl Jobs {
     /// Starts the jobs that every server has.
-    pub(super) fn start(app: &Arc<App>) -> Self {
-        let mut tasks = JoinSet::new();
+    pub(super) fn start(&mut self, app: &Arc<App>) {
+        let tasks = &mut self.tasks;
         tasks.spawn(evict_idle_customers(Arc::clone(app)));
         tasks.spawn(drop_old_answers(Arc::clone(app)));
         tasks.spawn(renew_lease(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
         }
-        Self { tasks }
     }
 
     /// Reloads the model file at each SIGHUP.

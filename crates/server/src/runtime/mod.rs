@@ -112,8 +112,9 @@ impl Server {
             return Self::start(listeners, app).map_err(StorageError::Thread);
         };
         app.recovery().begin();
-        let mut server = Self::start(listeners, app).map_err(StorageError::Thread)?;
+        let mut server = Self::listen(listeners, app).map_err(StorageError::Thread)?;
         server.keep(storage.open(&server.app).await?);
+        server.jobs.start(&server.app);
         server.app.recovery().end();
         Ok(server)
     }
@@ -128,6 +129,13 @@ impl Server {
     /// # Errors
     /// The threads cannot be started.
     pub fn start(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
+        let mut server = Self::listen(listeners, app)?;
+        server.jobs.start(&server.app);
+        Ok(server)
+    }
+
+    /// Starts what answers, and nothing that changes anything by itself.
+    fn listen(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
         let router = RouterTasks::new(&app, api::router(&app), Handle::current());
         let loops = Arc::new(EventLoops::start(&app, &router)?);
         for listener in [&listeners.data, &listeners.admin] {
@@ -143,8 +151,7 @@ impl Server {
             tokio::spawn(accept::into_loops(listeners.data, data, Arc::clone(&loops))),
             tokio::spawn(accept::into_hyper(listeners.admin, admin, admin::router(&app))),
         ];
-        let jobs = Jobs::start(&app);
-        Ok(Self { app, loops, accepting, stop, jobs, opened: None })
+        Ok(Self { app, loops, accepting, stop, jobs: Jobs::default(), opened: None })
     }
 
     /// From now on SIGHUP reloads the model file. A file that cannot be served leaves the present model in place.
