@@ -149,3 +149,21 @@ async fn reload_model(app: &Arc<App>) {
         Err(error) => tracing::error!(%error, "reading the model again failed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::runtime::{Listeners, Server, listen};
+
+    #[tokio::test]
+    async fn no_job_runs_before_what_was_kept_is_read() {
+        let bind = || listen((Ipv4Addr::LOCALHOST, 0).into(), 16).expect("a free port");
+        let listeners = || Listeners { data: bind(), admin: bind() };
+        let listening = Server::listen(listeners(), crate::tests::app()).expect("threads");
+        assert!(listening.jobs.tasks.is_empty());
+        let started = Server::start(listeners(), crate::tests::app()).expect("threads");
+        assert!(!started.jobs.tasks.is_empty());
+    }
+}
