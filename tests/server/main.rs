@@ -22,6 +22,7 @@ mod durability;
 mod echoes;
 mod events;
 mod formats;
+mod golden;
 mod history;
 mod hostile;
 mod ids;
