@@ -123,7 +123,7 @@ fn pages_that_quote_an_answer_of_the_shipped_model_name_it() {
     let quoted = format!("\"model\":\"{}\"", model.id());
     let readme = include_str!("../README.md");
     let answers: Vec<&str> = readme.lines().filter(|line| line.starts_with("{\"customer\":")).collect();
-    assert!(answers.len() >= 2, "README.md shows answers");
+    assert_eq!(answers.len(), 3, "README.md shows three answers");
     for answer in answers {
         assert!(answer.contains(&quoted), "README.md quotes another model: {answer}");
     }
