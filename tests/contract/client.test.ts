@@ -33,6 +33,7 @@ function plays(decision: Decision): boolean {
     too_little_history: false,
     no_model: false,
     capped: false,
+    log_unavailable: false,
   };
   return shows[decision.reason];
 }

@@ -274,7 +274,7 @@ impl<'a> Decoder<'a> {
     /// The bytes end within it, or it is not a time.
     pub fn time(&mut self, what: &'static str) -> Result<Time, DecodeError> {
         let form = self.byte(what)?;
-        match form {
+        let time = match form {
             SECONDS | PACKED => {
                 let seconds = self.varint_u32(what)?;
                 let fine = if form == PACKED { self.varint_u32(what)? } else { 0 };
@@ -289,7 +289,15 @@ impl<'a> Decoder<'a> {
                 })
             }
             form => Err(DecodeError::bad(what, format_args!("of form {form}"))),
-        }
+        }?;
+        // Each time has one form, the shortest.
+        let written_as = match time.pack() {
+            Some(PackedTime { fine: 0, .. }) => SECONDS,
+            Some(_) => PACKED,
+            None => FULL,
+        };
+        let is_own = written_as == form;
+        is_own.then_some(time).ok_or_else(|| DecodeError::bad(what, format_args!("of form {form}")))
     }
 
     /// A level as [`put_level`] writes it.
@@ -398,6 +406,16 @@ mod tests {
         for (bytes, read, expected) in cases {
             let error = read(&mut Decoder::new(bytes)).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn time_in_a_longer_form_than_it_is_written_in_is_refused() {
+        let mut short = Vec::new();
+        put_time(&mut short, Time::from_unix_ms(58_000));
+        assert_eq!(short, [SECONDS, 58]);
+        for long in [&[PACKED, 58, 0][..], &[FULL, 0xa0, 0x8a, 0x07, 0, 0]] {
+            assert!(Decoder::new(long).time("a time").is_err(), "{long:?}");
         }
     }
 }

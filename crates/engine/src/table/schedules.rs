@@ -119,10 +119,12 @@ fn what_a_claim_has_checked_still_holds_when_it_is_applied() {
         let mut reserved = table.reservation();
         let applied = is_free && reserved.add_one();
         if applied {
-            table.update_reserved(ONE, &mut reserved, |values| {
+            let pushed = table.update_reserved(ONE, &mut reserved, |values| {
                 assert!(values.is_empty(), "filled between check and apply");
                 values.push(1);
+                Ok::<(), ()>(())
             });
+            assert!(pushed.is_ok());
         }
         drop(reserved);
         drop(claim);
