@@ -154,7 +154,6 @@ async fn reload_model(app: &Arc<App>) {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::*;
     use crate::runtime::{Listeners, Server, listen};
 
     #[tokio::test]
