@@ -22,6 +22,9 @@ fn torture_of_many_histories() {
                         break;
                     }
                     history(seed);
+                    if (seed + 1) % 50_000 == 0 {
+                        eprintln!("{} histories", seed + 1 - first);
+                    }
                 }
             });
         }
