@@ -22,7 +22,7 @@ fn torture_of_many_histories() {
                         break;
                     }
                     history(seed);
-                    if (seed + 1) % 50_000 == 0 {
+                    if (seed + 1).is_multiple_of(50_000) {
                         eprintln!("{} histories", seed + 1 - first);
                     }
                 }
