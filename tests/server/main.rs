@@ -1,5 +1,7 @@
 //! Black-box tests of the server: the real binary, real HTTP, on ports of its own.
 
+#[path = "../shared/lines.rs"]
+mod lines;
 mod listeners;
 #[path = "../shared/skipped.rs"]
 mod skipped;

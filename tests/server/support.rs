@@ -1,15 +1,16 @@
 //! A real server on free ports, and two ways to send requests to it: an HTTP client, and plain sockets.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http;
 
+use super::lines::lines;
 use super::skipped::skipped;
 pub use super::wire::Wire;
 
@@ -327,16 +328,4 @@ fn collect(mut stream: impl Read + Send + 'static) -> Output {
         }
     });
     Output { text, reader: Some(reader) }
-}
-
-fn lines(stream: impl Read + Send + 'static) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }

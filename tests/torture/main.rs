@@ -8,6 +8,8 @@
 //! The short form runs with the other tests. `just torture` runs the long form: `ROUNDS` says how long, `SEED` which. `just soak`
 //! loads one server for many minutes.
 
+#[path = "../shared/lines.rs"]
+mod lines;
 #[path = "../shared/skipped.rs"]
 mod skipped;
 

@@ -1,13 +1,12 @@
 //! The real binary on a directory.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::lines::lines;
 use crate::preload::Watch;
 use crate::wire::{TIMEOUT, Wire};
 
@@ -209,16 +208,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill_now();
     }
-}
-
-fn lines(stream: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }

@@ -164,7 +164,7 @@ fn check_snapshots<D: Disk>(disk: &Arc<D>, report: &mut Report) -> Result<Start,
             let sound = Snapshot::open(&**disk, &name).and_then(|sound| sound.check().map(|()| sound));
             match sound {
                 Ok(sound) => {
-                    start.get_or_insert(Start { from: sound.from(), reached: sound.reached() });
+                    start.get_or_insert(sound.start());
                     report.snapshots.push((name, sound.from(), sound.bytes()));
                 }
                 Err(SnapshotError::Newer { file, version }) => {

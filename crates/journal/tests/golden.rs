@@ -28,10 +28,7 @@ fn write(directory: &Path) {
     for life in 0..2_u8 {
         let disk = Arc::new(RealDisk::new(directory));
         let found = find(Arc::clone(&disk)).expect("the directory can be read");
-        let start = found
-            .newest
-            .as_ref()
-            .map_or(Start::BEGINNING, |newest| Start { from: newest.from(), reached: newest.reached() });
+        let start = found.newest.as_ref().map_or(Start::BEGINNING, |newest| newest.start());
         let memories = (0..2).map(|_| Memory::anonymous(4096 + (16 << 10))).collect();
         let mut nobody = |_: Record<'_>| Ok(());
         let mut random = random();
@@ -129,7 +126,7 @@ fn golden_directories_of_all_versions_are_read() {
         newest.block(0, &mut block).expect("its block");
         assert_eq!((block.as_slice(), newest.blocks()), (&b"a state"[..], 1));
         let mut after = 0;
-        let start = Start { from: newest.from(), reached: newest.reached() };
+        let start = newest.start();
         let mut count = |_: Record<'_>| {
             after += 1;
             Ok(())

@@ -3,22 +3,23 @@
 use std::fs::{File as StdFile, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use upbeat_journal::LOCK_NAME;
-use upbeat_journal::disk::{Disk, File};
+use upbeat_journal::disk::{Disk, File, RealDisk, RealFile};
 use upbeat_server::runtime::is_file_name;
 
 /// The files of a directory, which every call that would change one refuses to do.
 #[derive(Debug)]
-pub(super) struct ReadOnlyDisk(PathBuf);
+pub(super) struct ReadOnlyDisk {
+    directory: PathBuf,
+    disk: RealDisk,
+}
 
 impl ReadOnlyDisk {
     pub(super) fn new(directory: &Path) -> Self {
-        Self(directory.to_owned())
+        Self { directory: directory.to_owned(), disk: RealDisk::new(directory) }
     }
 }
 
@@ -30,7 +31,7 @@ impl Disk for ReadOnlyDisk {
     type File = ReadOnlyFile;
 
     fn names(&self) -> io::Result<Vec<String>> {
-        let names = self.0.read_dir()?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        let names = self.directory.read_dir()?.map(|entry| Ok(entry?.file_name().into_string().ok()));
         Ok(names.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
@@ -39,7 +40,7 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<ReadOnlyFile> {
-        StdFile::open(self.0.join(name)).map(ReadOnlyFile)
+        self.disk.open_to_read(name).map(ReadOnlyFile)
     }
 
     fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
@@ -61,24 +62,15 @@ impl Disk for ReadOnlyDisk {
 
 /// A file of it.
 #[derive(Debug)]
-pub(super) struct ReadOnlyFile(StdFile);
+pub(super) struct ReadOnlyFile(RealFile);
 
 impl File for ReadOnlyFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        self.0.size()
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        let mut read = 0;
-        while read < into.len() {
-            match self.0.read_at(&mut into[read..], at + read as u64) {
-                Ok(0) => break,
-                Ok(more) => read += more,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(read)
+        self.0.read_at(at, into)
     }
 
     fn write_at(&self, _at: u64, _bytes: &[u8]) -> io::Result<()> {
@@ -90,7 +82,7 @@ impl File for ReadOnlyFile {
     }
 
     fn space(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.blocks() * 512)
+        self.0.space()
     }
 
     fn release(&self, _from: u64) -> io::Result<()> {
@@ -98,8 +90,7 @@ impl File for ReadOnlyFile {
     }
 
     fn modified_ms(&self) -> io::Result<u64> {
-        let since_1970 = self.0.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
-        Ok(since_1970.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+        self.0.modified_ms()
     }
 }
 

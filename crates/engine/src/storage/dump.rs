@@ -29,7 +29,7 @@ pub fn dump<D: Disk>(
     let found = find(Arc::clone(&disk))?;
     let mut start = Start::BEGINNING;
     if let Some(snapshot) = &found.newest {
-        start = Start { from: snapshot.from(), reached: snapshot.reached() };
+        start = snapshot.start();
         dump_snapshot(snapshot, &mut |entry| visit(None, entry))?;
     }
     let mut refused = None;
@@ -62,7 +62,7 @@ pub fn last_started<D: Disk>(disk: Arc<D>) -> Result<Option<Started>, OpenError>
     let mut started = None;
     let mut start = Start::BEGINNING;
     if let Some(snapshot) = find(Arc::clone(&disk))?.newest {
-        start = Start { from: snapshot.from(), reached: snapshot.reached() };
+        start = snapshot.start();
         let mut block = Vec::new();
         snapshot.block(0, &mut block)?;
         let head = Head::decode(&block);

@@ -173,7 +173,7 @@ pub fn open<D: Disk>(
     if let Some(snapshot) = newest {
         let restored = restore::restore(engine, &snapshot, options.threads, progress)?;
         (started, numbers) = (Some(restored.0), restored.1);
-        start = Start { from: snapshot.from(), reached: snapshot.reached() };
+        start = snapshot.start();
         snapshot_bytes = snapshot.bytes();
     }
     let (key, mut count) = (random(), 0_u64);

@@ -27,6 +27,14 @@ impl RealDisk {
         Self { directory: directory.to_owned(), names_failed: AtomicBool::new(false) }
     }
 
+    /// Opens a file for reading alone: every call that would change it fails.
+    ///
+    /// # Errors
+    /// There is none, or it may not be read.
+    pub fn open_to_read(&self, name: &str) -> io::Result<RealFile> {
+        StdFile::open(self.path(name)).map(RealFile)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }

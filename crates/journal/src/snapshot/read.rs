@@ -6,6 +6,7 @@ use super::{
     BLOCK_HEAD, BLOCK_MAGIC, Checked, DATA, HEAD, LAST, LAST_BYTES, MAGIC, MOST_BLOCK_BYTES, SnapshotError,
     VERSION, at, encode_block_head, half, name, position, word,
 };
+use crate::Start;
 use crate::disk::{Disk, File};
 
 /// A snapshot whose blocks can be read, in any order and by several threads.
@@ -79,6 +80,12 @@ impl<D: Disk> Snapshot<D> {
     #[must_use]
     pub fn reached(&self) -> u64 {
         self.reached
+    }
+
+    /// From where the log is read that goes on from it.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        Start { from: self.from(), reached: self.reached() }
     }
 
     /// The number of its blocks.

@@ -47,7 +47,7 @@ fn recovered(disk: &Arc<SimulatedDisk>) -> Result<BTreeSet<u64>, String> {
     let mut numbers = BTreeSet::new();
     let mut start = Start::BEGINNING;
     if let Some(newest) = &found.newest {
-        start = Start { from: newest.from(), reached: newest.reached() };
+        start = newest.start();
         let mut block = Vec::new();
         for number in 0..newest.blocks() {
             newest.block(number, &mut block).map_err(|error| error.to_string())?;

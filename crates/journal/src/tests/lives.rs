@@ -25,7 +25,7 @@ fn recover(model: &Model, disk: &Disk, dice: &mut Dice) -> Result<Recovered, Str
     let mut state = State::new();
     let mut start = Start::BEGINNING;
     if let Some(newest) = &found.newest {
-        start = Start { from: newest.from(), reached: newest.reached() };
+        start = newest.start();
         let mut block = Vec::new();
         for number in 0..newest.blocks() {
             newest.block(number, &mut block).map_err(|error| error.to_string())?;

@@ -87,7 +87,7 @@ async fn metrics(
     app.metrics.journal.sample_state(state);
     // Without a log there is nothing to tell, and of one that has failed nobody knows how far behind it is.
     if !matches!(durability.log_state(), LogState::Off | LogState::Failed) {
-        app.metrics.journal.sample_lag(durability.next().saturating_sub(durability.durable()));
+        app.metrics.journal.sample_lag(durability.lag());
     }
     let text = app.metrics.render(format).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     // Caches of one format must not answer for the other.

@@ -194,57 +194,52 @@ impl Durability {
 
     /// Waits on an async runtime until the fate of everything below a barrier is known, for at most `timeout`.
     pub(crate) async fn fate_within(&self, barrier: Barrier, timeout: Duration) -> Fate {
-        self.waiting_tasks.fetch_add(1, Ordering::Relaxed);
-        let _leaves = Leaves(&self.waiting_tasks);
-        let known = async {
-            loop {
-                let progress = self.tasks.notified();
-                tokio::pin!(progress);
-                // From here on no progress is missed.
-                progress.as_mut().enable();
-                match self.fate(barrier) {
-                    Fate::Pending => self.nudge(),
-                    fate => return fate,
-                }
-                progress.await;
-            }
-        };
-        tokio::time::timeout(timeout, known).await.unwrap_or(Fate::Unknown)
+        let known = || Some(self.fate(barrier)).filter(|fate| *fate != Fate::Pending);
+        self.progress_until(known, timeout).await.unwrap_or(Fate::Unknown)
     }
 
     /// Waits on an async runtime until so few records wait for the disk that bulk work leaves room for others, for at most
     /// `timeout`: rows that find no room after all are refused.
     pub(crate) async fn room_for_bulk(&self, timeout: Duration) {
-        let is_ahead = || {
-            let takes = self.log.state() == LogState::Accepting;
-            takes && self.log.next().saturating_sub(self.log.durable()) > MOST_AHEAD
-        };
-        if !is_ahead() {
-            return;
+        let caught_up =
+            || (self.log.state() != LogState::Accepting || self.lag() <= MOST_AHEAD).then_some(());
+        if caught_up().is_none() {
+            let _ = self.progress_until(caught_up, timeout).await;
         }
+    }
+
+    /// Has the log go on until `look`, which is asked after each progress, finds something; `None` where that takes longer than
+    /// `timeout`.
+    async fn progress_until<T>(&self, look: impl Fn() -> Option<T>, timeout: Duration) -> Option<T> {
         self.waiting_tasks.fetch_add(1, Ordering::Relaxed);
         let _leaves = Leaves(&self.waiting_tasks);
-        let caught_up = async {
+        let found = async {
             loop {
                 let progress = self.tasks.notified();
                 tokio::pin!(progress);
                 // From here on no progress is missed.
                 progress.as_mut().enable();
-                if !is_ahead() {
-                    return;
+                if let Some(found) = look() {
+                    return found;
                 }
                 self.nudge();
                 progress.await;
             }
         };
-        let _ = tokio::time::timeout(timeout, caught_up).await;
+        tokio::time::timeout(timeout, found).await.ok()
     }
 
     /// Wakes the journal's thread if it sleeps: somebody waits for it.
     fn nudge(&self) {
+        self.wake_from(&self.sleeps);
+    }
+
+    /// Wakes the journal's thread if this says that it sleeps. Either this sees that the thread is about to sleep, or that thread
+    /// sees what was done before.
+    fn wake_from(&self, sleep: &AtomicBool) {
         fence(Ordering::SeqCst);
-        if self.sleeps.load(Ordering::Relaxed)
-            && self.sleeps.swap(false, Ordering::AcqRel)
+        if sleep.load(Ordering::Relaxed)
+            && sleep.swap(false, Ordering::AcqRel)
             && let Some(thread) = self.journal.get()
         {
             thread.unpark();
@@ -254,16 +249,8 @@ impl Durability {
     /// Wakes the journal's thread if it sleeps for long and something was published since. For event loops at the end of their
     /// rounds: who publishes makes no system call, and a loop makes one after a second without records.
     pub(crate) fn wake_from_long_sleep(&self) {
-        if self.log.next() <= self.log.durable() {
-            return;
-        }
-        // Either this sees that the thread is about to sleep, or that thread sees what was published.
-        fence(Ordering::SeqCst);
-        if self.sleeps_long.load(Ordering::Relaxed)
-            && self.sleeps_long.swap(false, Ordering::AcqRel)
-            && let Some(thread) = self.journal.get()
-        {
-            thread.unpark();
+        if self.is_behind() {
+            self.wake_from(&self.sleeps_long);
         }
     }
 
@@ -299,9 +286,14 @@ impl Durability {
         self.log.is_backed_up()
     }
 
+    /// How many records are published and not durable yet.
+    pub(crate) fn lag(&self) -> u64 {
+        self.log.next().saturating_sub(self.log.durable())
+    }
+
     /// Whether something is published that is not durable yet.
     pub(crate) fn is_behind(&self) -> bool {
-        self.log.next() > self.log.durable()
+        self.lag() > 0
     }
 
     /// Whether the log takes records.
