@@ -47,15 +47,16 @@ impl Rounds {
             Watch { directory: self.place.watched().to_owned(), trace: None, control: Some(&self.control) };
         let started = Server::start(&self.place, Some(&watch));
         let death = self.control.take_death();
-        match started {
-            Ok(server) => server,
-            Err(ended) if ended.was_killed() => {
-                self.tally.in_starts.count(death);
-                let again = Server::start(&self.place, Some(&watch));
-                again.unwrap_or_else(|ended| panic!("it starts after a kill in its start: {ended:?}"))
-            }
-            Err(ended) => panic!("it starts after a kill: {ended:?}"),
-        }
+        let ended = match started {
+            Ok(server) if death.is_none() => return server,
+            // It was ready, and is in the call that it does not survive.
+            Ok(server) => server.ended(),
+            Err(ended) => ended,
+        };
+        assert!(ended.was_killed(), "it starts after a kill: {ended:?}");
+        self.tally.in_starts.count(death);
+        let again = Server::start(&self.place, Some(&watch));
+        again.unwrap_or_else(|ended| panic!("it starts after a kill in its start: {ended:?}"))
     }
 
     /// Compacts the directory of a killed server, and is killed amid that, nearly always.

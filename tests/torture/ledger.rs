@@ -65,7 +65,7 @@ pub struct Deed {
 
 impl Deed {
     /// Whether it promises something that is durable.
-    fn is_promise(&self) -> bool {
+    pub fn is_promise(&self) -> bool {
         match &self.act {
             Act::Post { outcome, .. } | Act::Erase { outcome, .. } | Act::Tracks { outcome, .. } => {
                 *outcome == Outcome::Acknowledged

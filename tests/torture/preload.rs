@@ -1,10 +1,14 @@
 //! The library that is preloaded into the program under test, and the words by which a test steers it.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 /// `enum control` of `trace_disk.c`.
 #[derive(Debug, Clone, Copy)]
@@ -94,33 +98,51 @@ pub fn appender() -> &'static Path {
     APPENDER.get_or_init(|| compiled("appender.c", &[], "appender"))
 }
 
-/// Steers the library while the program runs.
+/// Steers the library while the program runs: words in a file that both have mapped.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
-    file: File,
+    words: NonNull<AtomicU64>,
 }
+
+// SAFETY: the words are atomics, and are unmapped only when nobody has them any longer.
+unsafe impl Send for Control {}
+// SAFETY: as above.
+unsafe impl Sync for Control {}
+
+/// Bytes of the file.
+const CONTROL_BYTES: usize = Word::Count as usize * 8;
+
+/// For so long a process is waited for that has come to the call in which it is killed.
+const DYING: Duration = Duration::from_secs(1);
 
 impl Control {
     pub fn new(path: &Path) -> Self {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(true).open(path).expect("a file");
-        file.set_len(Word::Count as u64 * 8).expect("a length");
-        Self { path: path.to_owned(), file }
+        file.set_len(CONTROL_BYTES as u64).expect("a length");
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping of an open file; the kernel chooses the address.
+        let start = unsafe {
+            libc::mmap(ptr::null_mut(), CONTROL_BYTES, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert!(start != libc::MAP_FAILED, "the words are mapped: {}", io::Error::last_os_error());
+        Self { path: path.to_owned(), words: NonNull::new(start.cast()).expect("an address") }
+    }
+
+    fn word(&self, word: Word) -> &AtomicU64 {
+        // SAFETY: there are as many words in the mapping, which lasts as long as `self`.
+        unsafe { self.words.add(word as usize).as_ref() }
     }
 
     pub fn set(&self, word: Word, value: u64) {
-        self.file.write_all_at(&value.to_ne_bytes(), word as u64 * 8).expect("the word is written");
+        self.word(word).store(value, Ordering::SeqCst);
     }
 
     pub fn get(&self, word: Word) -> u64 {
-        let mut bytes = [0; 8];
-        self.file.read_exact_at(&mut bytes, word as u64 * 8).expect("the word is read");
-        u64::from_ne_bytes(bytes)
+        self.word(word).load(Ordering::SeqCst)
     }
-}
 
-impl Control {
     /// Has the process killed in the n-th call from now on.
     pub fn kill_in(&self, kind: Kind, of: Of, number: u64, when: u64) {
         self.set(Word::KillWhen, when);
@@ -130,14 +152,28 @@ impl Control {
         self.set(Word::KillIn, kind as u64);
     }
 
-    /// The call in which the process was killed since, if it was; from now on none is.
+    /// The call in which the process was killed since, or is about to be, if there is one; from now on none is.
     pub fn take_death(&self) -> Option<(Kind, Of)> {
+        let is_armed = self.get(Word::KillIn) != 0;
+        // Either the count is taken away before its end, or a call has come to its end and says so.
+        let has_come = self.word(Word::KillAfter).swap(0, Ordering::SeqCst) == 0 && is_armed;
+        let begun = Instant::now();
+        while has_come && self.get(Word::DiedIn) == 0 && begun.elapsed() < DYING {
+            thread::yield_now();
+        }
         self.set(Word::KillIn, 0);
         let (kind, of) = (self.get(Word::DiedIn), self.get(Word::DiedOf));
         let kind = Kind::ALL.into_iter().find(|each| *each as u64 == kind)?;
         let of = [Of::Any, Of::Snapshot, Of::Segment, Of::Spare, Of::Other][of as usize];
         self.set(Word::DiedIn, 0);
         Some((kind, of))
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this one's own, and no reference into it is left.
+        unsafe { libc::munmap(self.words.as_ptr().cast(), CONTROL_BYTES) };
     }
 }
 

@@ -185,14 +185,15 @@ impl Server {
     }
 
     /// Ends it in order.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
         // SAFETY: the child has not been waited for, so that the id is its own.
         assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) }, 0);
-        let status = self.ended().status;
-        assert!(status.success(), "{status}: {}", self.stderr());
+        let Ended { status, stderr } = self.ended();
+        assert!(status.success(), "{status}: {stderr}");
     }
 
-    fn ended(&mut self) -> Ended {
+    /// Waits until it has ended by itself.
+    pub fn ended(mut self) -> Ended {
         let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child") {

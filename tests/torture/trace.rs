@@ -1,6 +1,5 @@
 //! The calls that a watched program made.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::ops::Range;
@@ -108,30 +107,6 @@ impl Trace {
         // Each was written down after it had returned, by threads in turn: only nearly in order.
         calls.sort_by_key(|call| call.end);
         Self { text, calls }
-    }
-
-    /// The files of the log: those that have ever had such a name.
-    pub fn segments(&self) -> BTreeSet<u64> {
-        let is_segment =
-            |path: &Path| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"segment-"));
-        let mut names: BTreeMap<&Path, u64> = BTreeMap::new();
-        let mut segments = BTreeSet::new();
-        for call in self.calls.iter().filter(|call| !call.failed) {
-            match &call.change {
-                Change::Exists(file, path, _) | Change::Create(file, path) => {
-                    names.insert(path, *file);
-                    segments.extend(is_segment(path).then_some(*file));
-                }
-                Change::Rename(from, to) => {
-                    if let Some(file) = names.remove(&**from) {
-                        names.insert(to, file);
-                        segments.extend(is_segment(to).then_some(file));
-                    }
-                }
-                _ => {}
-            }
-        }
-        segments
     }
 
     pub fn bytes(&self, range: &Range<usize>) -> &[u8] {

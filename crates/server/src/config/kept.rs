@@ -10,7 +10,7 @@ use super::{Bytes, Duration};
 pub enum Durability {
     /// That what it says is on the disk.
     Ack,
-    /// Nothing: the log is synced every [`Journal::interval`].
+    /// Nothing, unless what was acknowledged within the last [`Journal::interval`] is not on the disk.
     Interval,
     /// Nothing: the log is written and never synced.
     Off,
@@ -20,7 +20,7 @@ pub enum Durability {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Journal {
-    /// With [`Durability::Interval`], the time from one sync to the next.
+    /// With [`Durability::Interval`], the time of which acknowledgements may be lost with the power.
     pub interval: Duration,
     /// Bytes of one file of the log.
     pub segment_bytes: Bytes,

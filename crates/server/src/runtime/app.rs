@@ -9,7 +9,7 @@ use upbeat_core::event::{Zone, hex_digits};
 use upbeat_engine::{Engine, ModelId, Numbers, Settings};
 
 use super::bulk::BulkPool;
-use super::durability::Durability;
+use super::durability::{Durability, Waits};
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use super::recovery::Recovery;
@@ -101,10 +101,7 @@ impl App {
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
             slices: Slices::default(),
-            durability: Arc::new(Durability::new(
-                Arc::<Engine>::clone(&engine),
-                config.durability == config::Durability::Ack,
-            )),
+            durability: Arc::new(Durability::new(Arc::<Engine>::clone(&engine), Waits::new(&config))),
             recovery: Recovery::default(),
             kept: OnceLock::new(),
             gate: Gate::new(&config),
@@ -204,7 +201,7 @@ impl App {
     /// The same app, whose answers wait for another log.
     #[cfg(test)]
     pub(crate) fn with_log(self, log: Arc<dyn super::Log>) -> Self {
-        Self { durability: Arc::new(Durability::new(log, true)), ..self }
+        Self { durability: Arc::new(Durability::new(log, Waits::Always)), ..self }
     }
 
     /// The budget of bytes for request bodies, one permit per byte.

@@ -7,15 +7,18 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use tokio::sync::Notify;
 use upbeat_engine::{Engine, LogState};
 
+use super::ahead::Ahead;
+use crate::config;
+
 /// What is asked of the log.
 pub(crate) trait Log: Send + Sync {
-    /// The position that is taken next; 0 where there is no log, and above all positions where it has failed.
+    /// The position that is taken next; 0 where there is no log, and [`FAILED`] where it has failed.
     fn next(&self) -> u64;
 
     /// Every record at a position below is durable.
@@ -83,6 +86,9 @@ pub(crate) enum Fate {
 /// much to everybody else.
 const MOST_AHEAD: u64 = 1 << 15;
 
+/// The next position of a log that has failed: above all others.
+const FAILED: u64 = u64::MAX;
+
 /// Nobody waits for a position.
 const NOTHING: u64 = u64::MAX;
 
@@ -110,11 +116,35 @@ impl Waiter {
     }
 }
 
+/// Whether answers wait until what they say is durable.
+#[derive(Debug)]
+pub(crate) enum Waits {
+    /// They do.
+    Always,
+    /// Where the disk is behind.
+    Behind(Ahead),
+    /// They do not.
+    Never,
+}
+
+impl Waits {
+    /// As configured.
+    pub(crate) fn new(config: &config::Config) -> Self {
+        match config.durability {
+            config::Durability::Ack => Self::Always,
+            // What is not durable was acknowledged within twice the time.
+            config::Durability::Interval => {
+                Self::Behind(Ahead::new(config.journal.interval.get() / 2, Instant::now()))
+            }
+            config::Durability::Off => Self::Never,
+        }
+    }
+}
+
 /// The meeting point of those who wait for the log and the thread that writes it.
 pub(crate) struct Durability {
     log: Arc<dyn Log>,
-    /// Whether answers wait: `durability = "ack"`.
-    waits: bool,
+    waits: Waits,
     loops: Mutex<Vec<Arc<Waiter>>>,
     /// Tells tasks of the runtime of the log's progress.
     tasks: Notify,
@@ -130,7 +160,7 @@ pub(crate) struct Durability {
 
 impl Durability {
     /// Of this log; whether answers wait for it.
-    pub(crate) fn new(log: Arc<dyn Log>, waits: bool) -> Self {
+    pub(crate) fn new(log: Arc<dyn Log>, waits: Waits) -> Self {
         Self {
             log,
             waits,
@@ -145,11 +175,19 @@ impl Durability {
 
     /// The barrier of what was done until now; `None` if nothing has to be waited for.
     pub(crate) fn barrier(&self) -> Option<Barrier> {
-        if !self.waits {
+        let next = self.log.next();
+        if next <= self.log.durable() {
             return None;
         }
-        let next = self.log.next();
-        (next > self.log.durable()).then_some(Barrier(next))
+        let now = || (self.log.next(), self.log.durable(), Instant::now());
+        let waits = match &self.waits {
+            Waits::Always => true,
+            // Where the log has failed nobody is promised anything.
+            _ if next == FAILED => true,
+            Waits::Behind(ahead) => !ahead.may_run(now),
+            Waits::Never => false,
+        };
+        waits.then_some(Barrier(next))
     }
 
     /// What is known of everything below a barrier.
@@ -360,7 +398,7 @@ mod tests {
     #[test]
     fn barrier_is_of_everything_that_is_not_durable_and_only_where_answers_wait() {
         let log = FakeLog::new(5, 5);
-        let durability = Durability::new(log.clone(), true);
+        let durability = Durability::new(log.clone(), Waits::Always);
         assert_eq!(durability.barrier(), None);
         log.set_next(6);
         assert_eq!(durability.barrier(), Some(Barrier(6)));
@@ -370,7 +408,10 @@ mod tests {
         log.set_durable(6);
         assert_eq!(durability.fate(Barrier(6)), Fate::Durable, "what is durable stays so");
         log.set_next(7);
-        assert_eq!(Durability::new(log, false).barrier(), None);
+        let never = Durability::new(log.clone(), Waits::Never);
+        assert_eq!(never.barrier(), None);
+        log.set_next(FAILED);
+        assert_eq!(never.barrier(), Some(Barrier(FAILED)), "a log that has failed promises nothing");
     }
 
     #[test]
@@ -383,7 +424,7 @@ mod tests {
             !events.is_empty()
         };
         let log = FakeLog::new(9, 3);
-        let durability = Durability::new(log.clone(), true);
+        let durability = Durability::new(log.clone(), Waits::Always);
         let waiter = durability.join(&waker);
         durability.progressed();
         assert!(!is_woken(), "it waits for nothing");
@@ -409,7 +450,7 @@ mod tests {
     #[test]
     fn task_is_told_of_progress_that_comes_while_it_begins_to_wait() {
         let log = FakeLog::new(9, 3);
-        let durability = Durability::new(log.clone(), true);
+        let durability = Durability::new(log.clone(), Waits::Always);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.expect("a runtime").block_on(async {
             let mut waiting = pin!(durability.fate_within(Barrier(9), Duration::from_secs(5)));
@@ -425,7 +466,7 @@ mod tests {
     #[test]
     fn bulk_work_pauses_while_too_much_waits_for_the_disk() {
         let log = FakeLog::new(2 * MOST_AHEAD, 3);
-        let durability = Durability::new(log.clone(), false);
+        let durability = Durability::new(log.clone(), Waits::Never);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.expect("a runtime").block_on(async {
             let mut pausing = pin!(durability.room_for_bulk(Duration::from_secs(60)));
@@ -444,7 +485,7 @@ mod tests {
     #[test]
     fn journal_that_sleeps_is_woken_by_whoever_waits() {
         let log = FakeLog::new(9, 3);
-        let durability = Arc::new(Durability::new(log.clone(), true));
+        let durability = Arc::new(Durability::new(log.clone(), Waits::Always));
         let poll = mio::Poll::new().expect("a poller");
         let waiter = durability.join(&Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker")));
         let journal = {

@@ -3,6 +3,7 @@
 
 mod accept;
 mod admin_stream;
+mod ahead;
 mod app;
 mod bulk;
 mod compact;
@@ -50,6 +51,8 @@ pub use lanes::{LanesError, move_lanes};
 pub(crate) use recovery::Progress;
 pub use storage::{Opened, Storage, StorageError, random};
 
+#[cfg(test)]
+pub(crate) use durability::Waits;
 pub(crate) use durability::{Barrier, Durability, Fate, Waiter, state_name};
 use jobs::Jobs;
 use loops::EventLoops;

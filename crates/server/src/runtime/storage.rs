@@ -238,7 +238,11 @@ fn look_at_space(path: &Path, needed: u64) -> Result<(), StorageError> {
 /// The longest time that a record which nobody waits for is left in its lane.
 fn longest_in_lane(config: &Config, lanes_outlive: bool) -> config::Duration {
     let every = match config.durability {
-        Durability::Interval => config.journal.interval.min(config.decisions.sync_interval),
+        // Answers wait where what was acknowledged half the interval ago is not durable: until then there is time for a sync.
+        Durability::Interval => {
+            let quarter = config.journal.interval.get().as_millis() as u64 / 4;
+            config::Duration::from_millis(quarter.max(1)).min(config.decisions.sync_interval)
+        }
         Durability::Ack | Durability::Off => config.decisions.sync_interval,
     };
     let without = config::Duration::from_millis(EVERY_WITHOUT_LANES.as_millis() as u64);

@@ -50,7 +50,7 @@ mod tests {
     use upbeat_engine::LogState;
 
     use super::*;
-    use crate::runtime::Log;
+    use crate::runtime::{Log, Waits};
     use crate::tests::FakeLog;
 
     #[test]
@@ -58,7 +58,7 @@ mod tests {
         let poll = Poll::new().expect("a poller");
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
         let log = FakeLog::new(9, 0);
-        let durability = Durability::new(log.clone(), true);
+        let durability = Durability::new(log.clone(), Waits::Always);
         let mut parking = Parking::new(durability.join(&waker));
         for (barrier, slot) in [(3, 0), (7, 1), (5, 2), (7, 3), (2, 4)] {
             parking.park(Barrier(barrier), ConnectionKey { slot, generation: 1 });

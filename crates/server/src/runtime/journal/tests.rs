@@ -7,7 +7,7 @@ use upbeat_journal::disk::simulated::{Call, Dice, SimulatedDisk};
 use upbeat_journal::{LaneWriter, Making, Memory, Options, Positions, Start};
 
 use super::*;
-use crate::runtime::durability::{Barrier, Fate, Log, Waiter};
+use crate::runtime::durability::{Barrier, Fate, Log, Waiter, Waits};
 
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -68,7 +68,7 @@ impl Bench {
         let disk = SimulatedDisk::new(1, 1 << 30);
         let mut opened = open(&disk, &mut Vec::new());
         let log = OneLog { positions: opened.positions, state: Mutex::new(LogState::Accepting) };
-        let durability = Arc::new(Durability::new(Arc::new(log), true));
+        let durability = Arc::new(Durability::new(Arc::new(log), Waits::Always));
         let poll = Poll::new().expect("a poller");
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
         let metrics = crate::metrics::Metrics::new(Arc::clone(&crate::tests::app().engine));
