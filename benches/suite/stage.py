@@ -1,5 +1,6 @@
 """What every part is given: how much is asked for, the programs, a folder, and servers to start in it."""
 
+import contextlib
 import json
 import mmap
 import os
@@ -22,6 +23,8 @@ PLAYS = 20
 WEEKS = 2
 # A history that is kept from another run may be so old; no play has left the window by then.
 MAX_AGE_S = 5 * 86_400
+# The lanes of all servers of a part.
+LANES_BYTES = 128 << 20
 
 
 @dataclass
@@ -126,18 +129,22 @@ def ingest(stage, server, rows, **more):
     return accepted, cpu.wall_s, cpu.cpu_s
 
 
-def refuse_memory(folder):
-    """Fails where a folder is not on a disk: figures of what reaches a disk would be of nothing."""
+def disk_of(stage):
+    """The kind of file system of what the part writes. In memory only briefly: figures of what reaches a disk would be of nothing."""
     found = max((line.split() for line in Path("/proc/mounts").read_text().splitlines()
-                 if folder.resolve().is_relative_to(line.split()[1])), key=lambda mount: len(mount[1]))
-    if found[2] in ("tmpfs", "ramfs"):
-        raise Failure(f"{folder} is in memory ({found[2]}); set CARGO_TARGET_DIR to a folder on a disk")
+                 if stage.folder.resolve().is_relative_to(line.split()[1])), key=lambda mount: len(mount[1]))
+    if found[2] in ("tmpfs", "ramfs") and not stage.quick:
+        raise Failure(f"{stage.folder} is in memory ({found[2]}); set CARGO_TARGET_DIR to a folder on a disk")
     return found[2]
 
 
-def lanes():
-    """A folder in memory that outlives a server, for its lanes, as systemd gives one; removed on leaving the block."""
-    return tempfile.TemporaryDirectory(prefix="upbeat-bench-", dir="/dev/shm")
+def lanes(stage):
+    """A folder in memory that outlives a server, for its lanes, as systemd gives one; removed on leaving the block. Briefly it may
+    be none, where there is little such memory, as in a container."""
+    memory = Path("/dev/shm")
+    if stage.quick and not (memory.is_dir() and shutil.disk_usage(memory).free >= LANES_BYTES):
+        return contextlib.nullcontext("")
+    return tempfile.TemporaryDirectory(prefix="upbeat-bench-", dir=memory)
 
 
 def files_allowed(wanted):

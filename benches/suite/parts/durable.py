@@ -12,7 +12,7 @@ from suite import servers, text, tools
 from suite.failure import Failure
 from suite.parts.http import new_plays
 from suite.processes import resident_bytes
-from suite.stage import PLAYS, ingest, lanes, refuse_memory
+from suite.stage import PLAYS, disk_of, ingest, lanes
 from suite.tools import say
 
 NAME = "durable"
@@ -32,9 +32,9 @@ SYNCS, MORE_US = 2, 1000
 
 def run(stage):
     """Everybody at once, in turn within each round, with the disk's own sync before each turn."""
-    disk = refuse_memory(stage.folder)
+    disk = disk_of(stage)
     customers, rounds = stage.pick(250_000, 1_000), stage.pick(3, 1)
-    with lanes() as lanes_folder:
+    with lanes(stage) as lanes_folder:
         bench = Bench(stage, stage.history(customers), rounds, lanes_folder)
         bench.data["file_system"] = disk
         bench.start()
@@ -48,10 +48,12 @@ def run(stage):
 @contextlib.contextmanager
 def on_cores(pids, cores):
     """All threads of these processes stay on these cores within the block."""
-    tasks = (int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir())
-    threads = {task: os.sched_getaffinity(task) for task in tasks}
-    for thread in threads:
-        os.sched_setaffinity(thread, cores)
+    threads = {}
+    for task in (int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()):
+        # A thread may end meanwhile.
+        with contextlib.suppress(ProcessLookupError):
+            threads[task] = os.sched_getaffinity(task)
+            os.sched_setaffinity(task, cores)
     try:
         yield
     finally:

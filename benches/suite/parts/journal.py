@@ -1,7 +1,7 @@
 """The log beside stores that could have been it, and the ways to lay out its segments: benches/journal."""
 
 from suite import tools
-from suite.stage import refuse_memory
+from suite.stage import disk_of
 
 NAME = "journal"
 TITLE = "The log beside SQLite, redb and fjall"
@@ -22,7 +22,7 @@ def prepare(stage):
 
 def run(stage):
     """All candidates in turn, on the disk of the checkout."""
-    refuse_memory(stage.folder)
+    disk_of(stage)
     if stage.quick:
         return {"tables": ""}
     program = tools.TARGET / "benches/release/upbeat-journal-benches"

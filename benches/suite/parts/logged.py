@@ -10,7 +10,7 @@ from statistics import median
 
 from suite import servers, showing, text, tools
 from suite.failure import Failure
-from suite.stage import lanes, refuse_memory
+from suite.stage import disk_of, lanes
 from suite.tools import say
 
 NAME = "logged"
@@ -28,7 +28,7 @@ EVENT_LOOP = "decide-0"
 
 def run(stage):
     """Counts with each tool that is installed, and closed loops in turn."""
-    refuse_memory(stage.folder)
+    disk_of(stage)
     data = {"left_out": []}
     if shutil.which("valgrind"):
         data["instructions"] = {
@@ -37,7 +37,7 @@ def run(stage):
         say(f"instructions: {data['instructions']}")
     else:
         data["left_out"].append("instructions: valgrind is not installed")
-    with lanes() as lanes_folder:
+    with lanes(stage) as lanes_folder:
         bench = Bench(stage, stage.history(stage.pick(250_000, 1_000)), lanes_folder)
         data["customers"] = bench.history.customers
         if shutil.which("strace"):
@@ -111,7 +111,7 @@ class Bench:
 
 def traced(stage, server, ids):
     """Calls of the thread of the event loop while one keep-alive connection asks about each of these."""
-    threads = [task for task in Path(f"/proc/{server.pid}/task").iterdir() if (task / "comm").read_text().strip() == EVENT_LOOP]
+    threads = [task for task in Path(f"/proc/{server.pid}/task").iterdir() if name_of(task) == EVENT_LOOP]
     if len(threads) != 1:
         raise Failure(f"{server.name} has {len(threads)} threads named {EVENT_LOOP}")
     table, log = stage.folder / "strace.txt", stage.folder / "strace.log"
@@ -129,6 +129,14 @@ def traced(stage, server, ids):
     connection.close()
     lines = (line.split() for line in table.read_text().splitlines())
     return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdecimal() and line[0] != "total"}
+
+
+def name_of(task):
+    """The name of a thread; none of one that has ended meanwhile."""
+    try:
+        return (task / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def wait_for(is_so, what):

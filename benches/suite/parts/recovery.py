@@ -9,7 +9,7 @@ from statistics import median
 from suite import servers, text
 from suite.failure import Failure
 from suite.parts.start import status
-from suite.stage import available_bytes, lanes, refuse_memory
+from suite.stage import available_bytes, disk_of, lanes
 from suite.tools import say
 
 NAME = "recovery"
@@ -31,7 +31,7 @@ MEMORY_BYTES, DISK_BYTES = 20, 90
 
 def run(stage):
     """One directory of each size, recovered again and again."""
-    refuse_memory(stage.folder)
+    disk_of(stage)
     sizes = [stage.pick(MILLION, 5_000)] + [10 * MILLION] * stage.ten_million
     results, left_out = [], []
     for customers in sizes:
@@ -66,7 +66,7 @@ def measure(stage, customers):
         drop_from_cache(directory)
         cold.append(recover(THREADS[-1]))
     result["cold_s"], result["read_s"] = cold, read
-    with lanes() as lanes_folder:
+    with lanes(stage) as lanes_folder:
         result["serve_s"] = [serve(stage, directory, result["customers"], lanes_folder) for _ in range(rounds)]
     say(f"recovery, {customers:,} customers: warm {median(result['warm_s'][str(THREADS[-1])]):.2f} s, "
         f"cold {median(cold):.2f} s, reading the same {median(read):.2f} s, serve {median(result['serve_s']):.2f} s")

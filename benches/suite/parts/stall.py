@@ -9,7 +9,7 @@ from statistics import median
 
 from suite import servers, showing, text, tools
 from suite.failure import Failure
-from suite.stage import lanes, refuse_memory
+from suite.stage import disk_of, lanes
 from suite.tools import say
 
 NAME = "stall"
@@ -31,9 +31,9 @@ SNAPSHOTS = {"log": "1TiB", "snapshots": "64KiB"}
 
 def run(stage):
     """The same load on servers without a log, with one, and with one that is always writing a snapshot, in turn."""
-    refuse_memory(stage.folder)
+    disk_of(stage)
     customers, rounds, seconds = stage.pick(250_000, 1_000), stage.pick(3, 1), stage.pick(6, 1)
-    with lanes() as lanes_folder:
+    with lanes(stage) as lanes_folder:
         stall = Stall(stage, stage.history(customers), lanes_folder, seconds)
         stall.start()
         rate = stall.saturation() / 2
