@@ -389,6 +389,8 @@ fn directory_that_cannot_be_used_is_refused_with_a_message_and_nothing_in_it_is_
                 assert!(said.contains(says), "{says:?} is missing: {name}");
             }
             assert!(said.contains(&*data.display().to_string()), "it names the directory: {name}");
+            let left = std::fs::read_dir(lanes.path()).expect("a folder").count();
+            assert_eq!(left, 0, "no lanes are left of a server that did not start: {name}");
         }
         drop(mount);
     }

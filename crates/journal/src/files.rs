@@ -6,6 +6,7 @@ use crate::disk::{Disk, File};
 use crate::error::RecoveryError;
 use crate::group::{self, BLOCK, GroupHead};
 use crate::segment::{self, BadHead, SegmentHead};
+use crate::{snapshot, spare};
 
 /// A file of the log and what its head says.
 pub(crate) struct SegmentFile<F> {
@@ -17,6 +18,28 @@ pub(crate) struct SegmentFile<F> {
     /// Whether a group was begun in it. What one that was not says of those before it may be out of date: its maker may
     /// have removed it, and a loss of power have brought it back.
     pub used: bool,
+}
+
+/// The names of a file that is made ahead, and of one that is not finished.
+pub const SPARE_NAMES: [&str; 2] = [spare::NAME, spare::UNFINISHED];
+
+/// Whether a file's name is one of a log's or of a snapshot's. Other programs have files that begin so, and go on otherwise.
+#[must_use]
+pub fn is_file_name(name: &str) -> bool {
+    segment::number(name).is_some() || snapshot::position(name).is_some() || snapshot::is_unfinished(name)
+}
+
+/// Bytes that the process which opens the log next gives back before it makes a file, at most: what was made ahead, and what
+/// the last file holds beyond its end.
+///
+/// # Errors
+/// The disk failed.
+pub fn bytes_to_give_back<D: Disk>(disk: &D) -> io::Result<u64> {
+    let names = disk.names()?;
+    let last =
+        names.iter().filter(|name| segment::number(name).is_some()).max_by_key(|name| segment::number(name));
+    let ahead = names.iter().filter(|name| SPARE_NAMES.contains(&name.as_str()));
+    ahead.chain(last).map(|name| disk.open(name)?.space()).sum()
 }
 
 /// An error of a call, with the file that it was about.

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 
 pub use check::{Finding, Report, check, oldest};
 pub use error::RecoveryError;
+pub use files::{SPARE_NAMES, bytes_to_give_back, is_file_name};
 pub use group::{GroupHead, MOST_BYTES};
 pub use history::{LogFile, Retention, log_files, remove_history};
 pub use lane::LaneWriter;

@@ -6,9 +6,8 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use upbeat_journal::LOCK_NAME;
 use upbeat_journal::disk::{Disk, File, RealDisk, RealFile};
-use upbeat_server::runtime::is_file_name;
+use upbeat_journal::{LOCK_NAME, is_file_name};
 
 /// The files of a directory, which every call that would change one refuses to do.
 #[derive(Debug)]

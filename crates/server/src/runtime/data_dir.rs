@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use upbeat_journal::{LOCK_NAME, LockError, LockFile};
+use upbeat_journal::{LOCK_NAME, LockError, LockFile, SPARE_NAMES, is_file_name};
 
 /// Why a data directory is not used. Nothing was changed in it.
 #[derive(Debug, thiserror::Error)]
@@ -54,17 +54,6 @@ pub enum DataDirError {
 pub(super) struct DataDir {
     pub(super) path: PathBuf,
     pub(super) lock: LockFile,
-}
-
-/// Files that a data directory of ours may have before it has any of the log, and that others have, too.
-const COMMON: [&str; 4] = [LOCK_NAME, "spare", "spare.tmp", "lost+found"];
-
-/// Whether a file's name is one of the log's or of a snapshot's. Other programs have files that begin so, and go on otherwise.
-#[must_use]
-pub fn is_file_name(name: &str) -> bool {
-    let digits = |rest: &str| rest.len() >= 12 && rest.bytes().all(|byte| byte.is_ascii_digit());
-    let snapshot = |rest: &str| digits(rest.strip_suffix(".tmp").unwrap_or(rest));
-    name.strip_prefix("segment-").is_some_and(digits) || name.strip_prefix("snapshot-").is_some_and(snapshot)
 }
 
 impl DataDir {
@@ -157,7 +146,9 @@ fn check_contents(path: &Path) -> Result<(), DataDirError> {
         if is_file_name(&name) {
             return Ok(());
         }
-        if !COMMON.contains(&&*name) {
+        // What a directory of ours may have before it has any of the log; others have such files, too.
+        let is_common = [LOCK_NAME, "lost+found"].contains(&&*name) || SPARE_NAMES.contains(&&*name);
+        if !is_common {
             foreign.get_or_insert(name);
         }
     }

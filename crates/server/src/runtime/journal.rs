@@ -95,6 +95,7 @@ impl<D: Disk> Journal<D> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let run = move || {
+            let _fails = FailsByPanic(Arc::clone(&self.durability));
             self.durability.serve();
             while !stopping.load(Ordering::Acquire) {
                 let sleep = self.turn(Instant::now());
@@ -241,6 +242,21 @@ impl<D: Disk> Journal<D> {
             if matches!(self.durability.log_state(), LogState::Full | LogState::Failed) {
                 return false;
             }
+        }
+    }
+}
+
+/// Makes a panic of the thread a failure of the log: nobody else would tell those who wait.
+struct FailsByPanic(Arc<Durability>);
+
+impl Drop for FailsByPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(
+                "the journal's thread panicked: nothing more is acknowledged, and no ad is shown"
+            );
+            self.0.set_log_state(LogState::Failed);
+            self.0.progressed();
         }
     }
 }

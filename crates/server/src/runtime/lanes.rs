@@ -79,6 +79,8 @@ pub(super) struct Lanes {
     pub(super) memories: Vec<Memory>,
     /// Where they lie if they outlive the process; `None` if they end with it.
     pub(super) path: Option<PathBuf>,
+    /// There was no such place before: no process has left anything in it.
+    pub(super) is_new: bool,
 }
 
 impl Lanes {
@@ -111,17 +113,17 @@ impl Lanes {
     /// Lanes that end with the process.
     pub(super) fn of_process(count: usize) -> Self {
         let bytes = HEAD_BYTES + ring_bytes(count);
-        Self { memories: (0..count).map(|_| Memory::anonymous(bytes)).collect(), path: None }
+        Self { memories: (0..count).map(|_| Memory::anonymous(bytes)).collect(), path: None, is_new: true }
     }
 
     fn in_directory(place: &Path, data: &Path, count: usize) -> Result<Self, LanesError> {
         let failed = |path: &Path, error| LanesError::Io { path: path.to_owned(), error };
         let metadata = fs::metadata(data).map_err(|error| failed(data, error))?;
         let path = std::path::absolute(place).map_err(|error| failed(place, error))?.join(name(&metadata));
-        match DirBuilder::new().mode(0o700).create(&path) {
+        let is_new = match DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&path, error)),
-            _ => {}
-        }
+            made => made.is_ok(),
+        };
         // In a directory that all users may write, somebody else may have been first.
         let made = fs::symlink_metadata(&path).map_err(|error| failed(&path, error))?;
         // SAFETY: the call has no preconditions.
@@ -134,7 +136,7 @@ impl Lanes {
             return Err(LanesError::NotMemory { path: place.to_owned() });
         }
         let memories = Self::map(&LaneDirectory::new(&path), &path, count)?;
-        Ok(Self { memories, path: Some(path) })
+        Ok(Self { memories, path: Some(path), is_new })
     }
 
     /// Maps the lanes in `path`. Where that fails and no process left any, nothing stays that looks like such.

@@ -42,7 +42,7 @@ pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
 pub use compact::{CompactError, Compacted, Compaction};
-pub use data_dir::{DataDirError, is_file_name};
+pub use data_dir::DataDirError;
 use descriptors::Reserve;
 #[cfg(test)]
 pub(crate) use durability::Log;

@@ -2,7 +2,6 @@
 //! is published any more.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use upbeat_engine::storage::{self, OpenError, Phase};
 use upbeat_journal::disk::{Disk, RealDisk};
-use upbeat_journal::{MOST_BYTES, RecoveryError, StepError};
+use upbeat_journal::{MOST_BYTES, RecoveryError, StepError, bytes_to_give_back};
 
 use super::app::{App, Kept};
 use super::data_dir::{DataDir, DataDirError};
@@ -107,6 +106,8 @@ pub(super) fn quoted(path: &Path) -> String {
 pub struct Storage {
     directory: DataDir,
     lanes: Lanes,
+    /// Where the lanes lay that the directory told of before.
+    lanes_before: Option<PathBuf>,
 }
 
 impl Storage {
@@ -128,8 +129,9 @@ impl Storage {
         {
             return Err(LanesError::Elsewhere { former: former.to_owned() }.into());
         }
+        let lanes_before = directory.lock.lanes().map(Path::to_owned);
         directory.lock.note_lanes(lanes.path.clone()).map_err(DataDirError::from)?;
-        Ok(Some(Self { directory, lanes }))
+        Ok(Some(Self { directory, lanes, lanes_before }))
     }
 
     /// Reads what is kept into the app's engine, on a thread of its own, and goes on with it.
@@ -148,7 +150,25 @@ impl Storage {
     }
 
     fn read(self, app: &Arc<App>) -> Result<Opened, StorageError> {
-        let Self { directory, lanes } = self;
+        let Self { mut directory, lanes, lanes_before } = self;
+        let (path, is_new) = (lanes.path.clone(), lanes.is_new);
+        match Self::begin(&directory, lanes, app) {
+            Ok((journal, spare, snapshots)) => {
+                Ok(Opened { journal, spare, snapshots, lanes: path, directory })
+            }
+            Err(error) => {
+                if let Some(path) = path.filter(|_| is_new) {
+                    lanes::remove(&path);
+                    // Without it the next start looks for what is not there, and goes on.
+                    let _ = directory.lock.note_lanes(lanes_before);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads what is kept and starts the threads that go on with it.
+    fn begin(directory: &DataDir, lanes: Lanes, app: &Arc<App>) -> Result<Threads, StorageError> {
         let started = Instant::now();
         let disk = Arc::new(TimedDisk::new(RealDisk::new(&directory.path), app.metrics.journal.clone()));
         let told = std::cell::Cell::new(started);
@@ -206,7 +226,7 @@ impl Storage {
         let read = opened.recovered.log.bytes;
         let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), read);
         let snapshots = snapshots.start().map_err(StorageError::Thread)?;
-        Ok(Opened { journal, spare, snapshots, lanes: lanes.path, directory })
+        Ok((journal, spare, snapshots))
     }
 }
 
@@ -223,12 +243,10 @@ fn options(config: &Config) -> storage::Options {
 /// Looks whether the first file of the log has room, before anything is changed. What was made ahead by the last process goes, and
 /// so does what its last file holds beyond its end.
 fn look_at_space(path: &Path, needed: u64) -> Result<(), StorageError> {
-    let held = |name: &str| std::fs::metadata(path.join(name)).map_or(0, |file| file.blocks() * 512);
     let disk = RealDisk::new(path);
     // A disk that does not say is found out by the log.
-    let (Ok(free), Ok(names)) = (disk.free(), disk.names()) else { return Ok(()) };
-    let last = names.iter().filter(|name| name.starts_with("segment-")).max().map_or(0, |name| held(name));
-    let free = free + held("spare") + held("spare.tmp") + last;
+    let (Ok(free), Ok(given_back)) = (disk.free(), bytes_to_give_back(&disk)) else { return Ok(()) };
+    let free = free + given_back;
     if free >= needed {
         return Ok(());
     }
@@ -300,6 +318,9 @@ pub fn random() -> u64 {
     assert_eq!(failed, 0, "the system gives no random numbers: {}", io::Error::last_os_error());
     u64::from_ne_bytes(bytes)
 }
+
+/// What works on what is kept.
+type Threads = (Running, Spare, snapshots::Running<TimedDisk<RealDisk>>);
 
 /// What is kept, while it is written.
 pub struct Opened {

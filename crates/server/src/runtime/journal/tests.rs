@@ -344,3 +344,22 @@ fn thread_serves_who_waits_and_ends_when_it_is_told() {
     open(&disk, &mut records);
     assert_eq!(records.len(), 4);
 }
+
+#[test]
+fn log_whose_thread_panics_has_failed_and_all_who_wait_are_told() {
+    let Bench { mut lane, durability, waiter, mut poll, .. } = Bench::new();
+    lane.publish(1, 0, 3, |into| into.copy_from_slice(b"abc"));
+    let barrier = durability.barrier().expect("it is not durable yet");
+    assert!(durability.wake_at(&waiter, barrier));
+    let fails = FailsByPanic(Arc::clone(&durability));
+    let panicked = thread::spawn(move || {
+        let _fails = fails;
+        panic!("a defect");
+    });
+    assert!(panicked.join().is_err());
+    let mut events = mio::Events::with_capacity(1);
+    poll.poll(&mut events, Some(Duration::ZERO)).expect("a poller");
+    assert!(!events.is_empty());
+    assert_eq!(durability.fate(barrier), Fate::Unknown);
+    assert_eq!(durability.log_state(), LogState::Failed);
+}
