@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::durability::{Kept, damage, journal, kill};
-use super::listeners::{likely, membership, play};
+use super::listeners::{likely, membership, play, seconds_from_now};
 use super::support::*;
 
 /// A server's customers, tracks and one shown ad, killed with the ad in its lanes; and what it held.
@@ -106,6 +106,23 @@ fn compact_keeps_the_state_and_what_lanes_hold_and_loses_the_history() {
     snapshots.sort();
     std::fs::remove_file(&snapshots[1]).expect("it is there");
     killed.compare();
+}
+
+#[test]
+fn compact_leaves_now_to_the_wall_clock() {
+    const TWO_DAYS_S: i64 = 2 * 86_400;
+    let kept = Kept::new();
+    let directory = kept.directory();
+    let server = kept.start();
+    server.load("/events", JSON, play("48", 1, TWO_DAYS_S));
+    kill(server);
+    let done = journal(&["compact", "--yes", &directory]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let server = kept.start();
+    let held = server.held("48");
+    let now = held["now"].as_str().expect("a time");
+    // Both are times in UTC as ISO 8601 writes them.
+    assert!(*now > *seconds_from_now(-60), "now stands still at the newest event: {held}");
 }
 
 #[test]

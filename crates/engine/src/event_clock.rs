@@ -43,8 +43,9 @@ pub struct EventClockStatus {
     pub last_unconfirmed_ms: i64,
 }
 
-/// The clock of [`Clock::Event`]; with [`Clock::Wall`] it is never set.
+/// The clock of [`Clock::Event`]; with [`Clock::Wall`] no event moves it, and it only hands on what a directory holds of it.
 pub(crate) struct EventClock {
+    /// Whether it is *now*.
     used: bool,
     window_ms: i64,
     /// The key of the hashes of customers; kept with the log, so that it is the same when the clock is read back.
@@ -92,12 +93,19 @@ impl EventClock {
         self.key.store(key, Ordering::Relaxed);
     }
 
-    /// *Now*, in Unix milliseconds; `None` before the first event, and always with [`Clock::Wall`].
+    /// *Now*, in Unix milliseconds; `None` before the first event, and always with [`Clock::Wall`], though the directory may
+    /// hold what a former process with [`Clock::Event`] knew: that time stands still.
     pub(crate) fn now_ms(&self) -> Option<i64> {
+        if !self.used {
+            return None;
+        }
         Some(self.now_ms.load(Ordering::Relaxed)).filter(|now_ms| *now_ms != i64::MIN)
     }
 
     pub(crate) fn status(&self) -> EventClockStatus {
+        if !self.used {
+            return EventClockStatus { now_ms: None, unconfirmed: 0, last_unconfirmed_ms: 0 };
+        }
         EventClockStatus {
             now_ms: self.now_ms(),
             unconfirmed: self.unconfirmed.load(Ordering::Relaxed),
