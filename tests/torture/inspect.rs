@@ -13,6 +13,9 @@ use crate::wire::Wire;
 /// For how long after its answer a retry is sent again: the server keeps answers for a minute.
 const RETRIES_NS: Instant = 45_000_000_000;
 
+/// The wall clock may be set by so much while the server is asked, as a machine that corrects its clock does.
+const CLOCK_STEP_S: i64 = 1;
+
 /// Rows in one body.
 const ROWS: usize = 2000;
 
@@ -60,6 +63,7 @@ pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<Strin
     if profiles != known as u64 {
         faults.push(format!("{profiles} profiles are held, of which {known} are of known customers"));
     }
+    faults.extend(held.keys().next().and_then(|customer| clock_fault(server, customer)));
     faults.extend(book.catalogue.faults(&tracks(server, book)));
     faults.extend(retry_faults(server, book));
     faults.extend(repeat_faults(server, book));
@@ -71,6 +75,18 @@ pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<Strin
     }
     faults.extend((more > 0).then(|| format!("and {more} more faults")));
     (held, faults)
+}
+
+/// *Now* is the instant of the request, and none that was kept: else windows and caps would stand still.
+fn clock_fault(server: &Server, customer: &str) -> Option<String> {
+    let clock_s = || jiff::Timestamp::now().as_second();
+    let before_s = clock_s();
+    let profile = Wire::to(&server.admin).get(&format!("/customers/{customer}")).expect("an answer").json();
+    let meanwhile_s = before_s - CLOCK_STEP_S..=clock_s() + CLOCK_STEP_S;
+    let text = profile["now"].as_str().expect("a time");
+    let now = jiff::tz::TimeZone::UTC.to_timestamp(text.parse().expect("a time")).expect("a time");
+    let is_right = meanwhile_s.contains(&now.as_second());
+    (!is_right).then(|| format!("the server takes {text} for now, {} s ago", clock_s() - now.as_second()))
 }
 
 pub fn metric(server: &Server, name: &str) -> u64 {

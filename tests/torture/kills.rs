@@ -4,6 +4,7 @@ use crate::dice::Dice;
 use crate::inspect;
 use crate::ledger::{Book, Deed};
 use crate::load::Client;
+use crate::machine::Image;
 use crate::moment::{Deaths, Moment, work_until_killed};
 use crate::preload::{Control, Watch, Word};
 use crate::process::{Place, Server, compact, folder};
@@ -106,7 +107,12 @@ fn run(seed: u64, rounds: u64) -> Tally {
             all.book.wake();
         }
         let faults = all.faults(&server);
-        assert!(faults.is_empty(), "seed {seed}, after {round} kills: {}", faults.join("\n"));
+        if !faults.is_empty() {
+            // Nothing in it changes while it is copied.
+            server.kill();
+            let kept = Image::read(&root).keep(&format!("kills-{seed}-{round}"));
+            panic!("seed {seed}, after {round} kills, kept as {kept}: {}", faults.join("\n"));
+        }
         if round % 100 == 99 {
             eprintln!("kills: {} rounds, {:?}", round + 1, all.tally);
         }

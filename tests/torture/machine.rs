@@ -59,6 +59,15 @@ impl Image {
             file.write_all(bytes).expect("it is written");
         }
     }
+
+    /// Keeps what was found wrong for whoever mends it; where.
+    pub fn keep(&self, name: &str) -> String {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{name}"));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a directory");
+        self.write(&path);
+        path.display().to_string()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

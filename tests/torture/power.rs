@@ -213,7 +213,7 @@ fn life(
                     if faults.is_empty() {
                         fs::remove_dir_all(&root).expect("it is removed");
                     } else {
-                        let kept = kept(&image, seed, number, cut);
+                        let kept = image.keep(&format!("{seed}-{number}-{cut}"));
                         let all = faults.join("\n  ");
                         let told = format!(
                             "seed {seed}, life {number}, cut {cut} at {at}, kept as {kept}:\n  {all}"
@@ -249,15 +249,6 @@ fn life(
     found.flipped.refused += flipped.refused;
     found.faults.append(&mut results.into_inner().expect("the results"));
     next.expect("one of the cuts")
-}
-
-/// Keeps what was found wrong for whoever mends it.
-fn kept(image: &Image, seed: u64, life: usize, cut: usize) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{seed}-{life}-{cut}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).expect("a directory");
-    image.write(&path);
-    path.display().to_string()
 }
 
 fn run(seed: u64, size: Size) -> Found {
