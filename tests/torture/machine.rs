@@ -60,6 +60,26 @@ impl Image {
         }
     }
 
+    /// The first difference from what is there.
+    pub fn difference(&self, there: &Self) -> Option<String> {
+        if self.directories != there.directories {
+            return Some(format!("directories are {:?} and not {:?}", there.directories, self.directories));
+        }
+        let (ours, theirs) = (self.files.keys(), there.files.keys());
+        if !ours.clone().eq(theirs.clone()) {
+            return Some(format!(
+                "files are {:?} and not {:?}",
+                theirs.collect::<Vec<_>>(),
+                ours.collect::<Vec<_>>()
+            ));
+        }
+        let mut pairs = self.files.iter().zip(there.files.values());
+        let ((path, ours), theirs) = pairs.find(|((_, ours), theirs)| ours != theirs)?;
+        let at = ours.iter().zip(theirs).position(|(ours, theirs)| ours != theirs);
+        let (expected, length) = (ours.len(), theirs.len());
+        Some(format!("{} has {length} bytes and not {expected}, and differs at {at:?}", path.display()))
+    }
+
     /// Keeps what was found wrong for whoever mends it; where.
     pub fn keep(&self, name: &str) -> String {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("torture-{name}"));

@@ -58,15 +58,31 @@ pub struct Trace {
 const HEAD: usize = 64;
 
 impl Trace {
-    /// Reads what `trace_disk.c` wrote of a program that was watched below `directory`.
+    /// Reads what `trace_disk.c` wrote of the programs that were watched below `directory`, one after the other: a file of each,
+    /// whose name begins with `path`'s and ends with when it began.
     ///
     /// # Panics
-    /// The program made a call that the library cannot follow, or the trace does not read.
+    /// A program made a call that the library cannot follow, or a trace does not read.
     pub fn read(path: &Path, directory: &Path) -> Self {
-        let text = fs::read(path).expect("the trace");
-        let mut calls = Vec::new();
-        let mut at = 0;
-        // The last record may be cut where the program was killed.
+        let (parent, name) = (path.parent().expect("a parent"), path.file_name());
+        let files = fs::read_dir(parent).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let mut files: Vec<PathBuf> = files.filter(|file| file.file_stem() == name).collect();
+        files.sort();
+        let mut trace = Self::default();
+        for file in files {
+            let begins = trace.text.len();
+            trace.text.append(&mut fs::read(file).expect("the trace"));
+            let end = trace.read_records(begins, directory);
+            trace.text.truncate(end);
+        }
+        // Each was written down after it had returned, by threads in turn: only nearly in order.
+        trace.calls.sort_by_key(|call| call.end);
+        trace
+    }
+
+    /// Reads the records from `at` on; returns where the last whole one ends: that of a program that was killed may be cut.
+    fn read_records(&mut self, mut at: usize, directory: &Path) -> usize {
+        let Self { text, calls } = self;
         while at + HEAD <= text.len() {
             let word =
                 |from: usize| u64::from_ne_bytes(text[at + from..at + from + 8].try_into().expect("8 bytes"));
@@ -104,9 +120,7 @@ impl Trace {
             calls.push(Call { start, end, failed, change });
             at = data + data_bytes;
         }
-        // Each was written down after it had returned, by threads in turn: only nearly in order.
-        calls.sort_by_key(|call| call.end);
-        Self { text, calls }
+        at
     }
 
     pub fn bytes(&self, range: &Range<usize>) -> &[u8] {

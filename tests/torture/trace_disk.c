@@ -3,7 +3,7 @@
  * It can also let calls fail, wait, run out of space, or kill the process in the middle of one.
  *
  *   DISK_DIRECTORY  the directory, an absolute path without symbolic links
- *   DISK_TRACE      the file that the calls are written to; none if unset
+ *   DISK_TRACE      the beginning of the name of the file that the calls are written to; none if unset
  *   DISK_CONTROL    a file of CONTROL_WORDS 64-bit words that the test changes while the program runs; none if unset
  *
  * Calls that change files in ways that it cannot follow (a writable shared mapping, a link, a copy within the kernel) are
@@ -336,9 +336,12 @@ __attribute__((constructor)) static void begin(void) {
         close(file);
     }
     if (into) {
-        trace = (int)syscall(SYS_openat, AT_FDCWD, into, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        /* A file for each process, in their order: a kill may cut the last record short. */
+        char own[PATH_MAX];
+        snprintf(own, sizeof own, "%s.%020llu", into, (unsigned long long)now_ns());
+        trace = (int)syscall(SYS_openat, AT_FDCWD, own, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
         if (trace < 0) {
-            complain(into);
+            complain(own);
         }
     }
     snprintf(directory, sizeof directory, "%s", where);
