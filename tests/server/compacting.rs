@@ -196,9 +196,9 @@ fn start_with_other_lanes_than_those_of_the_killed_server_is_refused() {
     assert_eq!(server.decide("48")["show"], true);
     kill(server);
     let other = tempfile::tempdir_in(kept.lanes.path()).expect("a folder");
-    let other = other.path().display().to_string();
-    let said = kept.refused(&[("UPBEAT_LANES_DIR", &other)]);
+    let said = kept.refused(&[("UPBEAT_LANES_DIR", &other.path().display().to_string())]);
     assert!(said.contains("lanes_dir") && said.contains(&*kept.lanes.path().display().to_string()), "{said}");
+    assert_eq!(std::fs::read_dir(other.path()).expect("a folder").count(), 0, "no lanes are left there");
     let server = kept.start();
     assert_eq!(server.decide("48")["reason"], "capped");
 }

@@ -127,6 +127,7 @@ impl Storage {
             && lanes.path.as_deref() != Some(former)
             && lanes::are_of(former, &directory.path)
         {
+            remove_new(lanes.path.as_deref(), lanes.is_new);
             return Err(LanesError::Elsewhere { former: former.to_owned() }.into());
         }
         let lanes_before = directory.lock.lanes().map(Path::to_owned);
@@ -157,8 +158,7 @@ impl Storage {
                 Ok(Opened { journal, spare, snapshots, lanes: path, directory })
             }
             Err(error) => {
-                if let Some(path) = path.filter(|_| is_new) {
-                    lanes::remove(&path);
+                if remove_new(path.as_deref(), is_new) {
                     // Without it the next start looks for what is not there, and goes on.
                     let _ = directory.lock.note_lanes(lanes_before);
                 }
@@ -228,6 +228,12 @@ impl Storage {
         let snapshots = snapshots.start().map_err(StorageError::Thread)?;
         Ok((journal, spare, snapshots))
     }
+}
+
+/// Removes the lanes of a start that is refused, if it has made them; whether it has.
+fn remove_new(path: Option<&Path>, is_new: bool) -> bool {
+    let made = path.filter(|_| is_new);
+    made.inspect(|path| lanes::remove(path)).is_some()
 }
 
 /// How the log is kept.
