@@ -36,10 +36,9 @@ pub fn is_file_name(name: &str) -> bool {
 /// The disk failed.
 pub fn bytes_to_give_back<D: Disk>(disk: &D) -> io::Result<u64> {
     let names = disk.names()?;
-    let last =
-        names.iter().filter(|name| segment::number(name).is_some()).max_by_key(|name| segment::number(name));
+    let last = names.iter().filter_map(|name| Some((segment::number(name)?, name))).max();
     let ahead = names.iter().filter(|name| SPARE_NAMES.contains(&name.as_str()));
-    ahead.chain(last).map(|name| disk.open(name)?.space()).sum()
+    ahead.chain(last.map(|(_, name)| name)).map(|name| disk.open(name)?.space()).sum()
 }
 
 /// An error of a call, with the file that it was about.

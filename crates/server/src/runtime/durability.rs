@@ -179,12 +179,12 @@ impl Durability {
         if next <= self.log.durable() {
             return None;
         }
-        let now = || (self.log.next(), self.log.durable(), Instant::now());
+        let look = || (self.log.next(), self.log.durable(), Instant::now());
         let waits = match &self.waits {
             Waits::Always => true,
             // Where the log has failed nobody is promised anything.
             _ if next == FAILED => true,
-            Waits::Behind(ahead) => !ahead.may_run(now),
+            Waits::Behind(ahead) => !ahead.may_run(look),
             Waits::Never => false,
         };
         waits.then_some(Barrier(next))
