@@ -141,9 +141,10 @@ impl Drop for Mount {
 const SERVE: &str = "serve";
 const CHECK: &str = "check";
 const DUMP: &str = "dump";
+const STATS: &str = "stats";
 const REPAIR: &str = "repair";
 const COMPACT: &str = "compact";
-const ALL: [&str; 5] = [SERVE, CHECK, DUMP, REPAIR, COMPACT];
+const ALL: [&str; 6] = [SERVE, CHECK, DUMP, STATS, REPAIR, COMPACT];
 
 /// Whether a server has got so far with a directory that it makes files ahead.
 fn is_serving(directory: &Path) -> bool {
@@ -260,7 +261,7 @@ const CASES: &[Case] = &[
             std::fs::write(data.join("segment-000000000900"), vec![7; 9000]).expect("a file");
             Some((data, None))
         } },
-    Case { name: "half copied: a segment in the middle is missing", refused_by: &[SERVE, CHECK, DUMP, REPAIR, COMPACT], says: &["segment-"], start_says: COMMANDS, user: None,
+    Case { name: "half copied: a segment in the middle is missing", refused_by: &ALL, says: &["segment-"], start_says: COMMANDS, user: None,
         make: |template, folder| {
             let data = template.copy(folder);
             let segments = names(&data, "segment-");
@@ -413,7 +414,7 @@ fn directory_that_is_a_link_or_only_read_is_looked_at_and_foreign_files_stay() {
     let Some(_mount) = Mount::read_only(&data) else {
         return skipped("this machine does not allow a mount");
     };
-    for what in [CHECK, DUMP] {
+    for what in [CHECK, DUMP, STATS] {
         let output = run(what, &data, template.0.lanes.path(), None);
         assert_eq!(output.status.code(), Some(0), "{what}: {output:?}");
     }

@@ -285,7 +285,7 @@ fn start_from_a_snapshot_reads_less_of_the_log_and_loses_nothing() {
     assert!((1..3000).contains(&read), "{read}");
     assert_eq!(server.load("/events", NDJSON, &bulk), (0, 3000));
     let checked = journal(&["check", &kept.directory()]);
-    assert_eq!(checked.status.code(), Some(1), "a server uses it: {checked:?}");
+    assert_eq!(checked.status.code(), Some(0), "a server uses it: {checked:?}");
     kill(server);
     let checked = journal(&["check", &kept.directory()]);
     assert_eq!(checked.status.code(), Some(0), "{checked:?}");
@@ -347,11 +347,11 @@ fn dump_is_taken_again_by_another_server_and_gives_the_same_customers() {
     };
     let before = ["49", "a:b"].map(|customer| held(&server, customer));
     let plays = server.held("48")["plays"].clone();
-    let used = journal(&["dump", &directory]);
-    assert_eq!(used.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&used.stderr).contains(&server.id().to_string()), "{used:?}");
     // What is in the lanes alone is not in the files yet.
     until("everything is on the disk", || server.metric("upbeat_journal_lag_records") == 0.0);
+    let live = journal(&["dump", &directory]);
+    assert_eq!(live.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&live.stderr).contains(&server.id().to_string()), "{live:?}");
     kill(server);
 
     let sound = journal(&["check", &directory]);
@@ -359,6 +359,7 @@ fn dump_is_taken_again_by_another_server_and_gives_the_same_customers() {
     assert!(String::from_utf8_lossy(&sound.stdout).contains("sound groups"), "{sound:?}");
     let dumped = journal(&["dump", &directory]);
     assert_eq!(dumped.status.code(), Some(0), "{dumped:?}");
+    assert_eq!(dumped.stdout, live.stdout);
     let server = Server::start();
     assert_eq!(server.load("/events", NDJSON, &dumped.stdout), (27, 0));
     assert_eq!(["49", "a:b"].map(|customer| held(&server, customer)), before);

@@ -33,6 +33,7 @@ mod lifecycle;
 mod limits;
 mod live_and_batch;
 mod logs;
+mod looking;
 mod memory;
 mod metrics;
 mod non_reading;

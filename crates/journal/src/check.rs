@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::disk::{Disk, File};
+use crate::end::has_come;
 use crate::error::RecoveryError;
 use crate::files::{SegmentFile, at, open_segments, read_group};
 use crate::group::{self, BLOCK, GroupHead};
@@ -115,13 +116,19 @@ pub(crate) fn scan<F: File>(
     mut visit: impl FnMut(&GroupHead, &[u8]),
 ) -> Result<Scanned, RecoveryError> {
     let mut scanned = Scanned { groups: Vec::new(), end: BLOCK as u64, rest: None };
-    let mut buffer = Vec::new();
+    let (mut buffer, mut again) = (Vec::new(), Vec::new());
     let mut offset = BLOCK as u64;
     while offset < segment.size {
         let next_number = scanned.groups.last().map_or(head.first_group, |group| group.head.number + 1);
         match read_group(segment, head.salt, offset, &mut buffer)? {
             // What lies at its place and has a lower number is none of this log's groups.
             Some(group) if group.number >= next_number => {
+                let end = (scanned.end, next_number);
+                if offset > scanned.end && has_come(segment, head, end, &mut again)? {
+                    // A process that uses the directory has written on since.
+                    offset = scanned.end;
+                    continue;
+                }
                 let (_, records) = group::read(&buffer).expect("it was read just now");
                 visit(&group, records);
                 let end = offset + buffer.len() as u64;

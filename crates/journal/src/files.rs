@@ -62,9 +62,10 @@ pub(crate) fn open_segments<D: Disk>(disk: &D) -> Result<Vec<SegmentFile<D::File
     let mut segments = Vec::with_capacity(numbered.len());
     for (number, name) in numbered {
         let file = at(&name, disk.open(&name))?;
-        let size = at(&name, file.size())?;
         let mut block = vec![0; 2 * BLOCK];
         let read = at(&name, file.read_at(0, &mut block))?;
+        // After the head, which is written last: a file that is being made meanwhile is none that was cut.
+        let size = at(&name, file.size())?;
         let mut head = segment::decode(&block[..read]);
         if let Err(BadHead::Newer(version)) = head {
             return Err(RecoveryError::Newer { file: name, version });

@@ -8,6 +8,7 @@
 
 mod check;
 pub mod disk;
+mod end;
 mod error;
 mod files;
 mod group;
@@ -42,7 +43,7 @@ pub use lane::LaneWriter;
 pub use lock::{LOCK_NAME, LockError, LockFile};
 pub use memory::Memory;
 pub use positions::{Positions, Unit};
-pub use record::{ABANDONED, COMMIT, Record, VOID, records};
+pub use record::{ABANDONED, COMMIT, Record, VOID, records, size as record_bytes};
 pub use recovery::{Group, Recovered, Start, TornEnd, read, read_groups};
 pub use repair::{Repaired, repair};
 pub use replay::{Replayed, Visitor};

@@ -31,8 +31,9 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
-/// Bytes that a record with `payload` bytes takes.
-pub(crate) const fn size(payload: usize) -> usize {
+/// Bytes that a record with `payload` bytes takes, in a lane and in the log.
+#[must_use]
+pub const fn size(payload: usize) -> usize {
     HEAD + payload.next_multiple_of(16)
 }
 

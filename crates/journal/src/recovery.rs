@@ -5,6 +5,7 @@
 //! a valid one after it, or a gap in the numbers, is damage, and the log is not opened.
 
 use crate::disk::{Disk, File};
+use crate::end::{AfterTheEnd, after_the_end};
 use crate::error::RecoveryError;
 use crate::files::{SegmentFile, at, open_segments, read_group};
 use crate::group::{self, BLOCK, GroupHead};
@@ -132,13 +133,13 @@ pub fn read_groups<D: Disk>(
         if let Some((file, end)) = former.filter(|_| head.first_group != reader.found.next.group) {
             return Err(missing(file, end, reader.found.next.group, segment, head));
         }
-        let (end, number) = reader.groups(segment, head, head.first_group, &mut visit)?;
+        let (end, number) = reader.groups(segment, head, (BLOCK as u64, head.first_group), &mut visit)?;
         reader.found.next.group = number;
         reader.before += segment.size;
         former = Some((&segment.name, end));
     }
     if let (Some((segment, head)), Some((_, end))) = (kept.last(), former) {
-        reader.found.torn = after_the_end(segment, head, end)?;
+        (reader.found.torn, _) = reader.rest_of(segment, head, end, &mut visit)?;
     }
     let last_used = used.last().map_or(0, |(segment, _)| segment.number);
     for (segment, head) in unused.iter().filter(|(segment, _)| segment.number > last_used) {
@@ -148,8 +149,9 @@ pub fn read_groups<D: Disk>(
         if head.first_group > reader.found.next.group {
             return Err(missing(file, end, reader.found.next.group, segment, head));
         }
-        let torn = after_the_end(segment, head, BLOCK as u64)?;
+        let (torn, end) = reader.rest_of(segment, head, BLOCK as u64, &mut visit)?;
         reader.found.torn = reader.found.torn.or(torn);
+        former = (end > BLOCK as u64).then_some((&*segment.name, end)).or(former);
     }
     for segment in segments.iter().filter(|segment| segment.head.is_err() && segment.number > last_used) {
         check_unmade(segment, reader.found.next.group)?;
@@ -261,15 +263,14 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the groups of one segment; returns where they end and which number comes next.
+    /// Reads the groups of one segment from an offset and a number on; returns where they end and which number comes next.
     fn groups<F: File>(
         &mut self,
         segment: &SegmentFile<F>,
         head: &SegmentHead,
-        mut number: u64,
+        (mut offset, mut number): (u64, u64),
         visit: &mut impl FnMut(&Group<'_>) -> Result<(), String>,
     ) -> Result<(u64, u64), RecoveryError> {
-        let mut offset = BLOCK as u64;
         let found = &mut self.found;
         while read_group(segment, head.salt, offset, &mut self.buffer)?
             .is_some_and(|group| group.number == number)
@@ -299,34 +300,30 @@ impl Reader {
         }
         Ok((offset, number))
     }
-}
 
-/// Looks at what lies after the last valid group of a segment: zeros, or a torn end.
-fn after_the_end<F: File>(
-    segment: &SegmentFile<F>,
-    head: &SegmentHead,
-    end: u64,
-) -> Result<Option<TornEnd>, RecoveryError> {
-    let (mut offset, mut last) = (end, None);
-    let mut buffer = Vec::new();
-    while offset < segment.size {
-        if head.synced
-            && let Some(group) = read_group(segment, head.salt, offset, &mut buffer)?
-        {
-            return Err(RecoveryError::Damaged {
-                file: segment.name.clone(),
-                offset: end,
-                what: format!("a group is damaged, and group {} after it is sound", group.number),
-            });
+    /// Looks at what lies after the last valid group, and reads on where a process that uses the directory has written more since
+    /// it was looked for; returns a torn end and where it begins.
+    fn rest_of<F: File>(
+        &mut self,
+        segment: &SegmentFile<F>,
+        head: &SegmentHead,
+        mut end: u64,
+        visit: &mut impl FnMut(&Group<'_>) -> Result<(), String>,
+    ) -> Result<(Option<TornEnd>, u64), RecoveryError> {
+        loop {
+            match after_the_end(segment, head, (end, self.found.next.group))? {
+                AfterTheEnd::Rest(torn) => return Ok((torn, end)),
+                AfterTheEnd::Grown => {
+                    if self.found.lives.last() != Some(&head.life) {
+                        self.found.lives.push(head.life);
+                    }
+                    (self.found.lanes, self.found.synced) = (head.lanes, head.synced);
+                    let from = (end, self.found.next.group);
+                    (end, self.found.next.group) = self.groups(segment, head, from, visit)?;
+                }
+            }
         }
-        buffer.resize(BLOCK, 0);
-        let read = at(&segment.name, segment.file.read_at(offset, &mut buffer))?;
-        if buffer[..read].iter().any(|byte| *byte != 0) {
-            last = Some(offset + read as u64);
-        }
-        offset += BLOCK as u64;
     }
-    Ok(last.map(|last| TornEnd { file: segment.name.clone(), offset: end, bytes: last - end }))
 }
 
 impl Recovered {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use upbeat_server::runtime::Compaction;
 
 use super::output;
-use super::read_only::unused;
+use super::usage::unused;
 
 /// Says what goes, and with `yes` puts two new snapshots in its place.
 pub(super) fn compact(directory: &Path, yes: bool) -> anyhow::Result<ExitCode> {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use upbeat_journal::LockFile;
-use upbeat_journal::disk::RealDisk;
+use upbeat_journal::disk::{ReadOnlyDisk, RealDisk};
 use upbeat_server::runtime::{move_lanes, random};
 
 use super::output;
-use super::read_only::{ReadOnlyDisk, unused};
+use super::usage::unused;
 
 /// Says what is lost, and with `yes` puts what is sound into a new directory of the old one's name. The old one is kept.
 pub(super) fn repair(directory: &Path, yes: bool) -> anyhow::Result<ExitCode> {
@@ -20,7 +20,7 @@ pub(super) fn repair(directory: &Path, yes: bool) -> anyhow::Result<ExitCode> {
     drop(unused(directory)?);
     let lock = LockFile::take(directory)?;
     let name = directory.display();
-    let damaged = Arc::new(ReadOnlyDisk::new(directory));
+    let damaged = Arc::new(ReadOnlyDisk::new(directory).with_context(|| name.to_string())?);
     let report = upbeat_journal::check(&damaged).with_context(|| name.to_string())?;
     if report.is_sound() {
         output::print(format_args!("{name}: there is nothing to repair\n"))?;

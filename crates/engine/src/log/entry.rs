@@ -164,6 +164,22 @@ impl Entry {
         Ok(entry)
     }
 
+    /// What it is called where records are listed: for events the type that `POST /events` has for them.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Event { event, .. } => event.kind.name(),
+            Self::Shown { .. } => "shown",
+            Self::Erased { .. } => "erased",
+            Self::Evicted { .. } => "evicted",
+            Self::LastEvent { .. } => "last_event_corrected",
+            Self::Track { .. } => "track",
+            Self::Started(_) => "started",
+            Self::Promoted { .. } => "promoted",
+            Self::Leased { .. } => "leased",
+        }
+    }
+
     /// The kind and the bytes of the record.
     #[must_use]
     pub fn encode(&self) -> (u16, Vec<u8>) {

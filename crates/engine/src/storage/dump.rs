@@ -13,9 +13,18 @@ use super::OpenError;
 use super::blocks::{Head, Part, answer, customer, kind};
 use crate::log::{Entry, Started, decode_track, kind as log_kind};
 
+/// What reading all of a directory came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dumped {
+    /// The damage of newer snapshots than the one that was read.
+    pub damaged: Vec<String>,
+    /// Every record at a position below was in the log: where a process uses the directory some of those above were not yet.
+    pub watermark: u64,
+}
+
 /// Gives all that a directory holds to `visit`: first what the newest sound snapshot holds, without a position, then the records
 /// of the log from there on, with theirs. Doing them again in this order gives the state; records that the snapshot holds
-/// already come twice, and change nothing the second time. Returns the damage of newer snapshots, if there are any.
+/// already come twice, and change nothing the second time.
 ///
 /// Of the snapshot's impressions those that no event reported are given as shown; fingerprints of plays that were dropped
 /// are not given.
@@ -25,15 +34,45 @@ use crate::log::{Entry, Started, decode_track, kind as log_kind};
 pub fn dump<D: Disk>(
     disk: Arc<D>,
     visit: &mut dyn FnMut(Option<u64>, Entry) -> Result<(), String>,
-) -> Result<Vec<String>, OpenError> {
+) -> Result<Dumped, OpenError> {
     let found = find(Arc::clone(&disk))?;
     let mut start = Start::BEGINNING;
     if let Some(snapshot) = &found.newest {
         start = snapshot.start();
         dump_snapshot(snapshot, &mut |entry| visit(None, entry))?;
     }
+    let watermark = dump_log(&*disk, start, visit)?;
+    Ok(Dumped { damaged: found.damaged.iter().map(ToString::to_string).collect(), watermark })
+}
+
+/// Gives all that a directory holds to `visit` as it happened: the whole log where its beginning is still there, else as [`dump`]
+/// does, with the newest snapshot in place of what is gone.
+///
+/// # Errors
+/// As those of [`dump`].
+pub fn history<D: Disk>(
+    disk: Arc<D>,
+    visit: &mut dyn FnMut(Option<u64>, Entry) -> Result<(), String>,
+) -> Result<Dumped, OpenError> {
+    let mut start = upbeat_journal::oldest(&*disk).map_err(upbeat_journal::OpenError::from)?;
+    if start.from > Start::BEGINNING.from {
+        return dump(disk, visit);
+    }
+    // A log that a snapshot has outrun has lost its end.
+    let found = find(Arc::clone(&disk))?;
+    start.reached = found.newest.map_or(1, |snapshot| snapshot.reached());
+    let watermark = dump_log(&*disk, start, visit)?;
+    Ok(Dumped { damaged: found.damaged.iter().map(ToString::to_string).collect(), watermark })
+}
+
+/// Gives the records of the log to `visit`; returns the watermark.
+fn dump_log<D: Disk>(
+    disk: &D,
+    start: Start,
+    visit: &mut dyn FnMut(Option<u64>, Entry) -> Result<(), String>,
+) -> Result<u64, OpenError> {
     let mut refused = None;
-    let read = upbeat_journal::read(&disk, start, &mut |record: Record<'_>| {
+    let read = upbeat_journal::read(disk, start, &mut |record: Record<'_>| {
         let position = record.position;
         match Entry::decode(record.kind, record.payload) {
             Ok(entry) => visit(Some(position), entry),
@@ -44,12 +83,9 @@ pub fn dump<D: Disk>(
             }
         }
     });
-    match (refused, read) {
-        (Some(refused), _) => Err(refused),
-        (None, read) => {
-            read.map_err(upbeat_journal::OpenError::from)?;
-            Ok(found.damaged.iter().map(ToString::to_string).collect())
-        }
+    match refused {
+        Some(refused) => Err(refused),
+        None => Ok(read.map_err(upbeat_journal::OpenError::from)?.watermark),
     }
 }
 
@@ -82,7 +118,7 @@ pub fn last_started<D: Disk>(disk: Arc<D>) -> Result<Option<Started>, OpenError>
     Ok(started)
 }
 
-fn dump_snapshot<D: Disk>(
+pub(super) fn dump_snapshot<D: Disk>(
     snapshot: &Snapshot<D>,
     visit: &mut dyn FnMut(Entry) -> Result<(), String>,
 ) -> Result<(), OpenError> {

@@ -7,6 +7,7 @@ mod redo;
 mod replay;
 mod restore;
 mod snapshotter;
+mod stats;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
@@ -22,8 +23,9 @@ use crate::Engine;
 use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Log, Payload, Started};
 
-pub use dump::{dump, last_started};
+pub use dump::{Dumped, dump, history, last_started};
 pub use snapshotter::{Snapshotter, Written};
+pub use stats::{Count, SnapshotStats, Stats, stats};
 
 /// How an engine is kept.
 #[derive(Debug, Clone, Copy)]

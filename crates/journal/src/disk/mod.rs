@@ -4,6 +4,7 @@
 //! is the code that the simulation breaks.
 
 mod lanes;
+mod read_only;
 mod real;
 pub mod simulated;
 
@@ -11,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use lanes::{LaneDirectory, LaneError, LaneFiles, map_lanes};
+pub use read_only::{ReadOnlyDisk, ReadOnlyFile};
 pub use real::{RealDisk, RealFile};
 
 /// One directory of files.

@@ -1,6 +1,7 @@
 //! The log on a simulated disk.
 
 mod damage;
+mod growing;
 mod history;
 mod lanes;
 mod lives;

@@ -94,7 +94,7 @@ pub fn make_room(config: &mut Config) -> io::Result<()> {
 
 /// Raises the soft limit on open files to `wanted` or the hard limit; returns the limit that holds then, `None` where it is
 /// not known.
-fn raise_limit(wanted: usize) -> Option<usize> {
+pub fn raise_limit(wanted: usize) -> Option<usize> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a value of the type that the call fills in.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {

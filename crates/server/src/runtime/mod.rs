@@ -36,7 +36,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
-pub use descriptors::make_room;
+pub use descriptors::{make_room, raise_limit};
 pub use listen::{capped_backlog, listen};
 pub use model::{LoadError, load_model};
 

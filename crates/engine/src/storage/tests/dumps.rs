@@ -22,7 +22,7 @@ fn sent_again(disk: &SimulatedDisk, settings: Settings) -> (Engine, usize) {
         }
         Ok(())
     });
-    assert_eq!(damaged.expect("it can be read"), Vec::<String>::new());
+    assert_eq!(damaged.expect("it can be read").damaged, Vec::<String>::new());
     (engine, shown)
 }
 
