@@ -243,6 +243,24 @@ const CASES: &[Case] = &[
             std::fs::write(&path, bytes).expect("it is ours");
             Some((data, None))
         } },
+    Case { name: "a newer version of what is in a snapshot", refused_by: &[SERVE, CHECK, DUMP, STATS, COMPACT], says: &["version 200", "a newer program wrote it"], start_says: &[], user: None,
+        make: |template, folder| {
+            // After the head of 64 bytes lies that of the first block; its payload begins with a kind and the version.
+            const BLOCK: usize = 64;
+            const PAYLOAD: usize = BLOCK + 32;
+            let data = template.copy(folder);
+            // All of them: an older one would be taken otherwise.
+            for name in names(&data, "snapshot-") {
+                let path = data.join(name);
+                let mut bytes = std::fs::read(&path).expect("a snapshot");
+                let length = u32::from_le_bytes(bytes[PAYLOAD - 4..PAYLOAD].try_into().expect("four bytes")) as usize;
+                bytes[PAYLOAD + 1] = 200;
+                let checksum = crc32c(&bytes[BLOCK + 8..PAYLOAD + length]);
+                bytes[BLOCK + 4..BLOCK + 8].copy_from_slice(&checksum.to_le_bytes());
+                std::fs::write(&path, bytes).expect("it is ours");
+            }
+            Some((data, None))
+        } },
     Case { name: "Redis", refused_by: &ALL, says: &["no file of Upbeat's"], start_says: &["--data-dir"], user: None,
         make: |_, folder| {
             let data = foreign(folder, &["dump.rdb", "appendonly.aof"]);

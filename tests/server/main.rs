@@ -21,6 +21,7 @@ mod decisions;
 mod descriptors;
 mod directories;
 mod durability;
+mod earlier_formats;
 mod echoes;
 mod events;
 mod formats;
