@@ -11,7 +11,7 @@ use crate::record::records;
 use crate::recovery::{Start, TornEnd, check_size, check_unmade};
 use crate::segment::SegmentHead;
 use crate::snapshot::{self, Snapshot, SnapshotError};
-use crate::spare;
+use crate::{rewrite, spare};
 
 /// Something that is not as it should be.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ fn check_snapshots<D: Disk>(disk: &Arc<D>, report: &mut Report) -> Result<Start,
     names.sort_unstable_by(|a, b| b.cmp(a));
     let mut start = None;
     for name in names {
-        if snapshot::is_unfinished(&name) || name == spare::UNFINISHED {
+        if snapshot::is_unfinished(&name) || rewrite::is_unfinished(&name) || name == spare::UNFINISHED {
             report.findings.push(Finding::Unfinished { file: name });
         } else if snapshot::position(&name).is_some() {
             let sound = Snapshot::open(&**disk, &name).and_then(|sound| sound.check().map(|()| sound));

@@ -6,7 +6,7 @@ use crate::disk::{Disk, File};
 use crate::error::RecoveryError;
 use crate::group::{self, BLOCK, GroupHead};
 use crate::segment::{self, BadHead, SegmentHead};
-use crate::{snapshot, spare};
+use crate::{rewrite, snapshot, spare};
 
 /// A file of the log and what its head says.
 pub(crate) struct SegmentFile<F> {
@@ -26,18 +26,20 @@ pub const SPARE_NAMES: [&str; 2] = [spare::NAME, spare::UNFINISHED];
 /// Whether a file's name is one of a log's or of a snapshot's. Other programs have files that begin so, and go on otherwise.
 #[must_use]
 pub fn is_file_name(name: &str) -> bool {
-    segment::number(name).is_some() || snapshot::position(name).is_some() || snapshot::is_unfinished(name)
+    let is_finished = segment::number(name).is_some() || snapshot::position(name).is_some();
+    is_finished || snapshot::is_unfinished(name) || rewrite::is_unfinished(name)
 }
 
-/// Bytes that the process which opens the log next gives back before it makes a file, at most: what was made ahead, and what
-/// the last file holds beyond its end.
+/// Bytes that the process which opens the log next gives back before it makes a file, at most: what was made ahead or being
+/// rewritten, and what the last file holds beyond its end.
 ///
 /// # Errors
 /// The disk failed.
 pub fn bytes_to_give_back<D: Disk>(disk: &D) -> io::Result<u64> {
     let names = disk.names()?;
     let last = names.iter().filter_map(|name| Some((segment::number(name)?, name))).max();
-    let ahead = names.iter().filter(|name| SPARE_NAMES.contains(&name.as_str()));
+    let goes = |name: &str| SPARE_NAMES.contains(&name) || rewrite::is_unfinished(name);
+    let ahead = names.iter().filter(|name| goes(name));
     ahead.chain(last.map(|(_, name)| name)).map(|name| disk.open(name)?.space()).sum()
 }
 

@@ -47,13 +47,21 @@ pub fn log_files<D: Disk>(disk: &D, needed_from: Option<u64>) -> io::Result<Vec<
         floors.push(head.filter(|_| is_used(head, &block[..read])).map(|head| head.floor));
         files.push(LogFile { bytes: file.space()?, modified_ms: file.modified_ms()?, name, history: false });
     }
-    // A file is history if a later one says that all before it is below what is needed.
-    let needed_from = needed_from.unwrap_or(0);
-    let first_needed = floors.iter().rposition(|floor| floor.is_some_and(|floor| floor <= needed_from));
-    for file in &mut files[..first_needed.unwrap_or(0)] {
+    for file in &mut files[..first_needed(floors.into_iter(), needed_from)] {
         file.history = true;
     }
     Ok(files)
+}
+
+/// The index of the first file that is needed from this position on, given the floors of all files, `None` of those in which no
+/// group was begun. A file is history if a later one says that all before it is below what is needed.
+pub(crate) fn first_needed(
+    floors: impl ExactSizeIterator<Item = Option<u64>> + DoubleEndedIterator,
+    needed_from: Option<u64>,
+) -> usize {
+    let needed_from = needed_from.unwrap_or(0);
+    let mut floors = floors;
+    floors.rposition(|floor| floor.is_some_and(|floor| floor <= needed_from)).unwrap_or(0)
 }
 
 /// Removes history that is not to be kept any longer, oldest first; returns what was removed. `needed_from` is
@@ -66,19 +74,44 @@ pub fn remove_history<D: Disk>(
     needed_from: Option<u64>,
     retention: Retention,
 ) -> io::Result<Vec<LogFile>> {
-    let mut history: Vec<LogFile> =
-        log_files(disk, needed_from)?.into_iter().filter(|file| file.history).collect();
-    let mut bytes: u64 = history.iter().map(|file| file.bytes).sum();
+    let files = log_files(disk, needed_from)?;
+    let mut bytes: u64 = files.iter().filter(|file| file.history).map(|file| file.bytes).sum();
+    let goes = |file: &LogFile| {
+        let goes = bytes > retention.bytes || file.modified_ms < retention.not_before_ms;
+        bytes -= file.bytes;
+        goes
+    };
+    remove_while(disk, &files, goes)
+}
+
+/// Removes the files of history that come before the file of this name, if that is history; returns what was removed.
+/// `needed_from` as for [`remove_history`].
+///
+/// # Errors
+/// The disk failed.
+pub fn remove_before<D: Disk>(disk: &D, needed_from: Option<u64>, name: &str) -> io::Result<Vec<LogFile>> {
+    let files = log_files(disk, needed_from)?;
+    if !files.iter().any(|file| file.history && file.name == name) {
+        return Ok(Vec::new());
+    }
+    remove_while(disk, &files, |file| file.name != name)
+}
+
+fn remove_while<D: Disk>(
+    disk: &D,
+    files: &[LogFile],
+    mut goes: impl FnMut(&LogFile) -> bool,
+) -> io::Result<Vec<LogFile>> {
     let mut removed = Vec::new();
-    for file in history.drain(..) {
-        if bytes <= retention.bytes && file.modified_ms >= retention.not_before_ms {
-            break;
+    for file in files.iter().filter(|file| file.history).take_while(|file| goes(file)) {
+        if removed.is_empty() {
+            // Where a former removal may not be durable, this fails, and there is no gap behind a file that comes back.
+            disk.sync_names()?;
         }
         disk.remove(&file.name)?;
         // One at a time: after a loss of power the log has no gap.
         disk.sync_names()?;
-        bytes -= file.bytes;
-        removed.push(file);
+        removed.push(file.clone());
     }
     Ok(removed)
 }

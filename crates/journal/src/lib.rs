@@ -7,6 +7,7 @@
 //! The crate knows nothing of events, reads no clock and starts no thread, and makes every disk call through [`disk::Disk`].
 
 mod check;
+mod continuation;
 pub mod disk;
 mod end;
 mod error;
@@ -22,6 +23,8 @@ mod record;
 mod recovery;
 mod repair;
 mod replay;
+mod rewrite;
+mod rotation;
 mod segment;
 pub mod snapshot;
 mod spare;
@@ -35,10 +38,11 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use check::{Finding, Report, check, oldest};
+pub use continuation::Continuation;
 pub use error::RecoveryError;
 pub use files::{SPARE_NAMES, bytes_to_give_back, is_file_name};
 pub use group::{GroupHead, MOST_BYTES};
-pub use history::{LogFile, Retention, log_files, remove_history};
+pub use history::{LogFile, Retention, log_files, remove_before, remove_history};
 pub use lane::LaneWriter;
 pub use lock::{LOCK_NAME, LockError, LockFile};
 pub use memory::Memory;
@@ -47,10 +51,14 @@ pub use record::{ABANDONED, COMMIT, Record, VOID, records, size as record_bytes}
 pub use recovery::{Group, Recovered, Start, TornEnd, read, read_groups};
 pub use repair::{Repaired, repair};
 pub use replay::{Replayed, Visitor};
+pub use rewrite::{
+    FILE_HEAD_BYTES, HistoryFile, Rewrite, RewriteError, Rewritten, group_bytes, history_covers,
+};
+pub use rotation::Rotation;
 pub use segment::SegmentHead;
 pub use spare::{Making, SpareMaker};
 pub use step::{Step, StepError};
-pub use writer::{Continuation, Writer};
+pub use writer::Writer;
 
 /// How a log is kept.
 #[derive(Debug, Clone, Copy)]

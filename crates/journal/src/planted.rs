@@ -27,6 +27,8 @@ pub(crate) enum Guard {
     LanesOfThisLog,
     /// A snapshot gets its name only when the log is durable past everything in it.
     SnapshotAfterLog,
+    /// A rewritten file is synced before it takes the place of the old one.
+    SyncRewritten,
 }
 
 #[cfg(test)]

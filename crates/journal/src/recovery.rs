@@ -4,6 +4,7 @@
 //! before its first. A bad group with nothing valid after it is the torn end: nothing in it was acknowledged. A bad group with
 //! a valid one after it, or a gap in the numbers, is damage, and the log is not opened.
 
+use crate::continuation::Continuation;
 use crate::disk::{Disk, File};
 use crate::end::{AfterTheEnd, after_the_end};
 use crate::error::RecoveryError;
@@ -13,7 +14,6 @@ use crate::planted::{Guard, stands};
 use crate::record::{self, records};
 use crate::replay::{InOrder, Replayed, Visitor};
 use crate::segment::SegmentHead;
-use crate::writer::Continuation;
 
 /// The torn end of a log: what was being written when the machine stopped. Nothing in it was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]

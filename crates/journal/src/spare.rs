@@ -46,6 +46,11 @@ impl<F> Spare<F> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody makes segments ahead.
+    pub fn has_maker(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     pub fn is_ready(&self) -> bool {
         matches!(*self.slot(), Slot::Ready(_))
     }

@@ -7,32 +7,19 @@ use std::io;
 use std::sync::Arc;
 
 use crate::Options;
+use crate::continuation::Continuation;
 use crate::disk::{Disk, File};
 use crate::group::{self, BLOCK, GroupHead, MOST_BYTES};
 use crate::lane::Lane;
 use crate::planted::{Guard, stands};
 use crate::positions::Positions;
 use crate::record::{self, ABANDONED};
+use crate::rewrite;
+use crate::rotation::Rotation;
 use crate::segment::{self, SegmentHead, VERSION};
 use crate::spare::{self, Spare, SpareMaker};
 use crate::step::{Step, StepError};
 use crate::units::Units;
-
-/// How a log goes on: what recovery found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Continuation {
-    /// The number of the next segment.
-    pub segment: u64,
-    /// The number of the next group.
-    pub group: u64,
-    /// Above all positions ever seen.
-    pub position: u64,
-}
-
-impl Continuation {
-    /// The beginning of a log.
-    pub const BEGINNING: Self = Self { segment: 1, group: 1, position: 1 };
-}
 
 /// Collects what the lanes publish and makes it durable, group by group.
 pub struct Writer<D: Disk> {
@@ -50,6 +37,7 @@ pub struct Writer<D: Disk> {
     salts: Box<dyn FnMut() -> u64 + Send>,
     segment: Option<Open<D::File>>,
     spare: Spare<D::File>,
+    rotation: Rotation,
     next_segment: u64,
     next_group: u64,
     /// The head and records of the group that is to be written, sealed or not.
@@ -91,6 +79,7 @@ impl<D: Disk> Writer<D> {
     ) -> Self {
         // Of a former process: its name may be in memory alone, and no later sync tell. The space is needed first of all.
         spare::remove(&disk);
+        rewrite::remove_unfinished(&disk);
         let mut group = Vec::new();
         group::begin(&mut group);
         let group_bytes = options.group_bytes.min(MOST_BYTES);
@@ -107,6 +96,7 @@ impl<D: Disk> Writer<D> {
             salts,
             segment: None,
             spare: Spare::new(),
+            rotation: Rotation::default(),
             next_segment: from.segment,
             next_group: from.group,
             group,
@@ -176,7 +166,8 @@ impl<D: Disk> Writer<D> {
             self.collect();
         }
         let bytes = self.group.len() - group::HEAD;
-        if bytes == 0 && !self.kept && !(self.unit_passed && stands(Guard::WholeUnits)) {
+        let passes_unit = self.unit_passed && stands(Guard::WholeUnits);
+        if bytes == 0 && !self.kept && !passes_unit && !self.is_to_rotate() {
             // What the last group held beyond its watermark is known to be all there is.
             self.positions.set_durable(self.watermark);
             return Ok(Step::Idle);
@@ -188,6 +179,18 @@ impl<D: Disk> Writer<D> {
         }
         self.unmarked = true;
         Ok(Step::Written { bytes, records })
+    }
+
+    /// Has the log go on in a new file, from another thread.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        self.rotation.clone()
+    }
+
+    /// A file that is not made ahead may find the disk full, while the present one has room for impressions. And a group that
+    /// is kept may be on the disk: it is written again where it lies.
+    fn is_to_rotate(&self) -> bool {
+        !self.kept && self.rotation.is_due() && (self.spare.is_ready() || !self.spare.has_maker())
     }
 
     /// What makes the next segments ahead, for another thread.
@@ -303,7 +306,7 @@ impl<D: Disk> Writer<D> {
 
     /// Writes the group in memory, syncs it and says that it is durable.
     fn write(&mut self) -> Result<(), StepError> {
-        self.open_segment()?;
+        let rotated = self.open_segment()?;
         let open = self.segment.as_mut().expect("opened above");
         let head = GroupHead {
             salt: open.salt,
@@ -337,14 +340,17 @@ impl<D: Disk> Writer<D> {
         self.unit_passed = false;
         self.top = self.group_top;
         self.positions.set_durable(self.watermark);
+        self.rotation.finish(rotated);
         Ok(())
     }
 
-    /// Opens the next segment if the group does not fit into the one that is open.
-    fn open_segment(&mut self) -> Result<(), StepError> {
-        let size = group::size(self.group.len() - group::HEAD) as u64;
-        if self.segment.as_ref().is_some_and(|open| open.end + size <= open.bytes) {
-            return Ok(());
+    /// Opens the next segment if the group does not fit into the one that is open, or one was asked for; the number of
+    /// the last such request where it did, else 0.
+    fn open_segment(&mut self) -> Result<u64, StepError> {
+        let (size, asked) = (group::size(self.group.len() - group::HEAD) as u64, self.rotation.asked());
+        let fits = |open: &Open<_>| open.end + size <= open.bytes;
+        if !self.is_to_rotate() && self.segment.as_ref().is_some_and(fits) {
+            return Ok(0);
         }
         let short = (BLOCK as u64 + size).max(segment::SHORT_BYTES).min(self.segment_bytes);
         let ahead = self.spare.is_ready();
@@ -371,7 +377,7 @@ impl<D: Disk> Writer<D> {
         let spare = ahead.then_some(&self.spare);
         let file = segment::make(&self.disk, &head, spare).map_err(|error| self.failure(error))?;
         self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64, bytes: head.bytes });
-        Ok(())
+        Ok(asked)
     }
 
     /// Whether the log can go on: a full disk heals, and the group is kept.

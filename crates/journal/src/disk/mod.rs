@@ -145,6 +145,13 @@ pub trait File: Send + Sync + 'static {
     /// The disk failed.
     fn modified_ms(&self) -> io::Result<u64>;
 
+    /// Says that it was last written then, in milliseconds since 1970: what is rewritten is no younger for that. Durable when
+    /// this returns, as far as the file system keeps such times.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn set_modified_ms(&self, ms: u64) -> io::Result<()>;
+
     /// What is durable need not stay in memory: where the file system allows, the next read comes from the disk.
     fn drop_cache(&self) {}
 }

@@ -111,4 +111,8 @@ impl File for ReadOnlyFile {
     fn modified_ms(&self) -> io::Result<u64> {
         self.0.modified_ms()
     }
+
+    fn set_modified_ms(&self, _ms: u64) -> io::Result<()> {
+        refused()
+    }
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Disk, File};
 
@@ -167,8 +168,14 @@ impl File for RealFile {
     }
 
     fn modified_ms(&self) -> io::Result<u64> {
-        let since = self.0.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
+        let since = self.0.metadata()?.modified()?.duration_since(UNIX_EPOCH);
         Ok(since.map_or(0, |since| since.as_millis() as u64))
+    }
+
+    fn set_modified_ms(&self, ms: u64) -> io::Result<()> {
+        self.0.set_modified(UNIX_EPOCH + Duration::from_millis(ms))?;
+        // A sync of the data alone leaves it out.
+        self.0.sync_all()
     }
 
     fn drop_cache(&self) {

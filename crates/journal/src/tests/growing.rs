@@ -84,6 +84,9 @@ impl File for WrittenFile {
     fn modified_ms(&self) -> io::Result<u64> {
         Ok(0)
     }
+    fn set_modified_ms(&self, _: u64) -> io::Result<()> {
+        panic!("it is read")
+    }
 }
 
 /// Looks at a log of `groups` groups, to which more are written at read number `at`; `None` where there are fewer reads.

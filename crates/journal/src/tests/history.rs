@@ -9,10 +9,13 @@ use std::sync::Arc;
 use crate::disk::simulated::{Call, Dice, SimulatedDisk};
 use crate::planted::set_other;
 use crate::snapshot::{Check, Checked, Checking, SnapshotWriter, Snapshots};
-use crate::{LaneWriter, Opened, Positions, Retention, SpareMaker, Unit, Writer, remove_history};
+use crate::{
+    HistoryFile, LaneWriter, Opened, Positions, Retention, RewriteError, SpareMaker, Unit, Writer, log_files,
+    remove_history,
+};
 
 use super::lives::{AMPLE, Disk, Recovered};
-use super::model::{Model, State, THINGS, apply, write_payload};
+use super::model::{Model, State, THINGS, apply, forget, write_payload};
 
 /// A unit that is being published: what it is in the log and in the model, and its records so far.
 struct OpenUnit {
@@ -228,6 +231,26 @@ impl<'a> Process<'a> {
         }
     }
 
+    fn step_history(&mut self) {
+        let disk = Arc::clone(&self.disk);
+        self.stuck.snapshots =
+            self.stuck.snapshots || disk.catch_hang(|| drop(self.rewrite_history())).is_none();
+    }
+
+    /// Some records leave what history there is; now and then it is given up.
+    fn rewrite_history(&mut self) -> Result<(), RewriteError> {
+        let needed_from = self.snapshots.log_needed_from();
+        let left = if self.dice.one_in(4) { self.dice.below(20) } else { u64::MAX };
+        let mut paces = 0..left;
+        for file in log_files(&*self.disk, needed_from).unwrap_or_default() {
+            if let Some(file) = HistoryFile::open(&*self.disk, needed_from, &file.name)? {
+                let mut pace = |_| paces.next().is_some();
+                file.rewrite(&*self.disk, 0, &mut forget, &mut pace)?;
+            }
+        }
+        Ok(())
+    }
+
     fn fail_something(&mut self) {
         const CALLS: [Call; 10] = [
             Call::Write,
@@ -245,6 +268,7 @@ impl<'a> Process<'a> {
         if self.dice.one_in(4) {
             return self.disk.hang_after(Call::Sync, self.dice.below(6));
         }
+        self.model.names_fail |= call == Call::SyncNames;
         let error = [libc::EIO, libc::ENOSPC][self.dice.below(2) as usize];
         self.disk.fail_after(call, self.dice.below(6), error);
     }
@@ -261,8 +285,11 @@ impl<'a> Process<'a> {
                 let full = self.dice.one_in(2);
                 self.disk.set_capacity(if full { self.dice.below(1 << 18) } else { AMPLE });
             }
-            _ if self.dice.one_in(3) => self.fail_something(),
-            _ => {}
+            _ => match self.dice.below(12) {
+                0..4 => self.fail_something(),
+                4..6 => drop(self.writer.rotation().ask()),
+                _ => self.step_history(),
+            },
         }
         self.check_durable();
     }

@@ -8,7 +8,7 @@ use crate::disk::map_lanes;
 use crate::disk::simulated::{Call, Dice, SimulatedDisk};
 use crate::planted::{Guard, without};
 use crate::snapshot::{Snapshots, find};
-use crate::{OpenError, Opened, Options, Start, open};
+use crate::{OpenError, Opened, Options, Start, oldest, open, read};
 
 use super::history::Process;
 use super::model::{Applying, Model, State, apply, ids};
@@ -34,6 +34,7 @@ fn recover(model: &Model, disk: &Disk, dice: &mut Dice) -> Result<Recovered, Str
         }
     }
     let mut applying = Applying { seed: model.seed, start, state: &mut state, last: 0, finished: false };
+    look_back(model, disk).map_err(|error| error.to_string())?;
     let opened = open(Arc::clone(disk), OPTIONS, start, lanes, random(dice.draw()), &mut applying);
     let seed = model.seed;
     match opened {
@@ -48,6 +49,19 @@ fn recover(model: &Model, disk: &Disk, dice: &mut Dice) -> Result<Recovered, Str
         Err(OpenError::Recovery(error @ crate::RecoveryError::Disk { .. })) => Err(error.to_string()),
         Err(OpenError::Step(error)) => Err(error.to_string()),
         Err(error) => panic!("seed {seed}: {error}"),
+    }
+}
+
+/// All that is left of the log can be read, history among it.
+fn look_back(model: &Model, disk: &Disk) -> Result<(), crate::RecoveryError> {
+    let start = oldest(disk)?;
+    let mut state = State::new();
+    let mut applying = Applying { seed: model.seed, start, state: &mut state, last: 0, finished: false };
+    match read(disk, start, &mut applying) {
+        Ok(_) => Ok(()),
+        Err(error @ crate::RecoveryError::Disk { .. }) => Err(error),
+        Err(_) if model.names_fail => Ok(()),
+        Err(error) => panic!("seed {}: history: {error}", model.seed),
     }
 }
 
@@ -104,6 +118,7 @@ fn interrupt(dice: &mut Dice, model: &mut Model, disk: &Disk) {
     if dice.one_in(8) {
         disk.hang_after(Call::Sync, dice.below(8));
     } else {
+        model.names_fail |= call == Call::SyncNames;
         disk.fail_after(call, dice.below(8), libc::EIO);
     }
     if let Some(Ok(recovered)) = disk.catch_hang(|| recover(model, disk, dice)) {
@@ -161,6 +176,7 @@ fn planted_faults_are_found_within_their_seeds() {
         (Guard::Watermark, 20, "pass positions that are not published"),
         (Guard::WholeUnits, 20, "divide a unit"),
         (Guard::LanesOfLastProcess, 100, "take lanes of any process"),
+        (Guard::SyncRewritten, 300, "put a rewritten file in place before its sync"),
     ];
     for (guard, seeds, fault) in guards {
         let is_found = |seed: &u64| std::panic::catch_unwind(|| history(*seed)).is_err();

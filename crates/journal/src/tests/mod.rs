@@ -6,6 +6,7 @@ mod history;
 mod lanes;
 mod lives;
 mod model;
+mod rewriting;
 mod snapshots;
 mod spares;
 mod torture;

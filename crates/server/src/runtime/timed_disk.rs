@@ -94,6 +94,10 @@ impl<F: File> File for TimedFile<F> {
         self.file.modified_ms()
     }
 
+    fn set_modified_ms(&self, ms: u64) -> io::Result<()> {
+        self.file.set_modified_ms(ms)
+    }
+
     fn release(&self, from: u64) -> io::Result<()> {
         self.file.release(from)
     }

@@ -93,4 +93,11 @@ impl File for SimulatedFile {
     fn modified_ms(&self) -> io::Result<u64> {
         Ok(self.disk.state().contents(self)?.modified_ms)
     }
+
+    fn set_modified_ms(&self, ms: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.fail(Call::Write)?;
+        state.contents(self)?.modified_ms = ms;
+        Ok(())
+    }
 }
