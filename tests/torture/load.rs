@@ -127,7 +127,7 @@ impl Client {
 
     fn one(&mut self, data: &mut Wire, admin: &mut Wire) -> io::Result<()> {
         while let Some(customer) = self.leaving.pop() {
-            self.erase_one(admin, customer).1?;
+            self.erase_one(admin, customer)?;
         }
         match self.dice.below(100) {
             0..50 => {
@@ -281,16 +281,13 @@ impl Client {
     fn erase(&mut self, admin: &mut Wire) -> io::Result<()> {
         let place = self.dice.place(self.customers.len());
         let customer = self.customers[place].id.clone();
-        let (outcome, answered) = self.erase_one(admin, customer);
-        (self.customers[place].plays, self.customers[place].clicks) = (0, 0);
-        // Half of them never come back: what is found of them after a crash was not there any more.
-        if outcome != Outcome::Acknowledged || self.dice.one_in(2) {
-            self.customers[place] = self.customer();
-        }
+        let answered = self.erase_one(admin, customer);
+        // They never come back: what is found of them after a crash was not there any more, and their older events are erased.
+        self.customers[place] = self.customer();
         answered
     }
 
-    fn erase_one(&mut self, admin: &mut Wire, customer: String) -> (Outcome, io::Result<()>) {
+    fn erase_one(&mut self, admin: &mut Wire, customer: String) -> io::Result<()> {
         let sent = now();
         let answer = admin.delete(&format!("/customers/{customer}"));
         let outcome = match &answer {
@@ -298,11 +295,11 @@ impl Client {
             Ok(answer) => self.shed(answer, true),
             Err(_) => Outcome::Unknown,
         };
-        // What is sent again of a deleted customer would begin a new profile.
+        // What is sent again of a deleted customer is erased.
         self.unsure.retain(|(rows, _)| rows.iter().all(|row| row.customer != customer));
         self.last.clear();
         self.note(sent, &answer, Act::Erase { customer, outcome });
-        (outcome, answer.map(drop))
+        answer.map(drop)
     }
 
     fn decide(&mut self, data: &mut Wire) -> io::Result<()> {

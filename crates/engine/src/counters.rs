@@ -17,13 +17,15 @@ pub enum Outcome {
     Duplicate,
     /// It is older than what a full profile can tell apart from a repeat.
     TooOld,
+    /// It is of a time up to which its customer was erased.
+    Erased,
     /// It was refused.
     Rejected,
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::Duplicate, Self::TooOld, Self::Rejected];
+    pub const ALL: [Self; 5] = [Self::Accepted, Self::Duplicate, Self::TooOld, Self::Erased, Self::Rejected];
 
     /// The metric label.
     #[must_use]
@@ -32,6 +34,7 @@ impl Outcome {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
             Self::TooOld => "too_old",
+            Self::Erased => "erased",
             Self::Rejected => "rejected",
         }
     }
@@ -106,6 +109,7 @@ struct Counts {
     /// Negative where the stripe's threads removed what others had added.
     plays_kept: AtomicIsize,
     evicted: AtomicU64,
+    erasures: AtomicU64,
 }
 
 fn add_one(count: &AtomicU64) {
@@ -207,6 +211,16 @@ impl Counters {
 
     pub(super) fn count_evicted(&self, customers: usize) {
         self.counts.own().evicted.fetch_add(customers as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_erasure(&self) {
+        add_one(&self.counts.own().erasures);
+    }
+
+    /// Erasures that were made, of customers who were known or not.
+    #[must_use]
+    pub fn erasures(&self) -> u64 {
+        self.counts.sum(|counts| &counts.erasures)
     }
 
     /// Customers evicted because they were idle for longer than the window.

@@ -145,6 +145,17 @@ impl Customer {
         self.last_event_s
     }
 
+    /// The newest time of any event that is held, in Unix milliseconds. Where nothing but a membership is, the events that were
+    /// evicted beside it may be newer: then it is the end of the second in which an event was last accepted, if that is later.
+    pub(super) fn newest_ms(&self) -> i64 {
+        let newest_ms = self.profile.newest_ms().unwrap_or(i64::MIN);
+        if self.profile.is_membership_alone() {
+            newest_ms.max(i64::from(self.last_event_s) * 1000 + 999)
+        } else {
+            newest_ms
+        }
+    }
+
     /// Takes another profile.
     pub(super) fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;

@@ -69,6 +69,12 @@ impl IdKey {
         SipHasher13::new_with_keys(self.0[0], self.0[1]).hash(&bytes[..length])
     }
 
+    /// A number that is derived from the key for one purpose, `3..=255`: 1 and 2 give the keys of campaigns. Nobody who knows it
+    /// knows another, or the key.
+    pub(crate) fn derived(self, purpose: u8) -> u64 {
+        self.hash(&[purpose], &Id::Number(0))
+    }
+
     /// A key for the ids of one campaign.
     fn of_campaign(self, campaign: &Id) -> Self {
         Self([self.hash(&[1], campaign), self.hash(&[2], campaign)])

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use upbeat_core::event::{DAY_MS, Id};
 
 use crate::log::{Payload, Use};
+use crate::table::Place;
+use crate::tombstones::Tombstone;
 use crate::{Clock, Customer, Engine, Settings, Sweep};
 
 /// Why a customer was not removed, for the moment.
@@ -21,21 +23,47 @@ pub enum NotRemoved {
          /readyz?verbose says how the disk is"
     )]
     LogUnavailable,
+    /// There is no room for the tombstone.
+    #[error(
+        "tombstones hold their limit of {0}, and an erasure that nothing remembers would not survive old input that is sent again:          raise limits.tombstones, each takes some 50 bytes of memory, and send the request again"
+    )]
+    TombstonesFull(usize),
 }
 
 impl Engine {
-    /// Removes one customer and the answers kept for their retries, which there may be of an unknown customer too;
-    /// returns whether the customer was known.
+    /// Erases one customer and the answers kept for their retries, which there may be of an unknown customer too;
+    /// returns whether the customer was known. `wall_ms` in Unix milliseconds.
+    ///
+    /// A [tombstone](Tombstone) stays, also of one who is not known: the log may hold their events. Events of the customer up to its
+    /// time are [`Applied::Erased`](upbeat_core::profile::Applied::Erased) from now on: the newest time of any event that was
+    /// held. Of one who was evicted, wholly or but for the membership, that is not known any more, and it is *now*, or when an
+    /// event of theirs was last accepted.
     ///
     /// # Errors
-    /// An atomic body that names the customer has been checked and is being applied, or the log has no room: nothing was
-    /// removed.
-    pub fn remove(&self, id: &Id) -> Result<bool, NotRemoved> {
-        let mut refused = None;
+    /// An atomic body that names the customer has been checked and is being applied, the log has no room, or there is none for the
+    /// tombstone: nothing was removed.
+    pub fn remove(&self, id: &Id, wall_ms: i64) -> Result<bool, NotRemoved> {
         // A snapshot that begins waits until the answers, too, are removed.
         let _erasing = self.erasures.begin();
-        let removed = self.customers.remove_if(id, |_| {
-            refused = self.record_erasure(id).err();
+        let known = self.erase(id, wall_ms, |held_ms| held_ms.unwrap_or_else(|| self.now_ms(wall_ms)))?;
+        self.counters.count_erasure();
+        Ok(known)
+    }
+
+    /// Erases one customer up to the time that `until` makes of the newest that is held of them, if anything is. An erasure must be
+    /// [under way](Erasures::begin).
+    pub(crate) fn erase(
+        &self,
+        id: &Id,
+        wall_ms: i64,
+        until: impl FnOnce(Option<i64>) -> i64,
+    ) -> Result<bool, NotRemoved> {
+        let mut refused = None;
+        let digest = self.digest(id);
+        let removed = self.customers.remove_if(id, |customer| {
+            let erased_until_ms = until(customer.map(Customer::newest_ms));
+            let tombstone = Tombstone { digest, erased_until_ms, made_ms: wall_ms, position: 0 };
+            refused = self.record_erasure(id, tombstone).err();
             refused.is_none()
         });
         if let Some(refused) = refused {
@@ -54,17 +82,29 @@ impl Engine {
         self.counters.add_bytes(-(customer.bytes(id) as isize));
     }
 
-    /// Publishes that a customer is erased, known or not: answers may be kept of one who is not. The shard is locked.
-    fn record_erasure(&self, id: &Id) -> Result<(), NotRemoved> {
+    /// Publishes that a customer is erased, known or not: answers may be kept of one who is not, and events in the log. The shard
+    /// is locked.
+    fn record_erasure(&self, id: &Id, mut tombstone: Tombstone) -> Result<(), NotRemoved> {
         if self.claims.holds(id) {
             return Err(NotRemoved::Claimed);
         }
+        let place = self.place_for(tombstone.digest)?;
         if let Some(log) = self.log.get() {
-            let payload = Payload::of_erasure(id);
+            let payload = Payload::of_erasure(id, &tombstone);
             let room = log.room(Use::Erasure, 1, payload.bytes().len());
-            room.ok_or(NotRemoved::LogUnavailable)?.publish(&payload, 0);
+            tombstone.position = room.ok_or(NotRemoved::LogUnavailable)?.publish(&payload, 0);
         }
+        self.tombstones.put(tombstone, place);
         Ok(())
+    }
+
+    /// A place for the tombstone of this digest; none is needed where there is one already.
+    pub(crate) fn place_for(&self, digest: [u8; 16]) -> Result<Option<Place<'_>>, NotRemoved> {
+        if self.tombstones.get(digest).is_some() {
+            return Ok(None);
+        }
+        let place = self.tombstones.place().ok_or(NotRemoved::TombstonesFull(self.tombstones.limit()))?;
+        Ok(Some(place))
     }
 
     /// The number of shards of the profile store, each of which [`Engine::evict_idle`] visits by itself.
@@ -178,7 +218,7 @@ enum Eviction {
 pub(crate) struct Erasures(AtomicUsize);
 
 impl Erasures {
-    fn begin(&self) -> Erasing<'_> {
+    pub(crate) fn begin(&self) -> Erasing<'_> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Erasing(self)
     }
@@ -190,7 +230,7 @@ impl Erasures {
 }
 
 /// An erasure until it is complete.
-struct Erasing<'a>(&'a Erasures);
+pub(crate) struct Erasing<'a>(&'a Erasures);
 
 impl Drop for Erasing<'_> {
     fn drop(&mut self) {

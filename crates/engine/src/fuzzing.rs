@@ -37,7 +37,10 @@ pub fn check_block(bytes: &[u8]) {
     };
     let Ok(again) = again else { return };
     if matches!(kind, blocks::kind::HEAD | blocks::kind::PART) {
-        assert_eq!(again, bytes);
+        // What an earlier version wrote is written as this one does.
+        let version = usize::from(kind == blocks::kind::HEAD);
+        assert_eq!(again[..version], bytes[..version]);
+        assert_eq!(again[2 * version..], bytes[2 * version..]);
         return;
     }
     // Profiles have several forms of which one is written.
@@ -60,6 +63,9 @@ fn written_again(kind: u8, rest: &[u8]) -> Result<Vec<u8>, DecodeError> {
             blocks::kind::ANSWERS => {
                 let (customer, decision, answer): (_, _, log::Answered) = blocks::answer(&mut from)?;
                 blocks::put_answer(&mut into, &customer, decision, &answer);
+            }
+            blocks::kind::TOMBSTONES => {
+                blocks::put_placed_tombstone(&mut into, &blocks::placed_tombstone(&mut from)?);
             }
             kind => return Err(DecodeError::bad("the kind of a block", kind)),
         }
@@ -94,12 +100,12 @@ mod tests {
         /// The fuzz target looks deeper, from seeds; this is what it checks.
         #[test]
         fn values_of_any_bytes_are_the_same_when_written_and_read_again(
-            kind in 0u16..14,
+            kind in 0u16..16,
             bytes in prop::collection::vec(prop_oneof![0u8..8, any::<u8>()], 0..60),
         ) {
             check_record(kind, &bytes);
             check_profile(&bytes);
-            check_block(&[&[kind as u8 % 6], bytes.as_slice()].concat());
+            check_block(&[&[kind as u8 % 7], bytes.as_slice()].concat());
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod storage;
 mod striped;
 mod sync;
 mod table;
+pub mod tombstones;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -43,12 +44,14 @@ pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
 pub use striped::{Numbers, Striped, take_own_stripe};
 pub use table::{Sweep, Table, UpdateError};
+pub use tombstones::{Buried, PendingErasures, Tombstone};
 
 use catalogue::Catalogue;
 use claims::Claims;
 use decision_ids::DecisionIds;
 use event_clock::EventClock;
 use retries::RecentRequests;
+use tombstones::Tombstones;
 
 /// The meaning of *now* for windows and caps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -82,6 +85,8 @@ pub struct Settings {
     pub max_retry_bytes: usize,
     /// The most tracks in the catalogue.
     pub max_tracks: usize,
+    /// The most tombstones of customers who were erased: see [`tombstones`].
+    pub max_tombstones: usize,
     /// Numbers of decisions that show nothing are at least this. It should be derived from the wall clock at start, so that ids
     /// never repeat where no log is kept. Below 2^63.
     pub first_decision: u64,
@@ -120,6 +125,7 @@ pub struct Engine {
     requests: RecentRequests,
     counters: Counters,
     erasures: evict::Erasures,
+    tombstones: Tombstones,
     /// Set once, when the log is opened; an engine without one keeps nothing.
     log: OnceLock<Arc<log::Log>>,
     /// Of requests that were refused before they came here.
@@ -141,6 +147,7 @@ impl Engine {
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
             erasures: evict::Erasures::default(),
+            tombstones: Tombstones::new(settings.max_tombstones),
             log: OnceLock::new(),
             log_refusals: log::LogRefusals::default(),
             settings,

@@ -22,6 +22,7 @@ fn settings() -> Settings {
         max_profile_bytes: 1 << 20,
         max_retry_bytes: 1 << 20,
         max_tracks: 2,
+        max_tombstones: 1000,
         first_decision: 1,
     }
 }
@@ -52,7 +53,7 @@ fn event_is_visible_to_the_next_decision() {
     assert_eq!(reason(&engine, 48), Reason::UnknownCustomer);
     plays(&engine, 48, 1);
     assert_eq!(reason(&engine, 48), Reason::NoModel);
-    assert_eq!(engine.remove(&Id::Number(48)), Ok(true));
+    assert_eq!(engine.remove(&Id::Number(48), WALL_MS), Ok(true));
     assert_eq!(reason(&engine, 48), Reason::UnknownCustomer);
     assert_eq!(engine.counters().plays_kept(), 0);
 }
@@ -157,7 +158,7 @@ fn idle_customer_is_evicted_but_a_paid_membership_is_kept() {
     assert_eq!(sweep(idle_ms + 1000), 0, "a membership alone is not evicted again");
     assert_eq!(engine.counters().evicted(), 2);
     for customer in [2, 3] {
-        assert_eq!(engine.remove(&Id::Number(customer)), Ok(true));
+        assert_eq!(engine.remove(&Id::Number(customer), WALL_MS), Ok(true));
     }
     assert_eq!(engine.profile_bytes(), 0);
 }
@@ -267,7 +268,7 @@ fn deletion_drops_the_answers_of_a_customer_who_is_not_known() {
     let answer = || engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room").id;
     let first = answer();
     assert_eq!(answer(), first);
-    assert_eq!(engine.remove(&Id::Number(48)), Ok(false));
+    assert_eq!(engine.remove(&Id::Number(48), WALL_MS), Ok(false));
     assert_ne!(answer(), first);
 }
 

@@ -1,13 +1,12 @@
 //! `upbeat journal dump`: the events of a directory, or all that it holds.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use upbeat_core::event::Id;
-use upbeat_engine::{Entry, storage};
+use upbeat_engine::Entry;
+use upbeat_engine::storage::{self, ErasedCustomers};
 use upbeat_journal::disk::ReadOnlyDisk;
 
 use super::look::{look, note};
@@ -48,8 +47,8 @@ pub(super) fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
 /// All that a directory held at one moment, without the events of customers who were deleted since.
 pub(crate) struct Held {
     disk: Arc<ReadOnlyDisk>,
-    /// The position of each customer's last deletion: what was erased must not come back with its events.
-    erased: HashMap<Id, u64>,
+    /// What was erased must not come back with its events.
+    erased: ErasedCustomers,
     /// Records at and above this position are left out: some of them were not in the log yet.
     below: u64,
 }
@@ -65,11 +64,9 @@ impl Held {
             usage,
             |_| true,
             |disk| {
-                let mut erased = HashMap::new();
+                let mut erased = ErasedCustomers::default();
                 let read = storage::history(Arc::clone(disk), &mut |position, entry| {
-                    if let (Some(position), Entry::Erased { customer }) = (position, entry) {
-                        erased.insert(customer, position);
-                    }
+                    erased.note(position, &entry);
                     Ok(())
                 });
                 let read = read.with_context(|| directory.display().to_string())?;
@@ -89,7 +86,7 @@ impl Held {
         let mut failed = None;
         let read = storage::history(Arc::clone(&self.disk), &mut |position, entry| {
             let is_left_out = position.is_some_and(|position| position >= self.below)
-                || matches!(&entry, Entry::Event { event, .. } if self.is_erased(position, &event.customer));
+                || matches!(&entry, Entry::Event { event, .. } if self.erased.covers(position, &event.customer));
             if is_left_out {
                 return Ok(());
             }
@@ -101,9 +98,5 @@ impl Held {
         });
         // An error of the output is told as one, so that a reader who has had enough ends the command quietly.
         failed.map_or(read.map(drop).map_err(anyhow::Error::from), Err)
-    }
-
-    fn is_erased(&self, position: Option<u64>, customer: &Id) -> bool {
-        self.erased.get(customer).is_some_and(|erased| position.is_none_or(|position| position < *erased))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use upbeat_core::event::{Event, EventKind, Id, ImpressionOf};
-use upbeat_engine::Entry;
+use upbeat_engine::{Entry, Tombstone};
 
 /// An id as it may be sent: a number where it is one.
 fn id(id: &Id) -> Value {
@@ -37,6 +37,18 @@ pub(super) fn event(event: &Event) -> Value {
     line
 }
 
+/// Somebody who was erased, up to which time, and when. `null` is a time that is not known.
+fn tombstone(tombstone: &Tombstone) -> Value {
+    let digest: String = tombstone.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let known = |ms: i64, unknown: i64| if ms == unknown { Value::Null } else { json!(ms) };
+    json!({
+        "type": "tombstone",
+        "digest": digest,
+        "erased_until_ms": known(tombstone.erased_until_ms, i64::MIN),
+        "made_ms": known(tombstone.made_ms, 0),
+    })
+}
+
 /// Anything else that is in the log. These types are none that `POST /events` takes.
 pub(super) fn other(entry: &Entry) -> Value {
     match entry {
@@ -50,6 +62,13 @@ pub(super) fn other(entry: &Entry) -> Value {
             "request_id": answer.as_ref().map(|answer| answer.request.as_str().to_owned()),
         }),
         Entry::Erased { customer } => json!({"type": "erased", "customer_id": id(customer)}),
+        Entry::Erasure { customer, tombstone } => {
+            let mut line = self::tombstone(tombstone);
+            line["type"] = json!("erased");
+            line["customer_id"] = id(customer);
+            line
+        }
+        Entry::Tombstone(of) => tombstone(of),
         Entry::Evicted { customer, kept } => json!({
             "type": "evicted",
             "customer_id": id(customer),

@@ -44,6 +44,7 @@ struct Counts {
     accepted: u64,
     duplicates: u64,
     too_old: u64,
+    erased: u64,
     rejected: u64,
 }
 
@@ -54,6 +55,8 @@ struct Outcome {
     duplicates: u64,
     #[serde(default)]
     too_old: u64,
+    #[serde(default)]
+    erased: u64,
     #[serde(default)]
     rejected: Vec<RejectedRow>,
     /// Rejected rows beyond those listed.
@@ -142,10 +145,11 @@ impl Delivery {
     /// Rows handled so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        let Counts { accepted, duplicates, too_old, rejected } = self.counts;
+        let Counts { accepted, duplicates, too_old, erased, rejected } = self.counts;
         accepted
             + duplicates
             + too_old
+            + erased
             + rejected
             + self.fates.count(Fate::Unsent)
             + self.fates.count(Fate::Unknown)
@@ -154,18 +158,23 @@ impl Delivery {
     /// Whether the server knows every row so far: none was rejected, not sent, or of unknown fate.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let Counts { accepted, duplicates, too_old, .. } = self.counts;
-        accepted + duplicates + too_old == self.rows()
+        let Counts { accepted, duplicates, too_old, erased, .. } = self.counts;
+        accepted + duplicates + too_old + erased == self.rows()
     }
 
     /// All counts so far, in one line; they add up to the rows.
     #[must_use]
     pub fn summary(&self) -> String {
-        let Self { counts: Counts { accepted, duplicates, too_old, rejected }, requests, retries, .. } = self;
-        let too_old = if *too_old > 0 { format!(", too old {too_old}") } else { String::new() };
+        let Self { counts, requests, retries, .. } = self;
+        let Counts { accepted, duplicates, too_old, erased, rejected } = counts;
+        let if_any = |name: &str, count: u64| match count {
+            0 => String::new(),
+            count => format!(", {name} {count}"),
+        };
+        let (too_old, erased) = (if_any("too old", *too_old), if_any("erased", *erased));
         let mut summary = format!(
             "{} rows in {requests} requests ({retries} sent again): \
-             accepted {accepted}, duplicates {duplicates}{too_old}, rejected {rejected}",
+             accepted {accepted}, duplicates {duplicates}{too_old}{erased}, rejected {rejected}",
             self.rows()
         );
         for (fate, name) in [(Fate::Unsent, "not sent"), (Fate::Unknown, "of unknown fate")] {
@@ -326,7 +335,8 @@ impl Delivery {
         brought: u64,
         note: &mut impl FnMut(String),
     ) -> Result<(), DeliveryError> {
-        let counted = outcome.accepted + outcome.duplicates + outcome.too_old + outcome.rejected();
+        let counted =
+            outcome.accepted + outcome.duplicates + outcome.too_old + outcome.erased + outcome.rejected();
         if counted != batch.lines.len() as u64 {
             // A lost event must be reported.
             return Err(DeliveryError::Miscounted { rows: rows(batch), counted, sent: batch.lines.len() });
@@ -349,6 +359,7 @@ impl Delivery {
         self.counts.accepted += outcome.accepted + brought;
         self.counts.duplicates += outcome.duplicates - brought;
         self.counts.too_old += outcome.too_old;
+        self.counts.erased += outcome.erased;
         self.counts.rejected += outcome.rejected();
         self.pending = None;
         Ok(())

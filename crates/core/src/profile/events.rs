@@ -1,9 +1,28 @@
 //! The events that a profile holds, as they would be sent again.
 
-use super::{ImpressionSource, Profile};
+use super::{Impression, ImpressionSource, Profile};
 use crate::event::{Event, EventKind, Id, ImpressionOf};
 
 impl Profile {
+    /// The newest time of any event that is kept, the confirmations of impressions and all shown ads among them, in Unix
+    /// milliseconds; `None` if nothing is kept.
+    #[must_use]
+    pub fn newest_ms(&self) -> Option<i64> {
+        let impressions = self.kept_impressions().iter().map(Impression::newest_ms);
+        let others = [
+            self.plays().last_ms(),
+            self.membership().map(|change| change.time.unix_ms),
+            self.clicks().last().map(|click| click.time.unix_ms),
+        ];
+        impressions.chain(others.into_iter().flatten()).max()
+    }
+
+    /// Whether nothing but memberships is kept.
+    #[must_use]
+    pub fn is_membership_alone(&self) -> bool {
+        self.plays().is_empty() && self.kept_impressions().is_empty() && self.clicks().is_empty()
+    }
+
     /// The events of `customer` that are kept here, by kind, oldest first: plays, memberships, clicks, and impressions that an
     /// event reported or confirmed. What decisions counted is in [`Profile::impressions`].
     pub fn events(&self, customer: &Id) -> impl Iterator<Item = Event> {

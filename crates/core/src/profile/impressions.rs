@@ -85,6 +85,12 @@ impl Impression {
         self.confirmation().is_some() || self.decision().is_none()
     }
 
+    /// When it was, or when the event that confirms it says that it was: the later of both, in Unix milliseconds.
+    pub(super) fn newest_ms(&self) -> i64 {
+        let confirmed_ms = self.confirmation().map(|confirmation| confirmation.time.unix_ms);
+        self.time.unix_ms.max(confirmed_ms.unwrap_or(i64::MIN))
+    }
+
     fn confirmation(&self) -> Option<&Confirmation> {
         match &self.source {
             ImpressionSource::Decided { confirmation, .. } => confirmation.as_ref(),

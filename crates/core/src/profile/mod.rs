@@ -103,6 +103,9 @@ pub enum Applied {
     /// The event is older than all that is kept of its kind, and it cannot be told whether it was applied before. It
     /// changed nothing.
     TooOld,
+    /// The event is of a time up to which its customer was erased. It changed nothing. No profile says so, since none is there
+    /// then: whoever keeps the erasures does.
+    Erased,
 }
 
 /// Why an event contradicts what a profile holds.

@@ -255,6 +255,12 @@ impl<'a> RecentPlays<'a> {
         (!self.is_empty()).then(|| self.unix_ms(self.from))
     }
 
+    /// When the newest of these started, in Unix milliseconds; `None` if there are none.
+    #[must_use]
+    pub fn last_ms(&self) -> Option<i64> {
+        (!self.is_empty()).then(|| self.unix_ms(self.plays.len() - 1))
+    }
+
     /// When the newest of the older plays started, in Unix milliseconds; `None` if there are none.
     #[must_use]
     pub fn newest_older_ms(&self) -> Option<i64> {

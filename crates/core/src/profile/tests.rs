@@ -275,6 +275,7 @@ fn event_of_a_long_history_is_accepted_at_most_once() {
                 Applied::Accepted => 0,
                 Applied::Duplicate | Applied::Replaced => 1,
                 Applied::TooOld => 2,
+                Applied::Erased => panic!("no profile says so"),
             }] += 1;
         }
         counts

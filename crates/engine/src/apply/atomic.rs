@@ -271,7 +271,7 @@ impl Additions {
     }
 
     fn check_event(&mut self, engine: &Engine, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
-        let is_known = engine.check_but_for_places(event, wall_ms)?;
+        let Some(is_known) = engine.check_but_for_places(event, wall_ms)? else { return Ok(()) };
         let key = || (event.customer.clone(), event.time.unix_ms, event.id.clone());
         if let EventKind::Membership(level) = event.kind {
             let earlier = *self.memberships.entry(key()).or_insert(level);

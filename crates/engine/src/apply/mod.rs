@@ -62,13 +62,18 @@ pub enum Rejection {
 
 impl Engine {
     /// Checks whether `event` would be accepted if there is a place for its customer, without changing anything; `wall_ms`
-    /// in Unix milliseconds. Returns whether the customer is known, and thus has a place.
+    /// in Unix milliseconds. Returns whether the customer is known, and thus has a place; `None` if the event is of a time up to
+    /// which its customer was erased, and so changes nothing.
     ///
     /// # Errors
     /// The event would be refused: see [`Rejection`].
-    fn check_but_for_places(&self, event: &Event, wall_ms: i64) -> Result<bool, Rejection> {
+    fn check_but_for_places(&self, event: &Event, wall_ms: i64) -> Result<Option<bool>, Rejection> {
         self.check_time(event, wall_ms)?;
         self.check_log()?;
+        // While the body has claimed the customer nobody erases them, and what is erased stays so.
+        if self.is_erased(event) {
+            return Ok(None);
+        }
         let Settings { max_profile_bytes, .. } = self.settings;
         let bounds = self.settings.bounds();
         let no_room = self.profile_bytes() >= max_profile_bytes;
@@ -76,7 +81,7 @@ impl Engine {
             let lost = self.check_profile(&customer.profile, event)?;
             match no_room && (lost.is_some() || customer.profile.would_grow(event, &bounds)) {
                 true => Err(Rejection::MemoryFull(max_profile_bytes)),
-                false => Ok(true),
+                false => Ok(Some(true)),
             }
         });
         match known {
@@ -84,7 +89,7 @@ impl Engine {
             None if no_room => Err(Rejection::MemoryFull(max_profile_bytes)),
             None => {
                 self.check_profile(&Profile::default(), event)?;
-                Ok(false)
+                Ok(Some(false))
             }
         }
     }
@@ -137,6 +142,11 @@ impl Engine {
     fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
         self.check_log()?;
+        // What is erased stays so, and needs no place in a full store. It is asked again under the lock of the shard, since the
+        // customer may be erased until then.
+        if self.is_erased(&event) {
+            return Ok(Applied::Erased);
+        }
         let Settings { max_profile_bytes, .. } = self.settings;
         let bounds = self.settings.bounds();
         let (sighting, last_event_ms) =
@@ -145,16 +155,19 @@ impl Engine {
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
+            if self.is_erased(&event) {
+                return Err(Unapplied::Erased);
+            }
             let lost = self.check_profile(&customer.profile, &event).map_err(Rejection::Conflict)?;
             if let Some(unchanged) = lost.as_ref().and_then(|lost| lost.unchanged(customer, &event, &bounds))
             {
                 return Ok((unchanged, Growth::NONE));
             }
             if no_room && (lost.is_some() || customer.profile.would_grow(&event, &bounds)) {
-                return Err(Rejection::MemoryFull(max_profile_bytes));
+                return Err(Rejection::MemoryFull(max_profile_bytes).into());
             }
             if can_conflict(&event.kind) && self.claims.can_be_contradicted(&event.customer) {
-                return Err(Rejection::Claimed(event.customer));
+                return Err(Rejection::Claimed(event.customer).into());
             }
             let room = match &recording {
                 None => None,
@@ -181,8 +194,9 @@ impl Engine {
                 self.count_growth(growth);
                 Ok(applied)
             }
+            Err(UpdateError::Refused(Unapplied::Erased)) => Ok(Applied::Erased),
+            Err(UpdateError::Refused(Unapplied::Refused(rejection))) => Err(rejection),
             Err(UpdateError::Full) => Err(Rejection::StoreFull(self.customers.limit())),
-            Err(UpdateError::Refused(rejection)) => Err(rejection),
         }
     }
 
@@ -204,6 +218,9 @@ impl Engine {
         let mut recording = unit.zip(self.recording(&event, last_event_ms));
         let customer_id = event.customer.clone();
         let result = self.customers.update_reserved(customer_id, places, |customer: &mut Customer| {
+            if self.is_erased(&event) {
+                return Err(Unapplied::Erased);
+            }
             // The check has excluded a conflict, but for a decision that was pushed out of the ad history since.
             let lost = self.check_profile(&customer.profile, &event).unwrap_or_default();
             if let Some(unchanged) = lost.as_ref().and_then(|lost| lost.unchanged(customer, &event, &bounds))
@@ -215,7 +232,7 @@ impl Engine {
                 Some((unit, (_, payload))) => {
                     let records = Records::new(payload, lost.as_ref(), &event);
                     match unit.room(records.count(), records.bytes()) {
-                        None => return Err(event),
+                        None => return Err(Unapplied::Refused(event)),
                         Some(room) => Some((room, records)),
                     }
                 }
@@ -232,7 +249,11 @@ impl Engine {
             }
             Ok((applied, growth))
         });
-        let (applied, growth) = result?;
+        let (applied, growth) = match result {
+            Ok(applied) => applied,
+            Err(Unapplied::Erased) => (Applied::Erased, Growth::NONE),
+            Err(Unapplied::Refused(event)) => return Err(event),
+        };
         self.count_growth(growth);
         self.counters.count_event(kind, outcome::<Rejection>(&Ok(applied)));
         Ok(applied)
@@ -262,6 +283,20 @@ impl Engine {
         if let Some(sighting) = sighting {
             self.event_clock.advance(sighting);
         }
+    }
+}
+
+/// Why an event was not applied, with which its customer is not inserted if new.
+enum Unapplied<R> {
+    /// It is of a time up to which its customer was erased.
+    Erased,
+    /// It was refused.
+    Refused(R),
+}
+
+impl From<Rejection> for Unapplied<Rejection> {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
     }
 }
 
@@ -319,6 +354,7 @@ pub(crate) fn outcome<E>(applied: &Result<Applied, E>) -> Outcome {
         Ok(Applied::Accepted) => Outcome::Accepted,
         Ok(Applied::Duplicate | Applied::Replaced) => Outcome::Duplicate,
         Ok(Applied::TooOld) => Outcome::TooOld,
+        Ok(Applied::Erased) => Outcome::Erased,
         Err(_) => Outcome::Rejected,
     }
 }

@@ -33,6 +33,9 @@ pub struct Report {
     /// they changed nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub too_old: usize,
+    /// Rows of a time up to which their customer was erased; they changed nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub erased: usize,
     /// Rows that were refused, in order; at most [`MAX_REJECTED_REPORTED`].
     pub rejected: Vec<RejectedRow>,
     /// How many more were refused than `rejected` lists.
@@ -191,7 +194,7 @@ impl Report {
     /// The number of rows that it is of.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.accepted + self.duplicates + self.too_old + self.refused()
+        self.accepted + self.duplicates + self.too_old + self.erased + self.refused()
     }
 
     /// How many rows were refused, listed or not.
@@ -206,6 +209,7 @@ impl Report {
             Ok(Applied::Accepted) => self.accepted += 1,
             Ok(Applied::Duplicate | Applied::Replaced) => self.duplicates += 1,
             Ok(Applied::TooOld) => self.too_old += 1,
+            Ok(Applied::Erased) => self.erased += 1,
             Err(Refusal { problem, detail }) => {
                 counters.count_refused(problem);
                 self.worst = self.worst.max(Some(problem));

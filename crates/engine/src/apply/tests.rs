@@ -18,6 +18,7 @@ pub(super) fn engine_with(max_customers: usize, max_profile_bytes: usize) -> Eng
         max_profile_bytes,
         max_retry_bytes: 1 << 20,
         max_tracks: 2,
+        max_tombstones: 1000,
         first_decision: 1,
     })
 }

@@ -11,11 +11,12 @@ use upbeat_core::event::{DecisionId, Event, Id, IdRef};
 use upbeat_core::profile::{MembershipChange, Window};
 
 use super::parts::{
-    decode_answer, decode_event, decode_model, decode_ms, decode_started, decode_track, decode_usual_play,
+    TOMBSTONE_BYTES, decode_answer, decode_event, decode_model, decode_ms, decode_started, decode_tombstone,
+    decode_track, decode_usual_play,
 };
 use super::payload::{Payload, kind};
 use crate::decision_ids::IdKey;
-use crate::{ModelId, RequestId};
+use crate::{ModelId, RequestId, Tombstone};
 
 /// What a process logs first: with what it runs, and so with what its records are to be applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,11 +67,20 @@ pub enum Entry {
         /// The answer, if it is kept for retries.
         answer: Option<Answered>,
     },
-    /// A customer was erased.
+    /// A customer was erased, by a version without tombstones.
     Erased {
         /// The customer.
         customer: Id,
     },
+    /// A customer was erased.
+    Erasure {
+        /// The customer.
+        customer: Id,
+        /// Up to which time. Its position is the record's, and 0 here.
+        tombstone: Tombstone,
+    },
+    /// Somebody was erased whose id is not known, or not any more.
+    Tombstone(Tombstone),
     /// A customer was evicted.
     Evicted {
         /// The customer.
@@ -129,6 +139,11 @@ impl Entry {
                 Self::Shown { customer, decision, campaign, time_ms, answer }
             }
             kind::ERASED => Self::Erased { customer: from.id("a customer")? },
+            kind::ERASURE => {
+                let tombstone = decode_tombstone(&mut from)?;
+                Self::Erasure { customer: from.id("a customer")?, tombstone }
+            }
+            kind::TOMBSTONE => Self::Tombstone(decode_tombstone(&mut from)?),
             kind::EVICTED => {
                 let customer = from.id("a customer")?;
                 let kept = match from.rest() {
@@ -170,7 +185,8 @@ impl Entry {
         match self {
             Self::Event { event, .. } => event.kind.name(),
             Self::Shown { .. } => "shown",
-            Self::Erased { .. } => "erased",
+            Self::Erased { .. } | Self::Erasure { .. } => "erased",
+            Self::Tombstone(_) => "tombstone",
             Self::Evicted { .. } => "evicted",
             Self::LastEvent { .. } => "last_event_corrected",
             Self::Track { .. } => "track",
@@ -188,7 +204,9 @@ impl Entry {
             Self::Shown { customer, decision, campaign, time_ms, answer } => {
                 Payload::of_show(customer, *decision, campaign, *time_ms, answer.as_ref())
             }
-            Self::Erased { customer } => Payload::of_erasure(customer),
+            Self::Erased { customer } => Payload::of_former_erasure(customer),
+            Self::Erasure { customer, tombstone } => Payload::of_erasure(customer, tombstone),
+            Self::Tombstone(tombstone) => Payload::of_tombstone(tombstone),
             Self::Evicted { customer, kept } => Payload::of_eviction(customer, kept.as_ref()),
             Self::LastEvent { customer, last_event_s } => Payload::of_last_event(customer, *last_event_s),
             Self::Track { id, track } => Payload::of_track(id, track),
@@ -206,8 +224,17 @@ pub(crate) fn subject(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, De
     match kind {
         kind::USUAL_PLAY => Ok(Some(IdRef::Number(from.u64("a customer")?))),
         kind::EVENT..=kind::TRACK => from.id_ref("a customer").map(Some),
+        kind::ERASURE => {
+            from.bytes(TOMBSTONE_BYTES, "a tombstone")?;
+            from.id_ref("a customer").map(Some)
+        }
         _ => Ok(None),
     }
+}
+
+/// The customer of a record; `None` if it is of none, also where it is of a track.
+pub(crate) fn customer_of(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, DecodeError> {
+    if kind == kind::TRACK { Ok(None) } else { subject(kind, payload) }
 }
 
 #[cfg(all(test, not(feature = "loom")))]

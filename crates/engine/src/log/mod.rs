@@ -19,10 +19,11 @@ use upbeat_journal::{LaneWriter, Positions};
 use crate::striped::{Padded, own_stripe};
 use crate::{Engine, ModelId};
 
-pub(crate) use entry::subject;
 pub use entry::{Answered, Entry, Started};
+pub(crate) use entry::{customer_of, subject};
 pub(crate) use parts::{
-    decode_answer, decode_started, decode_track, encode_answer, encode_started, encode_track,
+    decode_answer, decode_started, decode_tombstone, decode_track, encode_answer, encode_started,
+    encode_track, put_tombstone,
 };
 pub(crate) use payload::{Payload, kind};
 pub use refusal::LogRefusal;

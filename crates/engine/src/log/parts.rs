@@ -11,7 +11,7 @@ use upbeat_core::profile::Window;
 
 use super::entry::{Answered, Entry, Started};
 use crate::decision_ids::IdKey;
-use crate::{ModelId, RequestId};
+use crate::{ModelId, RequestId, Tombstone};
 
 /// The longest text of a track, in bytes.
 const MOST_TEXT: usize = 1 << 20;
@@ -189,6 +189,25 @@ pub(crate) fn decode_track(from: &mut Decoder<'_>) -> Result<Track, DecodeError>
         artist: text(from, MOST_TEXT, "an artist")?.into(),
         length_s: from.varint_u32("a length")?,
     })
+}
+
+/// Bytes of a tombstone in a record: digest, erased until i64, made i64. An erasure's customer follows.
+pub(crate) const TOMBSTONE_BYTES: usize = 32;
+
+/// Appends a tombstone but for its position, which is that of the record.
+pub(crate) fn put_tombstone(into: &mut Vec<u8>, tombstone: &Tombstone) {
+    into.extend_from_slice(&tombstone.digest);
+    into.extend_from_slice(&tombstone.erased_until_ms.to_le_bytes());
+    into.extend_from_slice(&tombstone.made_ms.to_le_bytes());
+}
+
+/// Reads what [`put_tombstone`] wrote, with position 0.
+pub(crate) fn decode_tombstone(from: &mut Decoder<'_>) -> Result<Tombstone, DecodeError> {
+    let what = "a tombstone";
+    let mut digest = [0; 16];
+    digest.copy_from_slice(from.bytes(16, what)?);
+    let (erased_until_ms, made_ms) = (from.u64(what)? as i64, from.u64(what)? as i64);
+    Ok(Tombstone { digest, erased_until_ms, made_ms, position: 0 })
 }
 
 /// Appends what a process begins with.

@@ -6,8 +6,10 @@ use upbeat_core::event::{DecisionId, Event, Id};
 use upbeat_core::profile::MembershipChange;
 
 use super::entry::{Answered, Started};
-use super::parts::{encode_answer, encode_started, encode_track, event_bytes, usual_play};
-use crate::ModelId;
+use super::parts::{
+    TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
+};
+use crate::{ModelId, Tombstone};
 
 /// The numbers of the kinds of records.
 pub(crate) mod kind {
@@ -33,6 +35,10 @@ pub(crate) mod kind {
     pub(crate) const PROMOTED: u16 = 10;
     /// Numbers of decisions were leased.
     pub(crate) const LEASED: u16 = 11;
+    /// A customer was erased, and up to which time; the customer's id is behind the tombstone.
+    pub(crate) const ERASURE: u16 = 12;
+    /// The same, without the id.
+    pub(crate) const TOMBSTONE: u16 = 13;
 }
 
 /// The bytes of a record that is about to be published.
@@ -83,9 +89,24 @@ impl Payload {
         Self::Other(kind::ANSWERED, into)
     }
 
-    /// The record of a customer who was erased.
-    pub(crate) fn of_erasure(customer: &Id) -> Self {
+    /// The record of a customer who was erased, as it was written before there were tombstones.
+    pub(crate) fn of_former_erasure(customer: &Id) -> Self {
         Self::of_customer(kind::ERASED, customer)
+    }
+
+    /// The record of a customer who was erased.
+    pub(crate) fn of_erasure(customer: &Id, tombstone: &Tombstone) -> Self {
+        let mut into = Vec::with_capacity(TOMBSTONE_BYTES + 66);
+        put_tombstone(&mut into, tombstone);
+        put_id(&mut into, customer.as_ref());
+        Self::Other(kind::ERASURE, into)
+    }
+
+    /// The record of a tombstone.
+    pub(crate) fn of_tombstone(tombstone: &Tombstone) -> Self {
+        let mut into = Vec::with_capacity(TOMBSTONE_BYTES);
+        put_tombstone(&mut into, tombstone);
+        Self::Other(kind::TOMBSTONE, into)
     }
 
     /// The record of a customer who was evicted.

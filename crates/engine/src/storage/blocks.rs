@@ -7,12 +7,18 @@ use upbeat_core::encoding::{DecodeError, Decoder, put_id, put_varint};
 use upbeat_core::event::{DecisionId, Id};
 use upbeat_core::profile::Profile;
 
-use crate::Customer;
 use crate::decision_ids::NextNumbers;
-use crate::log::{Answered, Started, decode_answer, decode_started, encode_answer, encode_started};
+use crate::log::{
+    Answered, Started, decode_answer, decode_started, decode_tombstone, encode_answer, encode_started,
+    put_tombstone,
+};
+use crate::{Customer, Tombstone};
 
 /// The version of what is in the blocks.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
+
+/// The one before, which has no tombstones.
+const WITHOUT_TOMBSTONES: u8 = 1;
 
 /// What is in a block.
 pub(crate) mod kind {
@@ -26,6 +32,8 @@ pub(crate) mod kind {
     pub(crate) const TRACKS: u8 = 3;
     /// Answers kept for retries.
     pub(crate) const ANSWERS: u8 = 4;
+    /// Tombstones.
+    pub(crate) const TOMBSTONES: u8 = 5;
 }
 
 /// What the first block says.
@@ -54,7 +62,7 @@ impl Head {
     pub fn decode(block: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Decoder::new(block);
         match (from.byte("a block")?, from.byte("a block")?) {
-            (kind::HEAD, VERSION) => {}
+            (kind::HEAD, VERSION | WITHOUT_TOMBSTONES) => {}
             (kind::HEAD, version) => {
                 let found = format_args!("version {version}: a newer program wrote it");
                 return Err(DecodeError::bad("what the blocks hold", found));
@@ -121,6 +129,18 @@ impl<'a> Part<'a> {
         let bytes = from.bytes(from.rest().len(), "a part")?;
         Ok(Self { of, number, parts, bytes })
     }
+}
+
+/// Appends a tombstone.
+pub(crate) fn put_placed_tombstone(into: &mut Vec<u8>, tombstone: &Tombstone) {
+    put_tombstone(into, tombstone);
+    into.extend_from_slice(&tombstone.position.to_le_bytes());
+}
+
+/// Reads what [`put_placed_tombstone`] wrote.
+pub(crate) fn placed_tombstone(from: &mut Decoder<'_>) -> Result<Tombstone, DecodeError> {
+    let tombstone = decode_tombstone(from)?;
+    Ok(Tombstone { position: from.u64("a tombstone")?, ..tombstone })
 }
 
 /// Appends an answer to a request of a customer.

@@ -10,7 +10,7 @@ use upbeat_core::encoding::put_id;
 use upbeat_core::event::Id;
 use upbeat_journal::snapshot::MOST_BLOCK_BYTES;
 
-use super::blocks::{Head, Part, kind, put_answer, put_customer};
+use super::blocks::{Head, Part, kind, put_answer, put_customer, put_placed_tombstone};
 use crate::log::encode_track;
 use crate::{Customer, Engine};
 
@@ -30,6 +30,7 @@ enum Stage {
     Customers,
     Tracks,
     Answers,
+    Tombstones,
     End,
 }
 
@@ -102,10 +103,24 @@ impl Copying {
                 }
                 Stage::Answers => {
                     if self.shard == engine.requests.shards() {
-                        return self.end_stage(Stage::End, kind::HEAD);
+                        let next = self.end_stage(Stage::Tombstones, kind::TOMBSTONES);
+                        return next.or_else(|| self.block(engine));
                     }
                     for (customer, decision, answer) in engine.requests.shown(self.shard) {
                         put_answer(&mut self.block, &customer, decision, &answer);
+                    }
+                    self.shard += 1;
+                }
+                Stage::Tombstones => {
+                    if self.shard == engine.tombstones.shards() {
+                        return self.end_stage(Stage::End, kind::HEAD);
+                    }
+                    for tombstone in engine.tombstones.of_shard(self.shard) {
+                        put_placed_tombstone(&mut self.block, &tombstone);
+                        if self.block.len() >= BLOCK_BYTES {
+                            let block = self.take_block();
+                            self.divided.push(block);
+                        }
                     }
                     self.shard += 1;
                 }

@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 mod copying;
 mod dump;
+mod erased;
 mod redo;
 mod replay;
 mod restore;
@@ -24,6 +25,7 @@ use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Log, Payload, Started};
 
 pub use dump::{Dumped, dump, history, last_started};
+pub use erased::ErasedCustomers;
 pub use snapshotter::{Snapshotter, Written};
 pub use stats::{Count, SnapshotStats, Stats, stats};
 

@@ -8,7 +8,8 @@ use upbeat_core::profile::{Bounds, Profile};
 
 use crate::log::{Entry, Started};
 use crate::table::Reservation;
-use crate::{Customer, Engine};
+use crate::tombstones::DigestKey;
+use crate::{Customer, Engine, Tombstone};
 
 /// What one thread needs to do records again. Those of one customer, or of one track, are for one thread.
 pub(super) struct Redo<'e> {
@@ -18,6 +19,8 @@ pub(super) struct Redo<'e> {
     track_places: Reservation,
     plays: usize,
     campaigns: Vec<Id>,
+    /// The key of tombstones, once a process has begun.
+    digest_key: Option<DigestKey>,
 }
 
 impl<'e> Redo<'e> {
@@ -29,6 +32,7 @@ impl<'e> Redo<'e> {
             track_places: engine.tracks.reservation(),
             plays: engine.settings.window.plays as usize,
             campaigns: vec![engine.settings.campaign.id.clone()],
+            digest_key: None,
         }
     }
 
@@ -36,6 +40,7 @@ impl<'e> Redo<'e> {
     pub fn begin(&mut self, started: &Started) {
         self.plays = started.window.plays as usize;
         self.campaigns = vec![self.own(started.campaign.id.clone())];
+        self.digest_key = Some(DigestKey::of(started.id_key));
     }
 
     /// All customers share the text of the campaign's id.
@@ -51,8 +56,8 @@ impl<'e> Redo<'e> {
         }
     }
 
-    /// Does a record again.
-    pub fn entry(&mut self, entry: Entry) {
+    /// Does the record at this position again.
+    pub fn entry(&mut self, position: u64, entry: Entry) {
         match entry {
             Entry::Event { event, last_event_s } => {
                 let customer = event.customer.clone();
@@ -71,7 +76,10 @@ impl<'e> Redo<'e> {
                     );
                 });
             }
-            Entry::Erased { customer } | Entry::Evicted { customer, kept: None } => self.remove(&customer),
+            Entry::Erased { customer } => self.erase(position, &customer),
+            Entry::Erasure { customer, .. } | Entry::Evicted { customer, kept: None } => {
+                self.remove(&customer);
+            }
             Entry::Evicted { customer, kept: Some(kept) } => {
                 self.change(customer, |customer, _| customer.set_profile(Profile::of_member(kept)));
             }
@@ -80,7 +88,8 @@ impl<'e> Redo<'e> {
             }
             Entry::Track { id, track } => self.put_track(id, track),
             Entry::Started(started) => self.begin(&started),
-            Entry::Promoted { .. } | Entry::Leased { .. } => {}
+            // Whoever reads the records puts tombstones: they are not of one customer whose id is known.
+            Entry::Tombstone(_) | Entry::Promoted { .. } | Entry::Leased { .. } => {}
         }
     }
 
@@ -124,9 +133,20 @@ impl<'e> Redo<'e> {
         engine.counters.add_bytes(bytes);
     }
 
-    fn remove(&self, id: &Id) {
-        if let Some(customer) = self.engine.customers.remove(id) {
-            self.engine.count_removed(id, &customer);
+    fn remove(&self, id: &Id) -> Option<Customer> {
+        let customer = self.engine.customers.remove(id)?;
+        self.engine.count_removed(id, &customer);
+        Some(customer)
+    }
+
+    /// Does an erasure of a version without tombstones again. It says of no time up to which it erases, so that is the newest of
+    /// what the customer's profile holds here; where none is held, no event is erased but what the log has of them.
+    fn erase(&self, position: u64, id: &Id) {
+        let erased_until_ms = self.remove(id).map_or(i64::MIN, |customer| customer.newest_ms());
+        if let Some(key) = self.digest_key {
+            let digest = key.digest(id.as_ref());
+            let tombstone = Tombstone { digest, erased_until_ms, made_ms: 0, position };
+            self.engine.tombstones.put(tombstone, None);
         }
     }
 }

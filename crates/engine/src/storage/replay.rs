@@ -18,7 +18,7 @@ use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
 use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Entry, Started, kind, subject};
-use crate::{Clock, Engine};
+use crate::{Clock, Engine, Tombstone};
 
 /// Records are handed over in batches of about this many bytes.
 const BATCH_BYTES: usize = 64 << 10;
@@ -155,13 +155,13 @@ fn work(
             match Entry::decode(number(12, 14) as u16, payload) {
                 Ok(entry) => {
                     redo.prefetch(&entry);
-                    decoded.push(entry);
+                    decoded.push((number(0, 8), entry));
                 }
                 Err(error) => failure.set(number(0, 8), error),
             }
             rest = after;
             if decoded.len() == AHEAD || rest.is_empty() {
-                decoded.drain(..).for_each(|entry| redo.entry(entry));
+                decoded.drain(..).for_each(|(position, entry)| redo.entry(position, entry));
             }
         }
         batch.clear();
@@ -224,9 +224,12 @@ impl Reader<'_, '_> {
                     self.engine.restore_answer(&customer, decision, answer, true);
                 }
             }
-            Entry::Erased { customer } if self.answered.remove(&customer) => {
-                self.engine.requests.remove(&customer);
+            Entry::Erased { customer } => self.erase_answers(&customer),
+            Entry::Erasure { customer, tombstone } => {
+                self.erase_answers(&customer);
+                self.put_tombstone(tombstone, record.position);
             }
+            Entry::Tombstone(tombstone) => self.put_tombstone(tombstone, record.position),
             Entry::Started(started) => {
                 self.engine.event_clock.set_key(started.clock_key);
                 self.ids.start(&started);
@@ -238,6 +241,16 @@ impl Reader<'_, '_> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn erase_answers(&mut self, customer: &Id) {
+        if self.answered.remove(customer) {
+            self.engine.requests.remove(customer);
+        }
+    }
+
+    fn put_tombstone(&self, tombstone: Tombstone, position: u64) {
+        self.engine.tombstones.put(Tombstone { position, ..tombstone }, None);
     }
 
     /// Waits until all that was dealt is done.

@@ -8,7 +8,7 @@ use upbeat_core::encoding::{DecodeError, Decoder};
 use upbeat_journal::disk::Disk;
 use upbeat_journal::snapshot::Snapshot;
 
-use super::blocks::{Head, Part, answer, customer, kind};
+use super::blocks::{Head, Part, answer, customer, kind, placed_tombstone};
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
 use crate::decision_ids::NextNumbers;
@@ -134,6 +134,11 @@ impl<D: Disk> Shared<'_, D> {
                 while !from.rest().is_empty() {
                     let (customer, decision, answer) = answer(&mut from)?;
                     self.engine.restore_answer(&customer, decision, answer, false);
+                }
+            }
+            kind::TOMBSTONES => {
+                while !from.rest().is_empty() {
+                    self.engine.tombstones.put(placed_tombstone(&mut from)?, None);
                 }
             }
             kind => return Err(DecodeError::bad("the kind of a block", kind)),

@@ -14,6 +14,7 @@ const CHECKED_AT_ONCE: usize = 16;
 /// What a customer takes on the disk beside the plays, in bytes, for the estimate of the space.
 const CUSTOMER_BYTES: u64 = 64;
 const PLAY_BYTES: u64 = 12;
+const TOMBSTONE_BYTES: u64 = 40;
 
 /// A snapshot that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +72,7 @@ impl<D: Disk> Snapshotter<D> {
         };
         let needed = engine.counters().plays_kept() as u64 * PLAY_BYTES
             + engine.customer_count() as u64 * CUSTOMER_BYTES
+            + engine.tombstone_count() as u64 * TOMBSTONE_BYTES
             + self.log_bytes;
         let salt = (self.random)();
         let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), copying.from(), salt, needed)?;

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod dumps;
+mod erasures;
 mod histories;
 mod lost;
 mod midway;
@@ -37,6 +38,7 @@ fn settings(clock: Clock) -> Settings {
         max_profile_bytes: 1 << 24,
         max_retry_bytes: 1 << 20,
         max_tracks: 100,
+        max_tombstones: 1000,
         // The wall clock does not help: numbers of decisions have to come from the log.
         first_decision: 1,
     }

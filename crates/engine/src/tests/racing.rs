@@ -26,6 +26,7 @@ fn engine() -> Engine {
         max_profile_bytes: 1 << 30,
         max_retry_bytes: 1 << 20,
         max_tracks: 2,
+        max_tombstones: 1000,
         first_decision: 1,
     });
     let model = Model::read(include_bytes!("../../../../model/default.json").as_slice()).expect("a model");
@@ -96,7 +97,7 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
                             let days = [0, 90][usize::from(step % 200 == 0)];
                             engine.evict_idle(step as usize % engine.shards(), WALL_MS + days * DAY_MS);
                         }
-                        _ => drop(engine.remove(&event(step as u64).customer)),
+                        _ => drop(engine.remove(&event(step as u64).customer, WALL_MS)),
                     }
                 }
             })
@@ -154,7 +155,7 @@ fn confirm_an_impression(engine: &Engine) {
         });
     }
     let customer = held.expect("somebody is there");
-    assert_eq!(engine.remove(&customer), Ok(true));
+    assert_eq!(engine.remove(&customer, WALL_MS), Ok(true));
     let event = |number: u64, kind| Event {
         customer: customer.clone(),
         id: Id::Text(format!("a-text-for-{number}").into()),
@@ -178,26 +179,32 @@ fn explanation_never_contradicts_itself_beside_deletions() {
     const ROUNDS: usize = 3000;
     let engine = engine();
     let id = Id::Number(48);
-    let play = |number: u64| Event {
+    let play = |number: u64, unix_ms: i64| Event {
         customer: id.clone(),
         id: Id::Number(number),
-        time: Time::from_unix_ms(WALL_MS - number as i64 * MINUTE_MS),
+        time: Time::from_unix_ms(unix_ms),
         kind: EventKind::Play { track: Id::Number(number), mobile: true },
     };
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // Bounded, so that a failure of the other thread ends the test.
-            for _ in 0..100_000 {
+            for round in 1..100_000 {
                 if done.load(Ordering::Relaxed) {
                     return;
                 }
-                (0..15).for_each(|number| drop(engine.apply(play(number), WALL_MS)));
-                engine.decide_once(&id, false, WALL_MS);
-                assert_eq!(engine.remove(&id), Ok(true));
+                // All later than what was deleted before.
+                let wall_ms = WALL_MS + 20 * round;
+                (0..15).for_each(|number| {
+                    let event = play(number, wall_ms - number as i64);
+                    assert_eq!(engine.apply(event, wall_ms), Ok(Applied::Accepted));
+                });
+                engine.decide_once(&id, false, wall_ms);
+                assert_eq!(engine.remove(&id, wall_ms), Ok(true));
             }
         });
-        for explained in (0..ROUNDS).filter_map(|_| engine.explain(&id, WALL_MS)) {
+        let explain = |_| engine.explain(&id, WALL_MS + 60 * MINUTE_MS);
+        for explained in (0..ROUNDS).filter_map(explain) {
             let settings = engine.settings();
             let plays = explained.profile.plays_in(&settings.window, explained.now_ms).len();
             let reason = explained.decision.reason;

@@ -13,7 +13,7 @@ use upbeat_core::decision::Check;
 use upbeat_core::event::{Id, Membership, Time};
 use upbeat_core::feature::{self, FEATURE_NAMES, Heard};
 use upbeat_core::profile::{ImpressionSource, PlayRef, RecentPlays};
-use upbeat_engine::{Explanation, Settings};
+use upbeat_engine::{Explanation, NotRemoved, Settings};
 
 use crate::api::content::json;
 use crate::api::extract::{CheckedQuery, CustomerId, NoQuery};
@@ -125,14 +125,20 @@ pub(super) async fn get(
     }))
 }
 
-/// `DELETE /customers/{customer}`: deletes a customer.
+/// `DELETE /customers/{customer}`: erases a customer. A tombstone stays, also of one who is not known, so that old events that are
+/// sent again do not bring them back.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     CustomerId(id): CustomerId,
     CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>,
 ) -> Result<Response, Problem> {
-    let removed = app.engine.remove(&id);
-    let known = removed.map_err(|claimed| Problem::new(Kind::Overloaded, claimed.to_string()))?;
+    let known = app.engine.remove(&id, app.wall_ms()).map_err(|refused| {
+        let kind = match refused {
+            NotRemoved::TombstonesFull(_) => Kind::StoreFull,
+            NotRemoved::Claimed | NotRemoved::LogUnavailable => Kind::Overloaded,
+        };
+        Problem::new(kind, refused.to_string())
+    })?;
     // Also where nothing is known: another request may have deleted the customer, and that be not durable yet.
     if let Some(barrier) = app.durability().barrier() {
         let timeout = app.config.ack_timeout;
@@ -141,7 +147,16 @@ pub(super) async fn delete(
             return Err(Problem::fate_unknown(timeout));
         }
     }
-    if known { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_found(&id)) }
+    if known {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Err(Problem::new(
+        Kind::CustomerNotFound,
+        format!(
+            "no event of customer {id} is held, or they were evicted or deleted. What the log may hold of them is erased \
+             all the same, and so are events of theirs up to now that are sent again"
+        ),
+    ))
 }
 
 #[derive(Serialize)]

@@ -62,10 +62,10 @@ pub(crate) fn apply_json(app: &App, body: &[u8], wall_ms: i64) -> Result<Report,
 }
 
 /// What the answer to a body has to wait for: that what was applied of it is durable, and the first copies of what was a
-/// repeat. A row that was refused changed nothing.
+/// repeat, and the erasures of what was erased. A row that was refused changed nothing.
 pub(crate) fn barrier(app: &App, applied: &Result<Report, Problem>) -> Option<Barrier> {
     let report = applied.as_ref().map_or_else(Problem::report, Some)?;
-    let waits = report.accepted + report.duplicates + report.too_old > 0;
+    let waits = report.accepted + report.duplicates + report.too_old + report.erased > 0;
     waits.then(|| app.durability().barrier()).flatten()
 }
 

@@ -110,6 +110,8 @@ pub struct Limits {
     pub retry_bytes: usize,
     /// The most tracks in the catalogue.
     pub tracks: usize,
+    /// The most tombstones of customers who were erased; a deletion that needs one more is refused with 503.
+    pub tombstones: usize,
     /// The most open connections per listener.
     pub connections: usize,
     /// The longest head of a request in bytes.
@@ -208,6 +210,7 @@ impl Default for Limits {
             evict_every: Duration::from_secs(600),
             retry_bytes: 1 << 30,
             tracks: 1_000_000,
+            tombstones: 1_000_000,
             connections: 10_000,
             header_bytes: 16 << 10,
             event_bytes: 64 << 10,

@@ -162,6 +162,7 @@ impl Config {
             time("limits.evict_every", limits.evict_every, Duration::from_millis(100), DAY),
             count("limits.retry_bytes", limits.retry_bytes, 1 << 20, 1 << 40),
             count("limits.tracks", limits.tracks, 0, 1 << 32),
+            count("limits.tombstones", limits.tombstones, 1000, 100_000_000),
             count("limits.connections", limits.connections, 1, 1_000_000),
             count("limits.header_bytes", limits.header_bytes, 8192, 1 << 20),
             count("limits.event_bytes", limits.event_bytes, 1024, 1 << 20),

@@ -89,6 +89,7 @@ impl App {
             max_profile_bytes: config.limits.profile_bytes,
             max_retry_bytes: config.limits.retry_bytes,
             max_tracks: config.limits.tracks,
+            max_tombstones: config.limits.tombstones,
             first_decision: first_number,
         }));
         let metrics = Metrics::new(Arc::clone(&engine));

@@ -276,6 +276,7 @@ fn settings(started: Option<&Started>) -> Settings {
         max_profile_bytes: config.limits.profile_bytes,
         max_retry_bytes: config.limits.retry_bytes,
         max_tracks: config.limits.tracks,
+        max_tombstones: config.limits.tombstones,
         first_decision: 0,
     }
 }

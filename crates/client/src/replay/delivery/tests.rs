@@ -85,6 +85,20 @@ fn rows_too_old_to_tell_are_counted_apart() {
 }
 
 #[test]
+fn rows_of_erased_customers_are_counted_apart() {
+    block_on(async {
+        let stub =
+            stub(|_, _| respond(200, r#"{"accepted":1,"duplicates":0,"erased":1,"rejected":[]}"#)).await;
+        let (outcome, notes, delivery) = deliver(&stub, "a\nb\n").await;
+        outcome.unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+        let expected = "2 rows in 1 requests (0 sent again): accepted 1, duplicates 0, erased 1, rejected 0";
+        assert_eq!(delivery.summary(), expected);
+        assert!(delivery.is_complete());
+    });
+}
+
+#[test]
 fn busy_server_gets_the_same_rows_again() {
     block_on(async {
         let stub = stub(|nth, _| {

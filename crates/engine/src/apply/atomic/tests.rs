@@ -49,7 +49,7 @@ fn rows_of_an_atomic_body_are_applied_whatever_comes_between_check_and_apply() {
     let claimed = |customer| Err(Rejection::Claimed(Id::Number(customer)));
     assert_eq!(engine.apply(membership(2, Membership::Silver), WALL_MS), claimed(2));
     assert_eq!(engine.apply(play(2), WALL_MS), Ok(Applied::Accepted), "a play contradicts nothing");
-    assert_eq!(engine.remove(&Id::Number(2)), Err(NotRemoved::Claimed));
+    assert_eq!(engine.remove(&Id::Number(2), WALL_MS), Err(NotRemoved::Claimed));
     assert_eq!(
         engine.apply(play(3), WALL_MS),
         Err(Rejection::StoreFull(3)),
@@ -62,7 +62,7 @@ fn rows_of_an_atomic_body_are_applied_whatever_comes_between_check_and_apply() {
         assert_eq!(profile.level(), Some(Membership::Gold), "{customer}");
     }
     assert_eq!(engine.apply(play(3), WALL_MS), Ok(Applied::Accepted), "the place left over is free again");
-    assert_eq!(engine.remove(&Id::Number(2)), Ok(true));
+    assert_eq!(engine.remove(&Id::Number(2), WALL_MS), Ok(true));
     assert_eq!(engine.apply(membership(1, Membership::Silver), WALL_MS).map_err(|_| ()), Err(()));
 }
 
@@ -125,9 +125,9 @@ fn atomic_body_of_plays_refuses_nobody_elses_membership_but_a_deletion() {
     let body = checked(&engine, [play(1), play(2), membership(2, Membership::Gold)]);
     assert_eq!(engine.apply(membership(1, Membership::Silver), WALL_MS), Ok(Applied::Accepted));
     assert!(matches!(engine.apply(membership(2, Membership::Silver), WALL_MS), Err(Rejection::Claimed(_))));
-    assert_eq!(engine.remove(&Id::Number(1)), Err(NotRemoved::Claimed));
+    assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Err(NotRemoved::Claimed));
     assert_eq!(finish(&engine, body).accepted, 3);
-    assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
+    assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Ok(true));
 }
 
 #[test]
@@ -140,14 +140,14 @@ fn claim_and_places_of_an_atomic_body_are_free_before_its_remains_are_dropped() 
     };
     assert_eq!(engine.customer_count(), 2, "the place that was not needed is free");
     engine.apply_all(body([play(3)]), WALL_MS).expect("the claim and a place");
-    assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
+    assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Ok(true));
     drop(remains);
     assert_eq!(engine.customer_count(), 2, "nothing is given back twice");
     let refused = engine.begin_atomic(body([4, 5].map(play)), WALL_MS);
     let Progress::Refused(_, remains) = engine.advance(refused, usize::MAX) else {
         panic!("there is a place for one of them")
     };
-    assert_eq!((engine.customer_count(), engine.remove(&Id::Number(3))), (2, Ok(true)));
+    assert_eq!((engine.customer_count(), engine.remove(&Id::Number(3), WALL_MS)), (2, Ok(true)));
     drop(remains);
     assert_eq!(engine.customer_count(), 1);
 }
@@ -179,7 +179,7 @@ fn refused_atomic_body_leaves_places_and_customers_free() {
     assert_eq!(report.rejected[0].index, 1);
     assert_eq!((engine.customer_count(), engine.counters().plays_kept()), (1, 0));
     assert_eq!(engine.apply(play(2), WALL_MS), Ok(Applied::Accepted));
-    assert_eq!(engine.remove(&Id::Number(1)), Ok(true));
+    assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Ok(true));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn racing_atomic_bodies_and_single_rows_leave_no_body_half_applied() {
                         if engine.apply(row.clone(), WALL_MS).is_ok() {
                             accepted.push(row.customer);
                         }
-                        let _ = engine.remove(&Id::Number(1000 * number + round));
+                        let _ = engine.remove(&Id::Number(1000 * number + round), WALL_MS);
                     }
                 }
                 accepted

@@ -56,6 +56,15 @@ fn answer() -> impl Strategy<Value = Answered> {
     )
 }
 
+fn tombstone() -> impl Strategy<Value = Tombstone> {
+    (any::<[u8; 16]>(), any::<i64>(), any::<i64>()).prop_map(|(digest, erased_until_ms, made_ms)| Tombstone {
+        digest,
+        erased_until_ms,
+        made_ms,
+        position: 0,
+    })
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let kept = (time(), id(), level()).prop_map(|(time, event_id, level)| MembershipChange {
         time,
@@ -90,6 +99,8 @@ fn entry() -> impl Strategy<Value = Entry> {
         6 => event(),
         3 => shown,
         1 => id().prop_map(|customer| Entry::Erased { customer }),
+        1 => (id(), tombstone()).prop_map(|(customer, tombstone)| Entry::Erasure { customer, tombstone }),
+        1 => tombstone().prop_map(Entry::Tombstone),
         1 => (id(), prop::option::of(kept)).prop_map(|(customer, kept)| Entry::Evicted { customer, kept }),
         1 => (id(), any::<u32>()).prop_map(|(customer, last_event_s)| Entry::LastEvent { customer, last_event_s }),
         1 => track,
@@ -118,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_and_never_panic(kind in 0u16..14, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_are_read_or_refused_and_never_panic(kind in 0u16..16, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = subject(kind, &bytes);
         if let Ok(entry) = Entry::decode(kind, &bytes) {
             let _ = entry.encode();
@@ -132,10 +143,11 @@ proptest! {
             Entry::Event { event, .. } => Some(event.customer.clone()),
             Entry::Shown { customer, .. }
             | Entry::Erased { customer }
+            | Entry::Erasure { customer, .. }
             | Entry::Evicted { customer, .. }
             | Entry::LastEvent { customer, .. } => Some(customer.clone()),
             Entry::Track { id, .. } => Some(id.clone()),
-            Entry::Started(_) | Entry::Promoted { .. } | Entry::Leased { .. } => None,
+            Entry::Started(_) | Entry::Promoted { .. } | Entry::Leased { .. } | Entry::Tombstone(_) => None,
         };
         prop_assert_eq!(subject(kind, &bytes).expect("it was encoded").map(IdRef::to_id), expected);
     }
@@ -159,6 +171,11 @@ fn kinds_keep_their_numbers_and_a_play_takes_32_bytes() {
     ];
     assert_eq!(play.encode(), (1, expected.to_vec()));
     assert_eq!(Entry::Erased { customer: Id::Number(48) }.encode(), (5, vec![0, 48]));
+    let tombstone = Tombstone { digest: [9; 16], erased_until_ms: 258, made_ms: -1, position: 0 };
+    let bytes = [[9; 16].as_slice(), &[2, 1, 0, 0, 0, 0, 0, 0], &[255; 8]].concat();
+    let erasure = Entry::Erasure { customer: Id::Number(48), tombstone };
+    assert_eq!(erasure.encode(), (12, [bytes.as_slice(), &[0, 48]].concat()));
+    assert_eq!(Entry::Tombstone(tombstone).encode(), (13, bytes));
     let leased = Entry::Leased { until: 258, shown_until: 3 };
     assert_eq!(leased.encode(), (11, vec![2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]));
 }

@@ -16,7 +16,7 @@ fn sent_again(disk: &SimulatedDisk, settings: Settings) -> (Engine, usize) {
     let damaged = dump(Arc::new(disk.clone()), &mut |_, entry| {
         match entry {
             Entry::Event { event, .. } => drop(engine.apply(event, WALL_MS)),
-            Entry::Erased { customer } => drop(engine.remove(&customer)),
+            Entry::Erasure { customer, .. } => drop(engine.remove(&customer, WALL_MS)),
             Entry::Shown { .. } => shown += 1,
             _ => {}
         }
@@ -41,7 +41,7 @@ fn events_of_a_dump_sent_again_give_the_same_profiles_with_and_without_a_snapsho
             .apply(play(event_id % 4, event_id, WALL_MS - 1000 * event_id as i64), WALL_MS)
             .expect("it is taken");
     }
-    assert_eq!(engine.remove(&Id::Number(3)), Ok(true));
+    assert_eq!(engine.remove(&Id::Number(3), WALL_MS), Ok(true));
     let rows = (100..110).map(|event_id| Ok(Row::Event(play(1, event_id, WALL_MS))));
     assert!(engine.apply_all(rows, WALL_MS).is_ok());
     flush(&engine);

@@ -1,6 +1,6 @@
 //! Random histories of one engine over several processes, ended by a kill or a loss of power.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
 
@@ -50,6 +50,8 @@ pub struct History {
     pub decisions: BTreeSet<DecisionId>,
     /// Every decision that showed an ad, and to whom, whether or not its record was lost since.
     pub shown: BTreeSet<(Id, DecisionId)>,
+    /// Up to which time the events of everybody who was erased are.
+    pub erased: BTreeMap<Id, i64>,
     /// Below this everything was said to be durable.
     pub durable: u64,
     /// Events that were acknowledged or not.
@@ -84,6 +86,7 @@ impl History {
             in_unit: Vec::new(),
             decisions: BTreeSet::new(),
             shown: BTreeSet::new(),
+            erased: BTreeMap::new(),
             durable: 0,
             sent: Vec::new(),
             may_fail: false,
@@ -92,7 +95,7 @@ impl History {
         }
     }
 
-    fn customer(&mut self) -> Id {
+    pub fn customer(&mut self) -> Id {
         match self.dice.below(16) {
             8 => Id::Text("a-customer".into()),
             // One has so many plays that more are dropped than fingerprints are kept of.
@@ -193,13 +196,6 @@ impl History {
         assert!(decision.reason.shows() && !dry_run, "seed {}: {decision:?} has a record", self.seed);
         let request = request.map(|request| (request, made_ms));
         self.note(from, vec![Change::Shown { customer, decision: decision.id, time_ms: now_ms, request }]);
-    }
-
-    fn erase(&mut self) {
-        let (customer, from) = (self.customer(), self.next());
-        if self.engine.remove(&customer).is_ok() {
-            self.note(from, vec![Change::Erased(customer)]);
-        }
     }
 
     fn sweep(&mut self) {

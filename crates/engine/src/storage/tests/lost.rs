@@ -24,6 +24,9 @@ pub fn changes_of(event: Event, last_event_s: u32, lost: bool) -> Vec<Change> {
 impl History {
     /// What should become of an event, and whether it confirms a decision whose record is lost; `None` if it is refused.
     fn expected(&self, event: &Event) -> Option<(Applied, bool)> {
+        if self.erased.get(&event.customer).is_some_and(|until_ms| event.time.unix_ms <= *until_ms) {
+            return Some((Applied::Erased, false));
+        }
         let settings = settings(self.clock);
         let campaign = settings.campaign.id.clone();
         let (bounds, time) = (settings.bounds(), Time::from_unix_ms(event.time.unix_ms));
@@ -124,7 +127,7 @@ fn decision_that_was_lost_counts_once_when_it_is_confirmed_and_invented_ones_are
     assert_eq!((count(&engine), engine.barrier()), (1, barrier + 2));
     assert_eq!(engine.apply(confirmation(1, 7, decision), WALL_MS), Ok(Applied::Duplicate));
     // In an atomic body, and for a customer of whom nothing else is known.
-    engine.remove(&Id::Number(2)).expect("it is taken");
+    engine.remove(&Id::Number(2), WALL_MS).expect("it is taken");
     let rows = [confirmation(1, 8, given[0]), confirmation(2, 9, other)].map(|event| Ok(Row::Event(event)));
     assert_eq!(engine.apply_all(rows.into_iter(), WALL_MS).map(|report| report.accepted), Ok(2));
     assert_eq!(count(&engine), 2);
@@ -168,7 +171,7 @@ fn confirmation_that_many_later_impressions_follow_is_too_old_and_changes_nothin
     let engine = showing(settings(Clock::Wall));
     engine.apply(play(1, 1, WALL_MS), WALL_MS).expect("it is taken");
     let lost = shown_to(&engine, 1);
-    assert!(engine.remove(&Id::Number(1)).expect("it is taken"));
+    assert!(engine.remove(&Id::Number(1), WALL_MS).expect("it is taken"));
     let campaign = ImpressionOf::Campaign(settings(Clock::Wall).campaign.id);
     for event_id in 0..300 {
         let kind = EventKind::Impression(campaign.clone());

@@ -3,18 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use upbeat_core::catalogue::Track;
-use upbeat_core::event::{DecisionId, Event, Id, Time};
+use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
 use upbeat_core::profile::{Bounds, Profile};
 
 use crate::event_clock::EventClock;
-use crate::{Engine, Settings};
+use crate::{Engine, Settings, Tombstone};
 
 /// What one record says.
 #[derive(Debug, Clone)]
 pub enum Change {
     Event(Event, u32),
-    Shown { customer: Id, decision: DecisionId, time_ms: i64, request: Option<(String, i64)> },
-    Erased(Id),
+    Shown {
+        customer: Id,
+        decision: DecisionId,
+        time_ms: i64,
+        request: Option<(String, i64)>,
+    },
+    /// Up to this time, when the wall clock said that.
+    Erased(Id, i64, i64),
     Profile(Id, Option<Profile>),
     LastEvent(Id, u32),
     Track(Id, Track),
@@ -27,6 +33,8 @@ pub struct Model {
     pub tracks: BTreeMap<Id, Track>,
     /// By customer and request: the decision, when it was made, and the position of its record.
     pub answers: BTreeMap<(Id, String), (DecisionId, i64, u64)>,
+    /// Of everybody who was erased: up to which time, when first, and the position of the last erasure.
+    pub erased: BTreeMap<Id, (i64, i64, u64)>,
 }
 
 /// A profile as bytes, and the last event: all that later answers depend on.
@@ -80,9 +88,11 @@ impl Model {
                     self.answers.insert((customer, request), (decision, made_ms, position));
                 }
             }
-            Change::Erased(id) => {
+            Change::Erased(id, until_ms, made_ms) => {
                 self.customers.remove(&id);
                 self.answers.retain(|(customer, _), _| *customer != id);
+                let erased = self.erased.entry(id).or_insert((until_ms, made_ms, position));
+                *erased = (erased.0.max(until_ms), erased.1.min(made_ms), position);
             }
             Change::Profile(id, None) => drop(self.customers.remove(&id)),
             Change::Profile(id, Some(profile)) => self.customer(id).0 = profile,
@@ -95,6 +105,24 @@ impl Model {
         let customers = self.customers.iter();
         customers.map(|(id, (profile, last))| (id.clone(), held(profile, *last))).collect()
     }
+}
+
+/// The newest time of what is held of a customer, from which on an erasure erases nothing.
+pub fn newest_ms(id: &Id, profile: &Profile, last_event_s: u32) -> i64 {
+    let events: Vec<Event> = profile.events(id).collect();
+    let is_member_alone = events.iter().all(|event| matches!(event.kind, EventKind::Membership(_)))
+        && profile.impressions().next().is_none();
+    let evicted_ms = if is_member_alone { i64::from(last_event_s) * 1000 + 999 } else { i64::MIN };
+    let shown = profile.impressions().map(|impression| impression.time.unix_ms);
+    let events = events.iter().map(|event| event.time.unix_ms);
+    shown.chain(events).chain([evicted_ms]).max().expect("there is one")
+}
+
+/// All tombstones of an engine, in the order of digests.
+pub fn tombstones_of(engine: &Engine) -> Vec<Tombstone> {
+    let mut tombstones = engine.tombstones();
+    tombstones.sort_by_key(|tombstone| tombstone.digest);
+    tombstones
 }
 
 /// All that an engine holds of customers.

@@ -8,10 +8,10 @@ use upbeat_core::profile::Profile;
 use upbeat_journal::{Record, Start};
 
 use super::histories::{History, LANES};
-use super::model::{Model, clock_state, held_by, recounted, tracks_of};
+use super::model::{Model, clock_state, held_by, recounted, tombstones_of, tracks_of};
 use super::{WALL_MS, memories, opened, settings, showing};
 use crate::striped::use_stripe;
-use crate::{Ask, Clock, Engine, RequestId};
+use crate::{Ask, Clock, Engine, RequestId, Tombstone};
 
 impl History {
     /// The wall clock is set: by minutes or years, ahead or back, or to where it was.
@@ -88,6 +88,7 @@ impl History {
         self.durable = self.engine.durable();
         let recovered = self.changes.iter().map(|(position, _)| *position).collect();
         let model = self.compare(&self.engine, &recovered);
+        self.erased = model.erased.iter().map(|(id, (until_ms, ..))| (id.clone(), *until_ms)).collect();
         self.repeat(model);
     }
 
@@ -104,6 +105,23 @@ impl History {
         }
         assert_eq!(held, model.held(), "seed {seed}");
         assert_eq!(tracks_of(engine), model.tracks, "seed {seed}");
+        let of = |(id, (erased_until_ms, made_ms, position)): (&Id, &(i64, i64, u64))| Tombstone {
+            digest: engine.digest(id),
+            erased_until_ms: *erased_until_ms,
+            made_ms: *made_ms,
+            position: *position,
+        };
+        let mut tombstones: Vec<Tombstone> = model.erased.iter().map(of).collect();
+        tombstones.sort_by_key(|tombstone| tombstone.digest);
+        assert_eq!(tombstones_of(engine), tombstones, "seed {seed}");
+        assert_eq!(engine.tombstone_count(), tombstones.len(), "seed {seed}");
+        let pending =
+            engine.pending_erasures().map(|pending| (pending.count, pending.oldest_ms, pending.position));
+        let expected = tombstones.iter().map(|of| of.position).max().map(|position| {
+            let oldest_ms = tombstones.iter().map(|of| of.made_ms).min().unwrap_or_default();
+            (tombstones.len(), oldest_ms, position)
+        });
+        assert_eq!(pending, expected, "seed {seed}");
         assert_eq!(clock_state(&engine.event_clock), clock_state(&clock), "seed {seed}");
         for (customer, decision, answer) in
             (0..engine.requests.shards()).flat_map(|at| engine.requests.shown(at))

@@ -42,12 +42,12 @@ fn nothing_is_taken_that_the_state_of_the_log_does_not_allow() {
         if changes {
             assert_eq!(engine.put_track(Id::Number(1), track.clone()), Ok(Applied::Accepted));
             assert!(engine.apply_all(rows(), WALL_MS).is_ok());
-            assert_eq!(engine.remove(&Id::Number(2)), Ok(true));
+            assert_eq!(engine.remove(&Id::Number(2), WALL_MS), Ok(true));
         } else {
             assert_eq!(engine.apply(play(1, 2, WALL_MS), WALL_MS), Err(Rejection::LogUnavailable));
             assert_eq!(engine.put_track(Id::Number(1), track.clone()), Err(NotPut::LogUnavailable));
             if !shows {
-                assert_eq!(engine.remove(&Id::Number(1)), Err(NotRemoved::LogUnavailable));
+                assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Err(NotRemoved::LogUnavailable));
             }
             (0..engine.shards())
                 .for_each(|shard| assert_eq!(engine.evict_idle(shard, WALL_MS + 90 * DAY_MS), 0));
@@ -61,7 +61,7 @@ fn nothing_is_taken_that_the_state_of_the_log_does_not_allow() {
         assert_eq!(engine.profile(&Id::Number(1)).map(|p| p.impressions().count()), Some(usize::from(shows)));
         if state == Reserve {
             let published = engine.barrier();
-            assert_eq!(engine.remove(&Id::Number(1)), Ok(true), "an erasure takes of the reserve");
+            assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Ok(true), "an erasure takes of the reserve");
             assert_eq!((engine.barrier(), engine.customer_count()), (published + 1, 0));
         }
         match state {
