@@ -23,7 +23,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// file, however little comes.
 const MOST_FILES: u64 = 64;
 
-/// After a snapshot that failed the next one is tried so much later.
+/// After a snapshot that failed the next one is tried so much later, or as soon as there is the space that it lacked: until
+/// then all of the log is needed, and grows.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A snapshot is written, and read back, at most at this rate, so that the log's own writes find the disk free.
@@ -45,6 +46,17 @@ fn pause(bytes: u64, before: u64, elapsed: Duration) -> Duration {
     if bytes == before { pause.max(LOG_PAUSE) } else { pause }
 }
 
+/// How many bytes have to be free for a snapshot that failed for want of space, where `free` were when it began.
+fn lacked(error: &SnapshotError, free: u64) -> Option<u64> {
+    match error {
+        SnapshotError::Space { needed, .. } => Some(*needed),
+        SnapshotError::Disk { error, .. } => {
+            (error.kind() == io::ErrorKind::StorageFull).then(|| free.saturating_add(1))
+        }
+        _ => None,
+    }
+}
+
 /// What the thread works with.
 pub(super) struct Snapshots<D: Disk> {
     snapshotter: Snapshotter<D>,
@@ -53,6 +65,8 @@ pub(super) struct Snapshots<D: Disk> {
     /// How far the log had grown when the last snapshot began, as the metrics count it; less at the start, by what was read.
     grown: i64,
     retry: Option<Instant>,
+    /// With so many bytes free a snapshot that failed for want of space is tried again at once.
+    lacked: Option<u64>,
     counted: Option<Instant>,
     /// Files that a start needs, as counted last.
     needed_files: u64,
@@ -68,7 +82,7 @@ impl<D: Disk> Snapshots<D> {
     /// Of a log of which `read` bytes were read at the start.
     pub(super) fn new(snapshotter: Snapshotter<D>, disk: Arc<D>, app: Arc<App>, read: u64) -> Self {
         let grown = -i64::try_from(read).unwrap_or(i64::MAX);
-        Self { snapshotter, disk, app, grown, retry: None, counted: None, needed_files: 0 }
+        Self { snapshotter, disk, app, grown, retry: None, lacked: None, counted: None, needed_files: 0 }
     }
 
     /// Starts the thread.
@@ -108,7 +122,9 @@ impl<D: Disk> Snapshots<D> {
             self.count_files();
         }
         let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0 || self.has_many_files();
-        if is_due && self.retry.is_none_or(|at| now >= at) {
+        let is_time = || self.retry.is_none_or(|at| now >= at);
+        let has_room = || self.lacked.is_some_and(|lacked| self.disk.free().is_ok_and(|free| free >= lacked));
+        if is_due && (is_time() || has_room()) {
             self.write(&mut |began, bytes, before| {
                 thread::sleep(pause(bytes, before, began.elapsed()));
                 !stopping.load(Ordering::Acquire)
@@ -120,6 +136,7 @@ impl<D: Disk> Snapshots<D> {
     /// and those of the call before.
     fn write(&mut self, pace: &mut dyn FnMut(Instant, u64, u64) -> bool) {
         let (began, mut before) = (Instant::now(), 0);
+        let free = self.disk.free().unwrap_or(0);
         let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
         let mut pace = |bytes: u64| {
             let goes_on = pace(began, bytes, before);
@@ -129,7 +146,7 @@ impl<D: Disk> Snapshots<D> {
         match self.snapshotter.write(&self.app.engine, &mut pace) {
             Ok(None) => {}
             Ok(Some(written)) => {
-                (self.grown, self.retry) = (bytes_now, None);
+                (self.grown, self.retry, self.lacked) = (bytes_now, None, None);
                 self.app.metrics.journal.note_snapshot(written.bytes);
                 let took_s = began.elapsed().as_secs_f64();
                 tracing::info!(
@@ -142,10 +159,13 @@ impl<D: Disk> Snapshots<D> {
             }
             Err(error) => {
                 self.retry = Some(Instant::now() + RETRY_AFTER);
+                self.lacked = lacked(&error, free);
                 self.app.metrics.journal.snapshots_failed.inc();
                 let retry = RETRY_AFTER.as_secs();
                 match error {
-                    SnapshotError::Space { .. } => tracing::warn!("{error}; it is tried again in {retry} s"),
+                    SnapshotError::Space { .. } => {
+                        tracing::warn!("{error}; it is tried again in {retry} s, or when there is space")
+                    }
                     error => tracing::error!("no snapshot: {error}; it is tried again in {retry} s"),
                 }
             }

@@ -128,18 +128,34 @@ fn snapshot_that_failed_is_counted_and_tried_again_later() {
 }
 
 #[test]
-fn snapshot_is_not_begun_where_the_log_could_need_the_space() {
+fn snapshot_that_lacked_space_is_not_begun_before_there_is_enough_and_then_at_once() {
     let mut bench = Bench::new();
     bench.grow(SNAPSHOT_BYTES);
     // Besides what is there: room for the snapshot, and not for two files of the log.
     bench.disk.set_capacity((1 << 20) + (1 << 20));
     let before = bench.disk.names().expect("a good disk");
-    bench.turn(false);
-    assert_eq!((bench.disk.names().expect("a good disk"), bench.failed()), (before, 1));
+    for _ in 0..2 {
+        bench.turn(false);
+        assert_eq!((bench.disk.names().expect("a good disk"), bench.failed()), (before.clone(), 1));
+    }
     bench.disk.set_capacity(1 << 30);
-    bench.snapshots.retry = Some(Instant::now());
     bench.turn(false);
-    assert_eq!(bench.files().0.len(), 1);
+    assert_eq!((bench.files().0.len(), bench.failed()), (1, 1));
+    assert!(bench.snapshots.retry.is_none() && bench.snapshots.lacked.is_none());
+}
+
+#[test]
+fn snapshot_that_filled_the_disk_is_tried_again_once_more_is_free() {
+    let mut bench = Bench::new();
+    bench.grow(SNAPSHOT_BYTES);
+    bench.disk.fail_after(Call::Write, 0, libc::ENOSPC);
+    for _ in 0..2 {
+        bench.turn(false);
+        assert_eq!((bench.files(), bench.failed()), ((vec![], 0), 1));
+    }
+    bench.disk.set_capacity(2 << 30);
+    bench.turn(false);
+    assert_eq!((bench.files().0.len(), bench.failed()), (1, 1));
 }
 
 #[test]
