@@ -44,6 +44,11 @@ torture-binary rounds="10" seed="1" *arguments:
 soak minutes="10":
     MINUTES={{minutes}} cargo test --release --locked --test torture memory_files_and_disk -- --nocapture
 
+# All that befalls a server in years, at random, with a ledger beside it: an hour, or MINUTES; SEED repeats a run
+chaos *arguments:
+    MINUTES="${MINUTES:-60}" SEED="${SEED:-$(date +%s)}" \
+        cargo test --release --locked --test torture whatever_befalls -- --nocapture {{arguments}}
+
 # Every access of the unsafe code of profiles checked by miri; needs a nightly toolchain with miri, and installs it
 miri:
     rustup toolchain install nightly --profile minimal --component miri --component rust-src

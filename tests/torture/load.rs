@@ -55,6 +55,8 @@ pub struct Client {
     pub faults: Vec<String>,
     /// Requests answered 503, as a full disk does.
     pub shed: usize,
+    /// Requests that were sent and had no answer.
+    pub cut: Vec<String>,
 }
 
 impl Client {
@@ -76,6 +78,7 @@ impl Client {
             deeds: Vec::new(),
             faults: Vec::new(),
             shed: 0,
+            cut: Vec::new(),
         };
         client.fill(CUSTOMERS);
         client
@@ -407,6 +410,11 @@ impl Client {
 
     fn note(&mut self, sent: u64, answer: &io::Result<Answer>, act: Act) {
         let answered = answer.is_ok().then(now);
+        if let Err(error) = answer
+            && error.kind() != io::ErrorKind::ConnectionRefused
+        {
+            self.cut.push(error.to_string());
+        }
         self.deeds.push(Deed { sent, answered, act });
     }
 }

@@ -6,7 +6,7 @@
 //! and when; a second process is started on what is left, and asked.
 //!
 //! The short form runs with the other tests. `just torture` runs the long form: `ROUNDS` says how long, `SEED` which. `just soak`
-//! loads one server for many minutes.
+//! loads one server for many minutes, `just chaos` does everything to one at random.
 
 #[path = "../shared/lines.rs"]
 mod lines;
@@ -25,9 +25,11 @@ mod moment;
 mod preload;
 mod process;
 mod trace;
+mod usage;
 mod wire;
 
 mod careless;
+mod chaos;
 mod damaged;
 mod evictions;
 mod failing;

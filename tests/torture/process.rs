@@ -64,9 +64,14 @@ impl Place {
     }
 }
 
-/// The binary, with nothing of this process's environment that concerns it.
-fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_upbeat"));
+/// The binary under test.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_upbeat"))
+}
+
+/// A program, with nothing of this process's environment that concerns it.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("UPBEAT_") {
             command.env_remove(name);
@@ -80,7 +85,7 @@ fn binary() -> Command {
 /// # Panics
 /// It ended otherwise, and not by SIGKILL.
 pub fn compact(place: &Place, watch: &Watch<'_>) -> bool {
-    let mut command = binary();
+    let mut command = command(binary());
     command.args(["journal", "compact", "--yes"]).arg(&place.data);
     watch.apply(&mut command);
     let output = command.output().expect("the binary starts");
@@ -114,7 +119,12 @@ impl Ended {
 impl Server {
     /// Starts the binary and waits until it is ready.
     pub fn start(place: &Place, watch: Option<&Watch<'_>>) -> Result<Self, Ended> {
-        let mut command = binary();
+        Self::start_as(binary(), place, watch)
+    }
+
+    /// The same with a program that may be another one.
+    pub fn start_as(program: &Path, place: &Place, watch: Option<&Watch<'_>>) -> Result<Self, Ended> {
+        let mut command = command(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.arg("--config").arg(&place.config).arg("--data-dir").arg(&place.data);
         command.env("UPBEAT_LANES_DIR", &place.lanes);
@@ -180,14 +190,17 @@ impl Server {
 
     /// Has it read its model again.
     pub fn hang_up(&self) {
+        self.signal(libc::SIGHUP);
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
         // SAFETY: the child has not been waited for, so that the id is its own.
-        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGHUP) }, 0);
+        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, signal) }, 0);
     }
 
     /// Ends it in order.
     pub fn stop(self) {
-        // SAFETY: the child has not been waited for, so that the id is its own.
-        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) }, 0);
+        self.signal(libc::SIGTERM);
         let Ended { status, stderr } = self.ended();
         assert!(status.success(), "{status}: {stderr}");
     }

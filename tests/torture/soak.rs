@@ -2,9 +2,7 @@
 //!
 //! The short form lasts 20 seconds; `just soak` lasts as many minutes as it is told, by `MINUTES`.
 
-use std::fmt;
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,58 +12,12 @@ use crate::ledger::Book;
 use crate::load::Client;
 use crate::process::{Place, Server};
 use crate::trace;
+use crate::usage::Sample;
 
 const CLIENTS: u64 = 8;
 
 /// Requests of a client between two entries in the ledger.
 const REQUESTS: usize = 100;
-
-/// What the server takes at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sample {
-    resident_kib: u64,
-    open_files: u64,
-    segments: u64,
-    directory_kib: u64,
-}
-
-impl Sample {
-    fn of(server: &Server, data: &Path) -> Self {
-        let process = format!("/proc/{}", server.id());
-        let status = fs::read_to_string(format!("{process}/status")).expect("the process runs");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse().ok());
-        let mut sample = Self {
-            resident_kib: resident.expect("a number"),
-            open_files: fs::read_dir(format!("{process}/fd")).expect("its files").count() as u64,
-            ..Self::default()
-        };
-        for entry in fs::read_dir(data).expect("the directory").map_while(Result::ok) {
-            // Removed or renamed since, where it is not there.
-            let Ok(of) = entry.metadata() else { continue };
-            sample.directory_kib += of.len() / 1024;
-            sample.segments += u64::from(entry.file_name().to_string_lossy().starts_with("segment-"));
-        }
-        sample
-    }
-
-    fn most(samples: &[Self]) -> Self {
-        let most = |of: fn(&Self) -> u64| samples.iter().map(of).max().unwrap_or(0);
-        Self {
-            resident_kib: most(|sample| sample.resident_kib),
-            open_files: most(|sample| sample.open_files),
-            segments: most(|sample| sample.segments),
-            directory_kib: most(|sample| sample.directory_kib),
-        }
-    }
-}
-
-impl fmt::Display for Sample {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resident_kib, open_files, segments, directory_kib } = self;
-        write!(to, "{resident_kib:>12} {open_files:>6} {segments:>9} {directory_kib:>14}")
-    }
-}
 
 /// What is not flat. After the first third, in which the server fills up, the highest of the second half of what is left may be
 /// above the highest of its first half by: of the resident set a 20th and 4 MiB, 4 open files, of the files of the log a third and
@@ -91,6 +43,7 @@ fn growth_is_found_out() {
         open_files: 40 + second % 4,
         segments: 5 + second % 3,
         directory_kib: 20_000 + second % 3 * 1000,
+        ..Sample::default()
     };
     let samples = |grow: fn(&mut Sample, u64)| -> Vec<Sample> {
         let sample = |second| {
@@ -162,7 +115,7 @@ fn memory_files_and_disk_stay_as_they_are_under_load() {
         for second in 1..=seconds {
             let due = Duration::from_secs(second).saturating_sub(begun.elapsed());
             std::thread::sleep(due);
-            let sample = Sample::of(&server, &place.data);
+            let sample = Sample::of(server.id(), &place.data).expect("the process runs");
             let snapshots = inspect::metric(&server, "upbeat_journal_snapshots_total");
             eprintln!("{second:>8} {sample} {snapshots:>10}");
             samples.push(sample);

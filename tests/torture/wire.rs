@@ -124,7 +124,7 @@ impl Wire {
         encoding: &str,
         body: &[u8],
     ) -> io::Result<Answer> {
-        if self.stream.is_none() {
+        if self.stream.as_ref().is_none_or(is_closed) {
             let stream = TcpStream::connect(&self.address)?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(TIMEOUT))?;
@@ -172,4 +172,12 @@ impl Wire {
         }
         Ok(Answer { status, retry_after, body })
     }
+}
+
+/// Whether the server has closed an idle connection.
+fn is_closed(stream: &BufReader<TcpStream>) -> bool {
+    let stream = stream.get_ref();
+    let peeked = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+    let is_blocking = stream.set_nonblocking(false).is_ok();
+    !is_blocking || !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

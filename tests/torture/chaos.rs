@@ -1,0 +1,300 @@
+//! All that befalls a server in years, in any order: stopped, killed, paused, its disk full, replaced by another build.
+//!
+//! Clients post, delete and ask all the while, and a ledger notes what they were answered. After each action everything that
+//! was promised is looked for. The short form does everything once; `just chaos` goes on for `MINUTES`, from `SEED`.
+
+mod action;
+mod tally;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::dice::Dice;
+use crate::inspect;
+use crate::ledger::{Book, Deed};
+use crate::load::{Client, work};
+use crate::machine::Image;
+use crate::moment::Moment;
+use crate::preload::{Control, Watch};
+use crate::process::{Ended, Place, Server, binary};
+use crate::trace;
+use crate::usage::Sample;
+use crate::wire::TIMEOUT;
+use action::{Action, Deck};
+use tally::Tally;
+
+const CLIENTS: u64 = 8;
+
+/// How often what the server takes is looked at.
+const SAMPLED_EVERY: Duration = Duration::from_millis(50);
+
+/// All customers are looked at once in so many actions, after the others those to whom something happened.
+const ACTIONS_PER_REVIEW: u64 = 12;
+
+/// What the short form and the long one differ in.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    /// The run ends with the first action after this time; the short form ends when everything was done once.
+    lasts: Option<Duration>,
+    /// A process that is stopped by SIGSTOP goes on after this time.
+    pause: Duration,
+    /// Customers that a client works with at once.
+    customers: usize,
+}
+
+/// A run: a server on one directory, its clients, and the ledger.
+struct Run {
+    form: Form,
+    seed: u64,
+    dice: Dice,
+    place: Place,
+    control: Control,
+    /// Another program of the same tag, by turns with the one under test.
+    other: PathBuf,
+    is_other: bool,
+    clients: Vec<Client>,
+    book: Book,
+    tally: Tally,
+    samples: Vec<Sample>,
+    faults: Vec<String>,
+}
+
+/// Keeps the directory of a run that fails, and says how to repeat it. To be dropped after the servers of the run.
+struct Kept {
+    root: PathBuf,
+    seed: u64,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let kept = Image::read(&self.root).keep(&format!("chaos-{}", self.seed));
+            eprintln!("chaos: kept as {kept}; repeat it with SEED={} MINUTES=… just chaos", self.seed);
+        }
+    }
+}
+
+/// Ends the load, however the action ends.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Run {
+    fn new(root: &Path, seed: u64, form: Form, other: PathBuf) -> Self {
+        let place = Place::below(root);
+        let config = std::fs::read_to_string(&place.config).expect("the configuration");
+        let config = config.replace("drain = \"0s\"", "drain = \"300ms\"");
+        std::fs::write(&place.config, config).expect("the configuration");
+        Self {
+            form,
+            seed,
+            dice: Dice::part(seed, 700),
+            control: Control::new(&root.join("control")),
+            place,
+            other,
+            is_other: false,
+            clients: (0..CLIENTS).map(|number| Client::tidy(seed, number, form.customers)).collect(),
+            book: Book::default(),
+            tally: Tally::default(),
+            samples: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Starts one of the two programs, or neither where there is no space.
+    fn try_start(&mut self) -> Result<Server, Ended> {
+        let program = if self.is_other { self.other.clone() } else { binary().to_owned() };
+        let watch =
+            Watch { directory: self.place.watched().to_owned(), trace: None, control: Some(&self.control) };
+        let started = Server::start_as(&program, &self.place, Some(&watch));
+        self.tally.starts += usize::from(started.is_ok());
+        started
+    }
+
+    fn start(&mut self) -> Server {
+        let begun = Instant::now();
+        let server = self.try_start().unwrap_or_else(|ended| panic!("it starts: {ended:?}"));
+        self.tally.longest_start = self.tally.longest_start.max(begun.elapsed());
+        server
+    }
+
+    /// Starts it after a kill; a start may be killed itself, and then the next one is not.
+    fn start_again(&mut self) -> Server {
+        self.is_other = self.dice.one_in(2);
+        let moment = Moment::drawn(&mut self.dice);
+        if !matches!(moment, Moment::Call { from_start: true, .. }) {
+            return self.start();
+        }
+        moment.arm(&self.control);
+        let started = self.try_start();
+        let death = self.control.take_death();
+        let ended = match started {
+            Ok(server) if death.is_none() => return server,
+            // It was ready, and is in the call that it does not survive.
+            Ok(server) => server.ended(),
+            Err(ended) => ended,
+        };
+        assert!(ended.was_killed(), "it starts: {ended:?}");
+        self.tally.killed_starts += 1;
+        self.start()
+    }
+
+    /// Has the clients work while `acts` does something to the server, which is `None` afterwards if that has ended; whether
+    /// the lanes have outlived it. All that the clients did is then in the ledger.
+    fn under_load(
+        &mut self,
+        server: Server,
+        acts: impl FnOnce(&mut Self, Server) -> Option<Server>,
+    ) -> Option<Server> {
+        let mut clients = std::mem::take(&mut self.clients);
+        let (data, admin, id) = (server.data.clone(), server.admin.clone(), server.id());
+        let place = self.place.data.clone();
+        let stop = AtomicBool::new(false);
+        let samples = Mutex::new(std::mem::take(&mut self.samples));
+        let left = std::thread::scope(|scope| {
+            let ends = Ends(&stop);
+            let (stop, samples, clients) = (&stop, &samples, &mut clients);
+            let load = scope.spawn(move || work(clients, &data, &admin, usize::MAX, stop));
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let sample = Sample::of(id, &place);
+                    samples.lock().expect("no panic under it").extend(sample);
+                    std::thread::sleep(SAMPLED_EVERY);
+                }
+            });
+            let left = acts(self, server);
+            drop(ends);
+            load.join().expect("the clients end");
+            left
+        });
+        self.samples = samples.into_inner().expect("no panic under it");
+        self.clients = clients;
+        let cut: Vec<String> =
+            self.clients.iter_mut().flat_map(|client| std::mem::take(&mut client.cut)).collect();
+        if left.is_some() && !cut.is_empty() {
+            self.faults.push(format!("a server that lives cut requests: {cut:?}"));
+        }
+        self.tally.cut = cut.len();
+        left
+    }
+
+    fn enter(&mut self, lanes: bool) {
+        let deeds: Vec<Vec<Deed>> = self.clients.iter_mut().map(Client::take_deeds).collect();
+        self.tally.requests += deeds.iter().map(Vec::len).sum::<usize>();
+        self.book.enter(&deeds, trace::Instant::MAX, lanes);
+    }
+
+    /// Looks for everything that was promised.
+    fn check(&mut self, server: &Server, after: &str) {
+        if self.tally.actions().is_multiple_of(ACTIONS_PER_REVIEW) {
+            self.book.wake();
+        }
+        let (held, mut faults) = inspect::faults(server, &self.book);
+        self.tally.looked_at += self.book.promised().len();
+        self.tally.shown += self.book.impressions().0;
+        faults.append(&mut self.book.take_faults());
+        faults.append(&mut self.faults);
+        faults.extend(self.clients.iter_mut().flat_map(|client| std::mem::take(&mut client.faults)));
+        let number = self.tally.actions();
+        if !faults.is_empty() {
+            eprintln!("{}", self.tally);
+            panic!(
+                "seed {}, after {after}, action {number}:\n{}\n{}",
+                self.seed,
+                faults.join("\n"),
+                server.stderr()
+            );
+        }
+        self.book.take_over(&held, &inspect::tracks(server, &self.book));
+        self.book.forget_past();
+        self.book.rest();
+        let samples = Sample::most(&std::mem::take(&mut self.samples));
+        eprintln!("{number:>6} {after:<24} {samples}");
+        self.tally.usage = Sample::most(&[self.tally.usage, samples]);
+    }
+
+    /// Waits for as long as the load lasts before or after something is done.
+    fn work_a_while(&mut self) {
+        let time = Duration::from_millis(100 + self.dice.below(500));
+        std::thread::sleep(time);
+    }
+
+    /// Waits until something is so of a server.
+    fn until(&self, what: &str, server: &Server, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + TIMEOUT;
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}, in time: {}", server.stderr());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn run(root: &Path, seed: u64, form: Form, other: PathBuf) -> Tally {
+    let begun = Instant::now();
+    let mut run = Run::new(root, seed, form, other);
+    let mut deck = Deck::new(Dice::part(seed, 701));
+    let mut server = run.start();
+    run.check(&server, "the start");
+    let is_over = |tally: &Tally| match form.lasts {
+        Some(lasts) => begun.elapsed() >= lasts,
+        None => tally.actions() >= Action::ALL.len() as u64,
+    };
+    while !is_over(&run.tally) {
+        let action = deck.draw();
+        let action_begun = Instant::now();
+        server = action.act(&mut run, server);
+        run.tally.count(action, action_begun.elapsed());
+        run.check(&server, action.name());
+        if run.tally.actions().is_multiple_of(100) {
+            eprintln!("{:>6} s {}", begun.elapsed().as_secs(), run.tally);
+        }
+    }
+    // Whatever befell it, it ends in order and all of it is there at the next start.
+    server.stop();
+    let server = run.start();
+    run.book.wake();
+    run.check(&server, "the end");
+    server.stop();
+    run.tally
+}
+
+/// `UPBEAT_OTHER_BINARY`, or the binary under test by another name.
+fn other_binary(folder: &Path) -> PathBuf {
+    if let Some(path) = std::env::var_os("UPBEAT_OTHER_BINARY") {
+        return path.into();
+    }
+    let other = folder.join("upbeat-other");
+    std::fs::hard_link(binary(), &other)
+        .or_else(|_| std::fs::copy(binary(), &other).map(drop))
+        .expect("the binary is copied");
+    other
+}
+
+#[test]
+fn whatever_befalls_a_server_it_keeps_what_it_promised() {
+    let seed = crate::seed();
+    let minutes = crate::number("MINUTES");
+    let form = Form {
+        lasts: minutes.map(|minutes| Duration::from_secs(minutes * 60)),
+        pause: Duration::from_secs(if minutes.is_some() { 10 } else { 1 }),
+        customers: if minutes.is_some() { 40 } else { 12 },
+    };
+    let programs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    // Long ones on a disk.
+    let folder = match minutes {
+        Some(_) => tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"),
+        None => crate::process::folder(),
+    };
+    let root = folder.path().canonicalize().expect("a path");
+    let _kept = Kept { root: root.clone(), seed };
+    let tally = run(&root, seed, form, other_binary(programs.path()));
+    eprintln!("chaos: seed {seed}: {tally}");
+    let faults = tally.faults();
+    assert!(faults.is_empty(), "{}\n{tally}", faults.join("\n"));
+}
