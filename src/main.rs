@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Role::Simulate(args) => cli::simulate::run(args),
         Role::Replay(args) => cli::replay::run(args),
         Role::Journal(args) => cli::journal::run(args),
+        Role::Export(args) => cli::export::run(args),
         Role::Health(args) => cli::health::run(args),
         Role::Completions(args) => cli::completions::run(args),
     })

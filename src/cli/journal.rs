@@ -13,6 +13,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::output;
+pub(crate) use dump::Held;
+pub(crate) use look::{look, note};
+pub(crate) use usage::{Usage, usage};
 
 /// Look at the log of a data directory, or mend it
 ///

@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod features;
 pub(crate) mod files;
 pub(crate) mod health;
@@ -53,6 +54,7 @@ pub(crate) enum Role {
     Simulate(simulate::Args),
     Replay(replay::Args),
     Journal(journal::Args),
+    Export(export::Args),
     Health(health::Args),
     Completions(completions::Args),
 }

@@ -24,6 +24,7 @@ mod durability;
 mod earlier_formats;
 mod echoes;
 mod events;
+mod exports;
 mod formats;
 mod golden;
 mod history;

@@ -10,7 +10,7 @@ mod api;
 mod wire;
 
 pub use admin::OPENAPI_YAML;
-pub use api::{Kind, Problem};
+pub use api::{Kind, Problem, event_line, id_value};
 #[cfg(feature = "fuzzing")]
 pub use wire::fuzzing::check_head;
 

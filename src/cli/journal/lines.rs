@@ -1,41 +1,9 @@
 //! Records of the log as lines of JSON.
 
 use serde_json::{Value, json};
-use upbeat_core::event::{Event, EventKind, Id, ImpressionOf};
 use upbeat_engine::{Entry, Tombstone};
-
-/// An id as it may be sent: a number where it is one.
-fn id(id: &Id) -> Value {
-    match id {
-        Id::Number(number) => json!(number),
-        Id::Text(text) => json!(&**text),
-    }
-}
-
-/// An event in the form that `POST /events` takes.
-pub(super) fn event(event: &Event) -> Value {
-    let mut line = json!({
-        "type": event.kind.name(),
-        "event_id": id(&event.id),
-        "customer_id": id(&event.customer),
-        "time": event.time,
-    });
-    match &event.kind {
-        EventKind::Play { track, mobile } => {
-            line["track_id"] = id(track);
-            line["mobile"] = json!(mobile);
-        }
-        EventKind::Click { ad } => line["ad"] = json!(ad.to_string()),
-        EventKind::Impression(ImpressionOf::Campaign(campaign)) => {
-            line["campaign"] = json!(campaign.to_string());
-        }
-        EventKind::Impression(ImpressionOf::Decision(decision)) => {
-            line["decision_id"] = json!(decision.to_string());
-        }
-        EventKind::Membership(level) => line["level"] = json!(level.name()),
-    }
-    line
-}
+pub(super) use upbeat_server::event_line as event;
+use upbeat_server::id_value as id;
 
 /// Somebody who was erased, up to which time, and when. `null` is a time that is not known.
 fn tombstone(tombstone: &Tombstone) -> Value {

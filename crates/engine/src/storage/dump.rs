@@ -41,7 +41,7 @@ pub fn dump<D: Disk>(
         start = snapshot.start();
         dump_snapshot(snapshot, &mut |entry| visit(None, entry))?;
     }
-    let watermark = dump_log(&*disk, start, visit)?;
+    let watermark = dump_log(&*disk, start, &|_, _| Ok(true), visit)?;
     Ok(Dumped { damaged: found.damaged.iter().map(ToString::to_string).collect(), watermark })
 }
 
@@ -61,21 +61,28 @@ pub fn history<D: Disk>(
     // A log that a snapshot has outrun has lost its end.
     let found = find(Arc::clone(&disk))?;
     start.reached = found.newest.map_or(1, |snapshot| snapshot.reached());
-    let watermark = dump_log(&*disk, start, visit)?;
+    let watermark = dump_log(&*disk, start, &|_, _| Ok(true), visit)?;
     Ok(Dumped { damaged: found.damaged.iter().map(ToString::to_string).collect(), watermark })
 }
 
-/// Gives the records of the log to `visit`; returns the watermark.
-fn dump_log<D: Disk>(
+/// Says of a record's kind and payload whether it is wanted.
+pub(super) type Wanted<'a> = &'a dyn Fn(u16, &[u8]) -> Result<bool, DecodeError>;
+
+/// Gives the records of the log that are wanted by kind and payload to `visit`; returns the watermark.
+pub(super) fn dump_log<D: Disk>(
     disk: &D,
     start: Start,
+    is_wanted: Wanted<'_>,
     visit: &mut dyn FnMut(Option<u64>, Entry) -> Result<(), String>,
 ) -> Result<u64, OpenError> {
     let mut refused = None;
     let read = upbeat_journal::read(disk, start, &mut |record: Record<'_>| {
         let position = record.position;
-        match Entry::decode(record.kind, record.payload) {
-            Ok(entry) => visit(Some(position), entry),
+        let entry = is_wanted(record.kind, record.payload)
+            .and_then(|is_wanted| is_wanted.then(|| Entry::decode(record.kind, record.payload)).transpose());
+        match entry {
+            Ok(None) => Ok(()),
+            Ok(Some(entry)) => visit(Some(position), entry),
             Err(error) => {
                 let text = error.to_string();
                 refused = Some(OpenError::Record { position, error });

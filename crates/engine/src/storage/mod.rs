@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 mod copying;
 mod dump;
 mod erased;
+mod of_customer;
 mod redo;
 mod replay;
 mod restore;
@@ -26,6 +27,7 @@ use crate::log::{Log, Payload, Started};
 
 pub use dump::{Dumped, dump, history, last_started};
 pub use erased::ErasedCustomers;
+pub use of_customer::{OfCustomer, digest_of, log_of, snapshot_of};
 pub use snapshotter::{Snapshotter, Written};
 pub use stats::{Count, SnapshotStats, Stats, stats};
 

@@ -59,7 +59,8 @@ fn fingerprint(key: IdKey) -> String {
 
 impl Engine {
     /// The digest under which an erasure of this customer is kept.
-    pub(crate) fn digest(&self, customer: &Id) -> [u8; 16] {
+    #[must_use]
+    pub fn digest(&self, customer: &Id) -> [u8; 16] {
         DigestKey::of(self.decision_ids.key()).digest(customer.as_ref())
     }
 

@@ -73,7 +73,7 @@ impl From<PlayRef<'_>> for PlayView {
     }
 }
 
-fn not_found(id: &Id) -> Problem {
+pub(super) fn not_found(id: &Id) -> Problem {
     Problem::new(
         Kind::CustomerNotFound,
         format!("no event of customer {id} is known, or they were evicted or deleted"),

@@ -2,6 +2,7 @@
 
 mod announce;
 mod customers;
+mod history;
 mod linger;
 
 #[cfg(test)]
@@ -45,7 +46,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/campaigns", get(campaigns))
         .route("/tracks/{track}", get(track))
         .route("/customers/{customer}", get(customers::get).delete(customers::delete))
-        .route("/customers/{customer}/explain", get(customers::explain));
+        .route("/customers/{customer}/explain", get(customers::explain))
+        .route("/customers/{customer}/events", get(history::get));
     let routes = routes.layer(from_fn_with_state(Arc::clone(app), hold_answer));
     let announce = map_response_with_state(Arc::clone(app), announce::announce_close);
     with_layers(routes, app, Listener::Admin).layer(from_fn(linger::keep_reading)).layer(announce)

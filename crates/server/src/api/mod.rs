@@ -4,6 +4,7 @@ pub(crate) mod answer;
 mod body;
 pub(crate) mod content;
 mod decisions;
+mod event_line;
 pub(crate) mod events;
 pub(crate) mod extract;
 mod health;
@@ -20,6 +21,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use upbeat_engine::{LogRefusal, LogState};
 
+pub use event_line::{event_line, id_value};
 pub use problem::{Kind, Problem};
 pub(crate) use refused_rows::RefusedRows;
 

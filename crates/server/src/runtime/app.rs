@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upbeat_core::event::{Zone, hex_digits};
 use upbeat_engine::{Engine, ModelId, Numbers, Settings};
 
@@ -59,6 +59,8 @@ pub struct App {
     body_memory: Arc<Semaphore>,
     response_memory: Arc<ResponseMemory>,
     bulk: BulkPool,
+    /// One permit: for reading the history.
+    histories: Arc<Semaphore>,
     slices: Slices,
     durability: Arc<Durability>,
     recovery: Recovery,
@@ -101,6 +103,7 @@ impl App {
             refused_rows: RefusedRows::default(),
             body_memory: Arc::new(Semaphore::new(config.limits.body_memory_bytes)),
             bulk: BulkPool::new(config.limits.bulk_in_flight),
+            histories: Arc::new(Semaphore::new(1)),
             slices: Slices::default(),
             durability: Arc::new(Durability::new(Arc::<Engine>::clone(&engine), Waits::new(&config))),
             recovery: Recovery::default(),
@@ -169,6 +172,15 @@ impl App {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Problem> {
         self.bulk.run(work).await
+    }
+
+    /// Waits until nobody else reads the history: it is long, and needs a descriptor for each of its files.
+    ///
+    /// # Errors
+    /// The server ends.
+    pub(crate) async fn one_history(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.histories).acquire_owned().await;
+        permit.map_err(|error| Problem::new(Kind::NotReady, error.to_string()))
     }
 
     /// Where the parts of bulk work are run that lock shards of the profile store.

@@ -16,6 +16,7 @@ mod journal;
 mod lanes;
 pub(crate) mod linger;
 mod listen;
+mod look;
 mod loops;
 mod memory;
 mod model;
@@ -38,6 +39,7 @@ use tokio::task::JoinHandle;
 pub use app::{App, WallClock, machine_clock};
 pub use descriptors::{make_room, raise_limit};
 pub use listen::{capped_backlog, listen};
+pub use look::{LOOKS, look};
 pub use model::{LoadError, load_model};
 
 use accept::{Connections, Permit};
