@@ -5,12 +5,15 @@
 
 mod action;
 mod tally;
+mod traces;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::customers::Customers;
 use crate::dice::Dice;
 use crate::inspect;
 use crate::ledger::{Book, Deed};
@@ -24,6 +27,7 @@ use crate::usage::Sample;
 use crate::wire::TIMEOUT;
 use action::{Action, Deck};
 use tally::Tally;
+use traces::{ids_below, traceable_id};
 
 const CLIENTS: u64 = 8;
 
@@ -85,6 +89,10 @@ impl Drop for Ends<'_> {
     }
 }
 
+fn client(seed: u64, number: u64, customers: usize) -> Client {
+    Client::with(seed, number, Customers::new(number, traceable_id, customers, true))
+}
+
 impl Run {
     fn new(root: &Path, seed: u64, form: Form, other: PathBuf) -> Self {
         let place = Place::below(root);
@@ -99,7 +107,7 @@ impl Run {
             place,
             other,
             is_other: false,
-            clients: (0..CLIENTS).map(|number| Client::tidy(seed, number, form.customers)).collect(),
+            clients: (0..CLIENTS).map(|number| client(seed, number, form.customers)).collect(),
             book: Book::default(),
             tally: Tally::default(),
             samples: Vec::new(),
@@ -190,6 +198,29 @@ impl Run {
         self.book.enter(&deeds, trace::Instant::MAX, lanes);
     }
 
+    /// Looks for customers who were erased in all files of a directory, from which they must be gone. Others are in there, and
+    /// are found: else the look would prove nothing.
+    fn look_for_erased(&mut self, directory: &Path) {
+        let erased: BTreeSet<&str> =
+            self.clients.iter().flat_map(|client| client.customers.gone()).map(String::as_str).collect();
+        let (found, present): (Vec<_>, Vec<_>) =
+            ids_below(directory).into_iter().partition(|(id, _)| erased.contains(id.as_str()));
+        let present: BTreeSet<String> = present.into_iter().map(|(id, _)| id).collect();
+        let forms = [true, false].map(|is_decimal| {
+            present
+                .iter()
+                .filter(|id| id.starts_with(|first: char| first.is_ascii_digit()) == is_decimal)
+                .count()
+        });
+        self.tally.looks += 1;
+        self.tally.erased_looked_for += erased.len();
+        self.tally.present_found += present.len();
+        if forms.contains(&0) {
+            self.faults.push(format!("customers who are kept are not found: {present:?}"));
+        }
+        self.faults.extend(found.iter().map(|(id, file)| format!("{id}, who was erased, is in {file}")));
+    }
+
     /// Looks for everything that was promised.
     fn check(&mut self, server: &Server, after: &str) {
         if self.tally.actions().is_multiple_of(ACTIONS_PER_REVIEW) {
@@ -201,6 +232,8 @@ impl Run {
         faults.append(&mut self.book.take_faults());
         faults.append(&mut self.faults);
         faults.extend(self.clients.iter_mut().flat_map(|client| std::mem::take(&mut client.faults)));
+        self.tally.erased = self.clients.iter().map(|client| client.customers.gone().len()).sum();
+        self.tally.erased_again = self.clients.iter().map(|client| client.erased).sum();
         let number = self.tally.actions();
         if !faults.is_empty() {
             eprintln!("{}", self.tally);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::account::{Kind, Row};
 use crate::catalogue::Track;
+use crate::customers::{Customers, short_id};
 use crate::dice::Dice;
 use crate::ledger::{Act, Deed, Outcome, Shown};
 use crate::trace::now;
@@ -19,29 +20,15 @@ const JSON: &str = "application/json";
 /// Customers that a client works with at once. No other client has them.
 const CUSTOMERS: usize = 12;
 
-/// Plays of one customer at most, fewer than the window keeps; then another one takes the place.
-const PLAYS: usize = 150;
-
 /// Tracks that a client sends again and again.
 const TRACKS: u64 = 6;
-
-#[derive(Debug)]
-struct Customer {
-    id: String,
-    plays: usize,
-    clicks: usize,
-}
 
 /// One client: one request at a time.
 #[derive(Debug)]
 pub struct Client {
     number: u64,
     dice: Dice,
-    customers: Vec<Customer>,
-    /// Customers who are full are deleted, so that there are never more.
-    is_tidy: bool,
-    leaving: Vec<String>,
-    named: u64,
+    pub customers: Customers,
     events: u64,
     requests: u64,
     tracks: u64,
@@ -57,44 +44,37 @@ pub struct Client {
     pub shed: usize,
     /// Requests that were sent and had no answer.
     pub cut: Vec<String>,
+    /// Rows that were sent again after their customers were erased, and answered so.
+    pub erased: usize,
 }
 
 impl Client {
     pub fn new(seed: u64, number: u64) -> Self {
-        let today = jiff::Timestamp::now().as_second();
-        let mut client = Self {
+        Self::with(seed, number, Customers::new(number, short_id, CUSTOMERS, false))
+    }
+
+    /// One that works with so many customers at once, and deletes those who are full.
+    pub fn tidy(seed: u64, number: u64, customers: usize) -> Self {
+        Self::with(seed, number, Customers::new(number, short_id, customers, true))
+    }
+
+    /// One with these customers.
+    pub fn with(seed: u64, number: u64, customers: Customers) -> Self {
+        Self {
             number,
             dice: Dice::part(seed, number + 1),
-            customers: Vec::new(),
-            is_tidy: false,
-            leaving: Vec::new(),
-            named: 0,
+            customers,
             events: 0,
             requests: 0,
             tracks: 0,
-            today,
+            today: jiff::Timestamp::now().as_second(),
             last: Vec::new(),
             unsure: Vec::new(),
             deeds: Vec::new(),
             faults: Vec::new(),
             shed: 0,
             cut: Vec::new(),
-        };
-        client.fill(CUSTOMERS);
-        client
-    }
-
-    /// One that works with so many customers at once, and deletes those who are full.
-    pub fn tidy(seed: u64, number: u64, customers: usize) -> Self {
-        let mut client = Self { is_tidy: true, customers: Vec::new(), ..Self::new(seed, number) };
-        client.fill(customers);
-        client
-    }
-
-    fn fill(&mut self, customers: usize) {
-        while self.customers.len() < customers {
-            let customer = self.customer();
-            self.customers.push(customer);
+            erased: 0,
         }
     }
 
@@ -129,8 +109,8 @@ impl Client {
     }
 
     fn one(&mut self, data: &mut Wire, admin: &mut Wire) -> io::Result<()> {
-        while let Some(customer) = self.leaving.pop() {
-            self.erase_one(admin, customer)?;
+        for customer in std::mem::take(&mut self.customers.leaving) {
+            self.erase_one(admin, &customer).1?;
         }
         match self.dice.below(100) {
             0..50 => {
@@ -147,7 +127,8 @@ impl Client {
                 let rows = (0..rows).map(|_| self.play()).collect();
                 self.post(data, rows, true)
             }
-            74..79 => self.repeat(data),
+            74..78 => self.repeat(data),
+            78..79 => self.send_erased(data),
             79..83 => self.erase(admin),
             83..86 => self.send_tracks(data),
             86..89 => self.decide_many(data),
@@ -155,34 +136,23 @@ impl Client {
         }
     }
 
-    fn customer(&mut self) -> Customer {
-        self.named += 1;
-        Customer { id: format!("c{}-{}", self.number, self.named), plays: 0, clicks: 0 }
-    }
-
-    fn someone(&mut self) -> usize {
-        let place = self.dice.place(self.customers.len());
-        let is_full = self.customers[place].plays >= PLAYS || self.customers[place].clicks >= 20;
-        if is_full {
-            let full = self.customer();
-            let full = std::mem::replace(&mut self.customers[place], full);
-            self.leaving.extend(self.is_tidy.then_some(full.id));
-        }
-        place
-    }
-
-    fn event(&mut self, customer: String, kind: Kind) -> Row {
+    /// A new row of someone.
+    fn event(&mut self, place: usize, kind: Kind) -> Row {
         self.events += 1;
         let event = self.number * 10_000_000 + self.events;
-        // Out of order, and no two of a customer at one time.
-        let seconds = self.today - 1_600_000 + (event * 7919 % 1_500_007) as i64;
-        Row { customer, event, kind, seconds }
+        let usual = match kind {
+            Kind::Impression(_) => jiff::Timestamp::now().as_second(),
+            // Out of order, and no two of a customer at one time.
+            _ => self.today - 1_600_000 + (event * 7919 % 1_500_007) as i64,
+        };
+        self.customers.count(place, &kind);
+        let customer = self.customers.at(place);
+        Row { customer: customer.id.clone(), event, kind, seconds: customer.seconds(usual) }
     }
 
     fn play(&mut self) -> Row {
-        let place = self.someone();
-        self.customers[place].plays += 1;
-        self.event(self.customers[place].id.clone(), Kind::Play)
+        let place = self.customers.someone(&mut self.dice);
+        self.event(place, Kind::Play)
     }
 
     fn row(&mut self) -> Row {
@@ -191,9 +161,8 @@ impl Client {
             1 => Kind::Membership(["free", "silver", "gold"][self.dice.place(3)]),
             _ => return self.play(),
         };
-        let place = self.someone();
-        self.customers[place].clicks += usize::from(kind == Kind::Click);
-        self.event(self.customers[place].id.clone(), kind)
+        let place = self.customers.someone(&mut self.dice);
+        self.event(place, kind)
     }
 
     fn post(&mut self, data: &mut Wire, rows: Vec<Row>, atomic: bool) -> io::Result<()> {
@@ -259,6 +228,7 @@ impl Client {
                     self.faults.push(format!("{} rows, and the report is {report}", rows.len()));
                 }
                 counts = Some(found);
+                self.customers.know(rows);
                 Outcome::Acknowledged
             }
             Ok(answer) => self.shed(answer, rows.len() == 1 || atomic),
@@ -281,16 +251,44 @@ impl Client {
         if whole && answer.problem() == "log-unavailable" { Outcome::Refused } else { Outcome::Unknown }
     }
 
+    /// Sends rows again whose customers were erased; they change nothing.
+    fn send_erased(&mut self, data: &mut Wire) -> io::Result<()> {
+        let rows = self.customers.erased_rows();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let answer = data.post("/events", NDJSON, ndjson(&rows).as_bytes());
+        match &answer {
+            Ok(answer) if answer.status == 200 => {
+                let report = answer.json();
+                let is_right = report["erased"] == json!(rows.len()) && report["accepted"] == json!(0);
+                if !is_right {
+                    self.faults.push(format!("{} erased rows, and the report is {report}", rows.len()));
+                }
+                self.erased += rows.len();
+            }
+            Ok(answer) => drop(self.shed(answer, false)),
+            Err(error) => self.count_cut(error),
+        }
+        answer.map(drop)
+    }
+
     fn erase(&mut self, admin: &mut Wire) -> io::Result<()> {
-        let place = self.dice.place(self.customers.len());
-        let customer = self.customers[place].id.clone();
-        let answered = self.erase_one(admin, customer);
-        // They never come back: what is found of them after a crash was not there any more, and their older events are erased.
-        self.customers[place] = self.customer();
+        let place = self.customers.anyone(&mut self.dice);
+        let customer = self.customers.leave(place);
+        let (answer, answered) = self.erase_one(admin, &customer.id);
+        if answer == Some(404) && customer.is_known() {
+            self.faults.push(format!("nothing was held of {}, who was acknowledged", customer.id));
+        }
+        // Half of them never come back: what is found of them after a crash was not there any more.
+        if matches!(answer, Some(204 | 404)) && self.dice.one_in(2) {
+            self.customers.bring_back(place, customer, jiff::Timestamp::now().as_second());
+        }
         answered
     }
 
-    fn erase_one(&mut self, admin: &mut Wire, customer: String) -> io::Result<()> {
+    /// Deletes someone; the status of the answer.
+    fn erase_one(&mut self, admin: &mut Wire, customer: &str) -> (Option<u16>, io::Result<()>) {
         let sent = now();
         let answer = admin.delete(&format!("/customers/{customer}"));
         let outcome = match &answer {
@@ -298,16 +296,21 @@ impl Client {
             Ok(answer) => self.shed(answer, true),
             Err(_) => Outcome::Unknown,
         };
+        if outcome == Outcome::Acknowledged {
+            self.customers.forget(customer);
+        } else {
+            self.customers.leaving.push(customer.to_owned());
+        }
         // What is sent again of a deleted customer is erased.
         self.unsure.retain(|(rows, _)| rows.iter().all(|row| row.customer != customer));
         self.last.clear();
-        self.note(sent, &answer, Act::Erase { customer, outcome });
-        answer.map(drop)
+        self.note(sent, &answer, Act::Erase { customer: customer.to_owned(), outcome });
+        (answer.as_ref().ok().map(|answer| answer.status), answer.map(drop))
     }
 
     fn decide(&mut self, data: &mut Wire) -> io::Result<()> {
-        let place = self.someone();
-        let customer = self.customers[place].id.clone();
+        let place = self.customers.someone(&mut self.dice);
+        let customer = self.customers.at(place).id.clone();
         self.requests += 1;
         let request = format!("r{}-{}", self.number, self.requests);
         let path = format!("/should-show-ad/{customer}?request_id={request}");
@@ -334,8 +337,7 @@ impl Client {
             }
             1 => match decision {
                 Some(decision) => {
-                    let mut row = self.event(customer, Kind::Impression(decision));
-                    row.seconds = jiff::Timestamp::now().as_second();
+                    let row = self.event(place, Kind::Impression(decision));
                     self.post(data, vec![row], false)
                 }
                 None => Ok(()),
@@ -348,8 +350,8 @@ impl Client {
         let count = 2 + self.dice.place(5);
         let customers: Vec<String> = (0..count)
             .map(|_| {
-                let place = self.someone();
-                self.customers[place].id.clone()
+                let place = self.customers.someone(&mut self.dice);
+                self.customers.at(place).id.clone()
             })
             .collect();
         let body = json!({"customers": customers}).to_string();
@@ -410,12 +412,17 @@ impl Client {
 
     fn note(&mut self, sent: u64, answer: &io::Result<Answer>, act: Act) {
         let answered = answer.is_ok().then(now);
-        if let Err(error) = answer
-            && error.kind() != io::ErrorKind::ConnectionRefused
-        {
-            self.cut.push(error.to_string());
+        if let Err(error) = answer {
+            self.count_cut(error);
         }
         self.deeds.push(Deed { sent, answered, act });
+    }
+
+    /// Notes a request without an answer, unless it was not sent.
+    fn count_cut(&mut self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionRefused {
+            self.cut.push(error.to_string());
+        }
     }
 }
 

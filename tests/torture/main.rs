@@ -15,6 +15,7 @@ mod skipped;
 
 mod account;
 mod catalogue;
+mod customers;
 mod dice;
 mod inode;
 mod inspect;

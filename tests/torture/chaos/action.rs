@@ -6,7 +6,7 @@ use super::Run;
 use crate::dice::Dice;
 use crate::inspect::metric;
 use crate::moment::Moment;
-use crate::preload::Word;
+use crate::preload::{Watch, Word};
 use crate::process::{Ended, Server, compact};
 use crate::usage::Sample;
 use crate::wire::TIMEOUT;
@@ -139,7 +139,10 @@ impl Action {
         }
         match self {
             Self::KillWithLanes => run.place.new_lanes(),
-            Self::Compact => assert!(compact(&run.place, &crate::preload::Watch::default()), "it ends"),
+            Self::Compact => {
+                assert!(compact(&run.place, &Watch::default()), "it ends");
+                run.look_for_erased(&run.place.data.clone());
+            }
             Self::KillFull => start_full(run),
             _ => {}
         }

@@ -35,6 +35,13 @@ pub struct Tally {
     /// Requests without an answer in the last action, and in all planned stops.
     pub cut: usize,
     pub cut_by_stops: usize,
+    /// Customers who are erased, and rows of erased customers that were sent again.
+    pub erased: usize,
+    pub erased_again: usize,
+    /// How often files were searched for ids, for how many of erased customers, and how many of others were found.
+    pub looks: usize,
+    pub erased_looked_for: usize,
+    pub present_found: usize,
     pub usage: Sample,
 }
 
@@ -93,6 +100,11 @@ impl fmt::Display for Tally {
             to,
             "  {} times a promised row was looked for, {} times an impression",
             self.looked_at, self.shown
+        )?;
+        writeln!(
+            to,
+            "  {} customers are erased, {} of their rows were sent again; {} looks into the files for {} of them, which found {} others",
+            self.erased, self.erased_again, self.looks, self.erased_looked_for, self.present_found
         )?;
         write!(
             to,
