@@ -127,8 +127,8 @@ fn decision_allocates_nothing_and_event_at_most_twelve_times() {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     threads.expect("a runtime").block_on(async {
         let bind = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let listeners = Listeners { data: bind().await, admin: bind().await };
-        let address = listeners.data.local_addr().expect("an address");
+        let listeners = Listeners { data: bind().await.into(), admin: bind().await.into() };
+        let address = listeners.data.socket.local_addr().expect("an address");
         let mut config = Config { workers: 1, ..Config::default() };
         config.shutdown.drain = config::Duration::from_secs(0);
         // Nobody is shown the ad: a decision that counts an impression may allocate.

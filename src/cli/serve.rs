@@ -1,7 +1,7 @@
 //! `upbeat serve`: the server.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -14,8 +14,8 @@ use upbeat_core::model::serving_notes;
 use upbeat_engine::Clock;
 use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
-    App, Listeners, Server, Stopped, Storage, capped_backlog, heap, listen, load_model, machine_clock,
-    make_room,
+    App, Inherited, Listeners, Listening, Passed, Server, Stopped, Storage, Supervisor, capped_backlog, heap,
+    listen, listen_on, load_model, machine_clock, make_room,
 };
 
 /// Run the server
@@ -23,7 +23,8 @@ use upbeat_server::runtime::{
 /// Serves decisions and events on one listener, metrics and profiles on another. What it acknowledges it keeps in
 /// upbeat-data (--data-dir), and reads again at the next start. Settings come from defaults, then
 /// the file, then UPBEAT_… environment variables, then these flags. Stops cleanly on SIGTERM or Ctrl-C; SIGHUP reads
-/// the model file again.
+/// the model file again. Serves on sockets that systemd or another launcher passes (LISTEN_FDS), and tells it how it
+/// goes (NOTIFY_SOCKET, WATCHDOG_USEC).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat serve
@@ -77,8 +78,22 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return check(&config);
     }
     heap::keep_on_huge_pages();
+    let inherited = take_inherited();
+    // SAFETY: no file is open yet, and this is called once.
+    let passed = unsafe { Passed::take(&inherited) }?;
     let _logging = logging::start(&config)?;
-    async_runtime()?.block_on(serve(config))
+    async_runtime()?.block_on(serve(config, &inherited, passed))
+}
+
+/// What the service manager has left in the environment for this process, and takes it out: what this process starts is not
+/// meant.
+fn take_inherited() -> Inherited {
+    let inherited = Inherited::of(std::env::vars_os());
+    for name in Inherited::VARIABLES {
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::remove_var(name) };
+    }
+    inherited
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {
@@ -140,23 +155,39 @@ pub(crate) fn async_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// Binds both listeners.
-pub(crate) fn bind(config: &Config) -> anyhow::Result<Listeners> {
-    let bind = |address: SocketAddr, flag: &str| {
-        listen(address, config.limits.connections)
-            .with_context(|| format!("cannot listen on {address}; choose another with {flag} ADDRESS"))
+/// Binds both listeners, but for those whose sockets were passed.
+pub(crate) fn bind(config: &Config, passed: Passed) -> anyhow::Result<Listeners> {
+    let connections = config.limits.connections;
+    let bind = |passed: Option<TcpListener>, address: SocketAddr, flag: &str| -> anyhow::Result<Listening> {
+        if let Some(socket) = passed {
+            let socket = listen_on(socket, connections).context("a socket that was passed (LISTEN_FDS)")?;
+            let (passed, key) = (socket.local_addr()?, flag.trim_start_matches('-').replace('-', "_"));
+            tracing::info!(%passed, not_used = %address, "serving on a socket that was passed, whatever {flag} and {key} say");
+            return Ok(Listening { socket, is_passed: true });
+        }
+        let socket = listen(address, connections)
+            .with_context(|| format!("cannot listen on {address}; choose another with {flag} ADDRESS"))?;
+        Ok(socket.into())
     };
     Ok(Listeners {
-        data: bind(config.listen, "--listen")?,
-        admin: bind(config.admin_listen, "--admin-listen")?,
+        data: bind(passed.data, config.listen, "--listen")?,
+        admin: bind(passed.admin, config.admin_listen, "--admin-listen")?,
     })
 }
 
-async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+/// Who is told how the process goes; nobody, with a warning, where the environment names somebody who cannot be told.
+fn supervisor(inherited: &Inherited) -> Supervisor {
+    Supervisor::of(inherited).unwrap_or_else(|error| {
+        tracing::warn!("the service manager is not told how it goes: {error}");
+        Supervisor::default()
+    })
+}
+
+async fn serve(mut config: Config, inherited: &Inherited, passed: Passed) -> anyhow::Result<ExitCode> {
     make_room(&mut config)?;
     let zone = config.zone()?;
-    let listeners = bind(&config)?;
-    let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
+    let listeners = bind(&config, passed)?;
+    let (data, admin) = (listeners.data.socket.local_addr()?, listeners.admin.socket.local_addr()?);
     if let Some((asked, most)) = capped_backlog(config.limits.connections) {
         tracing::info!(
             asked,
@@ -172,7 +203,7 @@ async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
         Some(_) => tracing::info!(data_dir = %config.data_dir.display(), "keeping what is acknowledged"),
         None => tracing::warn!("in memory only: nothing is kept on a disk, and a restart begins empty"),
     }
-    let app = Arc::new(App::new(config, zone, machine_clock));
+    let app = Arc::new(App::new(config, zone, machine_clock).with_supervisor(supervisor(inherited)));
     // Before a request is let in: one in between would be answered without it.
     let model = app.serve_configured_model()?.map(|id| id.to_string());
     if model.is_none() {

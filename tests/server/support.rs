@@ -104,7 +104,8 @@ impl Server {
         Self::spawn(shell, &[], environment)
     }
 
-    fn spawn(mut command: Command, flags: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// A server that `command` starts, whose arguments follow those that it has.
+    pub fn spawn(mut command: Command, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "2"])
             .args(flags)

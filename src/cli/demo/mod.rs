@@ -17,7 +17,7 @@ use super::{logging, output, serve};
 use upbeat_client::Client;
 use upbeat_core::event::{DAY_MS, Id};
 use upbeat_server::config::{Config, Durability, Duration};
-use upbeat_server::runtime::{App, Server, Stopped, Storage, machine_clock, make_room};
+use upbeat_server::runtime::{App, Passed, Server, Stopped, Storage, machine_clock, make_room};
 use upbeat_simulate::{Settings, Simulation};
 
 use tally::Tally;
@@ -92,8 +92,8 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let _logging = logging::start(&config)?;
     make_room(&mut config)?;
     let stop = serve::stop_signal()?;
-    let listeners = serve::bind(&config)?;
-    let (data, admin) = (listeners.data.local_addr()?, listeners.admin.local_addr()?);
+    let listeners = serve::bind(&config, Passed::default())?;
+    let (data, admin) = (listeners.data.socket.local_addr()?, listeners.admin.socket.local_addr()?);
     let zone = config.zone()?;
     let storage = Storage::take(&config)?;
     let app = Arc::new(App::new(config, zone, machine_clock));

@@ -70,10 +70,7 @@ impl<D: Disk> Snapshotter<D> {
                 return Ok(None);
             }
         };
-        let needed = engine.counters().plays_kept() as u64 * PLAY_BYTES
-            + engine.customer_count() as u64 * CUSTOMER_BYTES
-            + engine.tombstone_count() as u64 * TOMBSTONE_BYTES
-            + self.log_bytes;
+        let needed = self.estimated_bytes(engine) + self.log_bytes;
         let salt = (self.random)();
         let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), copying.from(), salt, needed)?;
         while let Some(block) = copying.block(engine) {
@@ -108,6 +105,14 @@ impl<D: Disk> Snapshotter<D> {
         }
         self.last = Some(written);
         Ok(Some(written))
+    }
+
+    /// About how large a snapshot of the engine is now, in bytes.
+    #[must_use]
+    pub fn estimated_bytes(&self, engine: &Engine) -> u64 {
+        let (plays, customers) = (engine.counters().plays_kept() as u64, engine.customer_count() as u64);
+        let tombstones = engine.tombstone_count() as u64;
+        plays * PLAY_BYTES + customers * CUSTOMER_BYTES + tombstones * TOMBSTONE_BYTES
     }
 
     /// The last snapshot that this process has written.

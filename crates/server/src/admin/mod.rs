@@ -1,4 +1,4 @@
-//! The admin listener's routes: metrics, contract, models, campaigns, tracks, customers, index.
+//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, index.
 
 mod announce;
 mod customers;
@@ -28,7 +28,7 @@ use upbeat_engine::LogState;
 
 use crate::api::content::json;
 use crate::api::extract::{CheckedQuery, NoQuery, TrackId};
-use crate::api::{Kind, Problem, with_layers};
+use crate::api::{Kind, Problem, health, with_layers};
 use crate::gate::Listener;
 use crate::metrics::Format;
 use crate::runtime::{App, state_name};
@@ -40,6 +40,9 @@ pub const OPENAPI_YAML: &str = include_str!("../../../../openapi.yaml");
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let routes = Router::new()
         .route("/", get(index))
+        // Here, too: connections of a data listener that was passed wait while what was kept is read.
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics))
         .route("/openapi.yaml", get(openapi))
         .route("/models", get(models))

@@ -7,7 +7,7 @@ mod decisions;
 mod event_line;
 pub(crate) mod events;
 pub(crate) mod extract;
-mod health;
+pub(crate) mod health;
 pub(crate) mod observe;
 pub(crate) mod problem;
 mod refused_rows;

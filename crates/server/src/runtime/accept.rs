@@ -58,11 +58,20 @@ pub(super) struct Connections {
     stop: StopAt,
     /// When the listener is closed at the latest, once the server stops.
     close_by: Option<Instant>,
+    /// The socket outlives this process: connections that wait in its queue at the stop are the next one's.
+    is_passed: bool,
 }
 
 impl Connections {
-    /// Connections of a listener, at most as many at once as its share is, until `stop` is set.
-    pub(super) fn new(listener: Listener, app: &Arc<App>, reserve: Reserve, stop: StopAt) -> Self {
+    /// Connections of a listener, at most as many at once as its share is, until `stop` is set. A socket that `is_passed` is
+    /// shared with whoever has passed it, and is left as it is at the stop.
+    pub(super) fn new(
+        listener: Listener,
+        is_passed: bool,
+        app: &Arc<App>,
+        reserve: Reserve,
+        stop: StopAt,
+    ) -> Self {
         let connections = app.config.limits.connections;
         let shares = Shares::of(connections);
         let most = match listener {
@@ -78,11 +87,13 @@ impl Connections {
             logged: None,
             stop,
             close_by: None,
+            is_passed,
         }
     }
 
     /// Accepts the next connection, with its permit; `None` when the server stops and the kernel has no more of them. To
-    /// the client a connection is open as soon as the kernel has completed it, and its request may be under way.
+    /// the client a connection is open as soon as the kernel has completed it, and its request may be under way. On a socket that
+    /// was passed such a connection waits for the next process.
     async fn next(&mut self, listener: &TcpListener) -> Option<(TcpStream, Scope, Permit)> {
         let mut taken = None;
         loop {
@@ -90,6 +101,9 @@ impl Connections {
                 None => tokio::select! {
                     accepted = listener.accept() => accepted,
                     _ = self.stop.changed() => {
+                        if self.is_passed {
+                            return None;
+                        }
                         self.begin_close(listener);
                         continue;
                     }

@@ -13,6 +13,7 @@ use super::durability::{Durability, Waits};
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use super::recovery::Recovery;
+use super::supervisor::Supervisor;
 use crate::api::{Kind, Problem, RefusedRows};
 use crate::config::{self, Config};
 use crate::gate::{Admit, Gate, HeadFacts, Principal};
@@ -64,6 +65,7 @@ pub struct App {
     slices: Slices,
     durability: Arc<Durability>,
     recovery: Recovery,
+    supervisor: Supervisor,
     kept: OnceLock<Kept>,
     gate: Gate,
     clock: WallClock,
@@ -107,6 +109,7 @@ impl App {
             slices: Slices::default(),
             durability: Arc::new(Durability::new(Arc::<Engine>::clone(&engine), Waits::new(&config))),
             recovery: Recovery::default(),
+            supervisor: Supervisor::default(),
             kept: OnceLock::new(),
             gate: Gate::new(&config),
             clock,
@@ -199,6 +202,17 @@ impl App {
     #[inline]
     pub(crate) fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// Who is told how the process goes.
+    pub(crate) fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// The same app, which tells this one how it goes.
+    #[must_use]
+    pub fn with_supervisor(self, supervisor: Supervisor) -> Self {
+        Self { supervisor, ..self }
     }
 
     /// What is kept on a disk; `None` if nothing is, or it is still being read.

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use upbeat_engine::{Engine, LogState};
 
 use super::ahead::Ahead;
+use super::pulse::Pulse;
 use crate::config;
 
 /// What is asked of the log.
@@ -156,6 +157,8 @@ pub(crate) struct Durability {
     sleeps: AtomicBool,
     /// And for so long that it has to be woken where something is published.
     sleeps_long: AtomicBool,
+    /// Where the journal's thread answers in each of its rounds.
+    pub(super) pulse: Pulse,
 }
 
 impl Durability {
@@ -170,6 +173,7 @@ impl Durability {
             journal: OnceLock::new(),
             sleeps: AtomicBool::new(false),
             sleeps_long: AtomicBool::new(false),
+            pulse: Pulse::default(),
         }
     }
 
@@ -350,6 +354,13 @@ impl Durability {
     /// The calling thread writes the log from now on.
     pub(crate) fn serve(&self) {
         let _ = self.journal.set(std::thread::current());
+    }
+
+    /// Resolves when the thread has begun and ended a round from now on; at once where there is none.
+    pub(super) async fn journal_goes_on(&self) {
+        if let Some(thread) = self.journal.get() {
+            self.pulse.ask(|| thread.unpark()).await;
+        }
     }
 
     /// Whether somebody waits for what is not durable.

@@ -55,7 +55,9 @@ impl Jobs {
         let app = Arc::clone(app);
         self.tasks.spawn(async move {
             while hangup.recv().await.is_some() {
+                app.supervisor().reloading();
                 reload_model(&app).await;
+                app.supervisor().ready();
             }
         });
         Ok(())
@@ -159,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn no_job_runs_before_what_was_kept_is_read() {
         let bind = || listen((Ipv4Addr::LOCALHOST, 0).into(), 16).expect("a free port");
-        let listeners = || Listeners { data: bind(), admin: bind() };
+        let listeners = || Listeners { data: bind().into(), admin: bind().into() };
         let listening = Server::listen(listeners(), crate::tests::app()).expect("threads");
         assert!(listening.jobs.tasks.is_empty());
         let started = Server::start(listeners(), crate::tests::app()).expect("threads");

@@ -98,6 +98,7 @@ impl<D: Disk> Journal<D> {
             let _fails = FailsByPanic(Arc::clone(&self.durability));
             self.durability.serve();
             while !stopping.load(Ordering::Acquire) {
+                self.durability.pulse.answer();
                 let sleep = self.turn(Instant::now());
                 if !sleep.is_zero() {
                     let durability = Arc::clone(&self.durability);
@@ -105,7 +106,9 @@ impl<D: Disk> Journal<D> {
                         .sleep(sleep, self.is_idle, || self.is_wanted() || stopping.load(Ordering::Acquire));
                 }
             }
-            self.end()
+            let is_durable = self.end();
+            self.durability.pulse.end();
+            is_durable
         };
         let thread = thread::Builder::new().name("journal".into()).spawn(run)?;
         Ok(Running { thread, stop })

@@ -29,6 +29,15 @@ pub fn listen(address: SocketAddr, connections: usize) -> io::Result<TcpListener
     socket.listen(backlog(connections))
 }
 
+/// Serves on a socket that was passed, which does not block, with the same backlog.
+///
+/// # Errors
+/// The system has no room for it, or it is none to listen on.
+pub fn listen_on(socket: std::net::TcpListener, connections: usize) -> io::Result<TcpListener> {
+    socket2::SockRef::from(&socket).listen(backlog(connections) as i32)?;
+    TcpListener::from_std(socket)
+}
+
 /// What the kernel makes of the backlog for `connections`: the one asked for, and the most that it gives where that is
 /// less (Linux, `net.core.somaxconn`).
 #[must_use]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::app::App;
 use crate::wire::{Command, EventLoop, Handle, RouterTasks, Scope};
@@ -84,6 +84,16 @@ impl<G> EventLoops<G> {
     /// Stops the loops gracefully: they answer requests until the deadline, and close connections as they become idle.
     pub(super) fn stop(&self, deadline: Instant) {
         self.send_to_all(|| Command::Stop(deadline));
+    }
+
+    /// Asks every loop for a sign of life. One that has ended or failed gives none, and drops the question.
+    pub(super) fn ask_all(&self) -> Vec<oneshot::Receiver<()>> {
+        let ask = |member: &Member<G>| {
+            let (sender, answer) = oneshot::channel();
+            let _ = member.handle.send(Command::Answer(sender));
+            answer
+        };
+        self.shared.members.iter().map(ask).collect()
     }
 
     fn send_to_all(&self, command: impl Fn() -> Command<G>) {

@@ -11,6 +11,7 @@ mod data_dir;
 mod descriptors;
 mod durability;
 pub mod heap;
+mod inherited;
 mod jobs;
 mod journal;
 mod lanes;
@@ -20,11 +21,15 @@ mod look;
 mod loops;
 mod memory;
 mod model;
+mod passed;
+mod pulse;
 mod recovery;
 mod snapshots;
 mod spare;
 mod storage;
+mod supervisor;
 mod timed_disk;
+mod watchdog;
 
 use std::future::Future;
 use std::io;
@@ -38,9 +43,12 @@ use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
 pub use descriptors::{make_room, raise_limit};
-pub use listen::{capped_backlog, listen};
+pub use inherited::Inherited;
+pub use listen::{capped_backlog, listen, listen_on};
 pub use look::{LOOKS, look};
 pub use model::{LoadError, load_model};
+pub use passed::{Passed, PassedError};
+pub use supervisor::Supervisor;
 
 use accept::{Connections, Permit};
 pub use compact::{CompactError, Compacted, Compaction};
@@ -51,6 +59,7 @@ pub(crate) use durability::Log;
 pub use lanes::{LanesError, move_lanes};
 #[cfg(test)]
 pub(crate) use recovery::Progress;
+use storage::Closing;
 pub use storage::{Opened, Storage, StorageError, random};
 
 #[cfg(test)]
@@ -67,9 +76,25 @@ use crate::{admin, api};
 /// The sockets to serve on.
 pub struct Listeners {
     /// The data listener: decisions, events, health.
-    pub data: TcpListener,
+    pub data: Listening,
     /// The admin listener: metrics, profiles, models.
-    pub admin: TcpListener,
+    pub admin: Listening,
+}
+
+/// A socket to serve on.
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Whether the socket was passed to this process and stays open after its end. Then connections wait in its queue while
+    /// nobody can answer them: until what was kept is read, and from the end of a stop's drain on.
+    pub is_passed: bool,
+}
+
+impl From<TcpListener> for Listening {
+    /// A socket of this process's own.
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, is_passed: false }
+    }
 }
 
 /// At the deadline of a stop, connections without a request are closed by their owners, for which they have this long.
@@ -96,7 +121,11 @@ pub enum Stopped {
 pub struct Server {
     app: Arc<App>,
     loops: Arc<EventLoops<Permit>>,
-    accepting: [JoinHandle<()>; 2],
+    accepting: Vec<JoinHandle<()>>,
+    /// The data listener while its connections wait for what was kept to be read.
+    waiting: Option<(TcpListener, Connections)>,
+    /// Whether connections of the data listener wait for the next process.
+    is_passed: bool,
     stop: watch::Sender<Option<Instant>>,
     jobs: Jobs,
     opened: Option<Opened>,
@@ -104,7 +133,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server and reads what is kept, if something is: until that is done, both listeners answer whether the server
-    /// lives and how far it is, and nothing else.
+    /// lives and how far it is, and nothing else. On a data listener that was passed connections wait instead.
     ///
     /// # Errors
     /// The threads cannot be started, or what is kept cannot be read.
@@ -121,6 +150,7 @@ impl Server {
         server.keep(storage.open(&server.app).await?);
         server.jobs.start(&server.app);
         server.app.recovery().end();
+        server.accept_waiting();
         Ok(server)
     }
 
@@ -136,6 +166,7 @@ impl Server {
     pub fn start(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
         let mut server = Self::listen(listeners, app)?;
         server.jobs.start(&server.app);
+        server.accept_waiting();
         Ok(server)
     }
 
@@ -143,20 +174,37 @@ impl Server {
     fn listen(listeners: Listeners, app: Arc<App>) -> io::Result<Self> {
         let router = RouterTasks::new(&app, api::router(&app), Handle::current());
         let loops = Arc::new(EventLoops::start(&app, &router)?);
-        for listener in [&listeners.data, &listeners.admin] {
-            if let Err(error) = listen::bound_unsent_bytes(listener) {
+        let Listeners { data, admin } = listeners;
+        for listening in [&data, &admin] {
+            if let Err(error) = listen::bound_unsent_bytes(&listening.socket) {
                 tracing::debug!(%error, "the kernel bounds what it holds for clients that do not read by itself");
             }
         }
         let (stop, stopping) = watch::channel(None);
         let reserve = Reserve::new();
-        let data = Connections::new(Listener::Data, &app, reserve.clone(), stopping.clone());
-        let admin = Connections::new(Listener::Admin, &app, reserve, stopping);
-        let accepting = [
-            tokio::spawn(accept::into_loops(listeners.data, data, Arc::clone(&loops))),
-            tokio::spawn(accept::into_hyper(listeners.admin, admin, admin::router(&app))),
-        ];
-        Ok(Self { app, loops, accepting, stop, jobs: Jobs::default(), opened: None })
+        let connections = |listener, is_passed| {
+            Connections::new(listener, is_passed, &app, reserve.clone(), stopping.clone())
+        };
+        let of_data = connections(Listener::Data, data.is_passed);
+        let of_admin = connections(Listener::Admin, admin.is_passed);
+        let router = admin::router(&app);
+        let mut accepting = vec![tokio::spawn(accept::into_hyper(admin.socket, of_admin, router))];
+        let mut waiting = Some((data.socket, of_data));
+        if !data.is_passed
+            && let Some((socket, of_data)) = waiting.take()
+        {
+            accepting.push(tokio::spawn(accept::into_loops(socket, of_data, Arc::clone(&loops))));
+        }
+        let (is_passed, jobs) = (data.is_passed, Jobs::default());
+        Ok(Self { app, loops, accepting, waiting, is_passed, stop, jobs, opened: None })
+    }
+
+    /// From now on connections of a data listener that was passed are accepted.
+    fn accept_waiting(&mut self) {
+        if let Some((socket, connections)) = self.waiting.take() {
+            let accept = accept::into_loops(socket, connections, Arc::clone(&self.loops));
+            self.accepting.push(tokio::spawn(accept));
+        }
     }
 
     /// From now on SIGHUP reloads the model file. A file that cannot be served leaves the present model in place.
@@ -169,19 +217,24 @@ impl Server {
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` answers 503, and every answer announces that its connection
     /// is closed. After that time connections that the kernel has completed are accepted and the listeners closed; idle
-    /// connections are closed, accepted requests finish, and what is still open after the configured deadline is closed.
+    /// connections are closed, accepted requests finish, and what is still open after the configured deadline is closed. What
+    /// was accepted is made durable, and a last snapshot written if there is time for it.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Stopped {
-        let Self { app, loops, accepting, stop, jobs, opened } = self;
+        let Self { app, loops, accepting, waiting: _, is_passed, stop, jobs, opened } = self;
+        let _watchdog = watchdog::start(&app, &loops);
+        app.supervisor().ready();
         tokio::select! {
             () = shutdown => {}
             () = loops.all_failed() => {
                 tracing::error!("no event loop is left");
+                app.supervisor().stopping();
                 jobs.stop();
-                end(opened, &app).await;
+                end(opened, &app, Instant::now(), Closing::Cut).await;
                 return Stopped::Failed;
             }
         }
         jobs.stop();
+        app.supervisor().stopping();
         app.start_draining();
         tracing::info!(drain = %app.config.shutdown.drain, "stopping: no longer ready");
         tokio::time::sleep(app.config.shutdown.drain.get()).await;
@@ -199,15 +252,21 @@ impl Server {
         let all_answered = tokio::time::timeout(left, stop.closed()).await.is_ok();
         // Closes the connections that are still open.
         drop(loops);
-        let is_kept = end(opened, &app).await;
+        let closing = match (all_answered, is_passed) {
+            (false, _) => Closing::Cut,
+            (true, true) => Closing::Awaited,
+            (true, false) => Closing::Unhurried,
+        };
+        let is_kept = end(opened, &app, deadline, closing).await;
         if all_answered && is_kept { Stopped::Clean } else { Stopped::Cut }
     }
 }
 
 /// Ends what is kept, if something is; whether everything in it is durable.
-async fn end(opened: Option<Opened>, app: &App) -> bool {
+async fn end(opened: Option<Opened>, app: &App, deadline: Instant, closing: Closing) -> bool {
     let Some(opened) = opened else { return true };
-    let is_kept = opened.end(app.config.shutdown.deadline.get().max(LEAST_TIME_TO_KEEP)).await;
+    app.supervisor().status("stopping: what was accepted is made durable");
+    let is_kept = opened.end(deadline, LEAST_TIME_TO_KEEP, closing).await;
     if !is_kept {
         tracing::error!("the end came before everything was durable; what was acknowledged is");
     }
@@ -225,3 +284,6 @@ pub async fn run(
 ) -> io::Result<Stopped> {
     Ok(Server::start(listeners, app)?.run_until(shutdown).await)
 }
+
+#[cfg(test)]
+mod tests;

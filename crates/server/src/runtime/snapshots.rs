@@ -1,5 +1,7 @@
 //! The thread that writes snapshots: when the log has grown by so much that a start would read it for long, and at the end.
 
+mod last;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +14,7 @@ use upbeat_journal::snapshot::SnapshotError;
 use upbeat_journal::{Retention, log_files, remove_history};
 
 use super::app::App;
+use last::Last;
 
 /// How often the log's size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -33,10 +36,8 @@ const BYTES_PER_S: u64 = 64 << 20;
 /// How long to wait for the log to be durable past a snapshot before it is asked again.
 const LOG_PAUSE: Duration = Duration::from_millis(5);
 
-/// At the end a snapshot is written if the log has grown by so much, and the profiles take no more than that: it saves the
-/// next start more than it costs this stop.
-const WORTH_BYTES: u64 = 1 << 20;
-const CHEAP_BYTES: usize = 64 << 20;
+/// A snapshot of fewer bytes says nothing of the disk's rate: most of its time are the syncs.
+const RATED_BYTES: u64 = 16 << 20;
 
 /// How long to wait where so many bytes are written after `elapsed`, and so many were at the call before: the log's own writes
 /// come first. Where there are no more than before, the log is waited for.
@@ -70,6 +71,8 @@ pub(super) struct Snapshots<D: Disk> {
     counted: Option<Instant>,
     /// Files that a start needs, as counted last.
     needed_files: u64,
+    /// Bytes a second at which the last snapshot was written and read back, without its pauses; `None` before there is one.
+    rate: Option<u64>,
 }
 
 /// A running thread.
@@ -82,7 +85,17 @@ impl<D: Disk> Snapshots<D> {
     /// Of a log of which `read` bytes were read at the start.
     pub(super) fn new(snapshotter: Snapshotter<D>, disk: Arc<D>, app: Arc<App>, read: u64) -> Self {
         let grown = -i64::try_from(read).unwrap_or(i64::MAX);
-        Self { snapshotter, disk, app, grown, retry: None, lacked: None, counted: None, needed_files: 0 }
+        Self {
+            snapshotter,
+            disk,
+            app,
+            grown,
+            retry: None,
+            lacked: None,
+            counted: None,
+            needed_files: 0,
+            rate: None,
+        }
     }
 
     /// Starts the thread.
@@ -125,42 +138,14 @@ impl<D: Disk> Snapshots<D> {
         let is_time = || self.retry.is_none_or(|at| now >= at);
         let has_room = || self.lacked.is_some_and(|lacked| self.disk.free().is_ok_and(|free| free >= lacked));
         if is_due && (is_time() || has_room()) {
-            self.write(&mut |began, bytes, before| {
+            let free = self.disk.free().unwrap_or(0);
+            let mut pace = |began: Instant, bytes, before| {
                 thread::sleep(pause(bytes, before, began.elapsed()));
                 !stopping.load(Ordering::Acquire)
-            });
-        }
-    }
-
-    /// Writes a snapshot, and removes the history that is not to be kept any longer. `pace` gets when it began, the bytes so far
-    /// and those of the call before.
-    fn write(&mut self, pace: &mut dyn FnMut(Instant, u64, u64) -> bool) {
-        let (began, mut before) = (Instant::now(), 0);
-        let free = self.disk.free().unwrap_or(0);
-        let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
-        let mut pace = |bytes: u64| {
-            let goes_on = pace(began, bytes, before);
-            before = bytes;
-            goes_on
-        };
-        match self.snapshotter.write(&self.app.engine, &mut pace) {
-            Ok(None) => {}
-            Ok(Some(written)) => {
-                (self.grown, self.retry, self.lacked) = (bytes_now, None, None);
-                self.app.metrics.journal.note_snapshot(written.bytes);
-                let took_s = began.elapsed().as_secs_f64();
-                tracing::info!(
-                    customers = written.customers,
-                    bytes = written.bytes,
-                    took_s,
-                    "snapshot written"
-                );
-                self.remove_history();
-            }
-            Err(error) => {
+            };
+            if let Err(error) = self.write(&mut pace) {
                 self.retry = Some(Instant::now() + RETRY_AFTER);
                 self.lacked = lacked(&error, free);
-                self.app.metrics.journal.snapshots_failed.inc();
                 let retry = RETRY_AFTER.as_secs();
                 match error {
                     SnapshotError::Space { .. } => {
@@ -170,6 +155,34 @@ impl<D: Disk> Snapshots<D> {
                 }
             }
         }
+    }
+
+    /// Writes a snapshot, and removes the history that is not to be kept any longer; whether it was not given up. `pace` gets when
+    /// it began, the bytes so far and those of the call before.
+    fn write(&mut self, pace: &mut dyn FnMut(Instant, u64, u64) -> bool) -> Result<bool, SnapshotError> {
+        let (began, mut before, mut paused) = (Instant::now(), 0, Duration::ZERO);
+        let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
+        let mut pace = |bytes: u64| {
+            let pauses = Instant::now();
+            let goes_on = pace(began, bytes, before);
+            paused += pauses.elapsed();
+            before = bytes;
+            goes_on
+        };
+        let written = self.snapshotter.write(&self.app.engine, &mut pace).inspect_err(|_| {
+            self.app.metrics.journal.snapshots_failed.inc();
+        })?;
+        let Some(written) = written else { return Ok(false) };
+        (self.grown, self.retry, self.lacked) = (bytes_now, None, None);
+        let (took, worked) = (began.elapsed(), began.elapsed().saturating_sub(paused));
+        if before >= RATED_BYTES {
+            self.rate = Some((before as f64 / worked.as_secs_f64().max(1e-6)) as u64);
+        }
+        self.app.metrics.journal.note_snapshot(written.bytes);
+        let (customers, bytes, took_s) = (written.customers, written.bytes, took.as_secs_f64());
+        tracing::info!(customers, bytes, took_s, "snapshot written");
+        self.remove_history();
+        Ok(true)
     }
 
     fn remove_history(&mut self) {
@@ -198,11 +211,40 @@ impl<D: Disk> Snapshots<D> {
         self.app.metrics.journal.note_files(files.len() - history.len(), history.len(), bytes);
     }
 
-    /// Writes a last snapshot where that saves the next start more than it costs. Everything is durable.
-    pub(super) fn end(mut self) {
-        let is_worth = self.log_bytes() >= WORTH_BYTES && self.app.engine.profile_bytes() <= CHEAP_BYTES;
-        if is_worth {
-            self.write(&mut |_, _, _| true);
+    /// Writes a last snapshot where the next start is shorter by it and there is time for it before `deadline`, at which it is given
+    /// up. Everything is durable. `is_awaited` says whether connections wait for the next process.
+    pub(super) fn end(mut self, deadline: Instant, is_awaited: bool) {
+        let last = Last {
+            log_bytes: self.log_bytes(),
+            bytes: self.snapshotter.estimated_bytes(&self.app.engine),
+            rate: self.rate,
+            time: deadline.saturating_duration_since(Instant::now()),
+            is_awaited,
+        };
+        if let Some(reason) = last.reason_against() {
+            tracing::info!(
+                log_bytes = last.log_bytes,
+                snapshot_bytes = last.bytes,
+                "no last snapshot: {reason}"
+            );
+            return;
+        }
+        self.app.supervisor().status("stopping: a last snapshot is written");
+        let mut pace = |began: Instant, bytes, before| {
+            if bytes == before {
+                thread::sleep(LOG_PAUSE);
+            }
+            Instant::now() < deadline && last.may_fit(bytes, began.elapsed())
+        };
+        match self.write(&mut pace) {
+            Ok(true) => tracing::info!(
+                log_bytes = last.log_bytes,
+                "the next start reads a last snapshot in place of the log"
+            ),
+            Ok(false) => tracing::info!(
+                "the last snapshot is given up: the disk is too slow for it to fit the deadline"
+            ),
+            Err(error) => tracing::warn!("no last snapshot: {error}; the next start reads more of the log"),
         }
     }
 }

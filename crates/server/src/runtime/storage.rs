@@ -28,6 +28,9 @@ const EVERY_WITHOUT_LANES: Duration = Duration::from_millis(1);
 /// The period in which the log tells how far the recovery is.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
 
+/// A last snapshot that is given up at the deadline of a stop has this long to remove its file; the next start does so otherwise.
+const GIVING_UP: Duration = Duration::from_millis(100);
+
 /// Threads that apply what is read, at most: more than these wait for the one that reads.
 pub(super) const MOST_THREADS: usize = 8;
 
@@ -182,6 +185,7 @@ impl Storage {
             app.recovery().note(progress);
             if told.get().elapsed() >= PROGRESS_PERIOD {
                 told.set(Instant::now());
+                app.supervisor().starting(&progress);
                 tracing::info!("reading what was kept: {progress}");
             }
         };
@@ -338,29 +342,53 @@ pub struct Opened {
     directory: DataDir,
 }
 
+/// What a stop may still do once everything is answered that will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Nobody waits for the end but who has asked for it.
+    Unhurried,
+    /// Connections wait for the next process.
+    Awaited,
+    /// Something was cut, and may be at work yet.
+    Cut,
+}
+
 impl Opened {
-    /// Makes everything durable that was published, and ends; `false` if that did not work within `timeout`. To be called when
-    /// nothing is published any more.
-    pub(super) async fn end(mut self, timeout: Duration) -> bool {
-        let (sender, ended) = oneshot::channel();
+    /// Makes everything durable that was published, for which there is time until `deadline` and `least` in any case, writes a last
+    /// snapshot where there is time for it before `deadline`, and ends; whether everything is durable. To be called when nothing is
+    /// published any more.
+    pub(super) async fn end(mut self, deadline: Instant, least: Duration, closing: Closing) -> bool {
+        let (sender, durable) = oneshot::channel();
+        let (ends, ended) = oneshot::channel();
         let end = move || {
             let snapshots = self.snapshots.stop();
             let is_durable = self.journal.stop();
             self.spare.stop();
-            if let Some(snapshots) = snapshots.filter(|_| is_durable) {
-                snapshots.end();
-            }
-            if let Some(lanes) = self.lanes.filter(|_| is_durable) {
+            // What was cut may publish yet. The next start reads it in the lanes, as after a kill.
+            let is_over = is_durable && closing != Closing::Cut;
+            if let Some(lanes) = self.lanes.filter(|_| is_over) {
                 lanes::remove(&lanes);
                 if let Err(error) = self.directory.lock.note_lanes(None) {
                     tracing::warn!("the next start looks for lanes that are gone: {error}");
                 }
             }
             let _ = sender.send(is_durable);
+            if let Some(snapshots) = snapshots.filter(|_| is_over) {
+                snapshots.end(deadline, closing == Closing::Awaited);
+            }
+            let _ = ends.send(());
         };
         if thread::Builder::new().name("end".into()).spawn(end).is_err() {
             return false;
         }
-        matches!(tokio::time::timeout(timeout, ended).await, Ok(Ok(true)))
+        let until_deadline = || deadline.saturating_duration_since(Instant::now());
+        let is_durable = tokio::time::timeout(until_deadline().max(least), durable).await;
+        let is_durable = matches!(is_durable, Ok(Ok(true)));
+        if is_durable && tokio::time::timeout(until_deadline() + GIVING_UP, ended).await.is_err() {
+            tracing::warn!(
+                "the disk was waited for until the deadline of the stop; there is no last snapshot"
+            );
+        }
+        is_durable
     }
 }

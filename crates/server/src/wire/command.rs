@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use mio::Waker;
+use tokio::sync::oneshot;
 
 use super::Scope;
 use super::dispatch::Reply;
@@ -21,9 +22,11 @@ pub(crate) enum Command<G> {
     Stop(Instant),
     /// End now; what is open is cut.
     Cut,
-    /// Panic.
+    /// Answer this, as a sign of life.
+    Answer(oneshot::Sender<()>),
+    /// Do this.
     #[cfg(test)]
-    Fail,
+    Test(Box<dyn FnOnce() + Send>),
 }
 
 /// Names a connection of a loop, also when its place was given to another since.

@@ -11,9 +11,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
-use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token, Waker, event::Event, net::TcpStream};
 use slab::Slab;
 
 use super::command::{Command, ConnectionKey, Handle};
@@ -308,8 +306,9 @@ impl<G: Send + 'static> EventLoop<G> {
                 Ok(Command::Admit(stream, scope, given)) => self.admit(stream, scope, given),
                 Ok(Command::Reply(key, reply)) => self.reply(key, reply),
                 Ok(Command::Stop(deadline)) => self.stop(deadline),
+                Ok(Command::Answer(sender)) => _ = sender.send(()),
                 #[cfg(test)]
-                Ok(Command::Fail) => panic!("it was told to fail"),
+                Ok(Command::Test(act)) => act(),
                 Ok(Command::Cut) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }

@@ -8,6 +8,8 @@ use super::*;
 use crate::api;
 use crate::config::Config;
 use crate::metrics::Format;
+use crate::runtime::supervisor::Supervisor;
+use crate::runtime::supervisor::tests::{heard, watched};
 use crate::tests::DECISION;
 
 /// Nothing here waits longer than this; it is far more than anything takes.
@@ -17,8 +19,13 @@ const READY: &[u8] = b"GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// Two loops, with a router on a runtime of its own.
 fn two() -> (EventLoops<()>, Arc<App>, Runtime) {
+    two_watched_by(Supervisor::default())
+}
+
+fn two_watched_by(supervisor: Supervisor) -> (EventLoops<()>, Arc<App>, Runtime) {
     let config = Config { workers: 2, ..Config::default() };
-    let app = Arc::new(App::new(config, upbeat_core::event::Zone::utc(), || 1_700_000_000_000));
+    let app = App::new(config, upbeat_core::event::Zone::utc(), || 1_700_000_000_000);
+    let app = Arc::new(app.with_supervisor(supervisor));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_time()
@@ -26,6 +33,11 @@ fn two() -> (EventLoops<()>, Arc<App>, Runtime) {
         .expect("a runtime");
     let router = RouterTasks::new(&app, api::router(&app), runtime.handle().clone());
     (EventLoops::start(&app, &router).expect("threads"), app, runtime)
+}
+
+/// Has a loop panic.
+fn fail() -> Command<()> {
+    Command::Test(Box::new(|| panic!("it was told to fail")))
 }
 
 fn connect(loops: &EventLoops<()>) -> TcpStream {
@@ -57,7 +69,7 @@ fn failed_loop_is_told_and_gets_no_further_connection() {
     }
     assert!(ask(&mut second, READY).starts_with("HTTP/1.1 200 "));
 
-    loops.shared.members[0].handle.send(Command::Fail).expect("a loop");
+    loops.shared.members[0].handle.send(fail()).expect("a loop");
     assert_eq!(first.read(&mut [0]).unwrap_or(0), 0, "its connections are cut");
     for _ in 0..10 {
         assert!(
@@ -75,7 +87,7 @@ fn failed_loop_is_told_and_gets_no_further_connection() {
 fn connection_that_was_on_its_way_to_a_failed_loop_is_answered() {
     let (loops, _app, _runtime) = two();
     // The first gets half of them, unless it has failed by then; it does not come to admit any.
-    loops.shared.members[0].handle.send(Command::Fail).expect("a loop");
+    loops.shared.members[0].handle.send(fail()).expect("a loop");
     let mut clients: Vec<_> = (0..8).map(|_| connect(&loops)).collect();
     for client in &mut clients {
         assert!(ask(client, DECISION).starts_with("HTTP/1.1 200 "));
@@ -86,9 +98,46 @@ fn connection_that_was_on_its_way_to_a_failed_loop_is_answered() {
 fn end_of_the_last_loop_is_reported() {
     let (loops, _app, runtime) = two();
     for member in &loops.shared.members {
-        member.handle.send(Command::Fail).expect("a loop");
+        member.handle.send(fail()).expect("a loop");
     }
     let reported = async { tokio::time::timeout(TIMEOUT, loops.all_failed()).await };
     runtime.block_on(async { assert!(reported.await.is_ok()) });
     assert_eq!(ask(&mut connect(&loops), DECISION), "", "nobody holds it open");
+}
+
+#[test]
+fn watchdog_is_told_nothing_while_a_loop_stands_still() {
+    const PERIOD: Duration = Duration::from_millis(100);
+    let (supervisor, manager, _folder) = watched(2 * PERIOD);
+    manager.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+    let (loops, app, runtime) = two_watched_by(supervisor);
+    let loops = Arc::new(loops);
+    let _watchdog = runtime.block_on(async { crate::runtime::watchdog::start(&app, &loops) }).expect("one");
+    assert_eq!(heard(&manager), "WATCHDOG=1");
+
+    let (goes_on, stands) = std::sync::mpsc::channel::<()>();
+    let (stalls, stalled) = std::sync::mpsc::channel();
+    let stall = move || {
+        stalls.send(()).expect("the test waits");
+        let _ = stands.recv();
+    };
+    loops.shared.members[1].handle.send(Command::Test(Box::new(stall))).expect("a loop");
+    stalled.recv_timeout(TIMEOUT).expect("it stands still");
+    // One may have been under way.
+    manager.set_read_timeout(Some(PERIOD)).expect("a time-out");
+    let _ = manager.recv(&mut [0; 64]);
+    manager.set_read_timeout(Some(5 * PERIOD)).expect("a time-out");
+    assert!(manager.recv(&mut [0; 64]).is_err(), "nothing is told in five periods");
+
+    drop(goes_on);
+    manager.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+    assert_eq!(heard(&manager), "WATCHDOG=1", "it goes on");
+    // A loop that has failed is told otherwise, and does not have the process ended.
+    loops.shared.members[0].handle.send(fail()).expect("a loop");
+    while !app.has_failed_loop() {
+        std::thread::yield_now();
+    }
+    for _ in 0..3 {
+        assert_eq!(heard(&manager), "WATCHDOG=1");
+    }
 }
