@@ -29,6 +29,10 @@ stops count="50":
     cargo build --release
     tests/stops/run.py --stops {{count}}
 
+# Restart a server so many times under load, half by SIGTERM and half by kill -9, on sockets that stay open
+restarts count="100":
+    RESTARTS={{count}} cargo test --release --locked --test server restarts_under_load -- --nocapture
+
 # Nothing acknowledged is lost, at length: a million histories of the log on a simulated disk, then the real binary
 torture seeds="0..1000000" rounds="10" seed="1": (torture-log seeds) (torture-binary rounds seed)
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use super::listeners::unlikely;
 use super::skipped::skipped;
@@ -47,7 +47,7 @@ fn calls(decisions: usize, table: &Path) -> Option<u64> {
         assert!(decision["score"].is_f64(), "{decision}");
     }
     drop(wire);
-    end(&strace);
+    signal_traced(strace.id(), "TERM");
     strace.wait().expect("it ran");
     let table = std::fs::read_to_string(table).expect("a table");
     let total = table.lines().find(|line| line.ends_with(" total")).expect("a total");
@@ -55,11 +55,12 @@ fn calls(decisions: usize, table: &Path) -> Option<u64> {
     Some(total.split_whitespace().nth(3).expect("a count").parse().expect("a number"))
 }
 
-/// Ends the server that `strace` runs.
-fn end(strace: &Child) {
-    let children = format!("/proc/{0}/task/{0}/children", strace.id());
+/// Sends a signal to the server that `strace` runs.
+pub fn signal_traced(strace: u32, name: &str) {
+    let children = format!("/proc/{strace}/task/{strace}/children");
     let server = std::fs::read_to_string(children).expect("the children");
-    let status = Command::new("kill").args(["-TERM", server.trim()]).status().expect("kill runs");
+    let signal = format!("-{name}");
+    let status = Command::new("kill").args([&*signal, server.trim()]).status().expect("kill runs");
     assert!(status.success());
 }
 

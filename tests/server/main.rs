@@ -1,5 +1,6 @@
 //! Black-box tests of the server: the real binary, real HTTP, on ports of its own.
 
+mod fallible;
 #[path = "../shared/lines.rs"]
 mod lines;
 mod listeners;
@@ -18,6 +19,7 @@ mod compression;
 mod configuration;
 mod csv_files;
 mod decisions;
+mod deploy;
 mod descriptors;
 mod directories;
 mod durability;
@@ -39,13 +41,17 @@ mod looking;
 mod memory;
 mod metrics;
 mod non_reading;
+mod notifying;
 mod parity;
+mod passed;
 mod problems;
 mod profiles;
 mod real_history;
 mod refused_rows;
 mod reloading;
 mod requests;
+mod restarts;
 mod scraping;
 mod snapshots;
+mod stopping;
 mod stops;
