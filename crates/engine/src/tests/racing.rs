@@ -41,7 +41,8 @@ fn mix(number: u64) -> u64 {
     z ^ (z >> 27)
 }
 
-fn event(seed: u64) -> Event {
+/// An event of somebody, soon after `step`: later than most of what was deleted until then.
+fn event(seed: u64, step: u64) -> Event {
     let chance = mix(seed);
     let kind = match chance % 12 {
         0 => EventKind::Click { ad: Id::Text(format!("an-ad-{}", chance % 5).into()) },
@@ -55,9 +56,14 @@ fn event(seed: u64) -> Event {
     Event {
         customer: if customer.is_multiple_of(7) { text(customer) } else { Id::Number(customer) },
         id: if chance.is_multiple_of(5) { text(chance % 1000) } else { Id::Number(chance % 1000) },
-        time: Time::from_unix_ms(WALL_MS - (chance % 1000) as i64 * MINUTE_MS),
+        time: Time::from_unix_ms(at_step(step) + (chance % 8) as i64 * MINUTE_MS),
         kind,
     }
+}
+
+/// The time of a step, four days at most before [`WALL_MS`].
+fn at_step(step: u64) -> i64 {
+    WALL_MS - 4 * DAY_MS + step as i64 * MINUTE_MS
 }
 
 /// What the counters say, and the same counted over every record.
@@ -88,16 +94,17 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
         let background = [0, 1].map(|kind| {
             scope.spawn(move || {
                 start.wait();
-                let mut step = 0;
+                let mut step = 0_u64;
                 while !done.load(Ordering::Relaxed) {
                     step += 1;
                     match kind {
                         // Some sweeps find everybody idle.
                         0 => {
-                            let days = [0, 90][usize::from(step % 200 == 0)];
+                            let days = [0, 90][usize::from(step.is_multiple_of(200))];
                             engine.evict_idle(step as usize % engine.shards(), WALL_MS + days * DAY_MS);
                         }
-                        _ => drop(engine.remove(&event(step as u64).customer, WALL_MS)),
+                        // Of whoever is not there nothing is erased that is sent later.
+                        _ => drop(engine.remove(&event(step, 0).customer, at_step(0))),
                     }
                 }
             })
@@ -107,26 +114,28 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
                 scope.spawn(move || {
                     start.wait();
                     for step in 0..STEPS {
-                        let seed = thread << 32 | step;
+                        // Each third time there are repeats.
+                        let (seed, wall_ms) = (thread << 32 | (step - step % 3), at_step(step + 8));
+                        let event = |seed| event(seed, step - step % 3);
                         match (thread, step % 50) {
                             (0, 0) => {
                                 let rows = (0..40).map(|row| Ok(Row::Event(event(seed << 8 | row))));
-                                drop(engine.apply_all(rows, WALL_MS));
+                                drop(engine.apply_all(rows, wall_ms));
                             }
-                            (0 | 1, _) => drop(engine.apply(event(seed), WALL_MS)),
+                            (0 | 1, _) => drop(engine.apply(event(seed), wall_ms)),
                             (2, _) => {
                                 let event = event(seed);
-                                let decision = engine.decide_once(&event.customer, false, WALL_MS);
+                                let decision = engine.decide_once(&event.customer, false, wall_ms);
                                 if decision.reason.shows() {
                                     let kind = EventKind::Impression(ImpressionOf::Decision(decision.id));
-                                    let time = Time::from_unix_ms(WALL_MS);
-                                    drop(engine.apply(Event { kind, time, ..event }, WALL_MS));
+                                    let time = Time::from_unix_ms(wall_ms);
+                                    drop(engine.apply(Event { kind, time, ..event }, wall_ms));
                                 }
                             }
                             _ => {
                                 let request_id = RequestId::parse(&(seed % 100).to_string()).ok();
                                 let ask = Ask { dry_run: false, request_id };
-                                let _ = engine.decide(&event(seed).customer, &ask, WALL_MS);
+                                let _ = engine.decide(&event(seed).customer, &ask, wall_ms);
                             }
                         }
                     }
@@ -139,7 +148,7 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
         background.into_iter().for_each(|thread| thread.join().expect("no panic"));
     });
     // Whatever was deleted last, somebody is there to be counted.
-    (0..20).for_each(|number| drop(engine.apply(event(number), WALL_MS)));
+    (0..20).for_each(|number| drop(engine.apply(event(number, 5700), WALL_MS)));
     assert_recounted(&engine);
     confirm_an_impression(&engine);
     assert_recounted(&engine);
@@ -147,6 +156,8 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
 
 /// Puts a customer in the place of one that is held, and confirms an ad that they were shown, by an id that takes memory.
 fn confirm_an_impression(engine: &Engine) {
+    // Later than anything that was deleted.
+    let later_ms = WALL_MS + MINUTE_MS;
     let mut held = None;
     for shard in 0..engine.shards() {
         engine.customers.sweep(shard, |id, _| {
@@ -155,22 +166,22 @@ fn confirm_an_impression(engine: &Engine) {
         });
     }
     let customer = held.expect("somebody is there");
-    assert_eq!(engine.remove(&customer, WALL_MS), Ok(true));
+    assert_eq!(engine.remove(&customer, later_ms), Ok(true));
     let event = |number: u64, kind| Event {
         customer: customer.clone(),
         id: Id::Text(format!("a-text-for-{number}").into()),
-        time: Time::from_unix_ms(WALL_MS),
+        time: Time::from_unix_ms(later_ms),
         kind,
     };
     for number in 0..30 {
         let play = EventKind::Play { track: Id::Number(number), mobile: true };
-        engine.apply(event(number, play), WALL_MS).expect("a play");
+        engine.apply(event(number, play), later_ms).expect("a play");
     }
-    let decision = engine.decide_once(&customer, false, WALL_MS);
+    let decision = engine.decide_once(&customer, false, later_ms);
     assert_eq!(decision.reason, Reason::LikelyToClick);
     let before = engine.profile_bytes();
     let confirmation = EventKind::Impression(ImpressionOf::Decision(decision.id));
-    engine.apply(event(99, confirmation), WALL_MS).expect("the decision is held");
+    engine.apply(event(99, confirmation), later_ms).expect("the decision is held");
     assert!(engine.profile_bytes() > before, "its id takes memory");
 }
 
