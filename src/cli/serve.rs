@@ -12,10 +12,10 @@ use anyhow::Context;
 use super::{logging, output};
 use upbeat_core::model::serving_notes;
 use upbeat_engine::Clock;
-use upbeat_server::config::{Config, ConfigError, ENV_CONFIG};
+use upbeat_server::config::{Bytes, Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
-    App, Inherited, Listeners, Listening, Passed, Server, Stopped, Storage, Supervisor, capped_backlog, heap,
-    listen, listen_on, load_model, machine_clock, make_room,
+    App, Inherited, Listeners, Listening, MemoryLimit, Passed, Server, Stopped, Storage, Supervisor,
+    capped_backlog, heap, listen, listen_on, load_model, machine_clock, make_room, memory_limit,
 };
 
 /// Run the server
@@ -70,7 +70,7 @@ enum ClockArg {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match load(&args) {
+    let mut config = match load(&args) {
         Ok(config) => config,
         Err(error) => return Ok(refuse(&error)),
     };
@@ -82,6 +82,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     // SAFETY: no file is open yet, and this is called once.
     let passed = unsafe { Passed::take(&inherited) }?;
     let _logging = logging::start(&config)?;
+    fit_memory(&mut config);
     async_runtime()?.block_on(serve(config, &inherited, passed))
 }
 
@@ -94,6 +95,27 @@ fn take_inherited() -> Inherited {
         unsafe { std::env::remove_var(name) };
     }
     inherited
+}
+
+/// Lowers what has its default to what fits into the memory of the process's control group, and says so.
+fn fit_memory(config: &mut Config) {
+    let Some(MemoryLimit { bytes, file }) = memory_limit(Path::new("/")) else { return };
+    let (limit, file) = (Bytes(bytes), file.display());
+    let fitted = config.fit(limit);
+    if !fitted.lowered.is_empty() {
+        let lowered: Vec<_> = fitted.lowered.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        tracing::info!(
+            "this process may have {limit} of memory, by {file}: {} in place of the defaults, so that all fits",
+            lowered.join(", ")
+        );
+    }
+    if fitted.most > bytes {
+        tracing::warn!(
+            most = %Bytes(fitted.most),
+            "limits.profile_bytes, body_memory_bytes, response_memory_bytes and retry_bytes allow more than the {limit} of memory that \
+             this process may have by {file}: the kernel may end it; lower them, or raise that"
+        );
+    }
 }
 
 fn refuse(error: &anyhow::Error) -> ExitCode {

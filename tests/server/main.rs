@@ -31,6 +31,7 @@ mod formats;
 mod golden;
 mod history;
 mod hostile;
+mod hosts;
 mod ids;
 mod kernel_calls;
 mod lifecycle;

@@ -3,6 +3,7 @@
 mod bytes;
 mod duration;
 mod environment;
+mod fit;
 mod kept;
 mod ranges;
 
@@ -25,6 +26,7 @@ use crate::gate::is_host_name;
 pub use bytes::Bytes;
 pub use duration::Duration;
 use environment::{environment_keys, set};
+pub use fit::Fitted;
 pub use kept::{Decisions, Durability, Journal, Retained, Retention};
 pub use ranges::{Bound, Quantity, Range};
 

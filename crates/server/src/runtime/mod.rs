@@ -6,6 +6,7 @@ mod admin_stream;
 mod ahead;
 mod app;
 mod bulk;
+mod cgroup;
 mod compact;
 mod data_dir;
 mod descriptors;
@@ -42,6 +43,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
+pub use cgroup::{MemoryLimit, memory_limit};
 pub use descriptors::{make_room, raise_limit};
 pub use inherited::Inherited;
 pub use listen::{capped_backlog, listen, listen_on};
