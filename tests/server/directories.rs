@@ -25,7 +25,7 @@ impl Template {
         let environment = [
             ("UPBEAT_JOURNAL_SEGMENT_BYTES", "64KiB"),
             ("UPBEAT_JOURNAL_SNAPSHOT_BYTES", "192KiB"),
-            ("UPBEAT_RETENTION_EVENTS_BYTES", "0B"),
+            ("UPBEAT_RETENTION_EVENTS_BYTES", "1B"),
         ];
         let mut server = kept.start_with(&environment);
         for round in 0..3_u64 {

@@ -52,6 +52,7 @@ mod refused_rows;
 mod reloading;
 mod requests;
 mod restarts;
+mod retention;
 mod scraping;
 mod snapshots;
 mod stopping;

@@ -261,6 +261,19 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
     Ok(())
 }
 
+/// From where a log has all that happened: not where history was removed, or records were taken from it for their age. For
+/// looking at a log, not for recovery.
+///
+/// # Errors
+/// As of [`oldest`].
+pub fn oldest_whole<D: Disk>(disk: &D) -> Result<Start, RecoveryError> {
+    let segments = open_segments(disk)?;
+    let heads: Vec<SegmentHead> = segments.iter().filter_map(|segment| segment.head.ok()).collect();
+    let whole = heads.iter().rposition(|head| head.thinned).map_or(0, |last| last + 1);
+    let floor = heads.get(whole).map_or(1, |head| head.floor);
+    Ok(Start { from: floor, reached: 1 })
+}
+
 /// From where a log can be read at all: history that was removed is not there. For looking at a log, not for recovery.
 ///
 /// # Errors

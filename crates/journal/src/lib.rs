@@ -37,7 +37,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use check::{Finding, Report, check, oldest};
+pub use check::{Finding, Report, check, oldest, oldest_whole};
 pub use continuation::Continuation;
 pub use error::RecoveryError;
 pub use files::{SPARE_NAMES, bytes_to_give_back, is_file_name};

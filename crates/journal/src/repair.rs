@@ -156,6 +156,7 @@ fn heads<F: File>(segments: &[SegmentFile<F>]) -> Result<Vec<Option<SegmentHead>
                     floor: former.map_or(1, |head| head.floor),
                     synced: former.is_none_or(|head| head.synced),
                     bytes: segment.size,
+                    thinned: false,
                 });
             }
             offset += BLOCK as u64;

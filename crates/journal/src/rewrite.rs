@@ -194,14 +194,15 @@ impl<F: File> HistoryFile<F> {
     ///
     /// `pace` is called with the bytes read and written so far, after each group, and waits as long as it likes; where
     /// it answers no, the file is left as it was. The rule is asked again about every record that is read back, and has to
-    /// keep them all. `spare` bytes stay free for the log.
+    /// keep them all. `spare` bytes stay free for the log. `thins` says that records go which are past their retention, and not
+    /// as if they had never been.
     ///
     /// # Errors
     /// See [`RewriteError`]; the file is as it was.
     pub fn rewrite<D: Disk<File = F>>(
         &self,
         disk: &D,
-        spare: u64,
+        (spare, thins): (u64, bool),
         rule: &mut dyn FnMut(Record<'_>) -> Result<Rewrite, String>,
         pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Rewritten>, RewriteError> {
@@ -230,7 +231,7 @@ impl<F: File> HistoryFile<F> {
         // What an earlier attempt left.
         let _ = disk.remove(&name);
         let mut pace = |bytes| pace(done + bytes);
-        let written = self.write(disk, &name, needed, rule, &mut pace);
+        let written = self.write(disk, &name, (needed, thins), rule, &mut pace);
         if !matches!(written, Ok(true)) {
             // What cannot be removed now is removed before the next attempt, or by the next start.
             let _ = disk.remove(&name);
@@ -245,12 +246,12 @@ impl<F: File> HistoryFile<F> {
         &self,
         disk: &D,
         name: &str,
-        bytes: u64,
+        (bytes, thins): (u64, bool),
         rule: &mut dyn FnMut(Record<'_>) -> Result<Rewrite, String>,
         pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<bool, RecoveryError> {
         let file = at(name, disk.create(name, bytes))?;
-        let head = SegmentHead { bytes, ..self.head };
+        let head = SegmentHead { bytes, thinned: self.head.thinned || thins, ..self.head };
         at(name, file.write_at(0, &segment::encode(&head)))?;
         let (mut end, mut synced, mut wrote) = (BLOCK as u64, 0, 0);
         let (mut edited, mut failed) = (Edited::default(), None);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! magic u64 | checksum u32 (CRC-32C of what follows, up to 128) | version u32 | salt u64 | number u64 | life u64 |
-//! lanes u64 | first group u64 | floor u64 | synced u64 | bytes u64 | zeros up to 4,096 | groups
+//! lanes u64 | first group u64 | floor u64 | synced u64 | bytes u64 | thinned u64 | zeros up to 4,096 | groups
 //! ```
 //!
 //! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
@@ -51,6 +51,8 @@ pub struct SegmentHead {
     pub synced: bool,
     /// Its size in bytes.
     pub bytes: u64,
+    /// Whether records were taken from it that were past their retention: it is not the whole of what happened.
+    pub thinned: bool,
 }
 
 /// Why the head of a segment cannot be read.
@@ -89,8 +91,9 @@ pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
         head.floor,
         u64::from(head.synced),
         head.bytes,
+        u64::from(head.thinned),
     ];
-    for (place, word) in block[16..80].chunks_exact_mut(8).zip(words) {
+    for (place, word) in block[16..88].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     let checksum = crc32c::crc32c(&block[12..CHECKED]);
@@ -127,6 +130,7 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
         floor: word(56),
         synced: word(64) != 0,
         bytes: word(72),
+        thinned: word(80) != 0,
     })
 }
 

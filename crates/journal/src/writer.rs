@@ -364,6 +364,7 @@ impl<D: Disk> Writer<D> {
             floor: self.top,
             synced: self.sync,
             bytes: if ahead { self.segment_bytes } else { short },
+            thinned: false,
         };
         // Damage in a segment that is followed by another is no torn end.
         if let Some(former) = self.segment.take().filter(|_| !self.sync)

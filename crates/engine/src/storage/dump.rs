@@ -45,7 +45,7 @@ pub fn dump<D: Disk>(
     Ok(Dumped { damaged: found.damaged.iter().map(ToString::to_string).collect(), watermark })
 }
 
-/// Gives all that a directory holds to `visit` as it happened: the whole log where its beginning is still there, else as [`dump`]
+/// Gives all that a directory holds to `visit` as it happened: the whole log where its beginning is still there, whole, else as [`dump`]
 /// does, with the newest snapshot in place of what is gone.
 ///
 /// # Errors
@@ -54,7 +54,7 @@ pub fn history<D: Disk>(
     disk: Arc<D>,
     visit: &mut dyn FnMut(Option<u64>, Entry) -> Result<(), String>,
 ) -> Result<Dumped, OpenError> {
-    let mut start = upbeat_journal::oldest(&*disk).map_err(upbeat_journal::OpenError::from)?;
+    let mut start = upbeat_journal::oldest_whole(&*disk).map_err(upbeat_journal::OpenError::from)?;
     if start.from > Start::BEGINNING.from {
         return dump(disk, visit);
     }

@@ -1,6 +1,7 @@
 //! Opening an engine on a directory: the newest snapshot, then the log, and from there on every change is published.
 
 pub(crate) mod blocks;
+mod class;
 mod copying;
 mod dump;
 mod erased;
@@ -25,6 +26,7 @@ use crate::Engine;
 use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Log, Payload, Started};
 
+pub use class::{RecordClass, record_class};
 pub use dump::{Dumped, dump, history, last_started};
 pub use erased::ErasedCustomers;
 pub use of_customer::{OfCustomer, digest_of, log_of, snapshot_of};

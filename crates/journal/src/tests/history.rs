@@ -245,7 +245,7 @@ impl<'a> Process<'a> {
         for file in log_files(&*self.disk, needed_from).unwrap_or_default() {
             if let Some(file) = HistoryFile::open(&*self.disk, needed_from, &file.name)? {
                 let mut pace = |_| paces.next().is_some();
-                file.rewrite(&*self.disk, 0, &mut forget, &mut pace)?;
+                file.rewrite(&*self.disk, (0, false), &mut forget, &mut pace)?;
             }
         }
         Ok(())

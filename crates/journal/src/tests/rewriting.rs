@@ -7,7 +7,7 @@ use crate::disk::simulated::{Call, SimulatedDisk};
 use crate::disk::{Disk, File};
 use crate::{
     HistoryFile, Opened, Options, Record, Rewrite, RewriteError, Rewritten, Start, check, history_covers,
-    log_files, oldest, open, read, repair,
+    log_files, oldest, oldest_whole, open, read, repair,
 };
 
 use super::{memories, random};
@@ -67,7 +67,7 @@ fn rewrite(disk: &Arc<SimulatedDisk>, needed_from: u64) -> Result<Vec<Rewritten>
         let opened = HistoryFile::open(&**disk, Some(needed_from), &file.name)?;
         assert_eq!(opened.is_some(), file.history, "{}", file.name);
         let Some(opened) = opened else { continue };
-        let rewritten = opened.rewrite(&**disk, 0, &mut rule, &mut |_| true)?;
+        let rewritten = opened.rewrite(&**disk, (0, false), &mut rule, &mut |_| true)?;
         all.push(rewritten.expect("it goes on"));
     }
     Ok(all)
@@ -131,12 +131,34 @@ fn file_of(disk: &Arc<SimulatedDisk>, position: u64) -> String {
 }
 
 #[test]
+fn log_is_whole_from_behind_the_last_file_that_lost_records_to_retention() {
+    let disk = log();
+    let whole = || oldest_whole(&*disk).unwrap().from;
+    let files = crate::files::open_segments(&*disk).unwrap();
+    rewrite(&disk, 40).unwrap();
+    assert_eq!(whole(), 1, "as if those that were erased had never been");
+    let file = HistoryFile::open(&*disk, Some(40), &files[2].name).unwrap().unwrap();
+    let mut drop_all = |_: Record<'_>| Ok(Rewrite::Drop);
+    let mut drop_odd = |record: Record<'_>| {
+        Ok(if record.position.is_multiple_of(2) { Rewrite::Keep } else { Rewrite::Drop })
+    };
+    assert!(file.rewrite(&*disk, (0, true), &mut drop_odd, &mut |_| true).unwrap().unwrap().is_changed());
+    let used = files[3..].iter().find(|file| file.used).unwrap();
+    assert_eq!(whole(), used.head.unwrap().floor);
+    assert_eq!(oldest(&*disk).unwrap().from, 1);
+    // Rewritten again for somebody who was erased it is no more whole than before.
+    let file = HistoryFile::open(&*disk, Some(40), &files[2].name).unwrap().unwrap();
+    assert!(file.rewrite(&*disk, (0, false), &mut drop_all, &mut |_| true).unwrap().unwrap().is_changed());
+    assert_eq!(whole(), used.head.unwrap().floor);
+}
+
+#[test]
 fn file_of_which_nothing_goes_is_not_written() {
     let disk = log();
     let name = "segment-000000000001";
     let file = HistoryFile::open(&*disk, Some(40), name).unwrap().unwrap();
     disk.fail_after(Call::Create, 0, libc::EIO);
-    let kept = file.rewrite(&*disk, 0, &mut |_| Ok(Rewrite::Keep), &mut |_| true).unwrap().unwrap();
+    let kept = file.rewrite(&*disk, (0, false), &mut |_| Ok(Rewrite::Keep), &mut |_| true).unwrap().unwrap();
     assert!(!kept.is_changed());
     assert_eq!(kept.bytes.0, kept.bytes.1);
 }
@@ -145,7 +167,12 @@ fn file_of_which_nothing_goes_is_not_written() {
 fn rewriting_that_fails_or_is_given_up_leaves_the_file_as_it_was_and_the_next_start_a_clean_directory() {
     let name = "segment-000000000001";
     let rewrite = |disk: &Arc<SimulatedDisk>, pace: &mut dyn FnMut(u64) -> bool| {
-        HistoryFile::open(&**disk, Some(40), name).unwrap().unwrap().rewrite(&**disk, 0, &mut rule, pace)
+        HistoryFile::open(&**disk, Some(40), name).unwrap().unwrap().rewrite(
+            &**disk,
+            (0, false),
+            &mut rule,
+            pace,
+        )
     };
     let disk = log();
     let old = disk.contents(name);
@@ -160,7 +187,7 @@ fn rewriting_that_fails_or_is_given_up_leaves_the_file_as_it_was_and_the_next_st
         let calls = if call == Call::Read { 12 } else { 0 };
         let history = HistoryFile::open(&*disk, Some(40), name).unwrap().unwrap();
         disk.fail_after(call, calls, libc::EIO);
-        history.rewrite(&*disk, 0, &mut rule, &mut |_| true).unwrap_err();
+        history.rewrite(&*disk, (0, false), &mut rule, &mut |_| true).unwrap_err();
         assert_eq!(disk.contents(name), old, "{call:?}");
         assert!(rewrite(&disk, &mut |_| true).unwrap().unwrap().is_changed(), "{call:?}: again");
     }
@@ -184,7 +211,7 @@ fn damaged_history_is_not_rewritten_and_what_is_needed_never_is() {
     disk.damage(name, |bytes| bytes[2 * 4096 + 70] ^= 1);
     let before = disk.contents(name);
     let file = HistoryFile::open(&*disk, Some(40), name).unwrap().unwrap();
-    let refused = file.rewrite(&*disk, 0, &mut rule, &mut |_| true).unwrap_err().to_string();
+    let refused = file.rewrite(&*disk, (0, false), &mut rule, &mut |_| true).unwrap_err().to_string();
     assert!(refused.contains(name) && refused.contains("group 2 is damaged"), "{refused}");
     assert_eq!(disk.contents(name), before);
     for needed_from in [None, Some(1)] {

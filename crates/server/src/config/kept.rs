@@ -56,8 +56,10 @@ impl Default for Decisions {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// The log of events that snapshots cover already.
+    /// Events in the log that snapshots cover already.
     pub events: Retained,
+    /// Shown ads in the same log.
+    pub decisions: Retained,
 }
 
 /// Bounds of a history, whichever ends first.

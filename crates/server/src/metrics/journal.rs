@@ -37,6 +37,8 @@ pub struct JournalMetrics {
     segments: Gauge,
     history_segments: Gauge,
     history_bytes: Gauge,
+    /// Times that history could not be removed or rewritten.
+    pub(crate) history_failed: Counter,
     /// Seconds that the last recovery took.
     pub(crate) recovery_seconds: Gauge<f64, AtomicU64>,
 }
@@ -101,6 +103,10 @@ impl JournalMetrics {
             segments: declare.single("journal_segments", "Files of the log that a start may need"),
             history_segments: declare.single("journal_history_segments", "Files of the log that are history"),
             history_bytes: declare.single("journal_history_bytes", "Bytes of the log that are history"),
+            history_failed: declare.single(
+                "journal_history_failed",
+                "Times that history could not be removed or rewritten, for its bounds or for an erasure",
+            ),
             recovery_seconds: declare
                 .single("journal_recovery_seconds", "Seconds that the recovery at the start took"),
         }

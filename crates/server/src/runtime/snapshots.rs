@@ -6,20 +6,21 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use upbeat_engine::storage::Snapshotter;
 use upbeat_journal::disk::Disk;
+use upbeat_journal::log_files;
 use upbeat_journal::snapshot::SnapshotError;
-use upbeat_journal::{Retention, log_files, remove_history};
 
 use super::app::App;
+use super::history::History;
 use last::Last;
 
 /// How often the log's size is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How often the files of the log are counted.
+/// How often the files of the log are counted, and history is looked at: it is removed for its age where nothing comes, too.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// A snapshot is due, too, when a start would have to open so many files more than the log's bytes fill: each start begins a
@@ -68,6 +69,7 @@ pub(super) struct Snapshots<D: Disk> {
     retry: Option<Instant>,
     /// With so many bytes free a snapshot that failed for want of space is tried again at once.
     lacked: Option<u64>,
+    history: History<D>,
     counted: Option<Instant>,
     /// Files that a start needs, as counted last.
     needed_files: u64,
@@ -86,6 +88,7 @@ impl<D: Disk> Snapshots<D> {
     pub(super) fn new(snapshotter: Snapshotter<D>, disk: Arc<D>, app: Arc<App>, read: u64) -> Self {
         let grown = -i64::try_from(read).unwrap_or(i64::MAX);
         Self {
+            history: History::new(Arc::clone(&disk), &app),
             snapshotter,
             disk,
             app,
@@ -130,8 +133,13 @@ impl<D: Disk> Snapshots<D> {
 
     fn turn(&mut self, stopping: &AtomicBool) {
         let now = Instant::now();
+        let mut pace = |began: Instant, bytes, before| {
+            thread::sleep(pause(bytes, before, began.elapsed()));
+            !stopping.load(Ordering::Acquire)
+        };
         if self.counted.is_none_or(|at| now >= at + COUNT_EVERY) {
             self.counted = Some(now);
+            self.history.keep(&self.app, self.snapshotter.log_needed_from(), &mut pace);
             self.count_files();
         }
         let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0 || self.has_many_files();
@@ -139,10 +147,6 @@ impl<D: Disk> Snapshots<D> {
         let has_room = || self.lacked.is_some_and(|lacked| self.disk.free().is_ok_and(|free| free >= lacked));
         if is_due && (is_time() || has_room()) {
             let free = self.disk.free().unwrap_or(0);
-            let mut pace = |began: Instant, bytes, before| {
-                thread::sleep(pause(bytes, before, began.elapsed()));
-                !stopping.load(Ordering::Acquire)
-            };
             if let Err(error) = self.write(&mut pace) {
                 self.retry = Some(Instant::now() + RETRY_AFTER);
                 self.lacked = lacked(&error, free);
@@ -157,8 +161,7 @@ impl<D: Disk> Snapshots<D> {
         }
     }
 
-    /// Writes a snapshot, and removes the history that is not to be kept any longer; whether it was not given up. `pace` gets when
-    /// it began, the bytes so far and those of the call before.
+    /// Writes a snapshot; whether it was not given up. `pace` gets when it began, the bytes so far and those of the call before.
     fn write(&mut self, pace: &mut dyn FnMut(Instant, u64, u64) -> bool) -> Result<bool, SnapshotError> {
         let (began, mut before, mut paused) = (Instant::now(), 0, Duration::ZERO);
         let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
@@ -181,25 +184,9 @@ impl<D: Disk> Snapshots<D> {
         self.app.metrics.journal.note_snapshot(written.bytes);
         let (customers, bytes, took_s) = (written.customers, written.bytes, took.as_secs_f64());
         tracing::info!(customers, bytes, took_s, "snapshot written");
-        self.remove_history();
+        // What became history by it is looked at in the next turn.
+        self.counted = None;
         Ok(true)
-    }
-
-    fn remove_history(&mut self) {
-        let kept = &self.app.config.retention.events;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
-        let not_before_ms = now_ms.saturating_sub(u64::from(kept.days) * 24 * 3600 * 1000);
-        let retention = Retention { bytes: kept.bytes.0, not_before_ms };
-        match remove_history(&*self.disk, self.snapshotter.log_needed_from(), retention) {
-            Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => {
-                let bytes: u64 = removed.iter().map(|file| file.bytes).sum();
-                tracing::info!(files = removed.len(), bytes, "history removed");
-            }
-            Err(error) => tracing::error!("history is not removed: {error}"),
-        }
-        self.count_files();
     }
 
     fn count_files(&mut self) {

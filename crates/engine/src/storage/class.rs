@@ -1,0 +1,26 @@
+//! What a record of the log is about, for whoever keeps some kinds of them longer than others.
+
+use crate::log::kind;
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordClass {
+    /// What happened to customers and tracks.
+    Event,
+    /// An ad that was shown.
+    Decision,
+    /// What explains the others, and takes little: beginnings, models, leases, tombstones, the ends of units.
+    Other,
+}
+
+/// The class of records of this kind.
+#[must_use]
+pub const fn record_class(kind: u16) -> RecordClass {
+    match kind {
+        kind::USUAL_PLAY | kind::EVENT | kind::ERASED | kind::EVICTED | kind::LAST_EVENT | kind::TRACK => {
+            RecordClass::Event
+        }
+        kind::SHOWN | kind::ANSWERED => RecordClass::Decision,
+        _ => RecordClass::Other,
+    }
+}

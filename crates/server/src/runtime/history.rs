@@ -1,0 +1,68 @@
+//! What is done about history, on the thread that writes snapshots: it is kept within its bounds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use upbeat_journal::disk::Disk;
+
+use super::app::App;
+use super::retention::{Forgotten, Retention};
+
+/// After a failure it is tried again so much later.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What the thread works with.
+pub(super) struct History<D: Disk> {
+    retention: Retention<D>,
+    /// After history could not be removed or rewritten.
+    retry: Option<Instant>,
+}
+
+impl<D: Disk> History<D> {
+    /// Of the app's data directory.
+    pub(super) fn new(disk: Arc<D>, app: &App) -> Self {
+        // As much as a snapshot leaves to the log.
+        let spare = 2 * app.config.journal.segment_bytes.0;
+        Self { retention: Retention::new(disk, app.config.retention.clone(), spare), retry: None }
+    }
+
+    /// Removes and rewrites the history that is past its bounds. `needed_from` is from where on the log is needed. `pace` gets when
+    /// a file was begun, the bytes read and written of it so far and those of the call before; where it answers no, the rest
+    /// waits.
+    pub(super) fn keep(
+        &mut self,
+        app: &App,
+        needed_from: Option<u64>,
+        pace: &mut dyn FnMut(Instant, u64, u64) -> bool,
+    ) {
+        if self.retry.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        let now_ms = u64::try_from(app.wall_ms()).unwrap_or(0);
+        match self.retention.apply(needed_from, now_ms, &mut of_files(pace)) {
+            Ok(Forgotten { removed: 0, rewritten: 0, .. }) => {}
+            Ok(Forgotten { removed, rewritten, records, bytes }) => {
+                tracing::info!(removed, rewritten, records, bytes, "history past its bounds is gone");
+            }
+            Err(error) => {
+                self.retry = Some(Instant::now() + RETRY_AFTER);
+                app.metrics.journal.history_failed.inc();
+                let retry = RETRY_AFTER.as_secs();
+                tracing::error!("history past its bounds stays: {error}; it is tried again in {retry} s");
+            }
+        }
+    }
+}
+
+/// The pace of one file after the other: the time of each is its own.
+fn of_files(pace: &mut dyn FnMut(Instant, u64, u64) -> bool) -> impl FnMut(u64) -> bool {
+    let (mut began, mut before) = (Instant::now(), 0);
+    move |bytes| {
+        if bytes < before {
+            (began, before) = (Instant::now(), 0);
+        }
+        let continues = pace(began, bytes, before);
+        before = bytes;
+        continues
+    }
+}
