@@ -12,7 +12,10 @@ use super::listeners::{likely, membership, play};
 use super::support::*;
 
 /// The version of the format that this program writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// From this version on a directory remembers who was erased.
+const WITH_TOMBSTONES: u32 = 2;
 
 /// *Now* is the newest event, so that the age of the directory does not matter. Files are as small as they may be.
 const ENVIRONMENT: [(&str, &str); 3] = [
@@ -70,6 +73,10 @@ fn directory_of_every_released_version_holds_what_it_held() {
         let events = text("events.ndjson");
         let rows = events.lines().count() as u64;
         assert_eq!(server.load("/events", NDJSON, events), (0, rows), "all of them are repeats");
+        if version >= WITH_TOMBSTONES {
+            let report = server.post("/events", NDJSON, text("erased.ndjson")).ok();
+            assert_eq!(report, json!({"accepted": 0, "duplicates": 0, "erased": 2, "rejected": []}));
+        }
     }
 }
 
@@ -85,7 +92,9 @@ fn write_a_directory_of_this_version() {
     let server = kept.start_with(&ENVIRONMENT);
     let first = format!("{}{}\n{}\n", likely("48"), membership("50", 1, "gold", 60), play("51", 1, 60));
     server.load("/events", NDJSON, &first);
-    server.load("/events", JSON, play("49", 1, 60));
+    // One who is erased before the snapshots, and one after.
+    let erased = [play("49", 1, 60), play("53", 1, 60)];
+    server.load("/events", JSON, &erased[0]);
     server.load("/events?kind=tracks", CSV, "TrackId,Title,Artist,Length\n7,Title,Artist,180\n");
     assert_eq!(server.get("/should-show-ad/48?request_id=mine").ok()["show"], true);
     assert_eq!(server.ask("DELETE", &server.admin, "/customers/49", &[], b"").status, 204);
@@ -100,6 +109,8 @@ fn write_a_directory_of_this_version() {
     let second = format!("{}{}\n{}\n", likely("52"), play("51", 2, 50), membership("51", 3, "silver", 40));
     server.load("/events?atomic=true", NDJSON, &second);
     assert_eq!(server.decide("52")["show"], true);
+    server.load("/events", JSON, &erased[1]);
+    assert_eq!(server.ask("DELETE", &server.admin, "/customers/53", &[], b"").status, 204);
     let told = told(&server);
     stop(server);
     let golden = golden(VERSION);
@@ -112,4 +123,5 @@ fn write_a_directory_of_this_version() {
     write("dump.ndjson", dumped(&golden.join("data")));
     write("told.json", serde_json::to_string_pretty(&told).expect("JSON") + "\n");
     write("events.ndjson", first + &second);
+    write("erased.ndjson", erased.join("\n") + "\n");
 }

@@ -25,6 +25,7 @@ mod directories;
 mod durability;
 mod earlier_formats;
 mod echoes;
+mod erasing;
 mod events;
 mod exports;
 mod formats;

@@ -1,9 +1,10 @@
-//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, index.
+//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, tombstones, index.
 
 mod announce;
 mod customers;
 mod history;
 mod linger;
+mod tombstones;
 
 #[cfg(test)]
 pub(crate) use linger::keep_reading;
@@ -48,6 +49,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/models", get(models))
         .route("/campaigns", get(campaigns))
         .route("/tracks/{track}", get(track))
+        .route("/tombstones", get(tombstones::get))
         .route("/customers/{customer}", get(customers::get).delete(customers::delete))
         .route("/customers/{customer}/explain", get(customers::explain))
         .route("/customers/{customer}/events", get(history::get));

@@ -104,6 +104,12 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|engine| Value::Count(engine.counters().evicted())),
     },
     Sampled {
+        name: "erasures",
+        help: "Customers deleted, known or not",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.counters().erasures())),
+    },
+    Sampled {
         name: "event_clock_unconfirmed",
         help: "Events dated so far ahead that the event clock waits for another customer's to confirm the date",
         kind: Kind::Counter,
@@ -150,6 +156,20 @@ const SAMPLED: &[Sampled] = &[
         help: "Tracks of the catalogue",
         kind: Kind::Gauge,
         read: Read::Single(|engine| Value::Count(engine.track_count() as u64)),
+    },
+    Sampled {
+        name: "tombstones",
+        help: "Tombstones of customers who were deleted; limits.tombstones bounds them",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.tombstone_count() as u64)),
+    },
+    Sampled {
+        name: "erasures_pending",
+        help: "Deleted customers of whom the log may still hold records",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| {
+            Value::Count(engine.pending_erasures().map_or(0, |pending| pending.count as u64))
+        }),
     },
     Sampled {
         name: "profile_bytes",
