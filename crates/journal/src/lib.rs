@@ -8,6 +8,7 @@
 
 mod check;
 mod continuation;
+mod copy;
 pub mod disk;
 mod end;
 mod error;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 
 pub use check::{Finding, Report, check, oldest, oldest_whole};
 pub use continuation::Continuation;
+pub use copy::{CopiedFile, Copy, LogEnd, files_of_copy};
 pub use error::RecoveryError;
 pub use files::{SPARE_NAMES, bytes_to_give_back, is_file_name};
 pub use group::{GroupHead, MOST_BYTES};

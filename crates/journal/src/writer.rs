@@ -3,6 +3,8 @@
 //! A group is written only after the sync of the one before returned. So only the last group of a log can be torn, and
 //! nothing acknowledged is in it.
 
+mod end;
+
 use std::io;
 use std::sync::Arc;
 

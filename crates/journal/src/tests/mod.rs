@@ -1,5 +1,6 @@
 //! The log on a simulated disk.
 
+mod copies;
 mod damage;
 mod growing;
 mod history;
