@@ -6,8 +6,8 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use upbeat_core::event::{Id, IdRef, MAX_ID_LENGTH};
 
-use crate::Engine;
 use crate::decision_ids::IdKey;
+use crate::{Engine, Started};
 
 /// What the numbers derived from the key of ids are for.
 mod purpose {
@@ -55,6 +55,14 @@ impl DigestKey {
 /// What tells the tombstones of one directory from those of another, as 16 hexadecimal digits: it is derived from the key.
 fn fingerprint(key: IdKey) -> String {
     format!("{:016x}", key.derived(purpose::FINGERPRINT))
+}
+
+impl Started {
+    /// The fingerprint of the directory in which this process began; see [`Engine::server_fingerprint`].
+    #[must_use]
+    pub fn server_fingerprint(&self) -> String {
+        fingerprint(self.id_key)
+    }
 }
 
 impl Engine {
