@@ -1,6 +1,7 @@
-//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, tombstones, index.
+//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, tombstones, backups, index.
 
 mod announce;
+mod backups;
 mod customers;
 mod history;
 mod linger;
@@ -17,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use upbeat_core::campaign::Campaign;
@@ -50,6 +51,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/campaigns", get(campaigns))
         .route("/tracks/{track}", get(track))
         .route("/tombstones", get(tombstones::get))
+        .route("/backups", post(backups::begin))
+        .route("/backups/{backup}", get(backups::get).delete(backups::end))
+        .route("/backups/{backup}/{file}", get(backups::read))
         .route("/customers/{customer}", get(customers::get).delete(customers::delete))
         .route("/customers/{customer}/explain", get(customers::explain))
         .route("/customers/{customer}/events", get(history::get));

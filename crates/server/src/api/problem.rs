@@ -69,12 +69,17 @@ kinds! {
     CustomerNotFound, NOT_FOUND, "customer-not-found", "Nothing is known of this customer";
     InvalidTrackId, BAD_REQUEST, "invalid-track-id", "The track id is not valid";
     TrackNotFound, NOT_FOUND, "track-not-found", "The catalogue does not hold this track";
+    BackupNotFound, NOT_FOUND, "backup-not-found", "There is no such backup, or no such file in it";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     RequestTimeout, REQUEST_TIMEOUT, "request-timeout", "The body did not arrive in time";
+    NothingKept, CONFLICT, "nothing-kept", "The server keeps nothing on a disk";
+    TooManyBackups, CONFLICT, "too-many-backups", "As many backups are under way as there may be";
+    InvalidRange, RANGE_NOT_SATISFIABLE, "invalid-range", "The part that is asked for is not there";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not read here";
     UnsupportedEncoding, UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "The content encoding is not read here";
     Internal, INTERNAL_SERVER_ERROR, "internal", "The server failed at this request";
+    BackupFailed, INTERNAL_SERVER_ERROR, "backup-failed", "The disk did not give what the backup needs";
     Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The server is busy";
     StoreFull, SERVICE_UNAVAILABLE, "store-full", "The server holds as much as it may";
     LogUnavailable, SERVICE_UNAVAILABLE, "log-unavailable", "The log takes no records now";

@@ -52,6 +52,20 @@ impl Default for Decisions {
     }
 }
 
+/// Backups that are read over HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// Files of a backup that nobody has read for so long are held no longer.
+    pub expire: Duration,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self { expire: Duration::from_secs(3600) }
+    }
+}
+
 /// What is kept for how long.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -27,7 +27,7 @@ pub use bytes::Bytes;
 pub use duration::Duration;
 use environment::{environment_keys, set};
 pub use fit::Fitted;
-pub use kept::{Decisions, Durability, Journal, Retained, Retention};
+pub use kept::{Backup, Decisions, Durability, Journal, Retained, Retention};
 pub use ranges::{Bound, Quantity, Range};
 
 /// Every setting; `upbeat.toml` in the repository explains each key.
@@ -70,6 +70,8 @@ pub struct Config {
     pub decisions: Decisions,
     /// What is kept for how long.
     pub retention: Retention,
+    /// Backups that are read over HTTP.
+    pub backup: Backup,
     /// The window of plays that count.
     #[serde(deserialize_with = "window_or_defaults")]
     pub window: Window,
@@ -194,6 +196,7 @@ impl Default for Config {
             journal: Journal::default(),
             decisions: Decisions::default(),
             retention: Retention::default(),
+            backup: Backup::default(),
             window: Window::default(),
             campaign: Campaign::default(),
             limits: Limits::default(),

@@ -127,7 +127,7 @@ impl Config {
     /// The range of every key that is a number or a length of time. No length of time can overflow an instant.
     #[must_use]
     pub fn ranges(&self) -> Vec<Range> {
-        let Self { journal, decisions, retention, window, limits, shutdown, log, .. } = self;
+        let Self { journal, decisions, retention, backup, window, limits, shutdown, log, .. } = self;
         let zero = Duration::from_secs(0);
         let mut ranges = vec![
             time("max_future", self.max_future, zero, YEAR),
@@ -141,6 +141,7 @@ impl Config {
             bytes("retention.events.bytes", retention.events.bytes, 1, 1 << 50),
             count("retention.decisions.days", retention.decisions.days as usize, 1, 36_500),
             bytes("retention.decisions.bytes", retention.decisions.bytes, 1, 1 << 50),
+            time("backup.expire", backup.expire, Duration::from_secs(1), DAY),
             count(
                 "window.plays",
                 window.plays as usize,

@@ -37,6 +37,9 @@ pub const ROUTES: &[(&str, &[u16])] = &[
     ("/customers/{customer}/events", &[200, 400, 403, 404, 405, 421, 500, 503]),
     ("/tracks/{track}", &[200, 400, 403, 404, 405, 421, 500, 503]),
     ("/tombstones", &[200, 400, 403, 405, 421, 500, 503]),
+    ("/backups", &[201, 400, 403, 405, 409, 421, 500, 503]),
+    ("/backups/{backup}", &[200, 204, 400, 403, 404, 405, 421, 500, 503]),
+    ("/backups/{backup}/{file}", &[200, 206, 400, 403, 404, 405, 416, 421, 500, 503]),
     ("/models", &[200, 400, 403, 405, 421, 500]),
     ("/campaigns", &[200, 400, 403, 405, 421, 500]),
 ];
@@ -118,6 +121,56 @@ impl StateLabels {
 impl KnownLabels for StateLabels {
     fn known() -> Vec<Self> {
         Self::ALL.map(Self::new).to_vec()
+    }
+}
+
+/// What became of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupOutcome {
+    /// All of it was read, and whoever read it said so.
+    Finished,
+    /// It was given back before all of it was read.
+    GivenUp,
+    /// Nobody read of it for `backup.expire`.
+    Expired,
+    /// The server stopped, or had to remove what it held.
+    Dropped,
+    /// It did not begin: too many were held, or the disk failed.
+    Refused,
+}
+
+impl BackupOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] = [Self::Finished, Self::GivenUp, Self::Expired, Self::Dropped, Self::Refused];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::GivenUp => "given_up",
+            Self::Expired => "expired",
+            Self::Dropped => "dropped",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Label of what became of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackupLabels {
+    outcome: &'static str,
+}
+
+impl From<BackupOutcome> for BackupLabels {
+    fn from(outcome: BackupOutcome) -> Self {
+        Self { outcome: outcome.name() }
+    }
+}
+
+impl KnownLabels for BackupLabels {
+    fn known() -> Vec<Self> {
+        BackupOutcome::ALL.map(Self::from).to_vec()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server's metrics, for Prometheus.
 
+mod backups;
 mod declare;
 mod format;
 mod journal;
@@ -22,11 +23,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use upbeat_engine::{Engine, Striped};
 
+pub use backups::BackupMetrics;
 pub use format::Format;
 pub use journal::JournalMetrics;
 pub use labels::{
-    CutCause, CutLabels, DECISION_ROUTE, EVENTS_ROUTE, KnownLabels, ListenerLabels, OTHER_ROUTE,
-    ProblemLabels, ROUTES, RequestLabels, StateLabels,
+    BackupLabels, BackupOutcome, CutCause, CutLabels, DECISION_ROUTE, EVENTS_ROUTE, KnownLabels,
+    ListenerLabels, OTHER_ROUTE, ProblemLabels, ROUTES, RequestLabels, StateLabels,
 };
 
 use self::declare::Declare;
@@ -71,6 +73,8 @@ pub struct Metrics {
     pub acks_unknown: Counter,
     /// What the journal's thread counts.
     pub journal: JournalMetrics,
+    /// What is counted of backups.
+    pub backups: BackupMetrics,
     /// Bytes of request bodies, as sent.
     body_bytes: Counter,
     /// Seconds from when a decision's request could be read to its answer.
@@ -139,6 +143,7 @@ impl Metrics {
                 "Answers replaced by 503 because the log did not say within ack_timeout that the events are kept",
             ),
             journal: JournalMetrics::declare(&mut declare),
+            backups: BackupMetrics::declare(&mut declare),
             body_bytes: declare.single("request_body_bytes", "Bytes of request bodies, as sent"),
             decision_seconds: declare.single(
                 "decision_seconds",

@@ -73,7 +73,7 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
     use upbeat_core::decision::Reason;
     use upbeat_engine::{LogRefusal, Outcome, RowKind, RowProblem};
     let listeners = || ("listener", Listener::ALL.map(Listener::name).to_vec());
-    let expected: [(&str, &[Label<'_>]); 11] = [
+    let expected: [(&str, &[Label<'_>]); 12] = [
         ("upbeat_decisions_total", &[("reason", Reason::ALL.map(Reason::name).to_vec())]),
         (
             "upbeat_events_total",
@@ -89,6 +89,7 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
         ),
         ("upbeat_journal_refused_total", &[("cause", LogRefusal::ALL.map(LogRefusal::name).to_vec())]),
         ("upbeat_journal_state", &[("state", StateLabels::ALL.to_vec())]),
+        ("upbeat_backups_total", &[("outcome", BackupOutcome::ALL.map(BackupOutcome::name).to_vec())]),
         ("upbeat_http_connections", &[listeners()]),
         ("upbeat_http_connections_refused_total", &[listeners()]),
         ("upbeat_http_accept_errors_total", &[listeners()]),

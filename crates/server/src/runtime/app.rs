@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upbeat_core::event::{Zone, hex_digits};
 use upbeat_engine::{Engine, ModelId, Numbers, Settings};
 
+use super::backups::Backups;
 use super::bulk::BulkPool;
 use super::durability::{Durability, Waits};
 use super::memory::{ResponseMemory, ResponsePermit};
@@ -67,6 +68,7 @@ pub struct App {
     recovery: Recovery,
     supervisor: Supervisor,
     kept: OnceLock<Kept>,
+    backups: Backups,
     gate: Gate,
     clock: WallClock,
     draining: AtomicBool,
@@ -111,6 +113,7 @@ impl App {
             recovery: Recovery::default(),
             supervisor: Supervisor::default(),
             kept: OnceLock::new(),
+            backups: Backups::default(),
             gate: Gate::new(&config),
             clock,
             draining: AtomicBool::new(false),
@@ -218,6 +221,11 @@ impl App {
     /// What is kept on a disk; `None` if nothing is, or it is still being read.
     pub(crate) fn kept(&self) -> Option<&Kept> {
         self.kept.get()
+    }
+
+    /// The backups that are under way.
+    pub(crate) fn backups(&self) -> &Backups {
+        &self.backups
     }
 
     /// From now on this is kept.

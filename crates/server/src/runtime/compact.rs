@@ -260,7 +260,7 @@ struct Rewritten {
 
 /// The settings with which the last server ran: with others it would be as if they had changed. The clock of events is kept in any
 /// case, whichever that server had.
-fn settings(started: Option<&Started>) -> Settings {
+pub(super) fn settings(started: Option<&Started>) -> Settings {
     let config = Config::default();
     let (window, campaign) = match started {
         Some(started) => (started.window, started.campaign.clone()),

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::backups::is_pin_name;
 use upbeat_journal::{LOCK_NAME, LockError, LockFile, SPARE_NAMES, is_file_name};
 
 /// Why a data directory is not used. Nothing was changed in it.
@@ -147,7 +148,9 @@ fn check_contents(path: &Path) -> Result<(), DataDirError> {
             return Ok(());
         }
         // What a directory of ours may have before it has any of the log; others have such files, too.
-        let is_common = [LOCK_NAME, "lost+found"].contains(&&*name) || SPARE_NAMES.contains(&&*name);
+        let is_common = [LOCK_NAME, "lost+found"].contains(&&*name)
+            || SPARE_NAMES.contains(&&*name)
+            || is_pin_name(&name);
         if !is_common {
             foreign.get_or_insert(name);
         }

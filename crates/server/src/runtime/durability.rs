@@ -4,6 +4,8 @@
 //! next. Everything that the request changed, and the first copies of everything that it repeated, lies below. The answer
 //! is sent once the log is durable up to the barrier.
 
+mod end;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 use tokio::sync::Notify;
 use upbeat_engine::{Engine, LogState};
+use upbeat_journal::LogEnd;
 
 use super::ahead::Ahead;
 use super::pulse::Pulse;
@@ -159,6 +162,8 @@ pub(crate) struct Durability {
     sleeps_long: AtomicBool,
     /// Where the journal's thread answers in each of its rounds.
     pub(super) pulse: Pulse,
+    /// Where the log ended when the journal's thread last wrote.
+    end: Mutex<Option<LogEnd>>,
 }
 
 impl Durability {
@@ -174,6 +179,7 @@ impl Durability {
             sleeps: AtomicBool::new(false),
             sleeps_long: AtomicBool::new(false),
             pulse: Pulse::default(),
+            end: Mutex::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Background jobs: evicting idle customers, dropping old answers, reloading the model. All of them are started and
+//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, reloading the model. All of them are started and
 //! stopped here.
 
 use std::io;
@@ -26,6 +26,9 @@ const DROP_ANSWERS_EVERY: Duration = Duration::from_secs(1);
 /// How often the lease of decisions' numbers is looked at.
 const RENEW_LEASE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often backups are looked at.
+const EXPIRE_BACKUPS_EVERY: Duration = Duration::from_secs(1);
+
 /// Jobs that run until they are stopped. None runs before what was kept is read: what a job changed amid that, no record would
 /// tell.
 #[derive(Default)]
@@ -40,6 +43,7 @@ impl Jobs {
         tasks.spawn(evict_idle_customers(Arc::clone(app)));
         tasks.spawn(drop_old_answers(Arc::clone(app)));
         tasks.spawn(renew_lease(Arc::clone(app)));
+        tasks.spawn(expire_backups(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
         }
@@ -135,6 +139,16 @@ async fn renew_lease(app: Arc<App>) {
     loop {
         interval.tick().await;
         app.engine.renew_lease();
+    }
+}
+
+/// Ends backups that nobody reads any more, each second.
+async fn expire_backups(app: Arc<App>) {
+    let mut interval = tokio::time::interval(EXPIRE_BACKUPS_EVERY);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        app.backups().expire(&app).await;
     }
 }
 

@@ -72,6 +72,7 @@ impl<D: Disk> Journal<D> {
     ) -> Self {
         let now = Instant::now();
         let told = durability.durable();
+        durability.note_end(writer.end());
         Self {
             writer,
             durability,
@@ -179,6 +180,7 @@ impl<D: Disk> Journal<D> {
                     (self.written, self.is_marked) = (now, false);
                     self.metrics.count_group(bytes, records);
                 }
+                self.durability.note_end(self.writer.end());
                 let was_full = self.retry.take().is_some();
                 self.note_space(was_full);
                 return;

@@ -5,6 +5,7 @@ mod accept;
 mod admin_stream;
 mod ahead;
 mod app;
+mod backups;
 mod bulk;
 mod cgroup;
 mod compact;
@@ -26,6 +27,7 @@ mod model;
 mod passed;
 mod pulse;
 mod recovery;
+mod restore;
 mod retention;
 mod snapshots;
 mod spare;
@@ -52,9 +54,11 @@ pub use listen::{capped_backlog, listen, listen_on};
 pub use look::{LOOKS, look};
 pub use model::{LoadError, load_model};
 pub use passed::{Passed, PassedError};
+pub use restore::{Restoration, RestoreError, Restored};
 pub use supervisor::Supervisor;
 
 use accept::{Connections, Permit};
+pub(crate) use backups::{Part, ReadPart};
 pub use compact::{CompactError, Compacted, Compaction};
 pub use data_dir::DataDirError;
 use descriptors::Reserve;
@@ -268,6 +272,7 @@ impl Server {
 
 /// Ends what is kept, if something is; whether everything in it is durable.
 async fn end(opened: Option<Opened>, app: &App, deadline: Instant, closing: Closing) -> bool {
+    app.backups().drop_all(app);
     let Some(opened) = opened else { return true };
     app.supervisor().status("stopping: what was accepted is made durable");
     let is_kept = opened.end(deadline, LEAST_TIME_TO_KEEP, closing).await;

@@ -13,6 +13,7 @@ use upbeat_journal::disk::{Disk, RealDisk};
 use upbeat_journal::{MOST_BYTES, RecoveryError, StepError, bytes_to_give_back};
 
 use super::app::{App, Kept};
+use super::backups::remove_pins;
 use super::data_dir::{DataDir, DataDirError};
 use super::journal::{Journal, Running};
 use super::lanes::{self, Lanes, LanesError};
@@ -210,6 +211,10 @@ impl Storage {
         let shared = Arc::clone(&disk);
         let opened = storage::open(&app.engine, shared, lanes.memories, options, random, &progress);
         let opened = opened.map_err(failed)?;
+        // Nobody reads what an earlier process held.
+        if let Err(error) = remove_pins(&directory.path) {
+            tracing::warn!("what an earlier process held for a backup takes space still: {error}");
+        }
         let took = started.elapsed();
         app.metrics.journal.recovery_seconds.set(took.as_secs_f64());
         tell(&opened.recovered, app, took);
