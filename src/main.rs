@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Role::Replay(args) => cli::replay::run(args),
         Role::Journal(args) => cli::journal::run(args),
         Role::Export(args) => cli::export::run(args),
+        Role::Backup(args) => cli::backup::run(args),
+        Role::Restore(args) => cli::restore::run(args),
         Role::Health(args) => cli::health::run(args),
         Role::Completions(args) => cli::completions::run(args),
     })

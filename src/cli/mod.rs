@@ -1,5 +1,7 @@
 //! The command line: one file or folder a role, and what several roles share.
 
+mod backed_up;
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
@@ -16,6 +18,7 @@ mod place;
 pub(crate) mod predict;
 mod progress;
 pub(crate) mod replay;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod train;
@@ -55,6 +58,8 @@ pub(crate) enum Role {
     Replay(replay::Args),
     Journal(journal::Args),
     Export(export::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Health(health::Args),
     Completions(completions::Args),
 }

@@ -355,6 +355,9 @@ fn unusual_queries_to_every_path_get_typed_answers() {
         "/customers/48/events",
         "/tracks/1",
         "/tombstones",
+        "/backups",
+        "/backups/48",
+        "/backups/48/segment-000000000001",
     ];
     for path in paths {
         for query in [

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, RANGE};
 use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -131,6 +131,24 @@ impl Client {
         self.send(Method::GET, path, None, Bytes::new()).await
     }
 
+    /// `GET base + path` for the bytes from `first` to `last`, both included: status 206 where the server gives them, which may be
+    /// fewer.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_part(&self, path: &str, first: u64, last: u64) -> Result<Answer, ClientError> {
+        let range = format!("bytes={first}-{last}");
+        self.send(Method::GET, path, Some((RANGE, &range)), Bytes::new()).await
+    }
+
+    /// `DELETE base + path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn delete(&self, path: &str) -> Result<Answer, ClientError> {
+        self.send(Method::DELETE, path, None, Bytes::new()).await
+    }
+
     /// `POST base + path` with `body`, of media type `content_type`.
     ///
     /// # Errors
@@ -141,20 +159,20 @@ impl Client {
         content_type: &str,
         body: impl Into<Bytes>,
     ) -> Result<Answer, ClientError> {
-        self.send(Method::POST, path, Some(content_type), body.into()).await
+        self.send(Method::POST, path, Some((CONTENT_TYPE, content_type)), body.into()).await
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
-        content_type: Option<&str>,
+        header: Option<(HeaderName, &str)>,
         body: Bytes,
     ) -> Result<Answer, ClientError> {
         let url = format!("{}{path}", self.base);
         let mut request = Request::builder().method(method).uri(&url);
-        if let Some(content_type) = content_type {
-            request = request.header(CONTENT_TYPE, content_type);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let request = request
             .body(Full::new(body))

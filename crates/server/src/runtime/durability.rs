@@ -5,6 +5,7 @@
 //! is sent once the log is durable up to the barrier.
 
 mod end;
+mod state;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +16,8 @@ use mio::Waker;
 use tokio::sync::Notify;
 use upbeat_engine::{Engine, LogState};
 use upbeat_journal::LogEnd;
+
+pub(crate) use state::state_name;
 
 use super::ahead::Ahead;
 use super::pulse::Pulse;
@@ -57,17 +60,6 @@ impl Log for Engine {
 
     fn is_backed_up(&self) -> bool {
         self.is_log_backed_up()
-    }
-}
-
-/// The name of a state of the log in answers.
-pub(crate) fn state_name(state: LogState) -> &'static str {
-    match state {
-        LogState::Off => "off",
-        LogState::Accepting => "accepting",
-        LogState::Reserve => "reserve",
-        LogState::Full => "full",
-        LogState::Failed => "failed",
     }
 }
 

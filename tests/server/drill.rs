@@ -1,0 +1,74 @@
+//! The page on backups is followed as it is written: each of its commands, in order, from an empty directory.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::skipped::skipped;
+use super::support::{TIMEOUT, upbeat};
+
+/// The commands of a page: its blocks that are marked `sh`.
+fn commands(page: &str) -> String {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.collect()
+}
+
+/// Ports that nobody listens on, in place of those of the page.
+fn with_free_ports(commands: &str) -> String {
+    let taken: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let ports = taken.iter().map(|listener| listener.local_addr().expect("an address").port().to_string());
+    // Ports are replaced by names first, so that none is replaced twice.
+    let page = ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8090", "127.0.0.1:8091"];
+    let marked = page
+        .iter()
+        .enumerate()
+        .fold(commands.to_owned(), |text, (number, address)| text.replace(address, &format!("<{number}>")));
+    ports.enumerate().fold(marked, |text, (number, port)| {
+        text.replace(&format!("<{number}>"), &format!("127.0.0.1:{port}"))
+    })
+}
+
+#[test]
+fn page_on_backups_can_be_followed_command_by_command() {
+    let has = |program: &str| {
+        Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status()
+    };
+    for program in ["curl", "tar", "gzip"] {
+        if !has(program).expect("a shell").success() {
+            skipped(format_args!("{program} is not installed"));
+            return;
+        }
+    }
+    let page = include_str!("../../docs/guides/backups.md");
+    let script = format!("set -eu\n{}", with_free_ports(&commands(page)));
+    assert!(script.contains("upbeat backup") && script.contains("upbeat restore"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let of_binary = Path::new(env!("CARGO_BIN_EXE_upbeat")).parent().expect("a directory");
+    let path = format!("{}:{}", of_binary.display(), std::env::var("PATH").expect("a path"));
+    let mut shell = Command::new("sh");
+    for (name, _) in upbeat().get_envs() {
+        shell.env_remove(name);
+    }
+    // Servers that the page leaves behind end with the group of the shell, and with no other.
+    shell.args(["-c", &script]).current_dir(folder.path()).env("PATH", path).process_group(0);
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).expect("a file");
+    shell.stdin(Stdio::null()).stdout(file.try_clone().expect("a file")).stderr(file);
+    let mut child = shell.spawn().expect("a shell");
+    let deadline = Instant::now() + 3 * TIMEOUT;
+    let status = loop {
+        match child.try_wait().expect("a child") {
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            status => break status,
+        }
+    };
+    let group = format!("kill -KILL -- -{} 2>/dev/null", child.id());
+    let _ = Command::new("sh").args(["-c", &group]).status();
+    let status = status.unwrap_or_else(|| child.wait().expect("it ends"));
+    let said = std::fs::read_to_string(&log).expect("text");
+    assert!(status.success(), "{status}: {said}");
+    assert!(said.contains("200 decisions are the same"), "{said}");
+    assert!(folder.path().join("nightly").read_dir().expect("a directory").count() == 1, "{said}");
+}
