@@ -309,7 +309,7 @@ fn note_ended(app: &App, held: &Held, outcome: BackupOutcome) {
 
 fn not_held(id: &str) -> Problem {
     let detail = format!(
-        "there is no backup {id}: it was finished, nobody read of it for backup.expire, or the server was started anew; begin \
+        "there is no backup {id}: it was finished, nobody read of it for backup.expire, or the server was restarted; begin \
          another with POST /backups"
     );
     Problem::new(Kind::BackupNotFound, detail)
