@@ -38,7 +38,7 @@ def arguments():
     add("--against", type=Path, metavar="FILE", help="another upbeat binary, measured in turn with this one (http)")
     add("--oha", action="store_true", help="oha as a second opinion on the tail; building it takes minutes")
     add("--10m", action="store_true", dest="ten_million",
-        help="recovery of 10 M customers as well: 30 GB of disk and half an hour (recovery)")
+        help="10 M customers as well: 30 GB of disk and half an hour (recovery, restart)")
     args = parser.parse_args()
     unknown = [name for name in args.parts if name not in names]
     if unknown:

@@ -51,10 +51,10 @@ class Processes:
         with open(log or os.devnull, "ab") as errors:
             return self._start(command, core, cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=errors)
 
-    def serve(self, command, core, log):
-        """Starts a server, pinned to one core; what it writes goes to the file `log`."""
+    def serve(self, command, core, log, **more):
+        """Starts a server, pinned to one core; what it writes goes to the file `log`. `more` as subprocess.Popen has it."""
         with open(log, "wb") as output:
-            return self._start(command, core, None, stdout=output, stderr=subprocess.STDOUT)
+            return self._start(command, core, None, stdout=output, stderr=subprocess.STDOUT, **more)
 
     def _start(self, command, core, cwd, **streams):
         command = [str(part) for part in command]

@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use super::durability::Kept;
 use super::support::{Server, TIMEOUT};
 
 /// The manager's end, and where it is.
@@ -61,10 +62,8 @@ fn manager_hears_of_start_reload_and_stop() {
 #[test]
 fn watchdog_hears_of_a_server_that_goes_on_and_not_of_one_that_stands_still() {
     let manager = Manager::new();
-    let folder = tempfile::tempdir().expect("a folder");
-    let data = folder.path().join("data").display().to_string();
-    let environment = [("NOTIFY_SOCKET", &*manager.path), ("WATCHDOG_USEC", "400000")];
-    let server = Server::with(&["--data-dir", &data], &environment);
+    let kept = Kept::new();
+    let server = kept.start_with(&[("NOTIFY_SOCKET", &*manager.path), ("WATCHDOG_USEC", "400000")]);
     manager.hear_of("READY=1\n");
     for _ in 0..3 {
         manager.hear_of("WATCHDOG=1");

@@ -3,11 +3,12 @@
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::durability::Kept;
 use super::listeners::play;
-use super::support::{JSON, Server, upbeat};
+use super::skipped::skipped;
+use super::support::{JSON, Server, until, upbeat};
 use super::wire::Wire;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -143,4 +144,67 @@ fn connections_that_come_between_two_processes_are_answered_by_the_second() {
         assert_eq!(asks_admin.answer().status, 200);
         assert_eq!(second.held("48")["plays"].as_array().expect("a list").len(), 20 * (round + 1));
     }
+}
+
+/// A launcher, ended with the server that it runs.
+struct Launcher(Child);
+
+impl Launcher {
+    /// The number of the process that it runs.
+    fn server(&self) -> Option<u32> {
+        let children = format!("/proc/{0}/task/{0}/children", self.0.id());
+        std::fs::read_to_string(children).ok()?.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        let server = self.server();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        if let Some(server) = server {
+            kill(server);
+        }
+    }
+}
+
+fn kill(process: u32) {
+    let process = libc::pid_t::try_from(process).expect("a number of a process");
+    // SAFETY: the call has no preconditions; the process is one that the test's launcher runs.
+    unsafe { libc::kill(process, libc::SIGKILL) };
+}
+
+#[test]
+fn launcher_in_the_guide_starts_the_next_server_on_the_same_sockets() {
+    let guide = include_str!("../../docs/guides/operating.md");
+    let script =
+        guide.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a launcher");
+    let kept = Kept::new();
+    // Ports that are free, and most likely will be a moment later.
+    let ports = [listener(), listener()].map(|listener| listener.local_addr().expect("an address").port());
+    let serve = format!("{} serve --data-dir {}", env!("CARGO_BIN_EXE_upbeat"), kept.directory());
+    let script = script
+        .replace("8080, 8081", &format!("{}, {}", ports[0], ports[1]))
+        .replace("upbeat serve --data-dir /var/lib/upbeat", &serve);
+    assert!(script.contains(&serve) && !script.contains("8080"), "{script}");
+    let mut python = Command::new("python3");
+    python
+        .args(["-c", &script])
+        .env("UPBEAT_LANES_DIR", kept.lanes.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let Ok(launcher) = python.spawn() else {
+        skipped("python3 is not installed");
+        return;
+    };
+    let launcher = Launcher(launcher);
+    let address = format!("127.0.0.1:{}", ports[0]);
+    until("the launcher listens", || std::net::TcpStream::connect(&address).is_ok());
+    for _ in 0..2 {
+        assert_eq!(Wire::to(&address).send(HEALTH).answer().status, 200);
+        let first = launcher.server().expect("it has answered");
+        kill(first);
+        until("the next one is there", || launcher.server().is_some_and(|next| next != first));
+    }
+    assert_eq!(Wire::to(&address).send(HEALTH).answer().status, 200);
 }

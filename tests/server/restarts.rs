@@ -83,18 +83,18 @@ impl Worker<'_> {
                 self.course.answers.fetch_add(1, Ordering::Relaxed);
                 return Some(body);
             }
-            Ok((status, body)) => self.faults.push(format!("answered {status}: {body}")),
+            Ok((status, body)) => self.note_fault(format!("answered {status}: {body}")),
             Err(Failure::Exchange(_)) if self.course.kills.load(Ordering::SeqCst) > self.killed_before => {
                 self.cut += 1;
             }
-            Err(failure) => self.faults.push(failure.to_string()),
+            Err(failure) => self.note_fault(failure.to_string()),
         }
         None
     }
 
     fn work(&mut self, client: u64) {
         let mut number = 0;
-        while !self.course.is_over.load(Ordering::Relaxed) && self.faults.is_empty() {
+        while !self.course.is_over.load(Ordering::Relaxed) {
             let customer = name(client, number / A_CUSTOMER);
             if number.is_multiple_of(A_CUSTOMER) {
                 self.customers.push(Customer::default());
@@ -126,10 +126,16 @@ impl Worker<'_> {
             let counts = (report["accepted"].as_u64(), report["duplicates"].as_u64());
             let is_repeated = self.cut > cut;
             if counts != (Some(1), Some(0)) && !(is_repeated && counts == (Some(0), Some(1))) {
-                self.faults.push(format!("an event sent {} times: {report}", self.cut - cut + 1));
+                self.note_fault(format!("an event sent {} times: {report}", self.cut - cut + 1));
             }
             return;
         }
+    }
+
+    /// Ends the test: what went wrong is told at its end.
+    fn note_fault(&mut self, fault: String) {
+        self.faults.push(fault);
+        self.course.is_over.store(true, Ordering::Relaxed);
     }
 
     fn note_wait(&mut self, begun: Instant) {
@@ -208,12 +214,16 @@ fn restarts_under_load_refuse_no_connection_and_lose_nothing() {
         let at_work = || {
             let before = course.answers.load(Ordering::Relaxed);
             until("clients are answered", || {
-                course.answers.load(Ordering::Relaxed) > before + ANSWERS_BETWEEN
+                let is_over = course.is_over.load(Ordering::Relaxed);
+                is_over || course.answers.load(Ordering::Relaxed) > before + ANSWERS_BETWEEN
             });
+            !course.is_over.load(Ordering::Relaxed)
         };
         for restart in 0..count {
             let end = [End::Stop, End::Kill, End::Stop, End::KillTwice][restart % 4];
-            at_work();
+            if !at_work() {
+                break;
+            }
             course.is_after_kill.store(end != End::Stop, Ordering::Relaxed);
             if end == End::Stop {
                 server.signal("TERM");

@@ -105,9 +105,29 @@ fn end_of_the_last_loop_is_reported() {
     assert_eq!(ask(&mut connect(&loops), DECISION), "", "nobody holds it open");
 }
 
+/// How often the watchdog of these tests asks.
+const PERIOD: Duration = Duration::from_millis(100);
+
+#[test]
+fn watchdog_is_told_nothing_while_the_journals_thread_stands_still() {
+    let (supervisor, manager, _folder) = watched(2 * PERIOD);
+    let (loops, app, runtime) = two_watched_by(supervisor);
+    let loops = Arc::new(loops);
+    // This thread takes its place.
+    app.durability().serve();
+    let _watchdog = runtime.block_on(async { crate::runtime::watchdog::start(&app, &loops) }).expect("one");
+    manager.set_read_timeout(Some(5 * PERIOD)).expect("a time-out");
+    assert!(manager.recv(&mut [0; 64]).is_err(), "nothing is told in five periods");
+    manager.set_read_timeout(Some(Duration::from_millis(1))).expect("a time-out");
+    let deadline = std::time::Instant::now() + TIMEOUT;
+    while manager.recv(&mut [0; 64]).is_err() {
+        assert!(std::time::Instant::now() < deadline, "it goes on, and nothing is told");
+        app.durability().pulse.answer();
+    }
+}
+
 #[test]
 fn watchdog_is_told_nothing_while_a_loop_stands_still() {
-    const PERIOD: Duration = Duration::from_millis(100);
     let (supervisor, manager, _folder) = watched(2 * PERIOD);
     manager.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
     let (loops, app, runtime) = two_watched_by(supervisor);

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// A log that is shorter is read faster than a snapshot is opened.
 const WORTH_BYTES: u64 = 1 << 20;
 
-/// The rate at which a start reads the log, in bytes a second, in the benches ("Recovery" of docs/benchmarks.md): two threads
-/// apply more than a million records a second of some 40 bytes.
+/// About the rate at which a start reads the log, in bytes a second (`scripts/bench recovery`): two threads apply more than a
+/// million records a second of some 40 bytes.
 const READ_RATE: u64 = 64 << 20;
 
 /// A snapshot is written, and read back.
