@@ -28,6 +28,7 @@ mod durability;
 mod earlier_formats;
 mod echoes;
 mod erasing;
+mod erasing_log;
 mod events;
 mod exports;
 mod formats;

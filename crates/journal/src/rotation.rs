@@ -1,15 +1,17 @@
 //! Asking the journal's thread to go on in a new file, so that what is durable by now lies in files that can become history.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 struct Shared {
     asked: AtomicU64,
     done: AtomicU64,
+    /// A position is to be taken.
+    position: AtomicBool,
 }
 
-/// For whoever wants the log to go on in a new file. Clones are of the same log.
+/// For whoever wants the log to go on in a new file, or at a later position. Clones are of the same log.
 #[derive(Debug, Clone, Default)]
 pub struct Rotation(Arc<Shared>);
 
@@ -26,6 +28,17 @@ impl Rotation {
     #[must_use]
     pub fn is_done(&self, number: u64) -> bool {
         self.0.done.load(Ordering::Acquire) >= number
+    }
+
+    /// Has the journal's thread take a position at its next step, by a record that says nothing: where nothing else comes, two
+    /// snapshots would begin at the same position, and be one.
+    pub fn take_position(&self) {
+        self.0.position.store(true, Ordering::Release);
+    }
+
+    /// Whether a position is to be taken now.
+    pub(crate) fn takes_position(&self) -> bool {
+        self.0.position.load(Ordering::Relaxed) && self.0.position.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn asked(&self) -> u64 {

@@ -55,6 +55,15 @@ pub struct SegmentHead {
     pub thinned: bool,
 }
 
+/// A segment that groups are written to.
+pub(crate) struct Open<F> {
+    pub file: F,
+    pub salt: u64,
+    /// Where the next group begins, in bytes.
+    pub end: u64,
+    pub bytes: u64,
+}
+
 /// Why the head of a segment cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadHead {

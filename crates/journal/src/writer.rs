@@ -15,10 +15,10 @@ use crate::group::{self, BLOCK, GroupHead, MOST_BYTES};
 use crate::lane::Lane;
 use crate::planted::{Guard, stands};
 use crate::positions::Positions;
-use crate::record::{self, ABANDONED};
+use crate::record::{self, ABANDONED, VOID};
 use crate::rewrite;
 use crate::rotation::Rotation;
-use crate::segment::{self, SegmentHead, VERSION};
+use crate::segment::{self, Open, SegmentHead, VERSION};
 use crate::spare::{self, Spare, SpareMaker};
 use crate::step::{Step, StepError};
 use crate::units::Units;
@@ -61,13 +61,6 @@ pub struct Writer<D: Disk> {
     failed: bool,
     /// The last durable group is not marked as such on the disk yet.
     unmarked: bool,
-}
-
-struct Open<F> {
-    file: F,
-    salt: u64,
-    end: u64,
-    bytes: u64,
 }
 
 impl<D: Disk> Writer<D> {
@@ -249,6 +242,9 @@ impl<D: Disk> Writer<D> {
 
     /// Copies records from the lanes into the group.
     fn collect(&mut self) {
+        if self.rotation.takes_position() {
+            self.take_position(VOID, 0);
+        }
         self.close_abandoned();
         // Before the lanes: a position below this is published, or its lane says that it is not.
         let mut watermark = self.positions.next();
@@ -296,14 +292,19 @@ impl<D: Disk> Writer<D> {
     fn close_abandoned(&mut self) {
         let room = (self.group_bytes + group::HEAD - self.group.len()) / record::HEAD;
         for unit in self.positions.abandoned(room) {
-            let position = self.positions.take();
-            let start = self.group.len();
-            self.group.resize(start + record::HEAD, 0);
-            record::write_head(&mut self.group[start..], position, ABANDONED, unit, 0);
-            self.units.note(&self.group[start..]);
-            self.group_top = self.group_top.max(position + 1);
-            self.group_records += 1;
+            self.take_position(ABANDONED, unit);
         }
+    }
+
+    /// Takes a position for a record of the journal's own, without payload.
+    fn take_position(&mut self, kind: u16, unit: u16) {
+        let position = self.positions.take();
+        let start = self.group.len();
+        self.group.resize(start + record::HEAD, 0);
+        record::write_head(&mut self.group[start..], position, kind, unit, 0);
+        self.units.note(&self.group[start..]);
+        self.group_top = self.group_top.max(position + 1);
+        self.group_records += 1;
     }
 
     /// Writes the group in memory, syncs it and says that it is durable.

@@ -287,7 +287,8 @@ impl<'a> Process<'a> {
             }
             _ => match self.dice.below(12) {
                 0..4 => self.fail_something(),
-                4..6 => drop(self.writer.rotation().ask()),
+                4 => drop(self.writer.rotation().ask()),
+                5 => self.writer.rotation().take_position(),
                 _ => self.step_history(),
             },
         }

@@ -72,6 +72,8 @@ pub struct Config {
     pub retention: Retention,
     /// Backups that are read over HTTP.
     pub backup: Backup,
+    /// The log holds nothing of a customer any more so long after the deletion.
+    pub erase_deadline: Duration,
     /// The window of plays that count.
     #[serde(deserialize_with = "window_or_defaults")]
     pub window: Window,
@@ -197,6 +199,7 @@ impl Default for Config {
             decisions: Decisions::default(),
             retention: Retention::default(),
             backup: Backup::default(),
+            erase_deadline: Duration::from_secs(24 * 3600),
             window: Window::default(),
             campaign: Campaign::default(),
             limits: Limits::default(),
@@ -334,6 +337,13 @@ impl Config {
             return Err(ConfigError(format!(
                 "admin_hosts has {name:?}; it must be a name as in Host, without scheme and port, such as \
                  \"upbeat.internal\"; addresses are allowed always"
+            )));
+        }
+        let (deadline, interval) = (self.erase_deadline, self.decisions.sync_interval);
+        if deadline < interval {
+            return Err(ConfigError(format!(
+                "erase_deadline is {deadline}; it must not be shorter than decisions.sync_interval ({interval}): what was \
+                 logged before an erasure may reach the disk so late"
             )));
         }
         self.campaign.validate().map_err(ConfigError)?;

@@ -118,6 +118,7 @@ fn bytes(key: &'static str, value: Bytes, least: u64, most: u64) -> Range {
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The shortest time limit on a client: less would cut off clients that are only busy.
@@ -133,6 +134,7 @@ impl Config {
             time("max_future", self.max_future, zero, YEAR),
             count("workers", self.workers, 0, 1024),
             time("ack_timeout", self.ack_timeout, Duration::from_millis(10), HOUR),
+            time("erase_deadline", self.erase_deadline, Duration::from_secs(1), MONTH),
             time("journal.interval", journal.interval, Duration::from_millis(1), MINUTE),
             bytes("journal.segment_bytes", journal.segment_bytes, 64 << 10, 1 << 30),
             bytes("journal.snapshot_bytes", journal.snapshot_bytes, 64 << 10, 1 << 40),

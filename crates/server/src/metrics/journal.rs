@@ -39,6 +39,7 @@ pub struct JournalMetrics {
     history_bytes: Gauge,
     /// Times that history could not be removed or rewritten.
     pub(crate) history_failed: Counter,
+    erase_overdue: Gauge,
     /// Seconds that the last recovery took.
     pub(crate) recovery_seconds: Gauge<f64, AtomicU64>,
 }
@@ -107,6 +108,10 @@ impl JournalMetrics {
                 "journal_history_failed",
                 "Times that history could not be removed or rewritten, for its bounds or for an erasure",
             ),
+            erase_overdue: declare.single(
+                "erase_overdue",
+                "1 where a customer of whom the log may still hold records was deleted longer than erase_deadline ago",
+            ),
             recovery_seconds: declare
                 .single("journal_recovery_seconds", "Seconds that the recovery at the start took"),
         }
@@ -149,6 +154,11 @@ impl JournalMetrics {
         self.segments.set(needed as i64);
         self.history_segments.set(history as i64);
         self.history_bytes.set(i64::try_from(history_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Notes whether the log may still hold records of a customer whose deletion is longer ago than that may be.
+    pub(crate) fn note_erasures(&self, is_overdue: bool) {
+        self.erase_overdue.set(i64::from(is_overdue));
     }
 
     /// Notes how far behind the log is, `records` of them, when metrics are asked.

@@ -46,6 +46,22 @@ enum Value {
 /// Every family that is read, in the order of `/metrics`.
 const SAMPLED: &[Sampled] = &[
     Sampled {
+        name: "erase_pending",
+        help: "Deleted customers of whom the log may still hold records",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| {
+            Value::Number(engine.pending_erasures().map_or(0.0, |pending| pending.count as f64))
+        }),
+    },
+    Sampled {
+        name: "erase_oldest_timestamp_seconds",
+        help: "When the first of them was deleted, in seconds since 1970; 0 where there are none",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| {
+            Value::Number(engine.pending_erasures().map_or(0.0, |pending| pending.oldest_ms as f64 / 1000.0))
+        }),
+    },
+    Sampled {
         name: "decisions",
         help: "Decisions by reason",
         kind: Kind::Counter,

@@ -274,8 +274,14 @@ impl Backups {
         }
     }
 
-    /// Ends all backups at once: for a stop, and for whoever erases what they would still hold. Blocks for as long as it takes to
-    /// remove their files; their readers have to begin anew.
+    /// Ends all backups at once, for whoever has erased what they may still hold, and waits for one that is beginning: it may
+    /// hold it, too. Blocks as [`Backups::drop_all`] does, and up to `ack_timeout`; not to be called by what may not block.
+    pub(super) fn drop_all_begun(&self, app: &App) {
+        let _alone = self.beginning.blocking_lock();
+        self.drop_all(app);
+    }
+
+    /// Ends all backups at once. Blocks for as long as it takes to remove their files; their readers have to begin anew.
     pub(crate) fn drop_all(&self, app: &App) {
         let ended = std::mem::take(&mut *self.held());
         self.note_pinned(app);

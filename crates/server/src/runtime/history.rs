@@ -1,11 +1,14 @@
-//! What is done about history, on the thread that writes snapshots: it is kept within its bounds.
+//! What is done about history, on the thread that writes snapshots: it is kept within its bounds, and what it has of deleted
+//! customers is erased.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use upbeat_journal::Rotation;
 use upbeat_journal::disk::Disk;
 
 use super::app::App;
+use super::erasing::Erasing;
 use super::retention::{Forgotten, Retention};
 
 /// After a failure it is tried again so much later.
@@ -14,16 +17,37 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// What the thread works with.
 pub(super) struct History<D: Disk> {
     retention: Retention<D>,
+    erasing: Erasing<D>,
     /// After history could not be removed or rewritten.
     retry: Option<Instant>,
 }
 
 impl<D: Disk> History<D> {
-    /// Of the app's data directory.
-    pub(super) fn new(disk: Arc<D>, app: &App) -> Self {
+    /// Of the app's data directory, whose log goes on in a new file by `rotation`.
+    pub(super) fn new(disk: Arc<D>, app: &App, rotation: Rotation) -> Self {
         // As much as a snapshot leaves to the log.
         let spare = 2 * app.config.journal.segment_bytes.0;
-        Self { retention: Retention::new(disk, app.config.retention.clone(), spare), retry: None }
+        Self {
+            erasing: Erasing::new(Arc::clone(&disk), rotation, spare),
+            retention: Retention::new(disk, app.config.retention.clone(), spare),
+            retry: None,
+        }
+    }
+
+    /// Does what is due to erase what the log has of deleted customers; whether a snapshot is wanted for it. Arguments as of
+    /// [`History::keep`].
+    pub(super) fn erase(
+        &mut self,
+        app: &App,
+        needed_from: Option<u64>,
+        pace: &mut dyn FnMut(Instant, u64, u64) -> bool,
+    ) -> bool {
+        self.erasing.turn(app, needed_from, Instant::now(), &mut of_files(pace))
+    }
+
+    /// A snapshot was written that began after the last turn.
+    pub(super) fn note_snapshot(&mut self) {
+        self.erasing.note_snapshot();
     }
 
     /// Removes and rewrites the history that is past its bounds. `needed_from` is from where on the log is needed. `pace` gets when

@@ -12,6 +12,7 @@ mod compact;
 mod data_dir;
 mod descriptors;
 mod durability;
+mod erasing;
 pub mod heap;
 mod history;
 mod inherited;

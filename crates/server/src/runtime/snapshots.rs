@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use upbeat_engine::storage::Snapshotter;
 use upbeat_journal::disk::Disk;
-use upbeat_journal::log_files;
 use upbeat_journal::snapshot::SnapshotError;
+use upbeat_journal::{Rotation, log_files};
 
 use super::app::App;
 use super::history::History;
@@ -84,11 +84,16 @@ pub(super) struct Running<D: Disk> {
 }
 
 impl<D: Disk> Snapshots<D> {
-    /// Of a log of which `read` bytes were read at the start.
-    pub(super) fn new(snapshotter: Snapshotter<D>, disk: Arc<D>, app: Arc<App>, read: u64) -> Self {
+    /// Of a log of which `read` bytes were read at the start, and which goes on in a new file by `rotation`.
+    pub(super) fn new(
+        snapshotter: Snapshotter<D>,
+        disk: Arc<D>,
+        app: Arc<App>,
+        (read, rotation): (u64, Rotation),
+    ) -> Self {
         let grown = -i64::try_from(read).unwrap_or(i64::MAX);
         Self {
-            history: History::new(Arc::clone(&disk), &app),
+            history: History::new(Arc::clone(&disk), &app, rotation),
             snapshotter,
             disk,
             app,
@@ -142,7 +147,10 @@ impl<D: Disk> Snapshots<D> {
             self.history.keep(&self.app, self.snapshotter.log_needed_from(), &mut pace);
             self.count_files();
         }
-        let is_due = self.log_bytes() >= self.app.config.journal.snapshot_bytes.0 || self.has_many_files();
+        let is_wanted = self.history.erase(&self.app, self.snapshotter.log_needed_from(), &mut pace);
+        let is_due = is_wanted
+            || self.log_bytes() >= self.app.config.journal.snapshot_bytes.0
+            || self.has_many_files();
         let is_time = || self.retry.is_none_or(|at| now >= at);
         let has_room = || self.lacked.is_some_and(|lacked| self.disk.free().is_ok_and(|free| free >= lacked));
         if is_due && (is_time() || has_room()) {
@@ -186,6 +194,7 @@ impl<D: Disk> Snapshots<D> {
         tracing::info!(customers, bytes, took_s, "snapshot written");
         // What became history by it is looked at in the next turn.
         self.counted = None;
+        self.history.note_snapshot();
         Ok(true)
     }
 

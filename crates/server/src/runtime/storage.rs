@@ -222,6 +222,7 @@ impl Storage {
         let every = longest_in_lane(&app.config, lanes.path.is_some());
         let durability = Arc::clone(app.durability());
         let spare = Spare::start(opened.writer.spare_maker()).map_err(StorageError::Thread)?;
+        let rotation = opened.writer.rotation();
         let journal = Journal::new(opened.writer, durability, app.metrics.journal.clone(), every.get());
         let journal = journal.start().map_err(StorageError::Thread)?;
         tell_bounds(&app.config, lanes.path.is_some(), every);
@@ -233,7 +234,7 @@ impl Storage {
             recovery_seconds: took.as_secs_f64(),
         });
         let read = opened.recovered.log.bytes;
-        let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), read);
+        let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), (read, rotation));
         let snapshots = snapshots.start().map_err(StorageError::Thread)?;
         Ok((journal, spare, snapshots))
     }

@@ -36,7 +36,8 @@ impl Bench {
         let shared = Arc::new(disk.clone());
         let opened = storage::open(&app.engine, Arc::clone(&shared), lanes, options, random, &|_| {});
         let opened = opened.expect("a new directory");
-        let snapshots = Snapshots::new(opened.snapshotter, shared, Arc::clone(&app), 0);
+        let snapshots =
+            Snapshots::new(opened.snapshotter, shared, Arc::clone(&app), (0, opened.writer.rotation()));
         let mut bench = Self { snapshots, disk, writer: opened.writer, app };
         bench.play("48");
         bench
