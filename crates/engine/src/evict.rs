@@ -159,6 +159,23 @@ impl Engine {
         evicted
     }
 
+    /// What the customers of one shard, `0..shards()`, say of the time: when an event was accepted last, or an ad shown, before
+    /// `before_ms` by the clock of then, and how many of them have a play that is dated at `dated_ms` or later. All in Unix
+    /// milliseconds.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    #[must_use]
+    pub fn times(&self, shard: usize, before_ms: i64, dated_ms: i64) -> (Option<i64>, usize) {
+        let (mut newest_ms, mut dated) = (None, 0);
+        self.customers.each(shard, |customer| {
+            let accepted_ms = i64::from(customer.last_event_s()) * 1000;
+            newest_ms = newest_ms.max(Some(accepted_ms).filter(|ms| *ms < before_ms));
+            dated += usize::from(customer.profile.plays().last_ms().is_some_and(|ms| ms >= dated_ms));
+        });
+        (newest_ms, dated)
+    }
+
     /// Drops what goes of an idle customer and publishes it, with the shard locked. One that the log has no room for stays
     /// until the next sweep.
     fn evict(&self, id: &Id, customer: &mut Customer) -> Eviction {

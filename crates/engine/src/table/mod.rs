@@ -216,6 +216,15 @@ impl<V: Default> Table<V> {
         shard.slots.iter().filter_map(|slot| slot.0.as_ref().map(|(id, _)| id.clone())).collect()
     }
 
+    /// Calls `visit` with each value of one shard, `0..shards()`, under one lock, in no order.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    pub fn each(&self, shard: usize, visit: impl FnMut(&V)) {
+        let shard = lock(&self.shards[shard]);
+        shard.slots.iter().filter_map(|slot| slot.0.as_ref().map(|(_, value)| value)).for_each(visit);
+    }
+
     /// Calls `visit` with the values of some ids of one shard, `0..shards()`, under one lock, until it says `false`; ids that
     /// are not there are passed over. Returns how many ids were done with.
     ///

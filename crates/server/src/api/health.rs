@@ -42,6 +42,8 @@ pub(crate) async fn readyz(
     let mut ready = object!({"status": "ready"});
     if is_verbose {
         ready["log"] = log(&app);
+        let clock = if app.metrics.clock_suspect.get() == 0 { "believed" } else { "in doubt" };
+        ready["clock"] = clock.into();
     }
     Ok(json(&ready))
 }

@@ -71,6 +71,8 @@ pub struct Metrics {
     pub response_bytes: Gauge,
     /// Answers that were replaced by 503 because it did not become known in time whether the events are durable.
     pub acks_unknown: Counter,
+    /// 1 while the wall clock is in doubt.
+    pub clock_suspect: Gauge,
     /// What the journal's thread counts.
     pub journal: JournalMetrics,
     /// What is counted of backups.
@@ -141,6 +143,10 @@ impl Metrics {
             acks_unknown: declare.single(
                 "journal_acks_unknown",
                 "Answers replaced by 503 because the log did not say within ack_timeout that the events are kept",
+            ),
+            clock_suspect: declare.single(
+                "clock_suspect",
+                "1 while the wall clock is in doubt, and nothing is deleted for its age",
             ),
             journal: JournalMetrics::declare(&mut declare),
             backups: BackupMetrics::declare(&mut declare),

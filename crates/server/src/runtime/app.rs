@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use upbeat_core::event::{Zone, hex_digits};
-use upbeat_engine::{Engine, ModelId, Numbers, Settings};
+use upbeat_core::event::{DAY_MS, Time, Zone, hex_digits};
+use upbeat_engine::{Clock, Engine, ModelId, Numbers, Settings};
 
 use super::backups::Backups;
 use super::bulk::BulkPool;
@@ -15,6 +15,7 @@ use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use super::recovery::Recovery;
 use super::supervisor::Supervisor;
+use super::wall_clock::{Because, Change, ClockGuard, Instant, monotonic_ms};
 use crate::api::{Kind, Problem, RefusedRows};
 use crate::config::{self, Config};
 use crate::gate::{Admit, Gate, HeadFacts, Principal};
@@ -71,6 +72,7 @@ pub struct App {
     backups: Backups,
     gate: Gate,
     clock: WallClock,
+    clock_guard: ClockGuard,
     draining: AtomicBool,
     /// Event loops that have failed.
     failed_loops: AtomicUsize,
@@ -116,6 +118,7 @@ impl App {
             backups: Backups::default(),
             gate: Gate::new(&config),
             clock,
+            clock_guard: ClockGuard::new(Instant { wall_ms: clock(), monotonic_ms: monotonic_ms() }),
             draining: AtomicBool::new(false),
             failed_loops: AtomicUsize::new(0),
             request_numbers: Numbers::new(first_number),
@@ -130,6 +133,67 @@ impl App {
     #[must_use]
     pub fn wall_ms(&self) -> i64 {
         (self.clock)()
+    }
+
+    fn clocks(&self) -> Instant {
+        Instant { wall_ms: self.wall_ms(), monotonic_ms: monotonic_ms() }
+    }
+
+    /// The wall clock, in Unix milliseconds, for what is deleted for its age; `None` while it is in doubt.
+    pub(super) fn believed_wall_ms(&self) -> Option<i64> {
+        let now = self.clocks();
+        self.tell_of_clock(self.clock_guard.look(now));
+        (!self.clock_guard.is_in_doubt()).then_some(now.wall_ms)
+    }
+
+    /// While nobody is to be evicted because the wall clock is in doubt: from which time on events confirm it, in Unix milliseconds.
+    pub(super) fn near_doubted_ms(&self) -> Option<i64> {
+        let believed = self.believed_wall_ms();
+        if believed.is_some() || self.config.clock == Clock::Event {
+            None
+        } else {
+            self.clock_guard.near_ms()
+        }
+    }
+
+    /// So many customers have plays near the new time.
+    pub(super) fn count_confirming(&self, customers: usize) {
+        self.tell_of_clock(self.clock_guard.count(self.clocks(), customers));
+    }
+
+    /// Looks whether the wall clock shows a time that the data directory lets expect, which knows of nothing newer than `newest_ms`.
+    pub(super) fn look_at_clock_of_start(&self, newest_ms: Option<i64>) {
+        let longest_ms = i64::from(self.config.window.days) * DAY_MS;
+        let directory = self.kept().map(|kept| kept.data_dir.clone());
+        // What is dated says nothing of the wall clock where events are the clock.
+        let newest_ms = newest_ms.filter(|_| self.config.clock == Clock::Wall);
+        self.tell_of_clock(self.clock_guard.look_at_start(self.clocks(), newest_ms, longest_ms, directory));
+    }
+
+    fn tell_of_clock(&self, change: Option<Change>) {
+        match change {
+            None => {}
+            Some(Change::Doubted { ahead_ms }) => {
+                self.metrics.clock_suspect.set(1);
+                let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+                let by = std::time::Duration::from_secs(ahead_ms.unsigned_abs() / 1000);
+                tracing::warn!(
+                    ?by,
+                    now = %Time::from_unix_ms(self.wall_ms()),
+                    "the wall clock is {side} what was expected: nobody is evicted and no history removed for its age until it is back, \
+                     events of several customers are dated near the new time, or a day has passed; look at this machine's clock"
+                );
+            }
+            Some(Change::Believed(because)) => {
+                self.metrics.clock_suspect.set(0);
+                let why = match because {
+                    Because::Back => "it is back",
+                    Because::Confirmed => "events of several customers are dated near its time",
+                    Because::Time => "it has shown this time for a day",
+                };
+                tracing::info!("the wall clock is believed again: {why}");
+            }
+        }
     }
 
     /// From now on `/readyz` answers 503.

@@ -62,7 +62,8 @@ impl<D: Disk> History<D> {
         if self.retry.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        let now_ms = u64::try_from(app.wall_ms()).unwrap_or(0);
+        // Nothing is older than 1970, so while the clock is in doubt nothing goes for its age.
+        let now_ms = app.believed_wall_ms().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
         match self.retention.apply(needed_from, now_ms, &mut of_files(pace)) {
             Ok(Forgotten { removed: 0, rewritten: 0, .. }) => {}
             Ok(Forgotten { removed, rewritten, records, bytes }) => {

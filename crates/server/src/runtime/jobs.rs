@@ -73,9 +73,12 @@ impl Jobs {
     }
 }
 
-/// Sweeps every shard of the profile store once in `limits.evict_every`.
+/// Sweeps every shard of the profile store once in `limits.evict_every`. While the wall clock is in doubt nobody is evicted by it,
+/// and the customers are asked what time it is.
 async fn evict_idle_customers(app: Arc<App>) {
     let shards = app.engine.shards();
+    look_at_clock(&app).await;
+    let mut confirming = 0;
     let period = app.config.limits.evict_every.get().max(SHORTEST_TICK);
     let tick = (period / u32::try_from(shards).unwrap_or(u32::MAX)).max(SHORTEST_TICK);
     let ticks = (period.as_nanos() / tick.as_nanos()).max(1) as usize;
@@ -85,12 +88,35 @@ async fn evict_idle_customers(app: Arc<App>) {
     loop {
         interval.tick().await;
         for _ in 0..shards.div_ceil(ticks) {
-            app.engine.evict_idle(shard, app.wall_ms());
+            match app.near_doubted_ms() {
+                None => {
+                    app.engine.evict_idle(shard, app.wall_ms());
+                }
+                Some(near_ms) => {
+                    let (_, dated) = app.engine.times(shard, i64::MIN, near_ms);
+                    confirming += dated;
+                }
+            }
             shard = (shard + 1) % shards;
+            if shard == 0 {
+                app.count_confirming(std::mem::take(&mut confirming));
+            }
             // One shard takes less than a tenth of a millisecond; other tasks run between two of them.
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Looks at a start whether the wall clock shows a time that the customers let expect.
+async fn look_at_clock(app: &App) {
+    // What is newer was accepted by this process.
+    let started_ms = app.wall_ms() / 1000 * 1000;
+    let mut newest_ms = None;
+    for shard in 0..app.engine.shards() {
+        newest_ms = newest_ms.max(app.engine.times(shard, started_ms, i64::MAX).0);
+        tokio::task::yield_now().await;
+    }
+    app.look_at_clock_of_start(newest_ms);
 }
 
 /// Logs once a second at most that events dated far ahead did not move the event clock.

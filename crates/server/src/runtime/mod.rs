@@ -35,6 +35,7 @@ mod spare;
 mod storage;
 mod supervisor;
 mod timed_disk;
+mod wall_clock;
 mod watchdog;
 
 use std::future::Future;
