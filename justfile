@@ -33,6 +33,11 @@ stops count="50":
 restarts count="100":
     RESTARTS={{count}} cargo test --release --locked --test server restarts_under_load -- --nocapture
 
+# The units of deploy/ under a systemd of its own: restarts, kill -9, the watchdog; as root
+systemd:
+    cargo build
+    scripts/test-systemd
+
 # Nothing acknowledged is lost, at length: a million histories of the log on a simulated disk, then the real binary
 torture seeds="0..1000000" rounds="10" seed="1": (torture-log seeds) (torture-binary rounds seed)
 

@@ -32,33 +32,34 @@ fn recovered_records(server: &Server) -> u64 {
     server.get("/readyz?verbose").ok()["log"]["recovered_records"].as_u64().expect("a count")
 }
 
-fn decision(address: &str) -> Wire {
-    let mut wire = Wire::to(address);
-    wire.send("GET /should-show-ad/48?dry_run=true HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    wire
+/// A request that is under way, and the rest of its event, the first one of customer 48.
+fn half_an_event(server: &Server) -> (Wire, String) {
+    let body = play("48", 1, 60);
+    let (first, rest) = body.split_at(20);
+    let mut wire = server.wire();
+    let length = body.len();
+    wire.send(format!(
+        "POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON}\r\ncontent-length: {length}\r\n\
+         expect: 100-continue\r\n\r\n"
+    ));
+    assert_eq!(wire.answer().status, 100, "the server waits for the body");
+    wire.send(first);
+    (wire, rest.to_owned())
 }
 
 #[test]
 fn stop_goes_from_unready_to_a_last_snapshot_and_exits_with_0() {
     let kept = Kept::new();
-    let environment = [("UPBEAT_SHUTDOWN_DRAIN", "1s"), ("UPBEAT_SHUTDOWN_DEADLINE", "10m")];
+    let environment = [("UPBEAT_SHUTDOWN_DRAIN", "2s"), ("UPBEAT_SHUTDOWN_DEADLINE", "10m")];
     let mut server = kept.start_with(&environment);
     fill(&server);
-    // A request that is under way when the stop begins.
-    let body = play("48", 1, 60);
-    let (first, rest) = body.split_at(20);
-    let mut under_way = server.wire();
-    let length = body.len();
-    under_way.send(format!(
-        "POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON}\r\ncontent-length: {length}\r\n\
-         expect: 100-continue\r\n\r\n"
-    ));
-    assert_eq!(under_way.answer().status, 100);
-    under_way.send(first);
+    let (mut under_way, rest) = half_an_event(&server);
+    let mut waits_to_ask = server.wire();
 
     server.signal("TERM");
     until("it is not ready", || server.get("/readyz").status == 503);
-    let answer = decision(&server.data).answer();
+    waits_to_ask.send("GET /should-show-ad/48?dry_run=true HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let answer = waits_to_ask.answer();
     assert_eq!((answer.status, answer.header("connection")), (200, "close"));
     until("the listener is closed", || std::net::TcpStream::connect(&server.data).is_err());
     under_way.send(rest);
@@ -166,4 +167,23 @@ fn second_signal_ends_at_once_and_takes_nothing_that_was_acknowledged() {
             );
         }
     }
+}
+
+#[test]
+fn stop_that_cuts_a_request_keeps_what_was_acknowledged_and_leaves_its_lanes_to_the_next_start() {
+    let kept = Kept::new();
+    let lanes = || std::fs::read_dir(kept.lanes.path()).expect("a folder").count();
+    let mut server = kept.start_with(&[("UPBEAT_SHUTDOWN_DEADLINE", "300ms")]);
+    server.load("/events", JSON, play("49", 1, 60));
+    let (mut under_way, _) = half_an_event(&server);
+    server.signal("TERM");
+    assert_eq!(under_way.rest(), "", "it is cut");
+    assert_eq!(server.ended().code(), Some(1));
+    assert_eq!(lanes(), 1, "what was cut may have published meanwhile");
+
+    let mut server = kept.start();
+    assert_eq!(server.held("49")["plays"].as_array().expect("a list").len(), 1);
+    server.signal("TERM");
+    assert_eq!(server.ended().code(), Some(0));
+    assert_eq!(lanes(), 0);
 }
