@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::durability::{Kept, kill};
+use super::durability::{Kept, journal, kill};
 use super::listeners::{likely, membership, play, play_at, seconds_from_now};
 use super::support::*;
 
@@ -189,4 +189,33 @@ fn dump_has_tombstones_with_all_and_no_event_of_whoever_was_deleted() {
     assert_eq!((erased.len(), &erased[0]["customer_id"]), (1, &json!(48)));
     assert_eq!(erased[0]["digest"].as_str().map(str::len), Some(32));
     assert!(erased[0]["erased_until_ms"].is_i64() && erased[0]["made_ms"].is_i64(), "{}", erased[0]);
+}
+
+/// Whether the bytes of an id are anywhere in the files of a directory.
+fn is_found(kept: &Kept, id: &str) -> bool {
+    let entries = std::fs::read_dir(kept.directory()).expect("a folder");
+    entries
+        .map(|entry| std::fs::read(entry.expect("an entry").path()).expect("a file"))
+        .any(|bytes| bytes.windows(id.len()).any(|window| window == id.as_bytes()))
+}
+
+#[test]
+fn compacted_directory_has_no_byte_of_a_deleted_id_and_keeps_the_tombstone() {
+    const SECRET: &str = "somebody-who-was-here";
+    let kept = Kept::new();
+    let mut server = kept.start();
+    server.load("/events", NDJSON, likely(SECRET) + &likely("49"));
+    assert_eq!(server.get(&format!("/should-show-ad/{SECRET}?request_id=r")).ok()["show"], true);
+    server.load("/events", JSON, membership(SECRET, 1, "silver", 60));
+    assert_eq!(delete(&server, SECRET).status, 204);
+    server.signal("TERM");
+    assert_eq!(server.ended().code(), Some(0));
+    assert!(is_found(&kept, SECRET), "the log has the deleted events until history goes");
+    let compacted = journal(&["compact", "--yes", &kept.directory()]);
+    assert_eq!(compacted.status.code(), Some(0), "{compacted:?}");
+    assert!(!is_found(&kept, SECRET));
+    let server = kept.start();
+    assert_eq!(posted(&server, "/events", NDJSON, likely(SECRET)), [0, 0, 24, 0]);
+    assert_eq!(posted(&server, "/events", NDJSON, likely("49")), [0, 24, 0, 0]);
+    assert!(!is_found(&kept, SECRET), "what is erased is not written again");
 }

@@ -17,6 +17,7 @@ use siphasher::sip::SipHasher13;
 use upbeat_core::event::{DecisionId, Id, MAX_ID_LENGTH};
 
 use crate::striped::Numbers;
+use crate::tombstones::DigestKey;
 
 /// Set in the ids of decisions that show nothing.
 const UNSHOWN: u64 = 1 << 63;
@@ -125,6 +126,7 @@ impl NextNumbers {
 #[derive(Debug)]
 struct Issuer {
     key: IdKey,
+    digests: DigestKey,
     campaigns: Vec<(Id, IdKey)>,
 }
 
@@ -134,7 +136,7 @@ impl Issuer {
             let of = key.of_campaign(&campaign);
             (campaign, of)
         };
-        Self { key, campaigns: campaigns.into_iter().map(with_key).collect() }
+        Self { key, digests: DigestKey::of(key), campaigns: campaigns.into_iter().map(with_key).collect() }
     }
 }
 
@@ -177,6 +179,11 @@ impl DecisionIds {
     /// The key, to be kept.
     pub fn key(&self) -> IdKey {
         self.issuer().key
+    }
+
+    /// The key of digests of customers' ids, which is derived from it.
+    pub fn digests(&self) -> DigestKey {
+        self.issuer().digests
     }
 
     /// Above all numbers that were given.

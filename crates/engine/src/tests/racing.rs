@@ -186,6 +186,42 @@ fn confirm_an_impression(engine: &Engine) {
 }
 
 #[test]
+fn old_events_and_an_erasure_at_once_leave_nothing_of_the_customer() {
+    const ROUNDS: u64 = 2000;
+    let engine = Engine::new(Settings { max_tombstones: ROUNDS as usize, ..engine().settings().clone() });
+    let (start, end, mut back) = (Barrier::new(2), Barrier::new(2), 0);
+    let play = |customer: u64, number: u64| Event {
+        customer: Id::Number(customer),
+        id: Id::Number(number),
+        time: Time::from_unix_ms(WALL_MS - 1),
+        kind: EventKind::Play { track: Id::Number(number), mobile: true },
+    };
+    std::thread::scope(|scope| {
+        let (engine, start, end) = (&engine, &start, &end);
+        scope.spawn(move || {
+            for customer in 0..ROUNDS {
+                start.wait();
+                // Most often it waits for the shard while the other thread erases: what it knew before does not hold any more.
+                let mut number = 0;
+                while engine.apply(play(customer, number), WALL_MS) != Ok(Applied::Erased) {
+                    number += 1;
+                }
+                end.wait();
+            }
+        });
+        for customer in 0..ROUNDS {
+            start.wait();
+            (0..customer % 64).for_each(|_| std::hint::spin_loop());
+            engine.remove(&Id::Number(customer), WALL_MS).expect("there is room");
+            end.wait();
+            back += usize::from(engine.contains(&Id::Number(customer)));
+        }
+    });
+    assert_eq!(back, 0, "customers are back");
+    assert_eq!((engine.customer_count(), engine.profile_bytes()), (0, 0));
+}
+
+#[test]
 fn explanation_never_contradicts_itself_beside_deletions() {
     const ROUNDS: usize = 3000;
     let engine = engine();

@@ -69,7 +69,7 @@ impl Engine {
     /// The digest under which an erasure of this customer is kept.
     #[must_use]
     pub fn digest(&self, customer: &Id) -> [u8; 16] {
-        DigestKey::of(self.decision_ids.key()).digest(customer.as_ref())
+        self.decision_ids.digests().digest(customer.as_ref())
     }
 
     /// What tells this server's tombstones from those of another: 16 hexadecimal digits, the same for as long as its directory

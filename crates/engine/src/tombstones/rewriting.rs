@@ -26,7 +26,7 @@ impl Engine {
     pub fn rewrite_rule(&self) -> impl Fn(&Record<'_>) -> Result<Rewrite, DecodeError> + Send + Sync + use<> {
         let pending = self.tombstones().into_iter().filter(|tombstone| tombstone.position > 0);
         let pending: HashMap<[u8; 16], Tombstone> = pending.map(|of| (of.digest, of)).collect();
-        let key = DigestKey::of(self.decision_ids.key());
+        let key = self.decision_ids.digests();
         move |record| rewrite(&pending, key, record)
     }
 }

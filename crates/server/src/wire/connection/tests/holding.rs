@@ -1,6 +1,7 @@
 //! Answers that wait for the log.
 
 use super::*;
+use upbeat_core::event::Id;
 use upbeat_engine::LogState;
 
 use crate::api::Problem;
@@ -81,6 +82,21 @@ fn repeat_waits_for_its_first_copy_and_what_changed_nothing_does_not_wait() {
     bench.turn().expect("an open connection");
     bench.brings(DECISION);
     assert!(bench.connection.transport.held().is_none(), "what is refused changed nothing");
+}
+
+#[test]
+fn erased_event_waits_for_the_erasure() {
+    let log = FakeLog::new(11, 10);
+    let app = app_with_log(&log);
+    // Another connection has deleted the customer, and that is not durable yet.
+    assert_eq!(app.engine.remove(&Id::Number(48), app.wall_ms()), Ok(false));
+    let mut bench = Bench::of(app, &[&play(1, "")], usize::MAX);
+    bench.turn().expect("an open connection");
+    assert_eq!((bench.answers(), bench.barrier()), (0, Some(11)));
+    log.set_durable(11);
+    bench.end_hold(false).expect("an open connection");
+    let sent = bench.sent();
+    assert!(sent.ends_with("{\"accepted\":0,\"duplicates\":0,\"erased\":1,\"rejected\":[]}"), "{sent}");
 }
 
 #[test]
