@@ -180,14 +180,6 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|engine| Value::Count(engine.tombstone_count() as u64)),
     },
     Sampled {
-        name: "erasures_pending",
-        help: "Deleted customers of whom the log may still hold records",
-        kind: Kind::Gauge,
-        read: Read::Single(|engine| {
-            Value::Count(engine.pending_erasures().map_or(0, |pending| pending.count as u64))
-        }),
-    },
-    Sampled {
         name: "profile_bytes",
         help: "Memory that profiles take, without allocator overhead; limits.profile_bytes bounds it",
         kind: Kind::Gauge,
