@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use upbeat_engine::tombstones::{self, file::TombstoneFile};
 use upbeat_journal::disk::ReadOnlyDisk;
 use upbeat_journal::is_file_name;
 
@@ -20,6 +21,9 @@ use super::progress::Progress;
 
 /// The file that says what belongs to a backup.
 pub(super) const MANIFEST: &str = "backup.json";
+
+/// The file that says who was erased, and not who they are.
+pub(super) const TOMBSTONES: &str = "tombstones";
 
 /// The version of the format that this program writes.
 const VERSION: u32 = 1;
@@ -143,7 +147,8 @@ impl Manifest {
         );
         let manifest: Self = serde_json::from_str(sealed.backup.get()).context(damaged)?;
         for file in &manifest.files {
-            ensure!(is_of_backup(&file.name), "{damaged}: it names {:?}", file.name);
+            let is_ours = is_of_backup(&file.name) || file.name == TOMBSTONES;
+            ensure!(is_ours, "{damaged}: it names {:?}", file.name);
         }
         Ok(manifest)
     }
@@ -154,9 +159,24 @@ impl Manifest {
     }
 }
 
-/// Whether a backup may have a file of this name, beside its manifest.
+/// Whether a snapshot or a file of the log has this name.
 pub(super) fn is_of_backup(name: &str) -> bool {
     is_file_name(name) && !name.ends_with(".tmp")
+}
+
+/// Reads the text of a file of tombstones, which has to be of this server.
+///
+/// # Errors
+/// It is damaged, or of another server.
+pub(super) fn tombstones(name: &str, text: &str, server: &str) -> anyhow::Result<TombstoneFile> {
+    let file = tombstones::file::read(text).with_context(|| name.to_owned())?;
+    ensure!(
+        file.server == server,
+        "{name}: these tombstones are of server {}, and the backup is of server {server}: take those of its own server, with GET \
+         /tombstones on its admin listener",
+        file.server
+    );
+    Ok(file)
 }
 
 /// Hexadecimal digits.

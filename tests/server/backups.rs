@@ -81,7 +81,12 @@ pub(super) fn backup(server: &Server, to: &Path, more: &[&str]) -> Output {
 
 pub(super) fn restore(from: &Path, to: &Path) -> Output {
     let (from, to) = (from.display().to_string(), to.display().to_string());
-    run(&["restore", &from, "--data-dir", &to, "--forget-erasures"])
+    run(&["restore", &from, "--data-dir", &to])
+}
+
+pub(super) fn restore_with(from: &Path, to: &Path, more: &[&str]) -> Output {
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    run(&[&["restore", &from, "--data-dir", &to], more].concat())
 }
 
 pub(super) fn said(output: &Output) -> String {

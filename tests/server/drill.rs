@@ -70,5 +70,6 @@ fn page_on_backups_can_be_followed_command_by_command() {
     let said = std::fs::read_to_string(&log).expect("text");
     assert!(status.success(), "{status}: {said}");
     assert!(said.contains("200 decisions are the same"), "{said}");
+    assert!(said.contains("nothing of customer 7 is left"), "{said}");
     assert!(folder.path().join("nightly").read_dir().expect("a directory").count() == 1, "{said}");
 }

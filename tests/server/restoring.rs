@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::backups::{
-    Elsewhere, assert_done, assert_refused, assert_same, backup, count, loaded, names, restore, said, state,
+    Elsewhere, assert_done, assert_refused, assert_same, backup, count, loaded, names, restore, restore_with,
+    said, state,
 };
 use super::durability::{Kept, journal, kill};
+use super::listeners::likely;
 use super::support::*;
 
 /// A backup, and the folder it is in.
@@ -124,13 +128,145 @@ fn restore_refuses_every_place_that_holds_something_and_leaves_it_as_it_was() {
     assert_done(&restore(&copy, &backup.folder.path().join("new/data")));
 }
 
+/// Whoever was deleted, as a file.
+fn tombstones(server: &Server) -> String {
+    let answer = server.admin_get("/tombstones");
+    assert_eq!(answer.status, 200);
+    answer.text()
+}
+
+fn delete(server: &Server, customer: &str) {
+    let answer = server.ask("DELETE", &server.admin, &format!("/customers/{customer}"), &[], b"");
+    assert_eq!(answer.status, 204, "{}", answer.text());
+}
+
+/// Names of files below a directory that hold these bytes.
+fn files_with(directory: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            found.extend(files_with(&entry, bytes));
+        } else if fs::read(&entry).expect("a file").windows(bytes.len()).any(|window| window == bytes) {
+            found.push(entry);
+        }
+    }
+    found
+}
+
 #[test]
-fn restore_without_tombstones_asks_for_the_choice() {
-    let backup = Backup::new();
-    let (copy, place) = (backup.copy(), backup.place());
-    let output = upbeat().arg("restore").arg(&copy).arg("--data-dir").arg(&place).output().expect("it runs");
-    assert_refused(&output, &["tombstones", "--forget-erasures"]);
+fn customer_who_was_deleted_after_the_backup_stays_deleted_where_the_tombstones_are_newer() {
+    const EARLY: &str = "was-deleted-before-the-backup";
+    const LATE: &str = "was-deleted-after-the-backup";
+    let kept = Kept::new();
+    let server = loaded(&kept, &[]);
+    server.load("/events", NDJSON, likely(EARLY) + &likely(LATE) + &likely("stays"));
+    assert_eq!(server.decide(LATE)["show"], true);
+    delete(&server, EARLY);
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("copy");
+    assert_done(&backup(&server, &copy, &[]));
+    assert!(!files_with(&copy, LATE.as_bytes()).is_empty(), "the backup has them");
+    delete(&server, LATE);
+    let newer = folder.path().join("newer");
+    fs::write(&newer, tombstones(&server)).expect("written");
+    kill(server);
+
+    // As of the backup alone they are back, which is said; who was deleted before it is not.
+    let old = Elsewhere::new();
+    let done = restore(&copy, &old.directory());
+    assert_done(&done);
+    assert!(said(&done).contains("has come back: delete them again"), "{}", said(&done));
+    let server = old.0.start();
+    assert_eq!(server.held(LATE)["plays"].as_array().expect("a list").len(), 24);
+    server.admin_get(&format!("/customers/{EARLY}")).problem(404, "customer-not-found");
+    kill(server);
+
+    let new = Elsewhere::new();
+    let done = restore_with(&copy, &new.directory(), &["--tombstones", &newer.display().to_string()]);
+    assert_done(&done);
+    assert!(said(&done).contains("1 deletions since then"), "{}", said(&done));
+    assert!(said(&done).contains("1 customers of the backup are erased"), "{}", said(&done));
+    for id in [EARLY, LATE] {
+        let found = files_with(&new.directory(), id.as_bytes());
+        assert!(found.is_empty(), "{id} is still in {found:?}");
+    }
+    assert!(!files_with(&new.directory(), b"stays").is_empty(), "others are there");
+    assert_done(&journal(&["check", &new.directory().display().to_string()]));
+    let server = new.0.start();
+    server.admin_get(&format!("/customers/{LATE}")).problem(404, "customer-not-found");
+    assert_eq!(server.held("stays")["plays"].as_array().expect("a list").len(), 24);
+    assert_eq!(server.decide("shown")["reason"], "capped");
+    // Old input that is sent again does not bring them back.
+    let report = server.post("/events", NDJSON, likely(LATE)).ok();
+    assert_eq!((&report["accepted"], &report["erased"]), (&0.into(), &24.into()), "{report}");
+    kill(server);
+
+    let forgotten = Elsewhere::new();
+    let done = restore_with(&copy, &forgotten.directory(), &["--forget-erasures"]);
+    assert_done(&done);
+    assert!(said(&done).contains("has come back"), "{}", said(&done));
+    // Said twice, it means nothing.
+    let both = ["--tombstones", "x", "--forget-erasures"];
+    assert_eq!(restore_with(&copy, &folder.path().join("data"), &both).status.code(), Some(2));
+}
+
+#[test]
+fn tombstones_of_another_server_damaged_older_or_missing_are_refused() {
+    let kept = Kept::new();
+    let server = loaded(&kept, &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (copy, place) = (folder.path().join("copy"), folder.path().join("data"));
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let older = file("older", &tombstones(&server));
+    assert_done(&backup(&server, &copy, &[]));
+    delete(&server, "48");
+    let newer = tombstones(&server);
+    kill(server);
+    let other = Kept::new();
+    let other = loaded(&other, &[]);
+    let foreign = file("foreign", &tombstones(&other));
+    kill(other);
+    let refused = |path: &str, what: &[&str]| {
+        assert_refused(&restore_with(&copy, &place, &["--tombstones", path]), what);
+        assert!(!place.exists());
+    };
+    refused(&foreign, &["foreign", "these tombstones are of server"]);
+    refused(&older, &["older", "name a newer file"]);
+    for at in [1, newer.len() / 2, newer.len() - 3] {
+        let mut damaged = newer.clone().into_bytes();
+        damaged[at] ^= 0x01;
+        let damaged = file("damaged", &String::from_utf8(damaged).expect("text"));
+        refused(&damaged, &["damaged"]);
+    }
+    refused(&file("cut", &newer[..newer.len() - 10]), &["cut", "line"]);
+    refused(&folder.path().join("nowhere").display().to_string(), &["nowhere"]);
+    // In place of the backup's own, where it looks like damage.
+    let own = fs::read(copy.join("tombstones")).expect("a file");
+    fs::write(copy.join("tombstones"), &newer).expect("written");
+    assert_refused(&restore(&copy, &place), &["tombstones", "--tombstones"]);
+    fs::write(copy.join("tombstones"), own).expect("written");
+
+    // A backup that has none.
+    without_tombstones(&copy);
+    assert_refused(&restore(&copy, &place), &["no file tombstones", "--forget-erasures"]);
     assert!(!place.exists());
+    assert_done(&restore_with(&copy, &place, &["--forget-erasures"]));
+}
+
+/// Makes a backup one of a server that gave no tombstones.
+fn without_tombstones(copy: &Path) {
+    let path = copy.join("backup.json");
+    let sealed: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+    let mut manifest = sealed["backup"].clone();
+    manifest["files"].as_array_mut().expect("a list").retain(|file| file["name"] != "tombstones");
+    let text = manifest.to_string();
+    let digest: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(path, format!("{{\"backup\":{text},\"sha256\":\"{digest}\"}}")).expect("written");
+    fs::remove_file(copy.join("tombstones")).expect("it is there");
 }
 
 #[test]
@@ -140,7 +276,7 @@ fn restore_that_is_killed_at_any_moment_leaves_no_directory_or_a_whole_one() {
     let (mut killed_amid, mut delay) = (0, Duration::from_millis(10));
     for _ in 0..12 {
         let mut command = upbeat();
-        command.arg("restore").arg(&copy).arg("--data-dir").arg(&place).arg("--forget-erasures");
+        command.arg("restore").arg(&copy).arg("--data-dir").arg(&place);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
         std::thread::sleep(delay);
         let has_ended = child.try_wait().expect("a child").is_some();

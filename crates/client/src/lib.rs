@@ -27,6 +27,8 @@ pub struct Client {
     /// `http://host:port/prefix`, without a slash at the end.
     base: String,
     timeout: Duration,
+    /// Longest answer body that is read, in bytes.
+    most_answer_bytes: usize,
 }
 
 /// A whole answer, whatever its status.
@@ -120,7 +122,14 @@ impl Client {
             connections: legacy::Client::builder(TokioExecutor::new()).build(connector),
             base: base.trim_end_matches('/').to_owned(),
             timeout,
+            most_answer_bytes: MAX_ANSWER_BYTES,
         })
+    }
+
+    /// The same client, which reads answers of so many bytes in place of [`MAX_ANSWER_BYTES`].
+    #[must_use]
+    pub fn with_answers_of(self, most_answer_bytes: usize) -> Self {
+        Self { most_answer_bytes, ..self }
     }
 
     /// `GET base + path`; `path` is empty or starts with `/`, and may have a query.
@@ -186,7 +195,7 @@ impl Client {
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let response = self.connections.request(request).await?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?;
+        let body = Limited::new(body, self.most_answer_bytes).collect().await?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes() })
     }
 }
@@ -217,7 +226,7 @@ impl From<legacy::Error> for Failure {
 impl From<Box<dyn Error + Send + Sync>> for Failure {
     fn from(error: Box<dyn Error + Send + Sync>) -> Self {
         let reason = if error.is::<LengthLimitError>() {
-            format!("the body is longer than {MAX_ANSWER_BYTES} bytes")
+            "the body is longer than is read".to_owned()
         } else {
             root_cause(&*error)
         };

@@ -16,7 +16,9 @@ use upbeat_journal::disk::{Disk, RealDisk};
 
 use super::pace::Pace;
 use super::remote::{DIGEST_BYTES, Gone, Held, HeldFile, PART_BYTES, Remote};
-use crate::cli::backed_up::{BackedUp, MANIFEST, Manifest, check, digest, hex, is_of_backup};
+use crate::cli::backed_up::{
+    BackedUp, MANIFEST, Manifest, TOMBSTONES, check, digest, hex, is_of_backup, tombstones,
+};
 use crate::cli::output;
 use crate::cli::progress::Progress;
 
@@ -185,6 +187,13 @@ fn copy(remote: &Remote, directory: &Path, held: &Held, pace: &mut Pace) -> anyh
     sync(directory)
 }
 
+/// Writes a file durably.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()
+}
+
 fn sync(directory: &Path) -> anyhow::Result<()> {
     File::open(directory).and_then(|names| names.sync_all()).with_context(|| directory.display().to_string())
 }
@@ -251,6 +260,11 @@ fn finish(remote: &Remote, directory: &Path, mut manifest: Manifest, held: &Held
         "the files came as the server has them: `upbeat journal check` says whether its own directory is sound. The same command \
          compares them with the server's again",
     )?;
+    let name = directory.join(TOMBSTONES);
+    let text = remote.tombstones()?;
+    tombstones(&name.display().to_string(), &text, &manifest.server)?;
+    write_whole(&name, text.as_bytes()).with_context(|| name.display().to_string())?;
+    manifest.files.push(BackedUp { name: TOMBSTONES.to_owned(), bytes: text.len() as u64, sha256: None });
     let mut progress = Progress::bytes(Some(manifest.bytes()));
     for file in &mut manifest.files {
         let (bytes, sha256) = digest(&directory.join(&file.name), &mut progress)?;

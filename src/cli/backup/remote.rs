@@ -10,6 +10,9 @@ use upbeat_client::{Answer, Client, ClientError};
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Tombstones of twenty million erased customers, who come in one answer.
+const MOST_ANSWER_BYTES: usize = 1 << 30;
+
 /// How often a request is sent that a busy server sheds, a second apart.
 const MOST_TRIES: u32 = 30;
 
@@ -78,7 +81,7 @@ impl Remote {
     /// # Errors
     /// It is no URL of an HTTP server.
     pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        let client = Client::new(url, ANSWER_TIMEOUT)?;
+        let client = Client::new(url, ANSWER_TIMEOUT)?.with_answers_of(MOST_ANSWER_BYTES);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { runtime, client, url: url.to_owned() })
     }
@@ -146,6 +149,18 @@ impl Remote {
         }
         let Sha256 { sha256 } = read(&answer).with_context(|| self.url.clone())?;
         Ok(sha256)
+    }
+
+    /// The text of the file of tombstones.
+    ///
+    /// # Errors
+    /// The server does not give it.
+    pub(super) fn tombstones(&self) -> anyhow::Result<String> {
+        let answer = self.ask(|| self.client.get("/tombstones"))?;
+        if answer.status != 200 {
+            return Err(self.refused(&answer));
+        }
+        String::from_utf8(answer.body.into()).with_context(|| format!("{}: tombstones", self.url))
     }
 
     /// Says that a backup is not needed any longer.

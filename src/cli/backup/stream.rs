@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::pace::Pace;
 use super::remote::{Held, HeldFile, PART_BYTES, Remote};
-use crate::cli::backed_up::{BackedUp, MANIFEST, Manifest, hex, is_of_backup};
+use crate::cli::backed_up::{BackedUp, MANIFEST, Manifest, TOMBSTONES, hex, is_of_backup, tombstones};
 use crate::cli::output;
 use crate::cli::progress::Progress;
 
@@ -66,6 +66,11 @@ fn write(
         let sha256 = Some(hex(&reading.sha256.finalize()));
         manifest.files.push(BackedUp { name: file.name.clone(), bytes: file.size, sha256 });
     }
+    let text = remote.tombstones()?;
+    tombstones(TOMBSTONES, &text, &manifest.server)?;
+    append(&mut archive, TOMBSTONES, text.len() as u64, &mut text.as_bytes())?;
+    let sha256 = Some(hex(&Sha256::digest(&text)));
+    manifest.files.push(BackedUp { name: TOMBSTONES.to_owned(), bytes: text.len() as u64, sha256 });
     manifest.finished = true;
     let text = manifest.text()?;
     append(&mut archive, MANIFEST, text.len() as u64, &mut text.as_bytes())?;

@@ -1,22 +1,22 @@
 //! Making a data directory from the files of a backup: beside its place, opened there as a server would open it, and given its name
 //! at the end.
 
+mod opened;
+
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
-use upbeat_engine::Engine;
 use upbeat_engine::storage::{self, OpenError};
+use upbeat_engine::{NotRemoved, Tombstone};
 use upbeat_journal::disk::RealDisk;
-use upbeat_journal::{LOCK_NAME, LockFile, MOST_BYTES, SPARE_NAMES, StepError, is_file_name};
+use upbeat_journal::snapshot::SnapshotError;
+use upbeat_journal::{LOCK_NAME, LockFile, RewriteError, SPARE_NAMES, StepError, is_file_name};
 
-use super::compact::settings;
 use super::data_dir::{DataDir, DataDirError};
-use super::lanes::Lanes;
-use super::storage::{MOST_THREADS, random};
+use opened::open_and_erase;
 
 /// Why nothing is restored. The place of the data directory is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,30 @@ pub enum RestoreError {
         path: PathBuf,
         /// Why.
         error: StepError,
+    },
+    /// Those who were erased since cannot be erased from the copy.
+    #[error("{}: {error}; nothing was restored", path.display())]
+    Bury {
+        /// Where it was copied to.
+        path: PathBuf,
+        /// Why.
+        error: NotRemoved,
+    },
+    /// A snapshot without them cannot be written.
+    #[error("{}: no snapshot: {error}; nothing was restored", path.display())]
+    Snapshot {
+        /// Where it was copied to.
+        path: PathBuf,
+        /// Why.
+        error: SnapshotError,
+    },
+    /// What the log holds of them cannot be erased.
+    #[error("{}: {error}; nothing was restored", path.display())]
+    Rewrite {
+        /// Where it was copied to.
+        path: PathBuf,
+        /// Why.
+        error: RewriteError,
     },
     /// The data are not of the server that they should be of.
     #[error(
@@ -81,6 +105,10 @@ pub struct Restoration {
 pub struct Restored {
     /// Customers in the new directory.
     pub customers: usize,
+    /// Customers of the backup who were erased since, and are not in it.
+    pub erased: usize,
+    /// Tombstones that the backup did not know.
+    pub tombstones: usize,
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
@@ -125,19 +153,25 @@ impl Restoration {
 
     /// Copies these files of `backup`, opens the copy as a server would, and gives it its name. A process that is killed at any
     /// moment leaves no data directory or a whole one; what else it leaves, the next run removes. `server` is the
-    /// fingerprint of the server whose data they are.
+    /// fingerprint of the server whose data they are. Whose `tombstones` these are, is erased from the copy, from every file of it.
     ///
     /// # Errors
     /// See [`RestoreError`].
-    pub fn run(self, backup: &Path, files: &[&str], server: &str) -> Result<Restored, RestoreError> {
+    pub fn run(
+        self,
+        backup: &Path,
+        files: &[&str],
+        server: &str,
+        tombstones: &[Tombstone],
+    ) -> Result<Restored, RestoreError> {
         let partial = &self.partial;
         self.remove_partial()?;
         let directory = above(&self.target);
         fs::create_dir_all(&directory).map_err(at(&directory))?;
         DirBuilder::new().mode(0o700).create(partial).map_err(at(partial))?;
-        let made = self.fill(backup, files, server);
-        let restored = match made {
-            Ok(restored) => restored,
+        let made = self.fill(backup, files, server, tombstones);
+        let (restored, _lock) = match made {
+            Ok(made) => made,
             Err(error) => {
                 // The next run removes it otherwise.
                 let _ = fs::remove_dir_all(partial);
@@ -171,10 +205,16 @@ impl Restoration {
         fs::remove_dir_all(partial).map_err(at(partial))
     }
 
-    fn fill(&self, backup: &Path, files: &[&str], server: &str) -> Result<Restored, RestoreError> {
+    fn fill(
+        &self,
+        backup: &Path,
+        files: &[&str],
+        server: &str,
+        tombstones: &[Tombstone],
+    ) -> Result<(Restored, DataDir), RestoreError> {
         let path = &self.partial;
         // Held until the directory has its name.
-        let _directory = DataDir::open(path, true)?;
+        let directory = DataDir::open(path, true)?;
         for file in files {
             copy(&backup.join(file), &path.join(file))?;
         }
@@ -186,18 +226,10 @@ impl Restoration {
         if found != server {
             return Err(RestoreError::OtherServer { found, expected: server.to_owned() });
         }
-        let engine = Engine::new(settings(started.as_ref()));
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-        // Segments are as small as any record allows: what is written here is the beginning of this process.
-        let segment_bytes = MOST_BYTES as u64;
-        let journal = upbeat_journal::Options { segment_bytes, group_bytes: MOST_BYTES, sync: true };
-        let options = storage::Options { journal, threads };
-        let memories = Lanes::of_process(1).memories;
-        let opened = storage::open(&engine, disk, memories, options, Box::new(random), &|_| {});
-        let mut writer = opened.map_err(unreadable)?.writer;
-        writer.mark().map_err(|error| RestoreError::Step { path: path.clone(), error })?;
+        let (erased, customers) = open_and_erase(path, started.as_ref(), tombstones)?;
         File::open(path).and_then(|names| names.sync_all()).map_err(at(path))?;
-        Ok(Restored { customers: engine.customer_count() })
+        let restored = Restored { customers, erased: erased.customers, tombstones: erased.tombstones };
+        Ok((restored, directory))
     }
 }
 
