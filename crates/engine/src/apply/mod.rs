@@ -142,9 +142,9 @@ impl Engine {
     fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
         self.check_log()?;
-        // What is erased stays so, and needs no place in a full store. It is asked again under the lock of the shard, since the
-        // customer may be erased until then.
-        if self.is_erased(&event) {
+        // What is erased needs no place, which a new customer has to take before the question is asked under the shard's lock. It
+        // stays erased, so the answer holds without one.
+        if self.customers.is_full() && self.is_erased(&event) {
             return Ok(Applied::Erased);
         }
         let Settings { max_profile_bytes, .. } = self.settings;
