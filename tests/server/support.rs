@@ -107,7 +107,8 @@ impl Server {
     /// A server that `command` starts, whose arguments follow those that it has.
     pub fn spawn(mut command: Command, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "2"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(if flags.contains(&"--workers") { &[][..] } else { &["--workers", "2"] })
             .args(flags)
             .args((!flags.contains(&"--data-dir")).then_some("--in-memory"))
             .envs(environment.iter().copied())

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use upbeat_core::event::{DAY_MS, Id};
+use upbeat_core::event::{DAY_MS, Id, Time};
 
 use crate::log::{Payload, Use};
 use crate::table::Place;
@@ -174,6 +174,20 @@ impl Engine {
             dated += usize::from(customer.profile.plays().last_ms().is_some_and(|ms| ms >= dated_ms));
         });
         (newest_ms, dated)
+    }
+
+    /// The time of some play in one shard, `0..shards()`, that was written without an offset; `None` if there is none.
+    ///
+    /// # Panics
+    /// There is no such shard.
+    #[must_use]
+    pub fn time_without_offset(&self, shard: usize) -> Option<Time> {
+        let mut found = None;
+        self.customers.each(shard, |customer| {
+            let first = || customer.profile.plays().iter().next().map(|play| play.time);
+            found = found.or_else(|| first().filter(|time| !time.is_offset_written()));
+        });
+        found
     }
 
     /// Drops what goes of an idle customer and publishes it, with the shard locked. One that the log has no room for stays

@@ -37,6 +37,17 @@ pub enum DataDirError {
         /// The user of this process.
         user: u32,
     },
+    /// A file in it is another user's, and this one may not use it.
+    #[error("{} belongs to user {owner}, and this process runs as user {user} and may not use it: start it as that user, or give \
+        all files to this one with chown -R {user} {}", file.display(), file.parent().unwrap_or(file).display())]
+    FileOfOtherUser {
+        /// The file.
+        file: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user of this process.
+        user: u32,
+    },
     /// It is on a network file system.
     #[error("data directory {} is on {kind}, a network file system, where what is called synced may be on no disk: name a local directory, or set allow_network_file_system = true", path.display())]
     Network {
@@ -80,6 +91,7 @@ impl DataDir {
         }
         check_owner(path, metadata.uid())?;
         check_contents(path)?;
+        check_owners(path)?;
         match FileSystem::of(path).map_err(io)? {
             FileSystem::Network(kind) if !allow_network => {
                 return Err(DataDirError::Network { path: path.to_owned(), kind });
@@ -135,6 +147,38 @@ fn check_owner(path: &Path, owner: u32) -> Result<(), DataDirError> {
         return Ok(());
     }
     Err(DataDirError::OtherUser { path: path.to_owned(), owner, user })
+}
+
+/// # Errors
+/// A file of ours is another user's, as where a command was run by the administrator, or a service runs as another user than
+/// before: each of them may not be used by this one.
+fn check_owners(path: &Path) -> Result<(), DataDirError> {
+    let io = |error| DataDirError::Io { path: path.to_owned(), error };
+    // SAFETY: the call has no preconditions.
+    let user = unsafe { libc::geteuid() };
+    for entry in fs::read_dir(path).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_ours = is_file_name(&name) || SPARE_NAMES.contains(&&*name) || name == LOCK_NAME;
+        // One that is not there any longer is nobody's.
+        let Some(owner) = entry.metadata().ok().filter(|_| is_ours).map(|metadata| metadata.uid()) else {
+            continue;
+        };
+        let file = entry.path();
+        if owner != user && !may_use(&file).map_err(io)? {
+            return Err(DataDirError::FileOfOtherUser { file, owner, user });
+        }
+    }
+    Ok(())
+}
+
+/// Whether this process may read and write a file.
+fn may_use(file: &Path) -> io::Result<bool> {
+    let name = std::ffi::CString::new(file.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the name ends with a zero and lives until the call returns.
+    let denied =
+        unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::R_OK | libc::W_OK, libc::AT_EACCESS) };
+    Ok(denied == 0 || io::Error::last_os_error().kind() != ErrorKind::PermissionDenied)
 }
 
 /// # Errors

@@ -107,16 +107,30 @@ async fn evict_idle_customers(app: Arc<App>) {
     }
 }
 
-/// Looks at a start whether the wall clock shows a time that the customers let expect.
+/// Looks at a start whether the wall clock shows a time that the customers let expect, and whether their times are of the zone that is
+/// configured.
 async fn look_at_clock(app: &App) {
     // What is newer was accepted by this process.
     let started_ms = app.wall_ms() / 1000 * 1000;
-    let mut newest_ms = None;
+    let (mut newest_ms, mut of_other_zone) = (None, None);
     for shard in 0..app.engine.shards() {
+        of_other_zone = of_other_zone.or_else(|| {
+            let time = app.engine.time_without_offset(shard)?;
+            let here = Time::parse(&time.to_string(), &app.zone).ok()?;
+            (here.unix_ms != time.unix_ms).then_some(time)
+        });
         newest_ms = newest_ms.max(app.engine.times(shard, started_ms, i64::MAX).0);
         tokio::task::yield_now().await;
     }
     app.look_at_clock_of_start(newest_ms);
+    if let Some(time) = of_other_zone {
+        let was = Time::from_unix_ms(time.unix_ms);
+        tracing::warn!(
+            time_zone = app.config.time_zone,
+            "events without an offset were taken in another time_zone: {time} was {was}Z. They stay so, and where one is sent again it \
+             is another event; set the former time_zone, or send times with their offsets"
+        );
+    }
 }
 
 /// Logs once a second at most that events dated far ahead did not move the event clock.

@@ -152,6 +152,18 @@ impl Lanes {
     }
 }
 
+/// Where the last process left lanes, by what the data directory says; where they are gone a line in the log says so.
+pub(super) fn former(former: Option<&Path>) -> Option<PathBuf> {
+    if let Some(former) = former.filter(|former| !former.exists()) {
+        tracing::warn!(
+            lanes = %former.display(),
+            "the last process did not end in order, and what it may have left in its lanes is not here, as after a restart of the \
+             machine or on another one: ads that it counted last may be lost, and nothing that the log had acknowledged"
+        );
+    }
+    former.map(Path::to_owned)
+}
+
 /// Removes the lanes of a process that has ended in order: nothing is left in them.
 pub(super) fn remove(path: &Path) {
     // What stays is overwritten by the next process, and gone with the next start of the machine.

@@ -134,7 +134,7 @@ impl Storage {
             remove_new(lanes.path.as_deref(), lanes.is_new);
             return Err(LanesError::Elsewhere { former: former.to_owned() }.into());
         }
-        let lanes_before = directory.lock.lanes().map(Path::to_owned);
+        let lanes_before = lanes::former(directory.lock.lanes());
         directory.lock.note_lanes(lanes.path.clone()).map_err(DataDirError::from)?;
         Ok(Some(Self { directory, lanes, lanes_before }))
     }
