@@ -123,17 +123,25 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let server = tokio::spawn(server.run_until(async move {
         let _ = server_stops.changed().await;
     }));
-    print(format_args!(
-        "Upbeat demo: {} listeners, {} plays and {} clicks of the last {} weeks; up after {:.1} s\n",
-        args.customers,
-        loaded.plays,
-        loaded.clicks,
-        simulation.settings().weeks,
-        started.elapsed().as_secs_f64()
-    ))?;
     let client = Client::new(&format!("http://{data}"), ANSWER_TIMEOUT.get())?;
     let sample = history::likely_listener(&app, &simulation);
-    introduce(&client, data, admin, sample).await?;
+    let introduced = async {
+        print(format_args!(
+            "Upbeat demo: {} listeners, {} plays and {} clicks of the last {} weeks; up after {:.1} s\n",
+            args.customers,
+            loaded.plays,
+            loaded.clicks,
+            simulation.settings().weeks,
+            started.elapsed().as_secs_f64()
+        ))?;
+        introduce(&client, data, admin, sample).await
+    };
+    if let Err(error) = introduced.await {
+        // A directory that is removed behind this must not be in use any more.
+        drop(stop_server);
+        server.await.context("the server failed")?;
+        return Err(error);
+    }
 
     let tally = Arc::new(Tally::new(&app.engine.settings().campaign));
     let traffic = Traffic {
