@@ -142,7 +142,7 @@ fn more_events_than_an_answer_has_come_in_several_and_the_profile_has_what_the_l
     let environment = [
         ("UPBEAT_JOURNAL_SEGMENT_BYTES", "64KiB"),
         ("UPBEAT_JOURNAL_SNAPSHOT_BYTES", "192KiB"),
-        ("UPBEAT_RETENTION_EVENTS_BYTES", "0B"),
+        ("UPBEAT_RETENTION_EVENTS_BYTES", "1B"),
     ];
     let server = kept.start_with(&environment);
     server.load("/events", JSON, play("49", 5, 50));

@@ -46,6 +46,7 @@ impl Place {
              [campaign]\nmin_plays = 1\nthreshold = -1000000000.0\n[campaign.cap]\nimpressions = {CAP}\nhours = 24\n\
              [journal]\nsegment_bytes = \"64KiB\"\nsnapshot_bytes = \"128KiB\"\n\
              [retention.events]\nbytes = \"256KiB\"\n\
+             [retention.decisions]\nbytes = \"256KiB\"\n\
              [limits]\nexpected_customers = 1000\n[shutdown]\ndrain = \"0s\"\n"
         );
         fs::write(&place.config, config).expect("the configuration");

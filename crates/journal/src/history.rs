@@ -18,6 +18,8 @@ pub struct LogFile {
     pub modified_ms: u64,
     /// Every position in it is below what is needed: it is kept for those who want to look back.
     pub history: bool,
+    /// The number of the group after its last one, where a group was begun in it and in a later file.
+    pub(crate) end: Option<u64>,
 }
 
 /// How much history is kept; whichever ends first.
@@ -38,30 +40,28 @@ pub fn log_files<D: Disk>(disk: &D, needed_from: Option<u64>) -> io::Result<Vec<
         disk.names()?.into_iter().filter_map(|name| Some((segment::number(&name)?, name))).collect();
     numbered.sort_unstable();
     let mut files = Vec::with_capacity(numbered.len());
-    let mut floors = Vec::with_capacity(numbered.len());
+    let mut heads = Vec::with_capacity(numbered.len());
     let mut block = vec![0; 2 * BLOCK];
     for (_, name) in numbered {
         let file = disk.open(&name)?;
         let read = file.read_at(0, &mut block)?;
         let head = segment::decode(&block[..read]).ok();
-        floors.push(head.filter(|_| is_used(head, &block[..read])).map(|head| head.floor));
-        files.push(LogFile { bytes: file.space()?, modified_ms: file.modified_ms()?, name, history: false });
+        heads.push(head.filter(|_| is_used(head, &block[..read])));
+        let (bytes, modified_ms) = (file.space()?, file.modified_ms()?);
+        files.push(LogFile { name, bytes, modified_ms, history: false, end: None });
     }
-    for file in &mut files[..first_needed(floors.into_iter(), needed_from)] {
+    // A file is history if a later one says that all before it is below what is needed.
+    let needed_from = needed_from.unwrap_or(0);
+    let first_needed = heads.iter().rposition(|head| head.is_some_and(|head| head.floor <= needed_from));
+    for file in &mut files[..first_needed.unwrap_or(0)] {
         file.history = true;
     }
+    let mut later = None;
+    for (file, head) in files.iter_mut().zip(heads).rev() {
+        file.end = later.filter(|_| head.is_some());
+        later = head.map(|head| head.first_group).or(later);
+    }
     Ok(files)
-}
-
-/// The index of the first file that is needed from this position on, given the floors of all files, `None` of those in which no
-/// group was begun. A file is history if a later one says that all before it is below what is needed.
-pub(crate) fn first_needed(
-    floors: impl ExactSizeIterator<Item = Option<u64>> + DoubleEndedIterator,
-    needed_from: Option<u64>,
-) -> usize {
-    let needed_from = needed_from.unwrap_or(0);
-    let mut floors = floors;
-    floors.rposition(|floor| floor.is_some_and(|floor| floor <= needed_from)).unwrap_or(0)
 }
 
 /// Removes history that is not to be kept any longer, oldest first; returns what was removed. `needed_from` is

@@ -8,9 +8,9 @@ use std::io;
 
 use crate::disk::{Disk, File};
 use crate::error::RecoveryError;
-use crate::files::{SegmentFile, at, open_segments, read_group};
+use crate::files::{SegmentFile, at, read_group};
 use crate::group::{self, BLOCK, GroupHead, MOST_BYTES};
-use crate::history::first_needed;
+use crate::history::{LogFile, log_files};
 use crate::planted::{Guard, stands};
 use crate::record::{self, ABANDONED, COMMIT, Record, VOID};
 use crate::segment::{self, SegmentHead};
@@ -102,28 +102,47 @@ pub fn history_covers<D: Disk>(
     needed_from: Option<u64>,
     position: u64,
 ) -> Result<bool, RecoveryError> {
-    let segments = open_segments(disk)?;
-    let floors = segments.iter().map(|segment| segment.head.ok().filter(|_| segment.used).map(|of| of.floor));
-    let needed = first_needed(floors, needed_from);
-    let Some((segment, Ok(head))) = segments.get(needed).map(|segment| (segment, segment.head)) else {
-        return Ok(false);
-    };
+    let files = at("the data directory", log_files(disk, needed_from))?;
+    let Some(first) = files.iter().find(|file| !file.history) else { return Ok(false) };
+    // Without history it may be one that was never finished.
+    let Ok((segment, head)) = open_file(disk, first) else { return Ok(false) };
     let mut buffer = Vec::new();
-    let first = read_group(segment, head.salt, BLOCK as u64, &mut buffer)?;
+    let group = read_group(&segment, head.salt, BLOCK as u64, &mut buffer)?;
     let is_empty = group::read(&buffer).is_some_and(|(_, records)| records.is_empty());
-    if first.is_some_and(|group| is_empty && group.watermark > position) {
+    if group.is_some_and(|group| is_empty && group.watermark > position) {
         // All below its watermark is in an earlier one.
         return Ok(true);
     }
-    let Some(last) = segments[..needed].iter().rev().find(|segment| segment.used) else { return Ok(false) };
+    let last = files.iter().rev().find(|file| file.history && file.end.is_some());
     let mut covers = false;
-    if let Some(last) = HistoryFile::open(disk, needed_from, &last.name)? {
+    if let Some(last) = last
+        && let Some(last) = HistoryFile::open(disk, last)?
+    {
         last.groups(|group, _| {
             covers = group.watermark > position;
             Ok(true)
         })?;
     }
     Ok(covers)
+}
+
+/// Opens a file of the log by what was found of it.
+fn open_file<D: Disk>(
+    disk: &D,
+    file: &LogFile,
+) -> Result<(SegmentFile<D::File>, SegmentHead), RecoveryError> {
+    let name = &file.name;
+    let opened = at(name, disk.open(name))?;
+    let size = at(name, opened.size())?;
+    let mut block = vec![0; BLOCK];
+    let read = at(name, opened.read_at(0, &mut block))?;
+    let head = segment::decode(&block[..read]);
+    let Ok(found) = head else {
+        let what = "its head is damaged".to_owned();
+        return Err(RecoveryError::Damaged { file: name.clone(), offset: 0, what });
+    };
+    let (name, number) = (name.clone(), found.number);
+    Ok((SegmentFile { name, number, file: opened, size, head, used: true }, found))
 }
 
 /// A file of history, opened.
@@ -135,27 +154,14 @@ pub struct HistoryFile<F> {
 }
 
 impl<F: File> HistoryFile<F> {
-    /// Opens a file by its name; `None` if it is no history, or no group was ever begun in it. `needed_from` is
-    /// [`Snapshots::log_needed_from`](crate::snapshot::Snapshots::log_needed_from).
+    /// Opens a file that [`log_files`] found; `None` if it is no history, or no group was ever begun in it.
     ///
     /// # Errors
-    /// The disk failed.
-    pub fn open<D: Disk<File = F>>(
-        disk: &D,
-        needed_from: Option<u64>,
-        name: &str,
-    ) -> Result<Option<Self>, RecoveryError> {
-        let mut segments = open_segments(disk)?;
-        let used = |segment: &SegmentFile<F>| segment.head.ok().filter(|_| segment.used);
-        let floors = segments.iter().map(|segment| used(segment).map(|head| head.floor));
-        let needed = first_needed(floors, needed_from);
-        let Some(index) = segments[..needed].iter().position(|segment| segment.name == name) else {
-            return Ok(None);
-        };
-        let end = segments[index + 1..].iter().find_map(used).map(|head| head.first_group);
-        let segment = segments.swap_remove(index);
-        let found = used(&segment).zip(end);
-        Ok(found.map(|(head, end)| Self { segment, head, end }))
+    /// The disk failed, or the file's head is damaged.
+    pub fn open<D: Disk<File = F>>(disk: &D, file: &LogFile) -> Result<Option<Self>, RecoveryError> {
+        let Some(end) = file.end.filter(|_| file.history) else { return Ok(None) };
+        let (segment, head) = open_file(disk, file)?;
+        Ok(Some(Self { segment, head, end }))
     }
 
     /// Gives the records of each group, one after the other, to `visit`, which says whether to go on; whether it always

@@ -243,7 +243,7 @@ impl<'a> Process<'a> {
         let left = if self.dice.one_in(4) { self.dice.below(20) } else { u64::MAX };
         let mut paces = 0..left;
         for file in log_files(&*self.disk, needed_from).unwrap_or_default() {
-            if let Some(file) = HistoryFile::open(&*self.disk, needed_from, &file.name)? {
+            if let Some(file) = HistoryFile::open(&*self.disk, &file)? {
                 let mut pace = |_| paces.next().is_some();
                 file.rewrite(&*self.disk, (0, false), &mut forget, &mut pace)?;
             }

@@ -64,13 +64,23 @@ fn rule(record: Record<'_>) -> Result<Rewrite, String> {
 fn rewrite(disk: &Arc<SimulatedDisk>, needed_from: u64) -> Result<Vec<Rewritten>, RewriteError> {
     let mut all = Vec::new();
     for file in log_files(&**disk, Some(needed_from)).unwrap() {
-        let opened = HistoryFile::open(&**disk, Some(needed_from), &file.name)?;
+        let opened = HistoryFile::open(&**disk, &file)?;
         assert_eq!(opened.is_some(), file.history, "{}", file.name);
         let Some(opened) = opened else { continue };
         let rewritten = opened.rewrite(&**disk, (0, false), &mut rule, &mut |_| true)?;
         all.push(rewritten.expect("it goes on"));
     }
     Ok(all)
+}
+
+/// A file by its name; `None` if it is no history.
+fn opened(
+    disk: &Arc<SimulatedDisk>,
+    needed_from: Option<u64>,
+    name: &str,
+) -> Option<HistoryFile<<SimulatedDisk as Disk>::File>> {
+    let files = log_files(&**disk, needed_from).unwrap();
+    HistoryFile::open(&**disk, files.iter().find(|file| file.name == name).unwrap()).unwrap()
 }
 
 fn contains(disk: &SimulatedDisk, name: &str, text: &[u8]) -> bool {
@@ -137,7 +147,7 @@ fn log_is_whole_from_behind_the_last_file_that_lost_records_to_retention() {
     let files = crate::files::open_segments(&*disk).unwrap();
     rewrite(&disk, 40).unwrap();
     assert_eq!(whole(), 1, "as if those that were erased had never been");
-    let file = HistoryFile::open(&*disk, Some(40), &files[2].name).unwrap().unwrap();
+    let file = opened(&disk, Some(40), &files[2].name).unwrap();
     let mut drop_all = |_: Record<'_>| Ok(Rewrite::Drop);
     let mut drop_odd = |record: Record<'_>| {
         Ok(if record.position.is_multiple_of(2) { Rewrite::Keep } else { Rewrite::Drop })
@@ -147,7 +157,7 @@ fn log_is_whole_from_behind_the_last_file_that_lost_records_to_retention() {
     assert_eq!(whole(), used.head.unwrap().floor);
     assert_eq!(oldest(&*disk).unwrap().from, 1);
     // Rewritten again for somebody who was erased it is no more whole than before.
-    let file = HistoryFile::open(&*disk, Some(40), &files[2].name).unwrap().unwrap();
+    let file = opened(&disk, Some(40), &files[2].name).unwrap();
     assert!(file.rewrite(&*disk, (0, false), &mut drop_all, &mut |_| true).unwrap().unwrap().is_changed());
     assert_eq!(whole(), used.head.unwrap().floor);
 }
@@ -156,7 +166,7 @@ fn log_is_whole_from_behind_the_last_file_that_lost_records_to_retention() {
 fn file_of_which_nothing_goes_is_not_written() {
     let disk = log();
     let name = "segment-000000000001";
-    let file = HistoryFile::open(&*disk, Some(40), name).unwrap().unwrap();
+    let file = opened(&disk, Some(40), name).unwrap();
     disk.fail_after(Call::Create, 0, libc::EIO);
     let kept = file.rewrite(&*disk, (0, false), &mut |_| Ok(Rewrite::Keep), &mut |_| true).unwrap().unwrap();
     assert!(!kept.is_changed());
@@ -167,12 +177,7 @@ fn file_of_which_nothing_goes_is_not_written() {
 fn rewriting_that_fails_or_is_given_up_leaves_the_file_as_it_was_and_the_next_start_a_clean_directory() {
     let name = "segment-000000000001";
     let rewrite = |disk: &Arc<SimulatedDisk>, pace: &mut dyn FnMut(u64) -> bool| {
-        HistoryFile::open(&**disk, Some(40), name).unwrap().unwrap().rewrite(
-            &**disk,
-            (0, false),
-            &mut rule,
-            pace,
-        )
+        opened(disk, Some(40), name).unwrap().rewrite(&**disk, (0, false), &mut rule, pace)
     };
     let disk = log();
     let old = disk.contents(name);
@@ -185,7 +190,7 @@ fn rewriting_that_fails_or_is_given_up_leaves_the_file_as_it_was_and_the_next_st
     for call in [Call::Create, Call::Write, Call::Sync, Call::Read, Call::Rename] {
         let disk = log();
         let calls = if call == Call::Read { 12 } else { 0 };
-        let history = HistoryFile::open(&*disk, Some(40), name).unwrap().unwrap();
+        let history = opened(&disk, Some(40), name).unwrap();
         disk.fail_after(call, calls, libc::EIO);
         history.rewrite(&*disk, (0, false), &mut rule, &mut |_| true).unwrap_err();
         assert_eq!(disk.contents(name), old, "{call:?}");
@@ -210,12 +215,12 @@ fn damaged_history_is_not_rewritten_and_what_is_needed_never_is() {
     let name = "segment-000000000001";
     disk.damage(name, |bytes| bytes[2 * 4096 + 70] ^= 1);
     let before = disk.contents(name);
-    let file = HistoryFile::open(&*disk, Some(40), name).unwrap().unwrap();
+    let file = opened(&disk, Some(40), name).unwrap();
     let refused = file.rewrite(&*disk, (0, false), &mut rule, &mut |_| true).unwrap_err().to_string();
     assert!(refused.contains(name) && refused.contains("group 2 is damaged"), "{refused}");
     assert_eq!(disk.contents(name), before);
     for needed_from in [None, Some(1)] {
-        assert!(HistoryFile::open(&*disk, needed_from, name).unwrap().is_none());
+        assert!(opened(&disk, needed_from, name).is_none());
     }
 }
 

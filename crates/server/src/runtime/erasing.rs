@@ -17,6 +17,9 @@ use super::app::App;
 /// With a deadline up to this nothing is saved up.
 const AT_ONCE: Duration = Duration::from_secs(60);
 
+/// A deletion so far ahead of the wall clock was made before that was set back.
+const MOST_AHEAD_MS: i64 = 60_000;
+
 /// After a failure it is tried again so much later.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -105,11 +108,13 @@ impl<D: Disk> Erasing<D> {
         };
         let since = *self.since.get_or_insert(now);
         let by_wall_ms = app.wall_ms().saturating_sub(pending.oldest_ms);
+        // By a clock that was set back its age is not known, and a process that ends early each time would never see it come.
+        let is_ahead = by_wall_ms < -MOST_AHEAD_MS;
         let by_wall = Duration::from_millis(u64::try_from(by_wall_ms).unwrap_or(0));
         let age = now.saturating_duration_since(since).max(by_wall);
         let deadline = app.config.erase_deadline.get();
         app.metrics.journal.note_erasures(age > deadline);
-        !matches!(self.stage, Stage::Idle) || deadline <= AT_ONCE || age >= deadline / 2
+        !matches!(self.stage, Stage::Idle) || deadline <= AT_ONCE || is_ahead || age >= deadline / 2
     }
 
     fn step(
@@ -177,7 +182,7 @@ impl<D: Disk> Erasing<D> {
         let mut records = 0;
         let files = log_files(&*self.disk, needed_from).map_err(failed)?;
         for file in files.iter().filter(|file| file.history) {
-            let Some(opened) = HistoryFile::open(&*self.disk, needed_from, &file.name)? else { continue };
+            let Some(opened) = HistoryFile::open(&*self.disk, file)? else { continue };
             let Some(rewritten) = opened.rewrite(&*self.disk, (self.spare, false), &mut rule, pace)? else {
                 return Ok(None);
             };

@@ -180,7 +180,7 @@ impl<D: Disk> Retention<D> {
         }
         let mut measured = Vec::with_capacity(files.len());
         for file in &files {
-            let Some(contents) = self.contents(file, needed_from, pace)? else { return Ok(done) };
+            let Some(contents) = self.contents(file, pace)? else { return Ok(done) };
             measured.push((file.modified_ms, contents));
         }
         let plan = plan(&measured, events, decisions);
@@ -203,7 +203,7 @@ impl<D: Disk> Retention<D> {
                         _ => Rewrite::Keep,
                     })
                 };
-                let Some(opened) = HistoryFile::open(&*self.disk, needed_from, &file.name)? else { continue };
+                let Some(opened) = HistoryFile::open(&*self.disk, file)? else { continue };
                 let Some(rewritten) = opened.rewrite(&*self.disk, (self.spare, true), &mut rule, pace)?
                 else {
                     return Ok(done);
@@ -221,7 +221,6 @@ impl<D: Disk> Retention<D> {
     fn contents(
         &mut self,
         file: &LogFile,
-        needed_from: Option<u64>,
         pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Contents>, RecoveryError> {
         if let Some(known) = self.known.get(&file.name).filter(|known| known.disk == file.bytes) {
@@ -233,7 +232,7 @@ impl<D: Disk> Retention<D> {
             only_decisions: FILE_HEAD_BYTES,
             ..Contents::default()
         };
-        if let Some(opened) = HistoryFile::open(&*self.disk, needed_from, &file.name)? {
+        if let Some(opened) = HistoryFile::open(&*self.disk, file)? {
             let mut read = 0;
             let goes_on = opened.groups(|_, group| {
                 contents.add(group);

@@ -110,7 +110,7 @@ impl<'a> Opened<'a> {
         };
         let files = log_files(&*self.disk, needed_from).map_err(super::at(self.path))?;
         for file in files.iter().filter(|file| file.history) {
-            let opened = HistoryFile::open(&*self.disk, needed_from, &file.name);
+            let opened = HistoryFile::open(&*self.disk, file);
             let Some(opened) = opened.map_err(|error| failed(error.into()))? else { continue };
             opened.rewrite(&*self.disk, (0, false), &mut rule, &mut |_| true).map_err(failed)?;
         }
