@@ -78,3 +78,19 @@ fn detail_is_that_of_the_problem_document_or_the_first_line() {
     assert_eq!(detail("<html>\nmore"), "<html>");
     assert_eq!(detail(""), "");
 }
+
+#[test]
+fn part_is_asked_for_by_its_first_byte_and_its_last_and_long_answers_are_bounded() {
+    block_on(async {
+        let stub = stub(|_, _| respond(206, "0123456789")).await;
+        let client = Client::new(&stub.url, SECOND).unwrap();
+        let part = client.get_part("/a", 5, 14).await.unwrap();
+        assert_eq!((part.status, &part.body[..]), (206, &b"0123456789"[..]));
+        assert_eq!(client.delete("/b").await.unwrap().status, 206);
+        let received = stub.received.lock().unwrap().clone();
+        assert_eq!((received[0].0.as_str(), received[1].0.as_str()), ("GET", "DELETE"));
+        let short = Client::new(&stub.url, SECOND).unwrap().with_answers_of(9);
+        let error = short.get("/a").await.unwrap_err();
+        assert!(error.to_string().contains("longer"), "{error}");
+    });
+}

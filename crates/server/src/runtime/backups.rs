@@ -204,7 +204,7 @@ impl Backups {
     pub(crate) async fn read(
         &self,
         (id, name): (&str, &str),
-        part: Part,
+        part: Result<Part, Problem>,
         digest: bool,
     ) -> Result<ReadPart, Problem> {
         let (directory, index, of) = {
@@ -219,7 +219,7 @@ impl Backups {
             held.last_read = Instant::now();
             (Arc::clone(&held.directory), index, held.view.files[index].bytes)
         };
-        let Part { first, last } = part;
+        let Part { first, last } = part?;
         if first >= of || last.is_some_and(|last| last < first) {
             return Err(Problem::new(
                 Kind::InvalidRange,

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use upbeat_engine::storage::{self, OpenError};
 use upbeat_engine::{NotRemoved, Tombstone};
-use upbeat_journal::disk::RealDisk;
+use upbeat_journal::disk::{Disk, RealDisk};
 use upbeat_journal::snapshot::SnapshotError;
-use upbeat_journal::{LOCK_NAME, LockFile, RewriteError, SPARE_NAMES, StepError, is_file_name};
+use upbeat_journal::{LOCK_NAME, LockFile, MOST_BYTES, RewriteError, SPARE_NAMES, StepError, is_file_name};
 
 use super::data_dir::{DataDir, DataDirError};
 use opened::open_and_erase;
@@ -47,6 +47,17 @@ pub enum RestoreError {
         path: PathBuf,
         /// Why.
         error: StepError,
+    },
+    /// There is too little space.
+    #[error("{}: the data directory needs {needed} bytes, and {free} are free: make space, or name a place on another disk; nothing \
+        was changed", path.display())]
+    Space {
+        /// The directory that it is to be made in.
+        path: PathBuf,
+        /// In bytes.
+        needed: u64,
+        /// In bytes.
+        free: u64,
     },
     /// Those who were erased since cannot be erased from the copy.
     #[error("{}: {error}; nothing was restored", path.display())]
@@ -168,6 +179,7 @@ impl Restoration {
         self.remove_partial()?;
         let directory = above(&self.target);
         fs::create_dir_all(&directory).map_err(at(&directory))?;
+        look_at_space(&directory, backup, files)?;
         DirBuilder::new().mode(0o700).create(partial).map_err(at(partial))?;
         let made = self.fill(backup, files, server, tombstones);
         let (restored, _lock) = match made {
@@ -264,6 +276,21 @@ fn look_at_contents(target: &Path) -> Result<(), RestoreError> {
             "it holds {name:?}, and a backup is restored into a directory that is empty or not there yet"
         ))),
     }
+}
+
+/// # Errors
+/// There is no room for the files, and for what an opening begins. A disk that does not say is found out when it is full.
+fn look_at_space(directory: &Path, backup: &Path, files: &[&str]) -> Result<(), RestoreError> {
+    let mut needed = MOST_BYTES as u64;
+    for file in files {
+        let path = backup.join(file);
+        needed += fs::metadata(&path).map_err(at(&path))?.len();
+    }
+    let free = RealDisk::new(directory).free().unwrap_or(u64::MAX);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(RestoreError::Space { path: directory.to_owned(), needed, free })
 }
 
 /// Copies a file, for this user alone, durably.
