@@ -1,0 +1,149 @@
+//! The operator's page is run as it stands: every command in it, in its order, on a machine whose first process is systemd.
+
+#[path = "../shared/skipped.rs"]
+mod skipped;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PAGE: &str = "docs/guides/from-install-to-restore.md";
+
+/// The most that all commands together may take, in seconds.
+const SECONDS: &str = "300";
+
+/// What the script prints before the output of each block.
+const MARK: &str = "@@@ block of line ";
+
+/// Commands of the page, and the output that it shows for them.
+#[derive(Debug)]
+struct Block {
+    line: usize,
+    commands: String,
+    /// Lines that the output has in this order; `…` stands for anything.
+    shown: Vec<String>,
+}
+
+/// The blocks of a page that are commands: those of `sh`, and the last field of each line of those of `cron`.
+fn blocks(page: &str) -> Vec<Block> {
+    let mut found: Vec<Block> = Vec::new();
+    let mut lines = page.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let Some(kind) = line.strip_prefix("```") else { continue };
+        let text: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| !line.starts_with("```")).collect();
+        match kind {
+            "sh" => {
+                let commands = text.join("\n");
+                found.push(Block { line: number + 1, commands, shown: Vec::new() });
+            }
+            "cron" => {
+                let commands: Vec<String> = text.iter().map(|line| command_of_cron(line)).collect();
+                found.push(Block { line: number + 1, commands: commands.join("\n"), shown: Vec::new() });
+            }
+            "text" => {
+                let block = found.last_mut().expect("output comes after commands");
+                block.shown.extend(text.into_iter().map(str::to_owned));
+            }
+            kind => panic!("{PAGE}, line {}: a block of {kind:?} is not run", number + 1),
+        }
+    }
+    found
+}
+
+/// What a line of /etc/cron.d runs: five fields of time and a user come before, and a percent sign is written `\%`.
+fn command_of_cron(line: &str) -> String {
+    let mut rest = line;
+    for _ in 0..6 {
+        rest = rest.trim_start().split_once(' ').expect("a time, a user and a command").1;
+    }
+    rest.trim_start().replace("\\%", "%")
+}
+
+fn matches(shown: &str, line: &str) -> bool {
+    let mut parts = shown.trim().split('…');
+    let mut rest = line.trim();
+    let first = parts.next().unwrap_or_default();
+    let Some(after) = rest.strip_prefix(first) else { return false };
+    rest = after;
+    let mut open = false;
+    for part in parts {
+        open = true;
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty() || (open && shown.trim().ends_with('…'))
+}
+
+/// The first line that is shown and did not come.
+fn missing<'a>(shown: &'a [String], output: &str) -> Option<&'a str> {
+    let mut lines = output.lines();
+    shown
+        .iter()
+        .filter(|line| !line.trim().is_empty())
+        .find(|shown| !lines.any(|line| matches(shown, line)))
+        .map(String::as_str)
+}
+
+#[test]
+fn shown_lines_are_compared_with_what_came() {
+    assert!(matches("{\"accepted\":1,…}", "{\"accepted\":1,\"duplicates\":0}"));
+    assert!(matches("… is sound", "/var/lib/upbeat: snapshot is sound"));
+    assert!(!matches("… is sound", "/var/lib/upbeat: snapshot is sound, nearly"));
+    assert!(!matches("ready", "not ready"));
+    assert_eq!(missing(&["b".into(), "a".into()], "a\nb\n"), Some("a"));
+    assert_eq!(command_of_cron("17 3 * * * root echo $(date +\\%F) > x"), "echo $(date +%F) > x");
+}
+
+#[test]
+fn every_command_of_the_operators_page_does_what_the_page_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join(PAGE)).expect("the page");
+    let blocks = blocks(&page);
+    assert!(blocks.len() > 8, "only {} blocks of commands", blocks.len());
+    let mut script = "set -euo pipefail\n".to_owned();
+    for block in &blocks {
+        let Block { line, commands, .. } = block;
+        write!(script, "echo '{MARK}{line}'\n{commands}\n").expect("a string takes it");
+    }
+    // The checkout as the page finds it.
+    let checkout = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let at = |name: &str| checkout.path().join(name);
+    fs::create_dir_all(at("target/release")).expect("a folder");
+    fs::copy(env!("CARGO_BIN_EXE_upbeat"), at("target/release/upbeat")).expect("the binary");
+    for name in ["deploy", "upbeat.toml"] {
+        std::os::unix::fs::symlink(root.join(name), at(name)).expect("a link");
+    }
+    fs::write(at("page.sh"), &script).expect("the script");
+    let machine = root.join("tests/operator/machine");
+    let inside = "cd \"$0\" && exec bash page.sh 2>&1";
+    let output = Command::new(machine)
+        .args([SECONDS, "bash", "-c", inside])
+        .arg(checkout.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("bash is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.code() == Some(77) {
+        skipped::skipped(text.trim().trim_start_matches("skipped: "));
+        return;
+    }
+    let told = |line: usize| {
+        let from = text.split(&format!("{MARK}{line}\n")).nth(1)?;
+        from.split(MARK).next().map(str::to_owned)
+    };
+    let last = text.rsplit(MARK).next().unwrap_or_default();
+    assert!(
+        output.status.success(),
+        "{PAGE}: {} after the block of line {last}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for Block { line, shown, .. } in &blocks {
+        let told = told(*line).unwrap_or_else(|| panic!("{PAGE}, line {line}: it was not run"));
+        if let Some(shown) = missing(shown, &told) {
+            panic!("{PAGE}, line {line}: no line {shown:?} in\n{told}");
+        }
+    }
+}
