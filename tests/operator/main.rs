@@ -3,6 +3,8 @@
 #[path = "../shared/skipped.rs"]
 mod skipped;
 
+mod service;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::process::{Command, Stdio};
 const PAGE: &str = "docs/guides/from-install-to-restore.md";
 
 /// The most that all commands together may take, in seconds.
-const SECONDS: &str = "300";
+const SECONDS: u32 = 300;
 
 /// What the script prints before the output of each block.
 const MARK: &str = "@@@ block of line ";
@@ -86,6 +88,37 @@ fn missing<'a>(shown: &'a [String], output: &str) -> Option<&'a str> {
         .map(String::as_str)
 }
 
+/// Runs a script in a checkout on a machine of its own, for so many seconds at most, and returns what it wrote. `None` where
+/// no such machine can be made, which is said.
+///
+/// # Panics
+/// The script failed.
+fn on_machine(seconds: u32, script: &str) -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checkout = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let at = |name: &str| checkout.path().join(name);
+    fs::create_dir_all(at("target/release")).expect("a folder");
+    fs::copy(env!("CARGO_BIN_EXE_upbeat"), at("target/release/upbeat")).expect("the binary");
+    for name in ["deploy", "upbeat.toml"] {
+        std::os::unix::fs::symlink(root.join(name), at(name)).expect("a link");
+    }
+    fs::write(at("script"), format!("set -euo pipefail\n{script}")).expect("the script");
+    let output = Command::new(root.join("tests/operator/machine"))
+        .args([&seconds.to_string(), "bash", "-c", "cd \"$0\" && exec bash script 2>&1"])
+        .arg(checkout.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("bash is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.code() == Some(77) {
+        skipped::skipped(text.trim().trim_start_matches("skipped: "));
+        return None;
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}\n{said}", output.status);
+    Some(text)
+}
+
 #[test]
 fn shown_lines_are_compared_with_what_came() {
     assert!(matches("{\"accepted\":1,…}", "{\"accepted\":1,\"duplicates\":0}"));
@@ -98,48 +131,19 @@ fn shown_lines_are_compared_with_what_came() {
 
 #[test]
 fn every_command_of_the_operators_page_does_what_the_page_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join(PAGE)).expect("the page");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).expect("the page");
     let blocks = blocks(&page);
     assert!(blocks.len() > 8, "only {} blocks of commands", blocks.len());
-    let mut script = "set -euo pipefail\n".to_owned();
+    let mut script = String::new();
     for block in &blocks {
         let Block { line, commands, .. } = block;
         write!(script, "echo '{MARK}{line}'\n{commands}\n").expect("a string takes it");
     }
-    // The checkout as the page finds it.
-    let checkout = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let at = |name: &str| checkout.path().join(name);
-    fs::create_dir_all(at("target/release")).expect("a folder");
-    fs::copy(env!("CARGO_BIN_EXE_upbeat"), at("target/release/upbeat")).expect("the binary");
-    for name in ["deploy", "upbeat.toml"] {
-        std::os::unix::fs::symlink(root.join(name), at(name)).expect("a link");
-    }
-    fs::write(at("page.sh"), &script).expect("the script");
-    let machine = root.join("tests/operator/machine");
-    let inside = "cd \"$0\" && exec bash page.sh 2>&1";
-    let output = Command::new(machine)
-        .args([SECONDS, "bash", "-c", inside])
-        .arg(checkout.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash is there");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.code() == Some(77) {
-        skipped::skipped(text.trim().trim_start_matches("skipped: "));
-        return;
-    }
+    let Some(text) = on_machine(SECONDS, &script) else { return };
     let told = |line: usize| {
         let from = text.split(&format!("{MARK}{line}\n")).nth(1)?;
         from.split(MARK).next().map(str::to_owned)
     };
-    let last = text.rsplit(MARK).next().unwrap_or_default();
-    assert!(
-        output.status.success(),
-        "{PAGE}: {} after the block of line {last}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
     for Block { line, shown, .. } in &blocks {
         let told = told(*line).unwrap_or_else(|| panic!("{PAGE}, line {line}: it was not run"));
         if let Some(shown) = missing(shown, &told) {
