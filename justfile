@@ -33,10 +33,9 @@ stops count="50":
 restarts count="100":
     RESTARTS={{count}} cargo test --release --locked --test server restarts_under_load -- --nocapture
 
-# The units of deploy/ under a systemd of its own: restarts, kill -9, the watchdog; as root
+# deploy/ and the operator's page on a machine of its own whose first process is systemd; as root
 systemd:
-    cargo build
-    scripts/test-systemd
+    cargo test --test operator -- --nocapture
 
 # Nothing acknowledged is lost, at length: a million histories of the log on a simulated disk, then the real binary
 torture seeds="0..1000000" rounds="10" seed="1": (torture-log seeds) (torture-binary rounds seed)

@@ -99,8 +99,10 @@ fn on_machine(seconds: u32, script: &str) -> Option<String> {
     let at = |name: &str| checkout.path().join(name);
     fs::create_dir_all(at("target/release")).expect("a folder");
     fs::copy(env!("CARGO_BIN_EXE_upbeat"), at("target/release/upbeat")).expect("the binary");
-    for name in ["deploy", "upbeat.toml"] {
-        std::os::unix::fs::symlink(root.join(name), at(name)).expect("a link");
+    for name in ["deploy", "upbeat.toml", "tests/operator/restarts.py"] {
+        let path = root.join(name);
+        let link = at(path.file_name().and_then(|name| name.to_str()).expect("a name"));
+        std::os::unix::fs::symlink(path, link).expect("a link");
     }
     fs::write(at("script"), format!("set -euo pipefail\n{script}")).expect("the script");
     let output = Command::new(root.join("tests/operator/machine"))
