@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::durability::{Kept, journal, kill};
-use super::listeners::{likely, membership, play, seconds_from_now};
+use super::listeners::{later_than_now, likely, membership, play, play_at, seconds_from_now};
 use super::support::*;
 
 const TEXT: &str = "Erase-Me.By_Name:77";
@@ -184,7 +184,8 @@ fn ids_of_erased_customers_are_in_no_file_after_the_deadline_and_stay_so() {
     let report = server.post("/events", NDJSON, likely(TEXT)).ok();
     assert_eq!((&report["accepted"], &report["erased"]), (&json!(0), &json!(24)), "{report}");
     assert_eq!(found(&directory), BTreeSet::new());
-    server.load("/events", JSON, play(TEXT, 9000, -60));
+    // They were shown an ad before they were deleted, and that was when it was.
+    assert_eq!(server.load("/events", JSON, play_at(TEXT, 9000, &later_than_now())), (1, 0));
     assert_eq!(server.held(TEXT)["plays"].as_array().map(Vec::len), Some(1));
     assert!(!found(&directory).is_empty());
     kill(server);

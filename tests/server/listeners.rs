@@ -23,6 +23,13 @@ pub fn seconds_from_now(seconds: i64) -> String {
     then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The time of an event that is newer than anything that has happened by now, however long the tests have run, and not so far ahead
+/// that it is refused.
+pub fn later_than_now() -> String {
+    let then = Timestamp::now() + SignedDuration::from_secs(120);
+    then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// 24 plays of the last days as NDJSON, the first `mobile` of every six of them on a phone, 23 distinct tracks.
 pub fn plays(customer: &str, mobile: usize) -> String {
     let plays = HOURS.iter().enumerate().map(|(number, hour)| {
