@@ -77,10 +77,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.check_config {
         return check(&config);
     }
-    heap::keep_on_huge_pages();
+    // First of all: there is no other thread yet, and no file is open.
     let inherited = take_inherited();
-    // SAFETY: no file is open yet, and this is called once.
+    // SAFETY: nothing else has opened a descriptor that is open now, and this is called once.
     let passed = unsafe { Passed::take(&inherited) }?;
+    heap::keep_on_huge_pages();
     let _logging = logging::start(&config)?;
     fit_memory(&mut config);
     async_runtime()?.block_on(serve(config, &inherited, passed))
