@@ -34,6 +34,7 @@ mod events;
 mod exports;
 mod formats;
 mod golden;
+mod guides;
 mod history;
 mod hostile;
 mod hosts;
