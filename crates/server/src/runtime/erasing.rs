@@ -13,15 +13,13 @@ use upbeat_journal::disk::Disk;
 use upbeat_journal::{HistoryFile, Record, RecoveryError, RewriteError, Rotation, history_covers, log_files};
 
 use super::app::App;
+use super::retry::{RETRY_AFTER, Retry, lacked_by_rewrite};
 
 /// With a deadline up to this nothing is saved up.
 const AT_ONCE: Duration = Duration::from_secs(60);
 
 /// A deletion so far ahead of the wall clock was made before that was set back.
 const MOST_AHEAD_MS: i64 = 60_000;
-
-/// After a failure it is tried again so much later.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What is being done about the erasures up to a position.
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +56,12 @@ pub(super) struct Erasing<D: Disk> {
     stage: Stage,
     /// Since when this process knows of erasures that are pending: a wall clock that jumps delays them no longer than that.
     since: Option<Instant>,
-    retry: Option<Instant>,
+    retry: Retry,
 }
 
 impl<D: Disk> Erasing<D> {
     pub(super) fn new(disk: Arc<D>, rotation: Rotation, spare: u64) -> Self {
-        Self { disk, rotation, spare, stage: Stage::Idle, since: None, retry: None }
+        Self { disk, rotation, spare, stage: Stage::Idle, since: None, retry: Retry::default() }
     }
 
     /// Does what is due at `now`; whether a snapshot is wanted. `needed_from` is from where on the log is needed; `pace` is called with
@@ -75,14 +73,16 @@ impl<D: Disk> Erasing<D> {
         now: Instant,
         pace: &mut dyn FnMut(u64) -> bool,
     ) -> bool {
-        if self.note(app, now) && self.retry.is_none_or(|at| now >= at) {
+        if self.note(app, now) && self.retry.is_due(now, || self.disk.free()) {
+            let free = self.disk.free().unwrap_or(0);
             let step = self.step(app, needed_from, now, pace);
             if let Err(error) = step {
-                (self.stage, self.retry) = (Stage::Idle, Some(now + RETRY_AFTER));
+                self.stage = Stage::Idle;
+                self.retry.failed(now, lacked_by_rewrite(&error, free));
                 app.metrics.journal.history_failed.inc();
                 tracing::error!(
-                    "what the log holds of erased customers stays: {error}; it is tried again in {} s. `upbeat journal \
-                     compact` erases it where no server runs",
+                    "what the log holds of erased customers stays: {error}; it is tried again in {} s, or when there is \
+                     the space that it lacked. `upbeat journal compact` erases it where no server runs",
                     RETRY_AFTER.as_secs()
                 );
             }

@@ -2,7 +2,7 @@
 //! customers is erased.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use upbeat_journal::Rotation;
 use upbeat_journal::disk::Disk;
@@ -10,16 +10,15 @@ use upbeat_journal::disk::Disk;
 use super::app::App;
 use super::erasing::Erasing;
 use super::retention::{Forgotten, Retention};
-
-/// After a failure it is tried again so much later.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+use super::retry::{RETRY_AFTER, Retry, lacked_by_rewrite};
 
 /// What the thread works with.
 pub(super) struct History<D: Disk> {
+    disk: Arc<D>,
     retention: Retention<D>,
     erasing: Erasing<D>,
     /// After history could not be removed or rewritten.
-    retry: Option<Instant>,
+    retry: Retry,
 }
 
 impl<D: Disk> History<D> {
@@ -29,8 +28,9 @@ impl<D: Disk> History<D> {
         let spare = 2 * app.config.journal.segment_bytes.0;
         Self {
             erasing: Erasing::new(Arc::clone(&disk), rotation, spare),
-            retention: Retention::new(disk, app.config.retention.clone(), spare),
-            retry: None,
+            retention: Retention::new(Arc::clone(&disk), app.config.retention.clone(), spare),
+            retry: Retry::default(),
+            disk,
         }
     }
 
@@ -59,21 +59,26 @@ impl<D: Disk> History<D> {
         needed_from: Option<u64>,
         pace: &mut dyn FnMut(Instant, u64, u64) -> bool,
     ) {
-        if self.retry.is_some_and(|at| Instant::now() < at) {
+        if !self.retry.is_due(Instant::now(), || self.disk.free()) {
             return;
         }
+        let free = self.disk.free().unwrap_or(0);
         // Nothing is older than 1970, so while the clock is in doubt nothing goes for its age.
         let now_ms = app.believed_wall_ms().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
         match self.retention.apply(needed_from, now_ms, &mut of_files(pace)) {
-            Ok(Forgotten { removed: 0, rewritten: 0, .. }) => {}
+            Ok(Forgotten { removed: 0, rewritten: 0, .. }) => self.retry.clear(),
             Ok(Forgotten { removed, rewritten, records, bytes }) => {
+                self.retry.clear();
                 tracing::info!(removed, rewritten, records, bytes, "history past its bounds is gone");
             }
             Err(error) => {
-                self.retry = Some(Instant::now() + RETRY_AFTER);
+                self.retry.failed(Instant::now(), lacked_by_rewrite(&error, free));
                 app.metrics.journal.history_failed.inc();
                 let retry = RETRY_AFTER.as_secs();
-                tracing::error!("history past its bounds stays: {error}; it is tried again in {retry} s");
+                tracing::error!(
+                    "history past its bounds stays: {error}; it is tried again in {retry} s, or when there is the space that \
+                     it lacked"
+                );
             }
         }
     }

@@ -30,6 +30,7 @@ mod pulse;
 mod recovery;
 mod restore;
 mod retention;
+mod retry;
 mod snapshots;
 mod spare;
 mod storage;

@@ -15,6 +15,7 @@ use upbeat_journal::{Rotation, log_files};
 
 use super::app::App;
 use super::history::History;
+use super::retry::{RETRY_AFTER, Retry, lacked_by};
 use last::Last;
 
 /// How often the log's size is looked at.
@@ -26,10 +27,6 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// A snapshot is due, too, when a start would have to open so many files more than the log's bytes fill: each start begins a
 /// file, however little comes.
 const MOST_FILES: u64 = 64;
-
-/// After a snapshot that failed the next one is tried so much later, or as soon as there is the space that it lacked: until
-/// then all of the log is needed, and grows.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A snapshot is written, and read back, at most at this rate, so that the log's own writes find the disk free.
 const BYTES_PER_S: u64 = 64 << 20;
@@ -52,9 +49,7 @@ fn pause(bytes: u64, before: u64, elapsed: Duration) -> Duration {
 fn lacked(error: &SnapshotError, free: u64) -> Option<u64> {
     match error {
         SnapshotError::Space { needed, .. } => Some(*needed),
-        SnapshotError::Disk { error, .. } => {
-            (error.kind() == io::ErrorKind::StorageFull).then(|| free.saturating_add(1))
-        }
+        SnapshotError::Disk { error, .. } => lacked_by(error, free),
         _ => None,
     }
 }
@@ -66,9 +61,7 @@ pub(super) struct Snapshots<D: Disk> {
     app: Arc<App>,
     /// How far the log had grown when the last snapshot began, as the metrics count it; less at the start, by what was read.
     grown: i64,
-    retry: Option<Instant>,
-    /// With so many bytes free a snapshot that failed for want of space is tried again at once.
-    lacked: Option<u64>,
+    retry: Retry,
     history: History<D>,
     counted: Option<Instant>,
     /// Files that a start needs, as counted last.
@@ -98,8 +91,7 @@ impl<D: Disk> Snapshots<D> {
             disk,
             app,
             grown,
-            retry: None,
-            lacked: None,
+            retry: Retry::default(),
             counted: None,
             needed_files: 0,
             rate: None,
@@ -151,13 +143,10 @@ impl<D: Disk> Snapshots<D> {
         let is_due = is_wanted
             || self.log_bytes() >= self.app.config.journal.snapshot_bytes.0
             || self.has_many_files();
-        let is_time = || self.retry.is_none_or(|at| now >= at);
-        let has_room = || self.lacked.is_some_and(|lacked| self.disk.free().is_ok_and(|free| free >= lacked));
-        if is_due && (is_time() || has_room()) {
+        if is_due && self.retry.is_due(now, || self.disk.free()) {
             let free = self.disk.free().unwrap_or(0);
             if let Err(error) = self.write(&mut pace) {
-                self.retry = Some(Instant::now() + RETRY_AFTER);
-                self.lacked = lacked(&error, free);
+                self.retry.failed(Instant::now(), lacked(&error, free));
                 let retry = RETRY_AFTER.as_secs();
                 match error {
                     SnapshotError::Space { .. } => {
@@ -184,7 +173,8 @@ impl<D: Disk> Snapshots<D> {
             self.app.metrics.journal.snapshots_failed.inc();
         })?;
         let Some(written) = written else { return Ok(false) };
-        (self.grown, self.retry, self.lacked) = (bytes_now, None, None);
+        self.grown = bytes_now;
+        self.retry.clear();
         let (took, worked) = (began.elapsed(), began.elapsed().saturating_sub(paused));
         if before >= RATED_BYTES {
             self.rate = Some((before as f64 / worked.as_secs_f64().max(1e-6)) as u64);

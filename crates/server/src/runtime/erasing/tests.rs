@@ -150,10 +150,26 @@ fn erasure_that_fails_is_counted_told_as_overdue_and_tried_again() {
 }
 
 #[test]
+fn erasure_that_lacked_space_is_tried_again_once_there_is_enough() {
+    let mut bench = Bench::new();
+    bench.erasing.spare = 1 << 40;
+    bench.erase(NOW_MS);
+    bench.turns(Duration::ZERO);
+    bench.turns(2 * MINUTE);
+    bench.turns(2 * MINUTE);
+    assert!(bench.holds(ERASED));
+    assert_eq!(bench.app.metrics.journal.history_failed.get(), 1, "it is not tried in vain");
+    bench.erasing.spare = 0;
+    bench.disk.set_capacity(1 << 42);
+    bench.turns(2 * MINUTE);
+    assert!(!bench.holds(ERASED));
+}
+
+#[test]
 fn erasure_past_its_deadline_is_told() {
     let mut bench = Bench::new();
     bench.erase(NOW_MS);
-    bench.erasing.retry = Some(bench.began + 10 * MINUTE);
+    bench.erasing.retry.at = Some(bench.began + 10 * MINUTE);
     bench.turns(Duration::ZERO);
     bench.turns(4 * MINUTE);
     assert_eq!(bench.metric("upbeat_erase_overdue"), 0.0);

@@ -106,7 +106,7 @@ fn snapshot_is_given_up_at_a_stop_and_leaves_nothing() {
     bench.grow(SNAPSHOT_BYTES);
     bench.turn(true);
     assert_eq!((bench.files(), bench.failed()), ((vec![], 0), 0), "it is no failure");
-    assert!(bench.snapshots.retry.is_none());
+    assert!(bench.snapshots.retry.at.is_none());
     bench.turn(false);
     assert_eq!(bench.files().0.len(), 1);
 }
@@ -121,10 +121,10 @@ fn snapshot_that_failed_is_counted_and_tried_again_later() {
         assert_eq!((bench.files(), bench.failed()), ((vec![], 0), 1), "{call:?}");
         bench.turn(false);
         assert_eq!((bench.files().0.len(), bench.failed()), (0, 1), "not at once: {call:?}");
-        bench.snapshots.retry = Some(Instant::now());
+        bench.snapshots.retry.at = Some(Instant::now());
         bench.turn(false);
         assert_eq!((bench.files().0.len(), bench.failed()), (1, 1), "{call:?}");
-        assert!(bench.snapshots.retry.is_none());
+        assert!(bench.snapshots.retry.at.is_none());
     }
 }
 
@@ -142,7 +142,7 @@ fn snapshot_that_lacked_space_is_not_begun_before_there_is_enough_and_then_at_on
     bench.disk.set_capacity(1 << 30);
     bench.turn(false);
     assert_eq!((bench.files().0.len(), bench.failed()), (1, 1));
-    assert!(bench.snapshots.retry.is_none() && bench.snapshots.lacked.is_none());
+    assert!(bench.snapshots.retry.at.is_none() && bench.snapshots.retry.lacked.is_none());
 }
 
 #[test]
