@@ -1,9 +1,11 @@
-//! All that befalls a server in years, in any order: stopped, killed, paused, its disk full, replaced by another build.
+//! All that befalls a server in years, in any order: stopped, killed, paused, its disk full, replaced by another build, backed
+//! up and restored beside itself.
 //!
 //! Clients post, delete and ask all the while, and a ledger notes what they were answered. After each action everything that
-//! was promised is looked for. The short form does everything once; `just chaos` goes on for `MINUTES`, from `SEED`.
+//! was promised is looked for, and files are searched for the ids of customers who were deleted. The short form does everything once; `just chaos` goes on for `MINUTES`, from `SEED`.
 
 mod action;
+mod copies;
 mod tally;
 mod traces;
 
@@ -26,6 +28,7 @@ use crate::trace;
 use crate::usage::Sample;
 use crate::wire::TIMEOUT;
 use action::{Action, Deck};
+use copies::Backup;
 use tally::Tally;
 use traces::{ids_below, traceable_id};
 
@@ -44,6 +47,8 @@ struct Form {
     lasts: Option<Duration>,
     /// A process that is stopped by SIGSTOP goes on after this time.
     pause: Duration,
+    /// No file holds a customer longer than this after the deletion.
+    erase_deadline: Duration,
     /// Customers that a client works with at once.
     customers: usize,
 }
@@ -53,6 +58,7 @@ struct Run {
     form: Form,
     seed: u64,
     dice: Dice,
+    root: PathBuf,
     place: Place,
     control: Control,
     /// Another program of the same tag, by turns with the one under test.
@@ -60,6 +66,8 @@ struct Run {
     is_other: bool,
     clients: Vec<Client>,
     book: Book,
+    /// The backup that was taken in the present action.
+    backup: Option<Backup>,
     tally: Tally,
     samples: Vec<Sample>,
     faults: Vec<String>,
@@ -68,14 +76,20 @@ struct Run {
 /// Keeps the directory of a run that fails, and says how to repeat it. To be dropped after the servers of the run.
 struct Kept {
     root: PathBuf,
+    lanes: PathBuf,
     seed: u64,
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let kept = Image::read(&self.root).keep(&format!("chaos-{}", self.seed));
-            eprintln!("chaos: kept as {kept}; repeat it with SEED={} MINUTES=… just chaos", self.seed);
+            let keep =
+                |path: &Path, name: &str| Image::read(path).keep(&format!("chaos-{}{name}", self.seed));
+            let (kept, lanes) = (keep(&self.root, ""), keep(&self.lanes, "-lanes"));
+            eprintln!(
+                "chaos: kept as {kept} and {lanes}; repeat it with SEED={} MINUTES=… just chaos",
+                self.seed
+            );
         }
     }
 }
@@ -94,21 +108,29 @@ fn client(seed: u64, number: u64, customers: usize) -> Client {
 }
 
 impl Run {
-    fn new(root: &Path, seed: u64, form: Form, other: PathBuf) -> Self {
-        let place = Place::below(root);
+    fn new(root: &Path, lanes: &Path, seed: u64, form: Form, other: PathBuf) -> Self {
+        let mut place = Place::below(root);
+        place.lanes = lanes.join("lanes");
+        place.new_lanes();
         let config = std::fs::read_to_string(&place.config).expect("the configuration");
         let config = config.replace("drain = \"0s\"", "drain = \"300ms\"");
+        let deadline_s = form.erase_deadline.as_secs();
+        let config = format!(
+            "erase_deadline = \"{deadline_s}s\"\n{config}[retention.decisions]\nbytes = \"128KiB\"\n"
+        );
         std::fs::write(&place.config, config).expect("the configuration");
         Self {
             form,
             seed,
             dice: Dice::part(seed, 700),
+            root: root.to_owned(),
             control: Control::new(&root.join("control")),
             place,
             other,
             is_other: false,
             clients: (0..CLIENTS).map(|number| client(seed, number, form.customers)).collect(),
             book: Book::default(),
+            backup: None,
             tally: Tally::default(),
             samples: Vec::new(),
             faults: Vec::new(),
@@ -192,9 +214,14 @@ impl Run {
         left
     }
 
-    fn enter(&mut self, lanes: bool) {
+    /// Enters what the clients did; a backup that was taken meanwhile is restored beside the server that is left.
+    fn enter(&mut self, left: Option<&Server>, lanes: bool) {
         let deeds: Vec<Vec<Deed>> = self.clients.iter_mut().map(Client::take_deeds).collect();
         self.tally.requests += deeds.iter().map(Vec::len).sum::<usize>();
+        let backup = self.backup.take();
+        if let Some((backup, server)) = backup.as_ref().zip(left) {
+            copies::restore(self, server, backup, self.book.clone(), &deeds);
+        }
         self.book.enter(&deeds, trace::Instant::MAX, lanes);
     }
 
@@ -268,9 +295,9 @@ impl Run {
     }
 }
 
-fn run(root: &Path, seed: u64, form: Form, other: PathBuf) -> Tally {
+fn run(root: &Path, lanes: &Path, seed: u64, form: Form, other: PathBuf) -> Tally {
     let begun = Instant::now();
-    let mut run = Run::new(root, seed, form, other);
+    let mut run = Run::new(root, lanes, seed, form, other);
     let mut deck = Deck::new(Dice::part(seed, 701));
     let mut server = run.start();
     run.check(&server, "the start");
@@ -316,6 +343,7 @@ fn whatever_befalls_a_server_it_keeps_what_it_promised() {
     let form = Form {
         lasts: minutes.map(|minutes| Duration::from_secs(minutes * 60)),
         pause: Duration::from_secs(if minutes.is_some() { 10 } else { 1 }),
+        erase_deadline: Duration::from_secs(if minutes.is_some() { 20 } else { 6 }),
         customers: if minutes.is_some() { 40 } else { 12 },
     };
     let programs = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
@@ -325,8 +353,9 @@ fn whatever_befalls_a_server_it_keeps_what_it_promised() {
         None => crate::process::folder(),
     };
     let root = folder.path().canonicalize().expect("a path");
-    let _kept = Kept { root: root.clone(), seed };
-    let tally = run(&root, seed, form, other_binary(programs.path()));
+    let lanes = crate::process::folder();
+    let _kept = Kept { root: root.clone(), lanes: lanes.path().to_owned(), seed };
+    let tally = run(&root, lanes.path(), seed, form, other_binary(programs.path()));
     eprintln!("chaos: seed {seed}: {tally}");
     let faults = tally.faults();
     assert!(faults.is_empty(), "{}\n{tally}", faults.join("\n"));

@@ -92,7 +92,9 @@ fn clock_fault(server: &Server, customer: &str) -> Option<String> {
 pub fn metric(server: &Server, name: &str) -> u64 {
     let text = Wire::to(&server.admin).get("/metrics").expect("an answer").text();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no metric {name} in\n{text}")).parse().expect("a number")
+    let value = value.unwrap_or_else(|| panic!("no metric {name} in\n{text}"));
+    // Whole numbers may be written as 1.0.
+    value.parse::<f64>().expect("a number") as u64
 }
 
 /// The confirmation of an ad that was shown is accepted once, also where the power took what the server knew of it.

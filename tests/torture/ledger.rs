@@ -1,10 +1,12 @@
 //! What was sent, what was answered, and what must therefore be there.
 
+mod entering;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::account::{Account, Held, Kind, Row};
+use crate::account::{Account, Held, Row};
 use crate::catalogue::{Catalogue, Track};
 use crate::trace::Instant;
 
@@ -108,149 +110,6 @@ pub struct Book {
 }
 
 impl Book {
-    /// Enters what clients did up to an instant, each client's deeds in order.
-    ///
-    /// Where `lanes` outlived the process no impression may be missing that was heard of; else none that was heard before
-    /// something was sent that is durable: its position is lower.
-    pub fn enter(&mut self, clients: &[Vec<Deed>], until: Instant, lanes: bool) {
-        self.enter_promised(clients, until, until, lanes);
-    }
-
-    /// The same where acknowledgements after `promised` promise nothing; returns how many those are.
-    pub fn enter_promised(
-        &mut self,
-        clients: &[Vec<Deed>],
-        until: Instant,
-        promised: Instant,
-        lanes: bool,
-    ) -> usize {
-        let mut early = 0;
-        let mut outcome_of = |deed: &Deed, outcome: Outcome| match deed.answered.filter(|at| *at <= until) {
-            Some(at) if at > promised && outcome == Outcome::Acknowledged => {
-                early += 1;
-                Outcome::Unknown
-            }
-            Some(_) => outcome,
-            None => Outcome::Unknown,
-        };
-        let promised = |deed: &&Deed| deed.answered.is_some_and(|at| at <= promised) && deed.is_promise();
-        let barrier = clients.iter().flatten().filter(promised).map(|deed| deed.sent).max().unwrap_or(0);
-        for deed in clients.iter().flat_map(|deeds| deeds.iter().take_while(|deed| deed.sent <= until)) {
-            let answered = deed.answered.filter(|at| *at <= until);
-            match &deed.act {
-                Act::Post { rows, atomic, outcome } => {
-                    let outcome = outcome_of(deed, *outcome);
-                    self.enter_post(rows, *atomic, outcome);
-                }
-                Act::Erase { customer, outcome } => {
-                    let outcome = outcome_of(deed, *outcome);
-                    self.enter_erasure(customer, outcome);
-                }
-                Act::Decide { customer, request, shown } => match (answered, shown) {
-                    (Some(at), Some(Some(shown))) => {
-                        let epoch = self.enter_shown(customer, &shown.decision, lanes || at < barrier);
-                        self.retries.push(Retry {
-                            customer: customer.clone(),
-                            request: request.clone(),
-                            answer: shown.answer.clone(),
-                            at,
-                            decision: shown.decision.clone(),
-                            epoch,
-                        });
-                    }
-                    (Some(_), Some(None)) => {}
-                    _ => account(&mut self.accounts, &mut self.resting, customer).unheard += 1,
-                },
-                Act::DecideMany { customers, shown } => match (answered, shown) {
-                    (Some(at), Some(shown)) => {
-                        for (customer, decision) in customers.iter().zip(shown) {
-                            if let Some(decision) = decision {
-                                self.enter_shown(customer, decision, lanes || at < barrier);
-                            }
-                        }
-                    }
-                    _ => {
-                        for customer in customers {
-                            account(&mut self.accounts, &mut self.resting, customer).unheard += 1;
-                        }
-                    }
-                },
-                Act::Tracks { tracks, outcome } => {
-                    self.catalogue.enter(tracks, outcome_of(deed, *outcome));
-                }
-            }
-        }
-        early
-    }
-
-    fn enter_post(&mut self, rows: &[Row], atomic: bool, outcome: Outcome) {
-        let mut fresh = Vec::new();
-        for row in rows {
-            let account = account(&mut self.accounts, &mut self.resting, &row.customer);
-            match outcome {
-                Outcome::Acknowledged => {
-                    account.may.remove(&row.event);
-                    account.must.insert(row.event, row.clone());
-                    if let Kind::Impression(decision) = &row.kind {
-                        if !account.shown.contains(decision) {
-                            account.late.insert(decision.clone());
-                        }
-                        account.perhaps_shown.remove(decision);
-                        account.shown.insert(decision.clone());
-                        account.confirmed.insert(decision.clone());
-                    }
-                }
-                Outcome::Unknown if !account.must.contains_key(&row.event) => {
-                    if let Kind::Impression(decision) = &row.kind
-                        && !account.shown.contains(decision)
-                    {
-                        account.perhaps_shown.insert(decision.clone());
-                        account.late.insert(decision.clone());
-                    }
-                    if account.may.insert(row.event, row.clone()).is_none() {
-                        fresh.push((row.customer.clone(), account.epoch, row.event));
-                    }
-                }
-                Outcome::Unknown | Outcome::Refused => {}
-            }
-        }
-        if atomic && outcome == Outcome::Unknown {
-            self.groups.push(Group { name: "atomic body", rows: fresh });
-        }
-    }
-
-    fn enter_erasure(&mut self, customer: &str, outcome: Outcome) {
-        let account = account(&mut self.accounts, &mut self.resting, customer);
-        match outcome {
-            Outcome::Acknowledged => *account = Account { epoch: account.epoch + 1, ..Account::default() },
-            Outcome::Unknown => {
-                // Of what was whole before, the rows of this customer may now be gone.
-                for group in &mut self.groups {
-                    group.rows.retain(|(of, _, _)| of != customer);
-                }
-                let is_profile = |row: &&Row| matches!(row.kind, Kind::Play | Kind::Click);
-                let rows = account.must.values().filter(is_profile);
-                let rows = rows.map(|row| (customer.to_owned(), account.epoch, row.event)).collect();
-                self.groups.push(Group { name: "erasure", rows });
-                account.may.append(&mut account.must);
-                account.perhaps_shown.append(&mut account.shown);
-                account.confirmed.clear();
-            }
-            Outcome::Refused => {}
-        }
-    }
-
-    /// Enters a decision that shows the ad, and returns the epoch of the customer's account.
-    fn enter_shown(&mut self, customer: &str, decision: &str, certain: bool) -> u64 {
-        let account = account(&mut self.accounts, &mut self.resting, customer);
-        if !self.decisions.insert(decision.to_owned()) {
-            self.faults.push(format!("decision id {decision} was given twice"));
-        }
-        let into = if certain { &mut account.shown } else { &mut account.perhaps_shown };
-        into.insert(decision.to_owned());
-        account.epoch
-    }
-
     /// Lets no answer be asked for again, and no customer looked at of whom nothing is left: the number of all profiles tells
     /// whether one is back.
     pub fn forget_past(&mut self) {

@@ -1,7 +1,9 @@
 //! What a server takes of memory, open files and the disk.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What a server takes at one moment.
@@ -16,6 +18,8 @@ pub struct Sample {
     /// Files of any kind in the data directory, and their bytes.
     pub files: u64,
     pub directory_kib: u64,
+    /// The largest snapshot.
+    pub snapshot_kib: u64,
 }
 
 impl Sample {
@@ -34,7 +38,7 @@ impl Sample {
             open_files: fs::read_dir(format!("{process}/fd")).ok()?.count() as u64,
             ..Self::default()
         };
-        let mut folders = vec![data.to_owned()];
+        let (mut folders, mut seen) = (vec![data.to_owned()], HashSet::new());
         while let Some(folder) = folders.pop() {
             let entries = fs::read_dir(folder).into_iter().flatten();
             for entry in entries.map_while(Result::ok) {
@@ -44,9 +48,17 @@ impl Sample {
                     folders.push(entry.path());
                     continue;
                 }
+                // A file that a backup holds has two names.
+                if !seen.insert(of.ino()) {
+                    continue;
+                }
+                let (name, kib) = (entry.file_name(), of.len() / 1024);
                 sample.files += 1;
-                sample.directory_kib += of.len() / 1024;
-                sample.segments += u64::from(entry.file_name().to_string_lossy().starts_with("segment-"));
+                sample.directory_kib += kib;
+                sample.segments += u64::from(name.to_string_lossy().starts_with("segment-"));
+                if name.to_string_lossy().starts_with("snapshot-") {
+                    sample.snapshot_kib = sample.snapshot_kib.max(kib);
+                }
             }
         }
         Some(sample)
@@ -62,6 +74,7 @@ impl Sample {
             segments: most(|sample| sample.segments),
             files: most(|sample| sample.files),
             directory_kib: most(|sample| sample.directory_kib),
+            snapshot_kib: most(|sample| sample.snapshot_kib),
         }
     }
 }

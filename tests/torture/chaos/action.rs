@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Run;
+use super::{Run, copies};
 use crate::dice::Dice;
 use crate::inspect::metric;
 use crate::moment::Moment;
@@ -45,10 +45,18 @@ pub enum Action {
     KillFull,
     /// SIGTERM while its disk is full.
     StopFull,
+    /// A backup, which is restored into a second directory.
+    Backup,
+    /// A backup that is killed under way; the next one goes on with it.
+    KillBackup,
+    /// The server is killed while a backup is under way.
+    KillInBackup,
+    /// The server erases from its files who was deleted.
+    Erase,
 }
 
 impl Action {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Stop,
         Self::Upgrade,
         Self::StopTwice,
@@ -62,6 +70,10 @@ impl Action {
         Self::Fill,
         Self::KillFull,
         Self::StopFull,
+        Self::Backup,
+        Self::KillBackup,
+        Self::KillInBackup,
+        Self::Erase,
     ];
 
     pub fn name(self) -> &'static str {
@@ -79,6 +91,10 @@ impl Action {
             Self::Fill => "full disk",
             Self::KillFull => "full disk, kill -9",
             Self::StopFull => "full disk, SIGTERM",
+            Self::Backup => "backup and restore",
+            Self::KillBackup => "backup killed",
+            Self::KillInBackup => "backup, kill -9",
+            Self::Erase => "erasure from files",
         }
     }
 
@@ -131,13 +147,34 @@ impl Action {
                     run.work_a_while();
                     stop_full(run, server)
                 }
+                Self::Backup => {
+                    copies::back_up(run, &server);
+                    run.work_a_while();
+                    Some(server)
+                }
+                Self::KillBackup => {
+                    let backup = copies::begin(run, &server);
+                    run.work_a_while();
+                    copies::interrupt(run, backup, true);
+                    run.work_a_while();
+                    Some(server)
+                }
+                Self::KillInBackup => {
+                    let backup = copies::begin(run, &server);
+                    run.work_a_while();
+                    server.kill();
+                    copies::interrupt(run, backup, false);
+                    None
+                }
+                Self::Erase => Some(server),
             }
         });
-        run.enter(self != Self::KillWithLanes);
+        run.enter(left.as_ref(), self != Self::KillWithLanes);
         if matches!(self, Self::Stop | Self::Upgrade | Self::Compact | Self::StopPaused) {
             run.tally.cut_by_stops += run.tally.cut;
         }
         match self {
+            Self::Erase => wait_for_erasure(run, left.as_ref().expect("it runs")),
             Self::KillWithLanes => run.place.new_lanes(),
             Self::Compact => {
                 assert!(compact(&run.place, &Watch::default()), "it ends");
@@ -248,6 +285,18 @@ fn start_full(run: &mut Run) {
         }
     }
     assert!(begun.elapsed() < TIMEOUT, "it does not wait for space");
+}
+
+/// What files hold of those who were deleted is gone within the deadline from the last deletion on.
+fn wait_for_erasure(run: &mut Run, server: &Server) {
+    let begun = Instant::now();
+    run.until("what was deleted is erased", server, || metric(server, "upbeat_erase_pending") == 0);
+    let took = begun.elapsed();
+    run.tally.longest_erasure = run.tally.longest_erasure.max(took);
+    if took > run.form.erase_deadline {
+        run.faults.push(format!("erasures were pending for {took:?}"));
+    }
+    run.look_for_erased(&run.place.data.clone());
 }
 
 /// All actions in an order by chance, again and again: none is left out for long.
