@@ -233,6 +233,11 @@ fn readiness_tells_what_is_kept_and_what_a_crash_may_take() {
     );
     assert_eq!(log["impressions_lost_by_a_kill"], "none");
     assert_eq!(log["impressions_lost_by_power"], "those of the last 50ms");
+    assert_eq!((&log["snapshots"], &log["erasures_pending"]), (&json!(0), &json!(0)));
+    server.load("/events", JSON, play("48", 1, 60));
+    assert_eq!(server.ask("DELETE", &server.admin, "/customers/48", &[], b"").status, 204);
+    let log = server.get("/readyz?verbose").ok()["log"].clone();
+    assert_eq!((&log["erasures_pending"], &log["erasures_overdue"]), (&json!(1), &json!(false)), "{log}");
     assert_eq!(server.get("/readyz").ok(), json!({"status": "ready"}));
     server.get("/readyz?verbose=yes").problem(400, "invalid-query");
     let server = Server::start();

@@ -84,6 +84,7 @@ fn log(app: &App) -> Value {
         Durability::Interval => (format!("those of the last {}", config.journal.interval), "interval"),
         Durability::Off => ("those that the system had not written by itself".to_owned(), "off"),
     };
+    let files = app.metrics.journal.files();
     let lanes = kept.lanes.as_ref().map(|path| path.display().to_string());
     let by_kill = if lanes.is_some() { "none" } else { "those of the last 1ms" };
     object!({
@@ -97,5 +98,13 @@ fn log(app: &App) -> Value {
         "impressions_lost_by_power": format!("those of the last {}", kept.every),
         "recovered_records": kept.recovered_records,
         "recovery_seconds": kept.recovery_seconds,
+        "snapshots": files.snapshots,
+        "snapshots_failed": files.snapshots_failed,
+        "snapshot_age_seconds": files.snapshot_age.as_secs(),
+        "segments": files.segments,
+        "history_bytes": files.history_bytes,
+        "history_failed": files.history_failed,
+        "erasures_pending": app.engine.pending_erasures().map_or(0, |pending| pending.count),
+        "erasures_overdue": files.erase_overdue,
     })
 }

@@ -161,6 +161,20 @@ impl JournalMetrics {
         self.erase_overdue.set(i64::from(is_overdue));
     }
 
+    /// What is counted of snapshots and files.
+    pub(crate) fn files(&self) -> FileCounts {
+        let snapshot = *FIRST + Duration::from_nanos(self.snapshot_ns.load(Ordering::Relaxed));
+        FileCounts {
+            snapshots: self.snapshots.get(),
+            snapshots_failed: self.snapshots_failed.get(),
+            snapshot_age: snapshot.elapsed(),
+            segments: self.segments.get(),
+            history_bytes: self.history_bytes.get(),
+            history_failed: self.history_failed.get(),
+            erase_overdue: self.erase_overdue.get() != 0,
+        }
+    }
+
     /// Notes how far behind the log is, `records` of them, when metrics are asked.
     pub(crate) fn sample_lag(&self, records: u64) {
         self.lag_records.set(i64::try_from(records).unwrap_or(i64::MAX));
@@ -169,6 +183,23 @@ impl JournalMetrics {
         self.snapshot_age_seconds.set(snapshot.elapsed().as_secs_f64());
         self.lag_seconds.set(if records == 0 { 0.0 } else { caught_up.elapsed().as_secs_f64() });
     }
+}
+
+/// What is counted of snapshots and of the files of the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileCounts {
+    /// Snapshots of this process.
+    pub(crate) snapshots: u64,
+    pub(crate) snapshots_failed: u64,
+    /// Since the last of them, or since the start.
+    pub(crate) snapshot_age: Duration,
+    /// Files that a start may need.
+    pub(crate) segments: i64,
+    pub(crate) history_bytes: i64,
+    /// Times that history could not be removed or rewritten.
+    pub(crate) history_failed: u64,
+    /// Whether records of a customer should be gone who was deleted.
+    pub(crate) erase_overdue: bool,
 }
 
 fn ns_since_first(then: Instant) -> u64 {
