@@ -20,6 +20,8 @@ pub struct JournalMetrics {
     records: Counter,
     bytes: Counter,
     group_bytes: GroupBytes,
+    /// What all groups take in the log's files.
+    file_bytes: Arc<AtomicU64>,
     /// Seconds of a sync.
     pub(crate) sync_seconds: Latency,
     lag_records: Gauge,
@@ -82,6 +84,7 @@ impl JournalMetrics {
             records: declare.single("journal_records", "Records written"),
             bytes: declare.single("journal_bytes", "Bytes of records written"),
             group_bytes,
+            file_bytes: Arc::default(),
             sync_seconds: declare.single("journal_sync_seconds", "Seconds of a sync of the log's disk"),
             lag_records: declare
                 .single("journal_lag_records", "Records that are published and not durable yet"),
@@ -123,6 +126,18 @@ impl JournalMetrics {
         self.records.inc_by(records as u64);
         self.bytes.inc_by(bytes as u64);
         self.group_bytes.0.observe(bytes as f64);
+        self.file_bytes.fetch_add(upbeat_journal::group_bytes(bytes), Ordering::Relaxed);
+    }
+
+    /// Counts a mark, which is a group without records.
+    pub(crate) fn count_mark(&self) {
+        self.file_bytes.fetch_add(upbeat_journal::group_bytes(0), Ordering::Relaxed);
+    }
+
+    /// Bytes of the log's files that groups have taken: each takes whole blocks, so it is much more than their records where
+    /// these are few.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes.load(Ordering::Relaxed)
     }
 
     /// Everything that was published before `then` is durable.

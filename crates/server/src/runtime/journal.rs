@@ -139,6 +139,7 @@ impl<D: Disk> Journal<D> {
         if !self.is_marked && now >= self.written + MARK_AFTER {
             self.is_marked = true;
             let marked = self.writer.mark();
+            self.metrics.count_mark();
             self.note(marked.map(|()| Step::Idle), now);
         }
         let is_busy = now < self.written + BUSY_PERIOD || self.writer.fullest_lane() > 0;

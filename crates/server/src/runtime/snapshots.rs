@@ -61,6 +61,8 @@ pub(super) struct Snapshots<D: Disk> {
     app: Arc<App>,
     /// How far the log had grown when the last snapshot began, as the metrics count it; less at the start, by what was read.
     grown: i64,
+    /// How much its files had taken then.
+    taken: u64,
     retry: Retry,
     history: History<D>,
     counted: Option<Instant>,
@@ -91,6 +93,7 @@ impl<D: Disk> Snapshots<D> {
             disk,
             app,
             grown,
+            taken: 0,
             retry: Retry::default(),
             counted: None,
             needed_files: 0,
@@ -122,9 +125,14 @@ impl<D: Disk> Snapshots<D> {
         u64::try_from(written.saturating_sub(self.grown)).unwrap_or(0)
     }
 
-    /// Whether there are more files than the log between two snapshots fills, by far.
+    /// Whether the log has more files, or takes more of them, than its records between two snapshots fill, by far.
     fn has_many_files(&self) -> bool {
         let journal = &self.app.config.journal;
+        // Half of what two snapshots may leave, however small its groups are.
+        let most = journal.snapshot_bytes.0 + MOST_FILES / 2 * journal.segment_bytes.0;
+        if self.app.metrics.journal.file_bytes() - self.taken >= most {
+            return true;
+        }
         self.needed_files > MOST_FILES + 2 * journal.snapshot_bytes.0 / journal.segment_bytes.0
     }
 
@@ -162,6 +170,7 @@ impl<D: Disk> Snapshots<D> {
     fn write(&mut self, pace: &mut dyn FnMut(Instant, u64, u64) -> bool) -> Result<bool, SnapshotError> {
         let (began, mut before, mut paused) = (Instant::now(), 0, Duration::ZERO);
         let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
+        let taken_now = self.app.metrics.journal.file_bytes();
         let mut pace = |bytes: u64| {
             let pauses = Instant::now();
             let goes_on = pace(began, bytes, before);
@@ -173,7 +182,7 @@ impl<D: Disk> Snapshots<D> {
             self.app.metrics.journal.snapshots_failed.inc();
         })?;
         let Some(written) = written else { return Ok(false) };
-        self.grown = bytes_now;
+        (self.grown, self.taken) = (bytes_now, taken_now);
         self.retry.clear();
         let (took, worked) = (began.elapsed(), began.elapsed().saturating_sub(paused));
         if before >= RATED_BYTES {

@@ -101,6 +101,23 @@ fn snapshot_is_written_when_the_log_has_grown_by_so_much_and_then_not_before_it_
 }
 
 #[test]
+fn snapshot_is_written_when_small_groups_take_much_space_though_their_records_do_not() {
+    let mut bench = Bench::new();
+    let journal = &bench.app.config.journal;
+    let groups = (journal.snapshot_bytes.0 + 32 * journal.segment_bytes.0) / 4096;
+    bench.snapshots.grown = i64::try_from(groups).expect("a number");
+    (0..groups).for_each(|_| bench.grow(1));
+    bench.turn(false);
+    assert_eq!(bench.files(), (vec![], 0));
+    bench.grow(1);
+    bench.turn(false);
+    assert_eq!(bench.files().0.len(), 1);
+    bench.play("49");
+    bench.turn(false);
+    assert_eq!(bench.files().0.len(), 1);
+}
+
+#[test]
 fn snapshot_is_given_up_at_a_stop_and_leaves_nothing() {
     let mut bench = Bench::new();
     bench.grow(SNAPSHOT_BYTES);
