@@ -115,9 +115,7 @@ impl Run {
         let config = std::fs::read_to_string(&place.config).expect("the configuration");
         let config = config.replace("drain = \"0s\"", "drain = \"300ms\"");
         let deadline_s = form.erase_deadline.as_secs();
-        let config = format!(
-            "erase_deadline = \"{deadline_s}s\"\n{config}[retention.decisions]\nbytes = \"128KiB\"\n"
-        );
+        let config = format!("erase_deadline = \"{deadline_s}s\"\n{config}");
         std::fs::write(&place.config, config).expect("the configuration");
         Self {
             form,
