@@ -33,6 +33,10 @@ impl ReadOnlyDisk {
                 let file = match disk.open_to_read(&name) {
                     Ok(file) => file,
                     Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    // That of no file, but of the process.
+                    Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                        return Err(error);
+                    }
                     Err(error) => return Err(io::Error::new(error.kind(), format!("{name}: {error}"))),
                 };
                 files.insert(name.clone(), ReadOnlyFile(Arc::new(file)));

@@ -15,7 +15,7 @@ use crate::api::content::json;
 use crate::api::event_line;
 use crate::api::extract::{CheckedQuery, CustomerId};
 use crate::api::{Kind, Problem};
-use crate::runtime::{App, LOOKS, look};
+use crate::runtime::{App, LOOKS, are_used_up, look};
 
 /// The most events of an answer, which take some 300 bytes each at most.
 const MOST_EVENTS: usize = 4_000;
@@ -105,6 +105,11 @@ impl From<std::io::Error> for Failed {
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Self {
         match failed {
+            Failed::Io(error) if are_used_up(&error) => Self::new(
+                Kind::Overloaded,
+                "the files of the log cannot be opened, since connections have all file descriptors; send the request again, or \
+                 read the data directory with upbeat export events --from DIR",
+            ),
             Failed::Io(error) => Self::new(Kind::Internal, format!("the data directory: {error}")),
             Failed::Open(error) => Self::new(Kind::Internal, format!("the data directory: {error}")),
         }
@@ -124,7 +129,7 @@ impl Page {
             let events = held.into_iter().filter(|event| range.holds(event)).collect();
             return Ok(Self { events, any, next: None });
         };
-        let (page, _) = look(
+        let looked = look(
             &kept.data_dir,
             LOOKS,
             |_| true,
@@ -166,8 +171,14 @@ impl Page {
                 page.events = held;
                 Ok::<_, Failed>(page)
             },
-        )?;
-        Ok(page)
+        );
+        match looked {
+            Ok((page, _)) => Ok(page),
+            Err(_) if app.is_draining() => {
+                Err(Problem::new(Kind::NotReady, "the server is stopping; ask another one"))
+            }
+            Err(failed) => Err(failed.into()),
+        }
     }
 
     /// The events of the profile, oldest first.

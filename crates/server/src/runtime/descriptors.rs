@@ -112,7 +112,7 @@ pub fn raise_limit(wanted: usize) -> Option<usize> {
 }
 
 /// Whether an accept failed for want of file descriptors, in this process or in all.
-pub(super) fn are_used_up(error: &io::Error) -> bool {
+pub(crate) fn are_used_up(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 

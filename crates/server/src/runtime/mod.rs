@@ -51,6 +51,7 @@ use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
 pub use cgroup::{MemoryLimit, memory_limit};
+pub(crate) use descriptors::are_used_up;
 pub use descriptors::{make_room, raise_limit};
 pub use inherited::Inherited;
 pub use listen::{capped_backlog, listen, listen_on};
