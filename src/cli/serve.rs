@@ -251,6 +251,9 @@ async fn serve(mut config: Config, inherited: &Inherited, passed: Passed) -> any
     tracing::info!(%data, %admin, model, "serving");
     let stopped = server.run_until(stop).await;
     tracing::info!(?stopped, "stopped");
+    // The system takes the memory back in one piece. To free millions of profiles one by one took seconds, in which connections
+    // of sockets that were passed would wait for the next process.
+    std::mem::forget(app);
     Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
