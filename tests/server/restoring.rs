@@ -13,7 +13,7 @@ use super::backups::{
     said, state,
 };
 use super::durability::{Kept, journal, kill};
-use super::listeners::likely;
+use super::listeners::{likely, membership};
 use super::support::*;
 
 /// A backup, and the folder it is in.
@@ -329,4 +329,36 @@ fn backup_says_what_it_cannot_use_and_makes_nothing() {
     let help =
         upbeat().args(["backup", "--from", &data, "-o", "x", "--rate", "1"]).output().expect("it runs");
     assert_eq!(help.status.code(), Some(2), "{}", said(&help));
+}
+
+/// A backup of the first version of its format.
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/golden/backups/1")
+}
+
+const BY_EVENTS: [(&str, &str); 2] = [("UPBEAT_CLOCK", "event"), ("UPBEAT_JOURNAL_SEGMENT_BYTES", "64KiB")];
+
+#[test]
+fn backup_of_every_released_version_is_restored() {
+    let elsewhere = Elsewhere::new();
+    assert_done(&restore(&golden(), &elsewhere.directory()));
+    let server = elsewhere.0.start_with(&BY_EVENTS);
+    assert_eq!(server.held("shown")["plays"].as_array().expect("a list").len(), 24);
+    assert_eq!(server.reason("shown"), "capped");
+    assert_eq!(server.reason("50"), "already_gold");
+    server.admin_get("/customers/deleted").problem(404, "customer-not-found");
+    assert!(tombstones(&server).contains("\"count\":1"), "{}", tombstones(&server));
+}
+
+#[test]
+#[ignore = "writes tests/server/golden/backups anew: for a new version of the format alone"]
+fn write_a_backup_of_this_version() {
+    let kept = Kept::new();
+    let server = kept.start_with(&BY_EVENTS);
+    server.load("/events", NDJSON, likely("shown") + &likely("deleted"));
+    server.load("/events", JSON, membership("50", 1, "gold", 60));
+    assert_eq!(server.decide("shown")["show"], true);
+    delete(&server, "deleted");
+    let _ = fs::remove_dir_all(golden());
+    assert_done(&backup(&server, &golden(), &["--no-history"]));
 }
