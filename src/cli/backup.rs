@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_history: bool,
     /// Bytes a second, at most: what is read faster may delay the server's own writes
-    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = rate)]
+    #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = rate)]
     rate: Bytes,
 }
 
@@ -63,6 +63,6 @@ fn lower_priority() {
 fn rate(text: &str) -> Result<Bytes, String> {
     match text.parse::<Bytes>() {
         Ok(rate) if rate.0 >= 4096 => Ok(rate),
-        _ => Err("give the bytes of a second, from 4KiB on, such as 64MiB".to_owned()),
+        _ => Err("give the bytes of a second, from 4KiB on, such as 32MiB".to_owned()),
     }
 }

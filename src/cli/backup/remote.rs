@@ -18,7 +18,7 @@ const MOST_TRIES: u32 = 30;
 
 /// The bytes of a file that are asked for at once: little enough that a decision never waits for one of the server's threads to
 /// send them.
-pub(super) const PART_BYTES: u64 = 256 << 10;
+pub(super) const PART_BYTES: u64 = 64 << 10;
 
 /// The bytes of which a digest is asked for at once.
 pub(super) const DIGEST_BYTES: u64 = 4 << 20;
