@@ -15,9 +15,12 @@ fn commands(page: &str) -> String {
     blocks.collect()
 }
 
-/// Ports that nobody listens on, in place of those of the page.
+/// Ports that nobody listens on, in place of those of the page. They lie below those that the kernel gives to whoever asks for
+/// any: between here and the server's start no other test, and no connection of one, may take them.
 fn with_free_ports(commands: &str) -> String {
-    let taken: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let first = 10_000 + std::process::id() % 10_000;
+    let taken = (first..32_768).filter_map(|port| TcpListener::bind(("127.0.0.1", port as u16)).ok());
+    let taken: Vec<_> = taken.take(4).collect();
     let ports = taken.iter().map(|listener| listener.local_addr().expect("an address").port().to_string());
     // Ports are replaced by names first, so that none is replaced twice.
     let page = ["127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8090", "127.0.0.1:8091"];

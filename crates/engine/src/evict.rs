@@ -25,7 +25,8 @@ pub enum NotRemoved {
     LogUnavailable,
     /// There is no room for the tombstone.
     #[error(
-        "tombstones hold their limit of {0}, and an erasure that nothing remembers would not survive old input that is sent again:          raise limits.tombstones, each takes some 50 bytes of memory, and send the request again"
+        "tombstones hold their limit of {0}, and an erasure that nothing remembers would not survive old input that is sent again: \
+         raise limits.tombstones, each takes some 50 bytes of memory, and send the request again"
     )]
     TombstonesFull(usize),
 }
