@@ -17,7 +17,7 @@ const MOST_FILES: u64 = 160;
 /// The bytes of the data directory, as the operator's guide sums them up, for the configuration of these tests: history, the log
 /// between snapshots, and three files of it; 4 MiB for the first file of a start; 4 MiB for what is logged while a snapshot is
 /// written or history is read. Three snapshots come on top.
-const MOST_DIRECTORY_KIB: u64 = (256 + 128) + (2 * 128 + 64 * 64) + 3 * 64 + 4096 + 4096;
+const MOST_DIRECTORY_KIB: u64 = (256 + 256) + (2 * 128 + 64 * 64) + 3 * 64 + 4096 + 4096;
 
 #[derive(Debug, Default)]
 pub struct Tally {
