@@ -52,7 +52,8 @@ torture-binary rounds="10" seed="1" *arguments:
 soak minutes="10":
     MINUTES={{minutes}} cargo test --release --locked --test torture memory_files_and_disk -- --nocapture
 
-# All that befalls a server in years, at random, with a ledger beside it: an hour, or MINUTES; SEED repeats a run
+# UPBEAT_OTHER_BINARY is another build of the version, which serves by turns with this one; SEED repeats a run.
+# All that befalls a server in years, at random, with a ledger beside it: an hour, or MINUTES
 chaos *arguments:
     MINUTES="${MINUTES:-60}" SEED="${SEED:-$(date +%s)}" \
         cargo test --release --locked --test torture whatever_befalls -- --nocapture {{arguments}}
