@@ -162,6 +162,11 @@ impl Customer {
         self.cached = PackedScore::NONE;
     }
 
+    /// Takes the later of this time and that of the last event.
+    pub(super) fn raise_last_event(&mut self, last_event_s: u32) {
+        self.last_event_s = self.last_event_s.max(last_event_s);
+    }
+
     /// Takes another time for that of the last event.
     pub(super) fn set_last_event(&mut self, last_event_s: u32) {
         self.last_event_s = last_event_s;

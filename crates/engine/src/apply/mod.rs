@@ -184,7 +184,7 @@ impl Engine {
             if changes(applied) {
                 self.advance_clock(sighting);
                 if let Some((mut room, records)) = room {
-                    records.publish(&mut room, 0);
+                    records.publish(&mut room, 0, applied);
                 }
             }
             Ok((applied, growth))
@@ -244,7 +244,7 @@ impl Engine {
             if changes(applied) {
                 self.advance_clock(sighting);
                 if let Some(((mut room, unit), records)) = room {
-                    records.publish(&mut room, unit);
+                    records.publish(&mut room, unit, applied);
                 }
             }
             Ok((applied, growth))
@@ -331,11 +331,14 @@ impl<'a> Records<'a> {
     }
 
     /// In the order in which they are done again.
-    fn publish(&self, room: &mut Room<'_>, unit: u16) {
+    fn publish(&self, room: &mut Room<'_>, unit: u16, applied: Applied) {
         if let Some(shown) = &self.shown {
             room.publish(shown, unit);
         }
-        room.publish(self.event, unit);
+        match applied {
+            Applied::Replaced => room.publish(&self.event.of_replacement(), unit),
+            _ => room.publish(self.event, unit),
+        };
     }
 }
 

@@ -5,7 +5,7 @@ use upbeat_core::encoding::{put_id, put_level, put_time, put_varint, zigzag};
 use upbeat_core::event::{DecisionId, Event, Id};
 use upbeat_core::profile::MembershipChange;
 
-use super::entry::{Answered, Started};
+use super::entry::{Answered, Entry, Started};
 use super::parts::{
     TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
 };
@@ -69,6 +69,16 @@ impl Payload {
     pub(crate) fn of_event(event: &Event, last_event_s: u32) -> Self {
         usual_play(event, last_event_s)
             .map_or_else(|| Self::Other(kind::EVENT, event_bytes(event, last_event_s)), Self::UsualPlay)
+    }
+
+    /// This record of an event where the event took the place of another copy of it: it is not accepted once more, so nothing is
+    /// said of the last event.
+    #[cold]
+    pub(crate) fn of_replacement(&self) -> Self {
+        match Entry::decode(self.kind(), self.bytes()) {
+            Ok(Entry::Event { event, .. }) => Self::of_event(&event, 0),
+            other => unreachable!("the record of an event was just written: {other:?}"),
+        }
     }
 
     /// The record of an ad that was shown.

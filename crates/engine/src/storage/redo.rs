@@ -63,6 +63,9 @@ impl<'e> Redo<'e> {
                 let customer = event.customer.clone();
                 self.change(customer, |customer, bounds| {
                     customer.apply(event, bounds, i64::from(last_event_s) * 1000);
+                    // A copy from a snapshot may hold the event already, and a correction that is done again has taken its
+                    // time back.
+                    customer.raise_last_event(last_event_s);
                 });
             }
             Entry::Shown { customer, decision, campaign, time_ms, .. } => {

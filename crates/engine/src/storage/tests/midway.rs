@@ -1,12 +1,12 @@
 //! What happens between the beginning of a snapshot and the copy of a customer.
 
-use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time};
+use upbeat_core::event::{DAY_MS, Event, EventKind, Id, MINUTE_MS, Membership, Time};
 use upbeat_core::profile::Applied;
 use upbeat_journal::disk::simulated::SimulatedDisk;
 
 use super::model::held_by;
 use super::{WALL_MS, memories, opened, play, settings, showing};
-use crate::Clock;
+use crate::{Clock, Engine};
 
 fn membership(event_id: u64, unix_ms: i64, level: Membership) -> Event {
     Event {
@@ -17,23 +17,18 @@ fn membership(event_id: u64, unix_ms: i64, level: Membership) -> Event {
     }
 }
 
-#[test]
-fn eviction_that_is_done_again_over_a_later_membership_keeps_what_it_kept() {
+/// An engine to which `before` happens, and `midway` between the beginning of a snapshot and the copies of customers, is killed; the
+/// next one has to hold the same.
+fn recovers_what_happens_midway(before: impl FnOnce(&Engine), midway: impl FnOnce(&Engine)) {
     let disk = SimulatedDisk::new(1, 1 << 30);
     let engine = showing(settings(Clock::Wall));
     let mut opened_first = opened(&engine, &disk, memories(1, 32 << 10), 1, 1);
-    let later_ms = WALL_MS + 40 * DAY_MS;
-    for event in [membership(1, WALL_MS, Membership::Gold), play(1, 2, WALL_MS)] {
-        assert_eq!(engine.apply(event, WALL_MS), Ok(Applied::Accepted));
-    }
-    let (writer, mut once) = (&mut opened_first.writer, true);
+    before(&engine);
+    let (writer, mut midway) = (&mut opened_first.writer, Some(midway));
     // After the first block, which holds no customer yet.
     let written = opened_first.snapshotter.write(&engine, &mut |_| {
-        if std::mem::take(&mut once) {
-            let evicted: usize = (0..engine.shards()).map(|shard| engine.evict_idle(shard, later_ms)).sum();
-            assert_eq!(evicted, 1);
-            let cancelled = membership(3, later_ms, Membership::Free);
-            assert_eq!(engine.apply(cancelled, later_ms), Ok(Applied::Accepted));
+        if let Some(midway) = midway.take() {
+            midway(&engine);
         }
         writer.step().is_ok()
     });
@@ -43,4 +38,55 @@ fn eviction_that_is_done_again_over_a_later_membership_keeps_what_it_kept() {
     let again = opened(&recovered, &disk, memories(1, 32 << 10), 2, 2);
     assert!(again.recovered.snapshot_bytes > 0 && again.recovered.records > 0);
     assert_eq!(held_by(&recovered), held_by(&engine));
+}
+
+fn sweep(engine: &Engine, wall_ms: i64) -> usize {
+    (0..engine.shards()).map(|shard| engine.evict_idle(shard, wall_ms)).sum()
+}
+
+#[test]
+fn last_event_after_a_correction_that_is_done_again_stays_the_last() {
+    let ahead_ms = WALL_MS + 40 * DAY_MS;
+    recovers_what_happens_midway(
+        |engine| assert_eq!(engine.apply(play(1, 1, ahead_ms), ahead_ms), Ok(Applied::Accepted)),
+        |engine| {
+            assert_eq!(sweep(engine, WALL_MS), 0);
+            let later_ms = WALL_MS + MINUTE_MS;
+            assert_eq!(engine.apply(play(1, 2, later_ms), later_ms), Ok(Applied::Accepted));
+        },
+    );
+}
+
+#[test]
+fn copy_that_took_the_place_of_an_event_is_no_last_event_when_it_is_done_again() {
+    recovers_what_happens_midway(
+        |engine| {
+            for event in [membership(1, WALL_MS, Membership::Gold), play(1, 2, WALL_MS)] {
+                assert_eq!(engine.apply(event, WALL_MS), Ok(Applied::Accepted));
+            }
+        },
+        |engine| {
+            let kind = EventKind::Play { track: Id::Number(1), mobile: false };
+            let copy = Event { kind, ..play(1, 2, WALL_MS) };
+            assert_eq!(engine.apply(copy, WALL_MS + DAY_MS), Ok(Applied::Replaced));
+            assert_eq!(sweep(engine, WALL_MS + 40 * DAY_MS), 1);
+        },
+    );
+}
+
+#[test]
+fn eviction_that_is_done_again_over_a_later_membership_keeps_what_it_kept() {
+    let later_ms = WALL_MS + 40 * DAY_MS;
+    recovers_what_happens_midway(
+        |engine| {
+            for event in [membership(1, WALL_MS, Membership::Gold), play(1, 2, WALL_MS)] {
+                assert_eq!(engine.apply(event, WALL_MS), Ok(Applied::Accepted));
+            }
+        },
+        |engine| {
+            assert_eq!(sweep(engine, later_ms), 1);
+            let cancelled = membership(3, later_ms, Membership::Free);
+            assert_eq!(engine.apply(cancelled, later_ms), Ok(Applied::Accepted));
+        },
+    );
 }
