@@ -11,6 +11,7 @@ mod event_clock;
 mod evict;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod hashing;
 mod log;
 mod model_id;
 mod retries;

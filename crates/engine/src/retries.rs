@@ -14,6 +14,7 @@ use upbeat_core::decision::Reason;
 use upbeat_core::event::{DecisionId, Id};
 
 use super::Decision;
+use crate::hashing::{Hasher, hasher};
 use crate::log::Answered;
 
 /// How long an answer is kept for retries, in milliseconds.
@@ -239,7 +240,7 @@ fn table_bytes<T>(capacity: usize) -> usize {
 /// The answers of the last minute by customer and request id.
 pub(crate) struct RecentRequests {
     shards: Box<[Mutex<Shard>]>,
-    hasher: foldhash::fast::RandomState,
+    hasher: Hasher,
     /// The most bytes of one shard. Requests are spread evenly, so all shards are full at about the same time.
     shard_limit: usize,
 }
@@ -250,7 +251,7 @@ impl RecentRequests {
         let shards = (max_bytes / SHARD_BYTES).clamp(FEWEST_SHARDS, MOST_SHARDS).next_power_of_two();
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: hasher(),
             shard_limit: max_bytes / shards,
         }
     }
@@ -331,10 +332,16 @@ impl RecentRequests {
         self.shards.iter().flat_map(of).collect()
     }
 
-    /// The answers of one shard, `0..shards()`, that said *show*.
+    /// The answers of one shard, `0..shards()`, that said *show*, in the order in which they were made. An answer that a
+    /// newer one to the same request has replaced is none of them, though its memory may not be free yet: whoever reads them
+    /// back may not do so in this order.
     pub(crate) fn shown(&self, shard: usize) -> Vec<(Id, DecisionId, Answered)> {
         let shard = lock(&self.shards[shard]);
-        let shown = shard.answers.iter().filter(|answer| answer.decision.reason.shows());
+        let mut places: Vec<u32> =
+            shard.index.iter().map(|number| number.wrapping_sub(shard.first)).collect();
+        places.sort_unstable();
+        let answers = places.iter().map(|place| &shard.answers[*place as usize]);
+        let shown = answers.filter(|answer| answer.decision.reason.shows());
         let of = |answer: &Answer| {
             let Decision { score, model, id, .. } = answer.decision;
             let answered =

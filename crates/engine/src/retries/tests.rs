@@ -92,6 +92,29 @@ fn clock_that_steps_back_does_not_fill_the_memory() {
 }
 
 #[test]
+fn answer_that_a_newer_one_has_replaced_is_not_listed() {
+    let requests = RecentRequests::new(1 << 20);
+    let show = |customer: u64, wall_ms: i64, id: u64| {
+        let shown = Decision { reason: Reason::LikelyToClick, ..decision(id) };
+        requests.get_or_decide(&Id::Number(customer), &request(1), wall_ms, || shown).expect("room")
+    };
+    let after_ms = WALL_MS + RETRY_PERIOD_MS + 1;
+    // Each shard has many that are older, so that it keeps the memory of the last one for now.
+    for customer in 0..200 {
+        assert!(!show(customer, WALL_MS, 1000 + customer).1);
+    }
+    assert!(!show(199, after_ms, 7).1 && show(199, after_ms + 1, 8).1);
+    let kept = |requests: &RecentRequests| -> usize {
+        requests.shards.iter().map(|shard| lock(shard).answers.len()).sum()
+    };
+    assert!(kept(&requests) > 190, "both are kept");
+    let shown: Vec<_> = (0..requests.shards()).flat_map(|shard| requests.shown(shard)).collect();
+    let of: Vec<u64> =
+        shown.iter().filter(|shown| shown.0 == Id::Number(199)).map(|shown| shown.1.0).collect();
+    assert_eq!(of, [7]);
+}
+
+#[test]
 fn panic_while_deciding_keeps_no_answer_and_breaks_nothing() {
     let requests = RecentRequests::new(1 << 20);
     let panicking = std::panic::AssertUnwindSafe(|| {

@@ -13,6 +13,7 @@ use std::sync::PoisonError;
 
 use upbeat_core::event::Id;
 
+use crate::hashing::{Hasher, hasher};
 use crate::sync::{Arc, Mutex, MutexGuard};
 use shard::{Shard, prefetch, slots_for};
 
@@ -23,13 +24,6 @@ pub(crate) use places::{Place, Places, Reservation};
 const IDS_PER_SHARD: usize = 2048;
 const FEWEST_SHARDS: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 const MOST_SHARDS: usize = 1 << 14;
-
-/// Keyed at random, so that nobody can choose ids that meet in a shard.
-#[cfg(not(feature = "loom"))]
-type Hasher = foldhash::fast::RandomState;
-/// The same in every run: loom replays orders of threads, and the tests need ids that share a shard.
-#[cfg(feature = "loom")]
-type Hasher = foldhash::fast::FixedState;
 
 /// Why an update was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +60,7 @@ impl<V: Default> Table<V> {
         let room = slots_for(expected.min(limit) / shards);
         Self {
             shards: (0..shards).map(|_| Mutex::new(Shard::with_slots(room))).collect(),
-            hasher: Hasher::default(),
+            hasher: hasher(),
             places: Arc::new(Places::new(limit)),
         }
     }
