@@ -16,7 +16,7 @@ pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
 use crate::customer::{Growth, Lost};
 use crate::event_clock::Sighting;
-use crate::log::{Log, OpenUnit, Payload, Room, Use};
+use crate::log::{Log, MOST_GROWTH, OpenUnit, Payload, Room, Use};
 use crate::table::{Reservation, UpdateError};
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};
 
@@ -184,7 +184,7 @@ impl Engine {
             if changes(applied) {
                 self.advance_clock(sighting);
                 if let Some((mut room, records)) = room {
-                    records.publish(&mut room, 0, applied);
+                    records.publish(&mut room, 0, applied, customer);
                 }
             }
             Ok((applied, growth))
@@ -244,7 +244,7 @@ impl Engine {
             if changes(applied) {
                 self.advance_clock(sighting);
                 if let Some(((mut room, unit), records)) = room {
-                    records.publish(&mut room, unit, applied);
+                    records.publish(&mut room, unit, applied, customer);
                 }
             }
             Ok((applied, growth))
@@ -327,16 +327,16 @@ impl<'a> Records<'a> {
     }
 
     fn bytes(&self) -> usize {
-        self.event.bytes().len() + self.shown.as_ref().map_or(0, |shown| shown.bytes().len())
+        self.event.bytes().len() + MOST_GROWTH + self.shown.as_ref().map_or(0, |shown| shown.bytes().len())
     }
 
     /// In the order in which they are done again.
-    fn publish(&self, room: &mut Room<'_>, unit: u16, applied: Applied) {
+    fn publish(&self, room: &mut Room<'_>, unit: u16, applied: Applied, customer: &Customer) {
         if let Some(shown) = &self.shown {
             room.publish(shown, unit);
         }
         match applied {
-            Applied::Replaced => room.publish(&self.event.of_replacement(), unit),
+            Applied::Replaced => room.publish(&self.event.of_replacement(customer.last_event_s()), unit),
             _ => room.publish(self.event, unit),
         };
     }

@@ -52,7 +52,7 @@ pub enum Entry {
         /// The event.
         event: Event,
         /// The time that counts as that of the customer's last event if it is later than what is known, in whole seconds since
-        /// 1970; 0 where the event took the place of another copy of it, and none was accepted.
+        /// 1970. Where the event took the place of another copy of it, that is what was known.
         last_event_s: u32,
     },
     /// An ad was shown, and counts as an impression.

@@ -25,7 +25,7 @@ pub(crate) use parts::{
     decode_answer, decode_started, decode_tombstone, decode_track, encode_answer, encode_started,
     encode_track, put_tombstone,
 };
-pub(crate) use payload::{Payload, kind};
+pub(crate) use payload::{MOST_GROWTH, Payload, kind};
 pub use refusal::LogRefusal;
 pub(crate) use refusal::LogRefusals;
 pub(crate) use unit::OpenUnit;

@@ -41,6 +41,9 @@ pub(crate) mod kind {
     pub(crate) const TOMBSTONE: u16 = 13;
 }
 
+/// By how many bytes the record of an event grows at most where it has another time of the last event.
+pub(crate) const MOST_GROWTH: usize = 4;
+
 /// The bytes of a record that is about to be published.
 pub(crate) enum Payload {
     /// Without memory of its own, since nearly all are of this kind.
@@ -71,12 +74,12 @@ impl Payload {
             .map_or_else(|| Self::Other(kind::EVENT, event_bytes(event, last_event_s)), Self::UsualPlay)
     }
 
-    /// This record of an event where the event took the place of another copy of it: it is not accepted once more, so nothing is
-    /// said of the last event.
+    /// This record of an event where the event took the place of another copy of it: it is not accepted once more, so the time of
+    /// the customer's last event stays that which is known. Takes at most [`MOST_GROWTH`] more bytes.
     #[cold]
-    pub(crate) fn of_replacement(&self) -> Self {
+    pub(crate) fn of_replacement(&self, last_event_s: u32) -> Self {
         match Entry::decode(self.kind(), self.bytes()) {
-            Ok(Entry::Event { event, .. }) => Self::of_event(&event, 0),
+            Ok(Entry::Event { event, .. }) => Self::of_event(&event, last_event_s),
             other => unreachable!("the record of an event was just written: {other:?}"),
         }
     }

@@ -266,9 +266,9 @@ impl History {
         }
         // One row, so that its record is known.
         let from = self.next();
-        let last_event_s = match rows.get(row) {
-            Some(Row::Event(event)) => self.last_event_s(event, wall_ms),
-            _ => 0,
+        let (expected, accepted_s) = match rows.get(row) {
+            Some(Row::Event(event)) => (self.expected(event), self.last_event_s(event, wall_ms)),
+            _ => (None, 0),
         };
         let progress = self.engine.advance(body, 1);
         let ended = matches!(progress, Progress::Applied(..));
@@ -276,7 +276,11 @@ impl History {
         let records = (self.next() - from).saturating_sub(u64::from(ended));
         if records > 0 {
             let changes = match rows[row].clone() {
-                Row::Event(event) => changes_of(event, last_event_s, records == 2),
+                Row::Event(event) => {
+                    let applied = expected.map(|(applied, _)| applied);
+                    let last_event_s = self.recorded_last_event_s(&event, applied, accepted_s);
+                    changes_of(event, last_event_s, records == 2)
+                }
                 Row::Track(id, track) => vec![Change::Track(id, track)],
             };
             assert_eq!(changes.len() as u64, records, "seed {}: positions of {changes:?}", self.seed);

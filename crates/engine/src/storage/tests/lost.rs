@@ -23,7 +23,7 @@ pub fn changes_of(event: Event, last_event_s: u32, lost: bool) -> Vec<Change> {
 
 impl History {
     /// What should become of an event, and whether it confirms a decision whose record is lost; `None` if it is refused.
-    fn expected(&self, event: &Event) -> Option<(Applied, bool)> {
+    pub fn expected(&self, event: &Event) -> Option<(Applied, bool)> {
         if self.erased.get(&event.customer).is_some_and(|until_ms| event.time.unix_ms <= *until_ms) {
             return Some((Applied::Erased, false));
         }
@@ -46,6 +46,15 @@ impl History {
         }
     }
 
+    /// What the record of an event says of the last event: `accepted_s`, unless it took the place of another copy of it.
+    pub fn recorded_last_event_s(&self, event: &Event, applied: Option<Applied>, accepted_s: u32) -> u32 {
+        let known_s = || self.engine.customers.with(&event.customer, |customer| customer.last_event_s());
+        match applied {
+            Some(Applied::Replaced) => known_s().expect("another copy is there"),
+            _ => accepted_s,
+        }
+    }
+
     pub fn apply_event(&mut self, event: Event) {
         let (from, last_event_s) = (self.next(), self.last_event_s(&event, self.wall_ms));
         let expected = self.expected(&event);
@@ -58,6 +67,7 @@ impl History {
         };
         assert_eq!(applied, expected.map(|(applied, _)| applied), "seed {}: {event:?}", self.seed);
         let logged = matches!(applied, Some(Applied::Accepted | Applied::Replaced));
+        let last_event_s = self.recorded_last_event_s(&event, applied, last_event_s);
         let changes = if logged { changes_of(event, last_event_s, lost) } else { Vec::new() };
         self.note(from, changes);
     }

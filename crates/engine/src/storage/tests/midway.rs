@@ -1,11 +1,12 @@
 //! What happens between the beginning of a snapshot and the copy of a customer.
 
-use upbeat_core::event::{DAY_MS, Event, EventKind, Id, MINUTE_MS, Membership, Time};
+use upbeat_core::event::{DAY_MS, Event, EventKind, Id, MINUTE_MS, Membership, Row, Time};
 use upbeat_core::profile::Applied;
 use upbeat_journal::disk::simulated::SimulatedDisk;
 
 use super::model::held_by;
 use super::{WALL_MS, memories, opened, play, settings, showing};
+use crate::apply::Progress;
 use crate::{Clock, Engine};
 
 fn membership(event_id: u64, unix_ms: i64, level: Membership) -> Event {
@@ -89,4 +90,27 @@ fn eviction_that_is_done_again_over_a_later_membership_keeps_what_it_kept() {
             assert_eq!(engine.apply(cancelled, later_ms), Ok(Applied::Accepted));
         },
     );
+}
+
+#[test]
+fn copy_of_an_event_whose_body_was_lost_keeps_its_customer_from_eviction() {
+    let (disk, lanes) = (SimulatedDisk::new(1, 1 << 30), memories(1, 32 << 10));
+    let engine = showing(settings(Clock::Wall));
+    let _opened = opened(&engine, &disk, lanes.clone(), 1, 1);
+    let rows = [play(1, 2, WALL_MS), play(2, 3, WALL_MS)].map(|event| Ok(Row::Event(event)));
+    let mut body = Some(engine.begin_atomic(rows.into_iter(), WALL_MS));
+    // Both rows are checked, and the first one is applied.
+    for count in [2, 1] {
+        let Some(Progress::UnderWay(rest)) = body.take().map(|body| engine.advance(body, count)) else {
+            panic!("it is under way");
+        };
+        body = Some(rest);
+    }
+    let kind = EventKind::Play { track: Id::Number(1), mobile: false };
+    let copy = Event { kind, ..play(1, 2, WALL_MS) };
+    assert_eq!(engine.apply(copy, WALL_MS), Ok(Applied::Replaced));
+    disk.kill();
+    let recovered = showing(settings(Clock::Wall));
+    opened(&recovered, &disk, lanes, 1, 2);
+    assert_eq!((recovered.customer_count(), sweep(&recovered, WALL_MS)), (1, 0));
 }

@@ -75,9 +75,8 @@ impl Model {
                     clock.advance(sighting);
                 }
                 let held = self.customer(event.customer.clone());
-                if held.0.apply(event, &bounds) == upbeat_core::profile::Applied::Accepted {
-                    held.1 = held.1.max(last_event_s);
-                }
+                held.0.apply(event, &bounds);
+                held.1 = held.1.max(last_event_s);
             }
             Change::Shown { customer, decision, time_ms, request } => {
                 let held = self.customer(customer.clone());
