@@ -13,12 +13,13 @@ pub mod file;
 mod rewriting;
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 use upbeat_core::event::Event;
 
 use crate::Engine;
+use crate::sync::Arc;
 use crate::table::{Place, Places, Reservation};
 
 pub use bury::Buried;
