@@ -63,6 +63,11 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     let range = Range::of(&query, &app)?;
     let from = query.from.unwrap_or(0);
+    if i64::try_from(from).is_err() {
+        let detail =
+            format!("query string: from: {from} is no position; take the `next` of the answer before");
+        return Err(Problem::new(Kind::InvalidQuery, detail));
+    }
     // All of the log is read for each answer, and all its files are open meanwhile.
     let permit = app.one_history().await?;
     let reading = Arc::clone(&app);
