@@ -219,8 +219,12 @@ impl Shard {
             return;
         }
         let mut kept = Self::default();
-        for answer in std::mem::take(self).answers {
-            if answer.customer != *customer {
+        let Self { answers, first, index, .. } = std::mem::take(self);
+        for (place, answer) in answers.into_iter().enumerate() {
+            let number = first.wrapping_add(place as u32);
+            // Or one that a newer answer has replaced would be found again.
+            let is_newest = index.find(hash(&answer), |held| *held == number).is_some();
+            if is_newest && answer.customer != *customer {
                 kept.push(hash(&answer), answer, hash);
             }
         }

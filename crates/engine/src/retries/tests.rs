@@ -115,6 +115,23 @@ fn answer_that_a_newer_one_has_replaced_is_not_listed() {
 }
 
 #[test]
+fn answer_that_a_newer_one_has_replaced_does_not_come_back_when_a_customer_is_erased() {
+    let requests = RecentRequests::new(1 << 20);
+    let after_ms = WALL_MS + RETRY_PERIOD_MS + 1;
+    let asked = 100..200;
+    for customer in 0..200 {
+        assert_eq!(ask(&requests, customer, 1, WALL_MS, 1000 + customer), Ok(1000 + customer));
+    }
+    for customer in asked.clone() {
+        assert_eq!(ask(&requests, customer, 1, after_ms, 2000 + customer), Ok(2000 + customer));
+    }
+    (0..50).for_each(|customer| requests.remove(&Id::Number(customer)));
+    for customer in asked {
+        assert_eq!(ask(&requests, customer, 1, after_ms + 1, 3000 + customer), Ok(2000 + customer));
+    }
+}
+
+#[test]
 fn panic_while_deciding_keeps_no_answer_and_breaks_nothing() {
     let requests = RecentRequests::new(1 << 20);
     let panicking = std::panic::AssertUnwindSafe(|| {
