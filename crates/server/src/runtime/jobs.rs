@@ -110,6 +110,10 @@ async fn evict_idle_customers(app: Arc<App>) {
 /// Looks at a start whether the wall clock shows a time that the customers let expect, and whether their times are of the zone that is
 /// configured.
 async fn look_at_clock(app: &App) {
+    // Where nothing was kept there is nothing to look at.
+    if app.kept().is_none() {
+        return app.look_at_clock_of_start(None);
+    }
     // What is newer was accepted by this process.
     let started_ms = app.wall_ms() / 1000 * 1000;
     let (mut newest_ms, mut of_other_zone) = (None, None);
