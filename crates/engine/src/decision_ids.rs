@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use siphasher::sip::SipHasher13;
-use upbeat_core::event::{DecisionId, Id, MAX_ID_LENGTH};
+use upbeat_core::event::{DecisionId, Id, IdRef, MAX_ID_LENGTH};
 
 use crate::striped::Numbers;
 use crate::tombstones::DigestKey;
@@ -27,6 +27,25 @@ const BITS: u32 = 61;
 
 /// How many bits the number has: as few as it needs.
 const NUMBER_BITS: [u32; 3] = [32, 39, 46];
+
+/// Bytes of an id as [`put_hashed`] puts them, at most.
+pub(crate) const MOST_HASHED: usize = 1 + MAX_ID_LENGTH;
+
+/// Puts an id as keyed hashes take it, so that no number is hashed as a text is; returns how many bytes that takes. They are
+/// kept by what the hashes are kept in: other bytes would be other ids and digests.
+pub(crate) fn put_hashed(id: IdRef<'_>, into: &mut [u8]) -> usize {
+    let number;
+    let (kind, id) = match id {
+        IdRef::Number(of) => {
+            number = of.to_le_bytes();
+            (0, number.as_slice())
+        }
+        IdRef::Text(text) => (1, text.as_bytes()),
+    };
+    into[0] = kind;
+    into[1..=id.len()].copy_from_slice(id);
+    1 + id.len()
+}
 
 /// The secret of ids.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,20 +72,10 @@ impl IdKey {
     }
 
     fn hash(self, before: &[u8], id: &Id) -> u64 {
-        let mut bytes = [0; 8 + 1 + MAX_ID_LENGTH];
+        let mut bytes = [0; 8 + MOST_HASHED];
         let (head, rest) = bytes.split_at_mut(before.len());
         head.copy_from_slice(before);
-        let number;
-        let (kind, id) = match id {
-            Id::Number(of) => {
-                number = of.to_le_bytes();
-                (0, number.as_slice())
-            }
-            Id::Text(text) => (1, text.as_bytes()),
-        };
-        rest[0] = kind;
-        rest[1..=id.len()].copy_from_slice(id);
-        let length = before.len() + 1 + id.len();
+        let length = before.len() + put_hashed(id.as_ref(), rest);
         SipHasher13::new_with_keys(self.0[0], self.0[1]).hash(&bytes[..length])
     }
 

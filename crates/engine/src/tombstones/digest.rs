@@ -4,9 +4,9 @@ use std::fmt;
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
-use upbeat_core::event::{Id, IdRef, MAX_ID_LENGTH};
+use upbeat_core::event::{Id, IdRef};
 
-use crate::decision_ids::IdKey;
+use crate::decision_ids::{IdKey, MOST_HASHED, put_hashed};
 use crate::{Engine, Started};
 
 /// What the numbers derived from the key of ids are for.
@@ -35,19 +35,10 @@ impl DigestKey {
 
     /// The digest of an id: SipHash-2-4 with 128 bits. Two of a hundred million ids share one with a chance of 1 in 10^22.
     pub(crate) fn digest(self, id: IdRef<'_>) -> [u8; 16] {
-        let mut bytes = [0; 1 + MAX_ID_LENGTH];
-        let number;
-        let (kind, id) = match id {
-            IdRef::Number(of) => {
-                number = of.to_le_bytes();
-                (0, number.as_slice())
-            }
-            IdRef::Text(text) => (1, text.as_bytes()),
-        };
-        bytes[0] = kind;
-        bytes[1..=id.len()].copy_from_slice(id);
+        let mut bytes = [0; MOST_HASHED];
+        let length = put_hashed(id, &mut bytes);
         let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
-        hasher.write(&bytes[..=id.len()]);
+        hasher.write(&bytes[..length]);
         hasher.finish128().as_bytes()
     }
 }
