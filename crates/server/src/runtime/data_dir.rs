@@ -116,12 +116,8 @@ impl DataDir {
 }
 
 /// Makes a directory for this user alone, and those above it that are missing, with names that outlive a loss of power.
-fn make(path: &Path) -> io::Result<()> {
-    let above = match path.parent() {
-        Some(above) if above.as_os_str().is_empty() => Path::new("."),
-        Some(above) => above,
-        None => return Ok(()),
-    };
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    let Some(above) = above(path) else { return Ok(()) };
     if !above.exists() {
         make(above)?;
     }
@@ -136,6 +132,11 @@ fn make(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
+}
+
+/// The directory above a path; `None` above the root.
+pub(super) fn above(path: &Path) -> Option<&Path> {
+    path.parent().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above })
 }
 
 /// # Errors

@@ -15,7 +15,7 @@ use upbeat_journal::disk::{Disk, RealDisk};
 use upbeat_journal::snapshot::SnapshotError;
 use upbeat_journal::{LOCK_NAME, LockFile, MOST_BYTES, RewriteError, SPARE_NAMES, StepError, is_file_name};
 
-use super::data_dir::{DataDir, DataDirError};
+use super::data_dir::{DataDir, DataDirError, above, make};
 use opened::open_and_erase;
 
 /// Why nothing is restored. The place of the data directory is as it was.
@@ -147,7 +147,7 @@ impl Restoration {
             }
             Ok(metadata) => {
                 look_at_contents(&target)?;
-                let above = fs::metadata(above(&target)).map_err(at(&target))?;
+                let above = fs::metadata(above(&target).unwrap_or(&target)).map_err(at(&target))?;
                 if above.dev() != metadata.dev() {
                     let inside = target.join("data");
                     return Err(taken(format!(
@@ -177,9 +177,9 @@ impl Restoration {
     ) -> Result<Restored, RestoreError> {
         let partial = &self.partial;
         self.remove_partial()?;
-        let directory = above(&self.target);
-        fs::create_dir_all(&directory).map_err(at(&directory))?;
-        look_at_space(&directory, backup, files)?;
+        let directory = above(&self.target).unwrap_or(&self.target);
+        make(directory).map_err(at(directory))?;
+        look_at_space(directory, backup, files)?;
         DirBuilder::new().mode(0o700).create(partial).map_err(at(partial))?;
         let made = self.fill(backup, files, server, tombstones);
         let (restored, _lock) = match made {
@@ -191,7 +191,7 @@ impl Restoration {
             }
         };
         fs::rename(partial, &self.target).map_err(at(&self.target))?;
-        File::open(&directory).and_then(|names| names.sync_all()).map_err(at(&directory))?;
+        File::open(directory).and_then(|names| names.sync_all()).map_err(at(directory))?;
         Ok(restored)
     }
 
@@ -242,15 +242,6 @@ impl Restoration {
         File::open(path).and_then(|names| names.sync_all()).map_err(at(path))?;
         let restored = Restored { customers, erased: erased.customers, tombstones: erased.tombstones };
         Ok((restored, directory))
-    }
-}
-
-/// The directory above a path.
-fn above(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(above) if above.as_os_str().is_empty() => PathBuf::from("."),
-        Some(above) => above.to_owned(),
-        None => PathBuf::from("/"),
     }
 }
 
