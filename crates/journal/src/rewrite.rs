@@ -66,6 +66,14 @@ pub enum RewriteError {
     },
 }
 
+impl RewriteError {
+    /// The data directory itself could not be read or written.
+    #[must_use]
+    pub fn of_directory(error: io::Error) -> Self {
+        RecoveryError::Disk { file: "the data directory".to_owned(), error }.into()
+    }
+}
+
 /// Bytes that a group takes in a file whose records take so many, with their heads.
 #[must_use]
 pub const fn group_bytes(records: usize) -> u64 {

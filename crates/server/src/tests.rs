@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use upbeat_core::event::Zone;
-use upbeat_engine::LogState;
+use upbeat_engine::{Engine, LogState, storage};
+use upbeat_journal::Memory;
+use upbeat_journal::disk::simulated::SimulatedDisk;
 
 use crate::config::Config;
 use crate::runtime::{App, Log};
@@ -16,6 +18,19 @@ pub(crate) const DECISION: &[u8] = b"GET /should-show-ad/48 HTTP/1.1\r\nhost: a\
 /// An app without customers, whose clock stands still.
 pub(crate) fn app() -> Arc<App> {
     Arc::new(App::new(Config::default(), Zone::utc(), || 1_700_000_000_000))
+}
+
+/// Opens an engine on an empty simulated disk, whose log the test writes by itself.
+pub(crate) fn opened(engine: &Engine, disk: &Arc<SimulatedDisk>) -> storage::Opened<SimulatedDisk> {
+    let mut number = 0;
+    let random = Box::new(move || {
+        number += 1;
+        number
+    });
+    let lanes = vec![Memory::anonymous(4096 + (1 << 20))];
+    let journal = upbeat_journal::Options { segment_bytes: 1 << 20, group_bytes: 64 << 10, sync: true };
+    let options = storage::Options { journal, threads: 1 };
+    storage::open(engine, Arc::clone(disk), lanes, options, random, &|_| {}).expect("a new directory")
 }
 
 /// A log that a test moves by hand.

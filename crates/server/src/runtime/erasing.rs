@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use upbeat_engine::Engine;
 use upbeat_journal::disk::Disk;
-use upbeat_journal::{HistoryFile, Record, RecoveryError, RewriteError, Rotation, history_covers, log_files};
+use upbeat_journal::{HistoryFile, Record, RewriteError, Rotation, history_covers, log_files};
 
 use super::app::App;
 use super::retry::{RETRY_AFTER, Retry, lacked_by_rewrite};
@@ -139,7 +139,9 @@ impl<D: Disk> Erasing<D> {
             Stage::Rotating(..) | Stage::Advancing(..) | Stage::First(_) | Stage::Second(_) => {}
             Stage::Rewriting(run) => {
                 if !history_covers(&*self.disk, needed_from, run.position)? {
-                    return Err(failed(io::Error::other("two snapshots left the erased records in need")));
+                    return Err(RewriteError::of_directory(io::Error::other(
+                        "two snapshots left the erased records in need",
+                    )));
                 }
                 if let Some(records) = self.rewrite(&app.engine, needed_from, pace)? {
                     // Their files are those of before.
@@ -180,7 +182,7 @@ impl<D: Disk> Erasing<D> {
             rule(&record).map_err(|error| format!("position {}: {error}", record.position))
         };
         let mut records = 0;
-        let files = log_files(&*self.disk, needed_from).map_err(failed)?;
+        let files = log_files(&*self.disk, needed_from).map_err(RewriteError::of_directory)?;
         for file in files.iter().filter(|file| file.history) {
             let Some(opened) = HistoryFile::open(&*self.disk, file)? else { continue };
             let Some(rewritten) = opened.rewrite(&*self.disk, (self.spare, false), &mut rule, pace)? else {
@@ -190,10 +192,6 @@ impl<D: Disk> Erasing<D> {
         }
         Ok(Some(records))
     }
-}
-
-fn failed(error: io::Error) -> RewriteError {
-    RecoveryError::Disk { file: "the data directory".to_owned(), error }.into()
 }
 
 #[cfg(test)]

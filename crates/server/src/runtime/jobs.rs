@@ -1,5 +1,5 @@
-//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, reloading the model. All of them are started and
-//! stopped here.
+//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, reloading the model. All
+//! of them are started and stopped here.
 
 use std::io;
 use std::sync::Arc;

@@ -4,7 +4,6 @@
 //! rewritten without the events, and the other way round; one with neither is removed once all before it are gone.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
 use upbeat_engine::storage::{RecordClass, record_class};
@@ -168,7 +167,7 @@ impl<D: Disk> Retention<D> {
         let (events, decisions) =
             (Bound::of(&self.bounds.events, now_ms), Bound::of(&self.bounds.decisions, now_ms));
         let mut done = Forgotten::default();
-        let mut files = log_files(&*self.disk, needed_from).map_err(failed)?;
+        let mut files = log_files(&*self.disk, needed_from).map_err(RewriteError::of_directory)?;
         files.retain(|file| file.history);
         self.known.retain(|name, _| files.iter().any(|file| file.name == *name));
         let bytes: u64 = files.iter().map(|file| file.bytes).sum();
@@ -189,7 +188,7 @@ impl<D: Disk> Retention<D> {
             Some(first) => remove_before(&*self.disk, needed_from, &first.name),
             None => remove_history(&*self.disk, needed_from, Everything { bytes: 0, not_before_ms: 0 }),
         };
-        let removed = removed.map_err(failed)?;
+        let removed = removed.map_err(RewriteError::of_directory)?;
         done.removed = removed.len();
         done.bytes = removed.iter().map(|file| file.bytes).sum();
         for (index, file) in files.iter().enumerate().skip(plan.first) {
@@ -246,10 +245,6 @@ impl<D: Disk> Retention<D> {
         self.known.insert(file.name.clone(), contents);
         Ok(Some(contents))
     }
-}
-
-fn failed(error: io::Error) -> RewriteError {
-    RecoveryError::Disk { file: "the data directory".to_owned(), error }.into()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 use upbeat_core::event::{Event, EventKind, Id, Time, Zone};
-use upbeat_engine::storage::{self, Snapshotter};
+use upbeat_engine::storage::Snapshotter;
+use upbeat_journal::Writer;
 use upbeat_journal::disk::simulated::{Call, SimulatedDisk};
-use upbeat_journal::{Memory, Options, Writer};
 
 use super::*;
 use crate::config::{self, Config};
+use crate::tests::opened;
 
 /// The wall clock of all of these.
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -28,17 +29,8 @@ impl Bench {
         let config = Config { erase_deadline: config::Duration::from_secs(240), ..Config::default() };
         let app = App::new(config, Zone::utc(), || NOW_MS);
         let disk = SimulatedDisk::new(1, 1 << 30);
-        let mut number = 0;
-        let random = Box::new(move || {
-            number += 1;
-            number
-        });
-        let lanes = vec![Memory::anonymous(4096 + (1 << 20))];
-        let journal = Options { segment_bytes: 1 << 20, group_bytes: 64 << 10, sync: true };
-        let options = storage::Options { journal, threads: 1 };
         let shared = Arc::new(disk.clone());
-        let opened = storage::open(&app.engine, Arc::clone(&shared), lanes, options, random, &|_| {});
-        let opened = opened.expect("a new directory");
+        let opened = opened(&app.engine, &shared);
         let erasing = Erasing::new(shared, opened.writer.rotation(), 0);
         let (snapshotter, writer, began) = (opened.snapshotter, opened.writer, Instant::now());
         let mut bench = Self { erasing, snapshotter, disk, writer, app, began };

@@ -1,12 +1,12 @@
 use std::sync::atomic::AtomicBool;
 
 use upbeat_core::event::{Event, EventKind, Id, Time, Zone};
-use upbeat_engine::storage;
+use upbeat_journal::Writer;
 use upbeat_journal::disk::simulated::{Call, SimulatedDisk};
-use upbeat_journal::{Memory, Options, Writer};
 
 use super::*;
 use crate::config::{Bytes, Config};
+use crate::tests::opened;
 
 /// An engine that is kept on a simulated disk, whose log is written by the test.
 struct Bench {
@@ -25,17 +25,8 @@ impl Bench {
         config.journal.snapshot_bytes = Bytes(SNAPSHOT_BYTES as u64);
         let app = Arc::new(App::new(config, Zone::utc(), || 1_700_000_000_000));
         let disk = SimulatedDisk::new(1, 1 << 30);
-        let mut number = 0;
-        let random = Box::new(move || {
-            number += 1;
-            number
-        });
-        let lanes = vec![Memory::anonymous(4096 + (1 << 20))];
-        let journal = Options { segment_bytes: 1 << 20, group_bytes: 64 << 10, sync: true };
-        let options = storage::Options { journal, threads: 1 };
         let shared = Arc::new(disk.clone());
-        let opened = storage::open(&app.engine, Arc::clone(&shared), lanes, options, random, &|_| {});
-        let opened = opened.expect("a new directory");
+        let opened = opened(&app.engine, &shared);
         let snapshots =
             Snapshots::new(opened.snapshotter, shared, Arc::clone(&app), (0, opened.writer.rotation()));
         let mut bench = Self { snapshots, disk, writer: opened.writer, app };
