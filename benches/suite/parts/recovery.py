@@ -31,6 +31,11 @@ MEMORY_BYTES, DISK_BYTES = 20, 90
 
 def run(stage):
     """One directory of each size, recovered again and again."""
+    return each_size(stage, measure)
+
+
+def each_size(stage, measure):
+    """What `measure` finds out of each number of customers for whom there is memory and disk."""
     disk_of(stage)
     sizes = [stage.pick(MILLION, 5_000)] + [10 * MILLION] * stage.ten_million
     results, left_out = [], []

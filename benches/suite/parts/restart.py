@@ -11,8 +11,8 @@ import time
 
 from suite import text
 from suite.failure import Failure
-from suite.parts.recovery import BOUND_S, MILLION
-from suite.stage import available_bytes, disk_of, lanes
+from suite.parts.recovery import BOUND_S, MILLION, PLAYS, each_size
+from suite.stage import lanes
 from suite.tools import say
 
 NAME = "restart"
@@ -22,9 +22,6 @@ LIMITS_S = 900, 60
 LIMIT_10M_S = 5400
 ENGINE = True
 
-PLAYS = 40
-# What a store takes for each play, in memory and on the disk, while it is filled.
-MEMORY_BYTES, DISK_BYTES = 20, 90
 SIGNALS = {"SIGTERM": signal.SIGTERM, "kill -9": signal.SIGKILL}
 # Clients of each kind: the request, and whether its connection is kept.
 CLIENTS = [("decision", True), ("decision", False), ("event", True), ("event", False)] * 2
@@ -36,16 +33,7 @@ BUSY_S = 1.0
 
 def run(stage):
     """One directory of each size, and servers on it one after the other."""
-    disk_of(stage)
-    sizes = [stage.pick(MILLION, 5_000)] + [10 * MILLION] * stage.ten_million
-    results, left_out = [], []
-    for customers in sizes:
-        plays = customers * PLAYS
-        if plays * MEMORY_BYTES > available_bytes() or plays * DISK_BYTES > shutil.disk_usage(stage.folder).free:
-            left_out.append(f"{customers:,} customers: more than there is memory or disk for")
-            continue
-        results.append(measure(stage, customers))
-    return {"plays": PLAYS, "results": results, "left_out": left_out}
+    return each_size(stage, measure)
 
 
 def measure(stage, customers):
