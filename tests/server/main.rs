@@ -61,6 +61,7 @@ mod restarts;
 mod restoring;
 mod retention;
 mod scraping;
+mod single_campaign;
 mod snapshots;
 mod stopping;
 mod stops;
