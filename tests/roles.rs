@@ -105,13 +105,37 @@ fn simulate_writes_the_same_files_for_the_same_seed() {
         let sizes = ["simulate", "--customers", "50", "--plays", "2000", "--resend", "0.1", "--late", "0.1"];
         let output = run(&[&sizes[..], &["--seed", seed, "-o", path]].concat());
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let names = ["customers.csv", "music.csv", "tracks.csv", "clicks.csv"];
+        let names = ["customers.csv", "music.csv", "tracks.csv", "clicks.csv", "impressions.csv"];
         names.map(|name| fs::read(out.join(name)).expect(name)).to_vec()
     };
     let first = files("3", "a");
     assert_eq!(first, files("3", "b"));
     assert_ne!(first, files("4", "c"));
     assert_eq!(first[2].iter().filter(|byte| **byte == b'\n').count(), 2200, "a tenth is sent again");
+    let impressions = std::str::from_utf8(&first[4]).expect("text");
+    assert_eq!(impressions.lines().count(), 2201, "as many impressions as plays, and a header");
+}
+
+#[test]
+fn simulate_without_impressions_writes_the_same_other_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = |flags: &[&str], name: &str| -> Vec<(String, Vec<u8>)> {
+        let out = folder.path().join(name);
+        let call = ["simulate", "--customers", "20", "--plays", "500", "-o", out.to_str().expect("a path")];
+        let output = run(&[&call[..], flags].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let entries = fs::read_dir(&out).expect("a folder").map(|entry| entry.expect("an entry"));
+        let mut files: Vec<_> = entries
+            .map(|entry| {
+                (entry.file_name().into_string().expect("text"), fs::read(entry.path()).expect("a file"))
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let (mut all, without) = (files(&[], "a"), files(&["--no-impressions"], "b"));
+    all.retain(|(name, _)| name != "impressions.csv");
+    assert_eq!((all, without.len()), (without, 4));
 }
 
 /// A server on ports of its own, killed when dropped.

@@ -103,7 +103,7 @@ class History:
         shutil.rmtree(self.folder, ignore_errors=True)
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         size = ["--customers", self.customers, "--plays", self.plays, "--weeks", WEEKS]
-        command = [self.stage.upbeat, "simulate", *size, "--seed", 1, "--end", now, "-o", self.folder]
+        command = [self.stage.upbeat, "simulate", *size, "--seed", 1, "--end", now, "--no-impressions", "-o", self.folder]
         self.stage.run(command, 60 + self.plays / 100_000)
         (self.folder / "clicks.csv").unlink()
         rows = (self.folder / "customers.csv").read_text().splitlines()[1:]

@@ -1,6 +1,7 @@
 //! `upbeat simulate`: write a simulated history.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,13 +10,13 @@ use jiff::civil::DateTime;
 
 use super::output::{self, Output};
 use super::progress::Progress;
-use upbeat_simulate::write::{self, RowCounts};
+use upbeat_simulate::write::{self, EventFiles, RowCounts};
 use upbeat_simulate::{Settings, Simulation};
 
-/// Write a simulated history of customers, tracks, plays and clicks
+/// Write a simulated history of customers, tracks, plays, clicks and impressions
 ///
-/// Four files: customers.csv, music.csv, tracks.csv (plays) and clicks.csv. The same arguments give
-/// the same bytes on every machine. Who clicks what, and why, stands in docs/simulator.md.
+/// Five files: customers.csv, music.csv, tracks.csv (plays), clicks.csv, and impressions.csv (every ad
+/// heard, clicked or not). The same arguments give the same bytes on every machine. Who clicks what, and why, stands in docs/simulator.md.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     /// Customers, 1 to 10,000,000
     #[arg(long, value_name = "N", default_value_t = 5_000)]
     customers: u32,
-    /// Plays, 1 to 1,000,000,000; about a third as many clicks
+    /// Plays, 1 to 1,000,000,000; as many impressions, about a third as many clicks
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     plays: u64,
     /// All chance follows from this number
@@ -48,12 +49,15 @@ pub(crate) struct Args {
     /// listeners who replay favourites in the evening more and more
     #[arg(long)]
     drift: bool,
-    /// Share of rows, 0 to 1, in tracks.csv and clicks.csv that are repeated whole further down
+    /// Share of rows, 0 to 1, in the files of plays, clicks and impressions that are repeated whole further down
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.0)]
     resend: f64,
-    /// Share of rows, 0 to 1, in tracks.csv and clicks.csv that come up to three days late
+    /// Share of rows, 0 to 1, in the files of plays, clicks and impressions that come up to three days late
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, default_value_t = 0.0)]
     late: f64,
+    /// Leave out impressions.csv, which is as long as tracks.csv; the other files are the same
+    #[arg(long)]
+    no_impressions: bool,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -76,24 +80,39 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plays = settings.plays;
     let simulation = Simulation::new(settings)?;
 
-    let paths = ["customers.csv", "music.csv", "tracks.csv", "clicks.csv"].map(|name| args.out.join(name));
-    let mut outputs = output::open(&[], &paths.each_ref().map(PathBuf::as_path))?;
-    let [customers, music, tracks, clicks] = &mut outputs[..] else { unreachable!("four were named") };
+    let names = ["customers.csv", "music.csv", "tracks.csv", "clicks.csv", "impressions.csv"];
+    let names = &names[..names.len() - usize::from(args.no_impressions)];
+    let paths: Vec<PathBuf> = names.iter().map(|name| args.out.join(name)).collect();
+    let mut outputs = output::open(&[], &paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let [customers, music, tracks, clicks, impressions @ ..] = &mut outputs[..] else {
+        unreachable!("at least four were named")
+    };
     customers.write(|mut out| Ok(write::customers(&simulation, &mut out)?))?;
     music.write(|mut out| Ok(write::music(&mut out)?))?;
     let mut progress = Progress::new(plays, "plays");
     let mut counts = RowCounts::default();
-    tracks.write(|mut tracks| {
-        clicks.write(|mut clicks| {
-            counts = write::events(&simulation, &mut tracks, &mut clicks, |more| progress.add(more))?;
-            Ok(())
+    let mut write_events = |mut tracks: &mut dyn Write,
+                            mut clicks: &mut dyn Write,
+                            mut impressions: &mut dyn Write| {
+        let files = EventFiles { tracks: &mut tracks, clicks: &mut clicks, impressions: &mut impressions };
+        counts = write::events(&simulation, files, |more| progress.add(more))?;
+        anyhow::Ok(())
+    };
+    tracks.write(|tracks| {
+        clicks.write(|clicks| match impressions.first_mut() {
+            Some(file) => file.write(|impressions| write_events(tracks, clicks, impressions)),
+            None => write_events(tracks, clicks, &mut io::sink()),
         })
     })?;
-    // Only now do the names have the new content: a failure leaves all four as they were.
+    // Only now do the names have the new content: a failure leaves all of them as they were.
     outputs.into_iter().try_for_each(Output::finish)?;
     drop(progress);
+    let impressions = match args.no_impressions {
+        true => "no".to_owned(),
+        false => counts.impressions.to_string(),
+    };
     output::note(format_args!(
-        "wrote {} customers, {} plays and {} clicks to {}",
+        "wrote {} customers, {} plays, {} clicks and {impressions} impressions to {}",
         simulation.listeners().len(),
         counts.tracks,
         counts.clicks,

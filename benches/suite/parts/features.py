@@ -25,7 +25,8 @@ def run(stage):
     simulated = folder / "simulated"
     tracks, clicks = simulated / "tracks.csv", simulated / "clicks.csv"
     python, peers = tools.TARGET / "bench-venv/bin/python", tools.BENCHES / "suite/peers.py"
-    simulate = [stage.upbeat, "simulate", "--customers", customers, "--plays", plays, "--seed", 7, "-o", simulated]
+    simulate = [stage.upbeat, "simulate", "--customers", customers, "--plays", plays, "--seed", 7, "--no-impressions",
+                "-o", simulated]
     stage.run(simulate, 60)
     rows = folder / "rows.txt"
     files = ["--tracks", tracks, "--clicks", clicks]
@@ -78,7 +79,7 @@ def page(data):
     what = {
         "upbeat features": "features of the plays and clicks",
         "polars": "the same by polars, lazily", "duckdb": "the same by DuckDB, in SQL",
-        "upbeat simulate": "simulate as many plays, and all other files",
+        "upbeat simulate": "simulate as many plays, and all other files but impressions",
         "upbeat predict": f"predict {data['plays']:,} rows, linear",
     }
     rows = []

@@ -8,7 +8,7 @@
 //! 3. What: with probability [`Listener::replay`] one of their own favourites, else a track of the
 //!    catalogue by popularity. On the phone with probability [`Listener::mobile`].
 //! 4. One of the four ads, each as likely, is heard just before; it is clicked with the probability
-//!    that [`truth`] states. The click carries the second in which the track starts.
+//!    that [`truth`] states. Impression and click carry the second in which the track starts.
 //!
 //! Any play can be made without the plays before it, so a history of any length streams through
 //! constant memory: 45 bytes for each customer.
@@ -67,6 +67,21 @@ pub struct Click {
     pub civil_s: i64,
 }
 
+/// One ad heard by one customer, clicked or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Impression {
+    /// That of the play which follows it: `0..plays`, ascending with time.
+    pub event_id: u64,
+    /// `0..customers`.
+    pub customer: u32,
+    /// What was heard.
+    pub ad: Ad,
+    /// Seconds since 1970-01-01T00:00:00 as written, without a time zone: the second in which the track starts.
+    pub civil_s: i64,
+    /// Whether it was clicked.
+    pub clicked: bool,
+}
+
 /// A play with the ad heard before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
@@ -76,6 +91,14 @@ pub struct Event {
     pub ad: Ad,
     /// The click on that ad, when there was one.
     pub click: Option<Click>,
+}
+
+impl Event {
+    /// The ad heard before the play, as an event of its own.
+    pub fn impression(&self) -> Impression {
+        let Play { event_id, customer, civil_s, .. } = self.play;
+        Impression { event_id, customer, ad: self.ad, civil_s, clicked: self.click.is_some() }
+    }
 }
 
 /// A simulated service: its listeners, its history and what they would do now.

@@ -59,6 +59,7 @@ pub(super) enum Stream {
     Play,
     ShipTracks,
     ShipClicks,
+    ShipImpressions,
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014, section 5): the outputs of successive

@@ -15,14 +15,15 @@ fn simulate(settings: Settings) -> Simulation {
     Simulation::new(settings).unwrap()
 }
 
-/// The four files of `settings`, as text.
-fn files(settings: Settings) -> [String; 4] {
+/// The five files of `settings`, as text.
+fn files(settings: Settings) -> [String; 5] {
     let simulation = simulate(settings);
-    let mut files = [const { Vec::new() }; 4];
-    let [customers, music, tracks, clicks] = &mut files;
+    let mut files = [const { Vec::new() }; 5];
+    let [customers, music, tracks, clicks, impressions] = &mut files;
     write::customers(&simulation, customers).unwrap();
     write::music(music).unwrap();
-    write::events(&simulation, tracks, clicks, |_| ()).unwrap();
+    let files_of_events = write::EventFiles { tracks, clicks, impressions };
+    write::events(&simulation, files_of_events, |_| ()).unwrap();
     files.map(|file| String::from_utf8(file).unwrap())
 }
 
@@ -63,11 +64,12 @@ fn equal_settings_write_equal_bytes() {
         Settings { customers: 50, plays: 2_000, drift: true, resend: 0.1, late: 0.1, ..Settings::default() };
     let first = files(settings.clone());
     assert_eq!(first, files(settings.clone()));
-    let [customers, music, tracks, clicks] = files(Settings { seed: 2, ..settings });
+    let [customers, music, tracks, clicks, impressions] = files(Settings { seed: 2, ..settings });
     assert_ne!(first[0], customers);
     assert_eq!(first[1], music, "the catalogue is the same for every seed");
     assert_ne!(first[2], tracks);
     assert_ne!(first[3], clicks);
+    assert_ne!(first[4], impressions);
 }
 
 /// Recorded once: after a change of these bytes the shipped model must be trained again.
@@ -82,9 +84,58 @@ fn files_of_a_seed_never_change() {
         late: 0.05,
         ..Settings::default()
     });
-    let digest = Sha256::digest(files.concat());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(digest, "aa541a7aeba8e54e80bcb3d7c8fb72502f34c928dc43168c40e2d0eefe5c657a");
+    let digest = |files: &[String]| -> String {
+        Sha256::digest(files.concat()).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    // Those without impressions, which came later, have the bytes that they had before.
+    assert_eq!(digest(&files[..4]), "aa541a7aeba8e54e80bcb3d7c8fb72502f34c928dc43168c40e2d0eefe5c657a");
+    assert_eq!(digest(&files[4..]), "b95dc0e59d6a1b1423a78b8bad94c05ceb5ebfa3d807fb85faaf9d3d10c2527d");
+}
+
+#[test]
+fn every_ad_heard_is_an_impression_and_every_click_is_one_of_them() {
+    let [_, _, tracks, clicks, impressions] = files(small());
+    let mut rows = impressions.lines();
+    assert_eq!(rows.next(), Some("event_id,customer_id,ad,time,clicked"));
+    let mut clicked = Vec::new();
+    let mut heard = HashMap::new();
+    for (row, play) in rows.zip(tracks.lines()) {
+        let (row, flag) = row.rsplit_once(',').unwrap();
+        let fields: Vec<&str> = row.split(',').collect();
+        let played: Vec<&str> = play.split(',').collect();
+        assert_eq!(
+            [fields[0], fields[1], fields[3]],
+            [played[0], played[1], played[3]],
+            "{row} before {play}"
+        );
+        *heard.entry(fields[2].to_owned()).or_insert(0) += 1;
+        match flag {
+            "1" => clicked.push(fields[1..].join(",")),
+            flag => assert_eq!(flag, "0"),
+        }
+    }
+    let of_clicks: Vec<&str> = clicks.lines().map(|row| row.split_once(',').unwrap().1).collect();
+    assert_eq!(clicked, of_clicks);
+    assert_eq!(heard.values().sum::<i32>(), 200_000);
+    for ad in Ad::ALL {
+        let found = heard[&format!("\"{}\"", ad.name())];
+        assert!((48_500..51_500).contains(&found), "{} {found}", ad.name());
+    }
+}
+
+#[test]
+fn share_of_each_ads_impressions_that_is_clicked_is_the_planted_probability() {
+    let simulation = simulate(small());
+    for ad in Ad::ALL {
+        let (mut heard, mut clicked, mut expected) = (0.0, 0.0, 0.0);
+        for impression in simulation.events().map(|event| event.impression()).filter(|one| one.ad == ad) {
+            heard += 1.0;
+            clicked += f64::from(u8::from(impression.clicked));
+            expected += simulation.click_probability(impression.customer, ad, impression.civil_s);
+        }
+        // Five standard deviations of so many coins.
+        assert!((clicked - expected).abs() < 5.0 * (0.25_f64 * heard).sqrt(), "{ad:?} {clicked} {expected}");
+    }
 }
 
 #[test]

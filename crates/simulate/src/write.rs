@@ -1,4 +1,4 @@
-//! The four files, in the row shapes of the original data set.
+//! The five files; four of them in the row shapes of the original data set, which has none of impressions.
 //!
 //! | file | rows |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | `music.csv` | header; `0,Amber Arches,The Quiet Lanterns,214` |
 //! | `tracks.csv` | `0,48,453,"2014-10-23 03:26:20",0,"72132"` |
 //! | `clicks.csv` | `0,48,"ADV_REDUCED_1DAY","2014-10-23 03:26:20"` |
+//! | `impressions.csv` | header; `0,48,"ADV_REDUCED_1DAY","2014-10-23 03:26:20",1` |
 //!
 //! Lines end with LF. Writers are given buffers; these functions write many small pieces.
 
@@ -16,20 +17,32 @@ use jiff::civil::Date;
 use super::people::{self, Person};
 use super::rng::Stream;
 use super::shipping::Shipper;
-use super::{Click, Play, Simulation, TRACKS};
+use super::{Ad, Click, Impression, Play, Simulation, TRACKS};
 
-/// Rows written to `tracks.csv` and `clicks.csv`, repeats counted.
+/// Rows written to `tracks.csv`, `clicks.csv` and `impressions.csv`, repeats counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowCounts {
     /// Rows in `tracks.csv`.
     pub tracks: u64,
     /// Rows in `clicks.csv`.
     pub clicks: u64,
+    /// Rows in `impressions.csv` without its header.
+    pub impressions: u64,
 }
 
-/// Writes `tracks.csv` and `clicks.csv` in one pass over the history.
+/// Where the files of events go.
+pub struct EventFiles<'a, T, C, I> {
+    /// `tracks.csv`: plays.
+    pub tracks: &'a mut T,
+    /// `clicks.csv`.
+    pub clicks: &'a mut C,
+    /// `impressions.csv`: every ad that was heard, clicked or not.
+    pub impressions: &'a mut I,
+}
+
+/// Writes `tracks.csv`, `clicks.csv` and `impressions.csv` in one pass over the history.
 ///
-/// Rows are in time order, but for the late and re-sent rows that the settings ask for: of either
+/// Rows are in time order, but for the late and re-sent rows that the settings ask for: of each
 /// file, that share of rows, rounded up or down. `progress` is called now and then with the number
 /// of plays done since the last call.
 ///
@@ -37,16 +50,18 @@ pub struct RowCounts {
 /// What a writer fails with; the files are then incomplete.
 pub fn events(
     simulation: &Simulation,
-    tracks: &mut impl Write,
-    clicks: &mut impl Write,
+    files: EventFiles<'_, impl Write, impl Write, impl Write>,
     mut progress: impl FnMut(u64),
 ) -> io::Result<RowCounts> {
     const PROGRESS_STEP: u64 = 16_384;
+    let EventFiles { tracks, clicks, impressions } = files;
     let settings = simulation.settings();
     let mut play_shipper = Shipper::new(settings, Stream::ShipTracks);
     let mut click_shipper = Shipper::new(settings, Stream::ShipClicks);
+    let mut impression_shipper = Shipper::new(settings, Stream::ShipImpressions);
     let mut counts = RowCounts::default();
-    let (mut play_row, mut click_row) = (Row::default(), Row::default());
+    let (mut play_row, mut click_row, mut impression_row) = (Row::default(), Row::default(), Row::default());
+    writeln!(impressions, "event_id,customer_id,ad,time,clicked")?;
     let mut write_play = |play: &Play| {
         counts.tracks += 1;
         play_row.play(play, tracks)
@@ -55,12 +70,18 @@ pub fn events(
         counts.clicks += 1;
         click_row.click(click, clicks)
     };
+    let mut write_impression = |impression: &Impression| {
+        counts.impressions += 1;
+        impression_row.impression(impression, impressions)
+    };
     let mut unreported = 0;
     for event in simulation.events() {
         play_shipper.push(event.play.civil_s, event.play, &mut write_play)?;
         if let Some(click) = event.click {
             click_shipper.push(click.civil_s, click, &mut write_click)?;
         }
+        let impression = event.impression();
+        impression_shipper.push(impression.civil_s, impression, &mut write_impression)?;
         unreported += 1;
         if unreported == PROGRESS_STEP {
             progress(unreported);
@@ -69,6 +90,7 @@ pub fn events(
     }
     play_shipper.finish(&mut write_play)?;
     click_shipper.finish(&mut write_click)?;
+    impression_shipper.finish(&mut write_impression)?;
     progress(unreported);
     Ok(counts)
 }
@@ -161,16 +183,28 @@ impl Row {
     }
 
     fn click(&mut self, click: &Click, out: &mut impl Write) -> io::Result<()> {
-        self.line.clear();
-        self.number(click.event_id);
-        self.line.push(b',');
-        self.number(u64::from(click.customer));
-        self.line.extend_from_slice(b",\"");
-        self.line.extend_from_slice(click.ad.name().as_bytes());
-        self.line.extend_from_slice(b"\",\"");
-        self.time(click.civil_s);
-        self.line.extend_from_slice(b"\"\n");
+        self.heard(click.event_id, click.customer, click.ad, click.civil_s);
+        self.line.push(b'\n');
         out.write_all(&self.line)
+    }
+
+    fn impression(&mut self, impression: &Impression, out: &mut impl Write) -> io::Result<()> {
+        self.heard(impression.event_id, impression.customer, impression.ad, impression.civil_s);
+        self.line.extend_from_slice(if impression.clicked { b",1\n" } else { b",0\n" });
+        out.write_all(&self.line)
+    }
+
+    /// Begins a row with what clicks and impressions have in common.
+    fn heard(&mut self, event_id: u64, customer: u32, ad: Ad, civil_s: i64) {
+        self.line.clear();
+        self.number(event_id);
+        self.line.push(b',');
+        self.number(u64::from(customer));
+        self.line.extend_from_slice(b",\"");
+        self.line.extend_from_slice(ad.name().as_bytes());
+        self.line.extend_from_slice(b"\",\"");
+        self.time(civil_s);
+        self.line.push(b'"');
     }
 
     fn number(&mut self, mut number: u64) {
@@ -205,7 +239,6 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ad;
 
     #[test]
     fn event_rows_have_the_original_shape() {
@@ -222,10 +255,16 @@ mod tests {
         row.play(&play, &mut out).unwrap();
         let click = Click { event_id: 0, customer: 0, ad: Ad::Offer, civil_s: 951_868_799 };
         row.click(&click, &mut out).unwrap();
+        let impression =
+            Impression { event_id: 7, customer: 48, ad: Ad::Facebook, civil_s: 0, clicked: false };
+        row.impression(&impression, &mut out).unwrap();
+        row.impression(&Impression { clicked: true, ..impression }, &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "1000000000,48,453,\"2014-10-23 03:26:20\",0,\"72132\"\n\
-             0,0,\"ADV_REDUCED_1DAY\",\"2000-02-29 23:59:59\"\n"
+             0,0,\"ADV_REDUCED_1DAY\",\"2000-02-29 23:59:59\"\n\
+             7,48,\"ADV_LIKE_FACEBOOK\",\"1970-01-01 00:00:00\",0\n\
+             7,48,\"ADV_LIKE_FACEBOOK\",\"1970-01-01 00:00:00\",1\n"
         );
     }
 }
