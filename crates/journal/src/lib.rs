@@ -18,6 +18,7 @@ mod history;
 mod lane;
 mod lock;
 mod memory;
+mod pack;
 mod planted;
 mod positions;
 mod record;
@@ -49,7 +50,7 @@ pub use lane::LaneWriter;
 pub use lock::{LOCK_NAME, LockError, LockFile};
 pub use memory::Memory;
 pub use positions::{Positions, Unit};
-pub use record::{ABANDONED, COMMIT, Record, VOID, records, size as record_bytes};
+pub use record::{ABANDONED, COMMIT, Record, Stored, VOID, records, size as record_bytes, stored};
 pub use recovery::{Group, Recovered, Start, TornEnd, read, read_groups};
 pub use repair::{Repaired, repair};
 pub use replay::{Replayed, Visitor};
@@ -129,7 +130,9 @@ pub fn open<D: Disk>(
     let is_older = recovered.is_older_than(released.unwrap_or(0))?;
     let mut next = recovered.next;
     for (position, (bytes, _)) in &held.records {
-        in_order.hold(*position, bytes);
+        if let Some((record, _)) = record::read(bytes) {
+            in_order.hold(&record);
+        }
         next.position = next.position.max(position + 1);
     }
     // With all lanes of the process, every record that was published before one that is here is here, too.

@@ -6,6 +6,8 @@
 //! position u64 | length u32 | kind u16 | unit u16 | payload, padded with zeros to a multiple of 16
 //! ```
 
+use crate::pack::{Unpacked, unpack};
+
 /// Bytes before the payload. Records are multiples of it, so that whatever is left at a ring's end has room for a head.
 pub(crate) const HEAD: usize = 16;
 
@@ -23,7 +25,7 @@ pub const ABANDONED: u16 = u16::MAX - 2;
 pub struct Record<'a> {
     /// Its place in the order of all records. Positions may have gaps, and records lie in the log in another order.
     pub position: u64,
-    /// What the payload is, to whoever wrote it; the highest three are the journal's own.
+    /// What the payload is, to whoever wrote it; the highest four are the journal's own.
     pub kind: u16,
     /// The number of its unit; 0 if it is a unit by itself.
     pub unit: u16,
@@ -62,11 +64,53 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     Some((record, rest))
 }
 
-/// The records that lie one after the other in `bytes`, as in a group.
+/// The records that lie one after the other in `bytes`, as in a group, with those that are packed in one. A packed one that is
+/// not readable is given itself, after what is readable of it.
 pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut packed: Option<(Record<'_>, Unpacked<'_>)> = None;
+    std::iter::from_fn(move || {
+        loop {
+            if let Some((whole, unpacked)) = &mut packed {
+                let (whole, next) = (*whole, unpacked.next());
+                if next.is_some() {
+                    return next;
+                }
+                let is_bad = unpacked.is_bad();
+                packed = None;
+                if is_bad {
+                    return Some(whole);
+                }
+            }
+            let (record, rest) = read(bytes)?;
+            bytes = rest;
+            match unpack(&record) {
+                Some((_, unpacked)) => packed = Some((record, unpacked)),
+                None => return Some(record),
+            }
+        }
+    })
+}
+
+/// What records take as they lie in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Their kind.
+    pub kind: u16,
+    /// How many they are: more than one where they are packed in one.
+    pub records: u64,
+    /// What they take in bytes, with their heads.
+    pub bytes: usize,
+}
+
+/// What the records take that lie one after the other in `bytes`, as in a group.
+pub fn stored(mut bytes: &[u8]) -> impl Iterator<Item = Stored> {
     std::iter::from_fn(move || {
         let (record, rest) = read(bytes)?;
+        let length = bytes.len() - rest.len();
         bytes = rest;
-        Some(record)
+        Some(match unpack(&record) {
+            Some((kind, unpacked)) => Stored { kind, records: unpacked.count() as u64, bytes: length },
+            None => Stored { kind: record.kind, records: 1, bytes: length },
+        })
     })
 }

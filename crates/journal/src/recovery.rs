@@ -281,6 +281,8 @@ impl Reader {
                 found.next.position = found.next.position.max(record.position + 1);
                 rest = after;
             }
+            // Those that are packed in one are at higher positions than it.
+            found.next.position = found.next.position.max(group.top);
             if !rest.is_empty() {
                 let what = "the records of the group do not fill it".to_owned();
                 return Err(RecoveryError::Damaged { file: segment.name.clone(), offset, what });

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::RecoveryError;
 use crate::group::GroupHead;
+use crate::pack::unpack;
 use crate::planted::{Guard, stands};
 use crate::record::{self, ABANDONED, COMMIT, Record, VOID};
 
@@ -19,6 +20,12 @@ pub trait Visitor {
     /// # Errors
     /// Why the record cannot be used: the log is not opened.
     fn record(&mut self, record: Record<'_>) -> Result<(), String>;
+
+    /// Whether records of a kind are to be given. Of others nothing is held or counted, which saves time where they are many.
+    fn wants(&self, kind: u16) -> bool {
+        let _ = kind;
+        true
+    }
 
     /// All records of one process were given; what follows is of a later one.
     ///
@@ -57,13 +64,30 @@ pub struct Replayed {
     pub dropped: u64,
 }
 
+/// A record that is held back.
+pub(crate) struct Held {
+    kind: u16,
+    unit: u16,
+    payload: Box<[u8]>,
+}
+
+impl Held {
+    fn of(record: &Record<'_>) -> Self {
+        Self { kind: record.kind, unit: record.unit, payload: record.payload.into() }
+    }
+
+    fn record(&self, position: u64) -> Record<'_> {
+        Record { position, kind: self.kind, unit: self.unit, payload: &self.payload }
+    }
+}
+
 /// Puts the records of groups into order.
 pub(crate) struct InOrder<'v, V> {
     pub visitor: &'v mut V,
     /// Records below are not given.
     from: u64,
     /// Records at or above the watermark, by position.
-    held: BTreeMap<u64, Box<[u8]>>,
+    held: BTreeMap<u64, Held>,
     /// All records below were given.
     given: u64,
     pub replayed: Replayed,
@@ -78,28 +102,54 @@ impl<'v, V: Visitor> InOrder<'v, V> {
     pub fn group(&mut self, head: &GroupHead, records: &[u8]) -> Result<(), String> {
         let mut later = self.held.split_off(&head.watermark);
         let known = std::mem::take(&mut self.held);
-        let mut ready: Vec<(u64, &[u8])> =
-            known.iter().map(|(position, bytes)| (*position, &**bytes)).collect();
+        let mut ready: Vec<Record<'_>> =
+            known.iter().map(|(position, held)| held.record(*position)).collect();
         let mut rest = records;
         while let Some((record, after)) = record::read(rest) {
-            let bytes = &rest[..rest.len() - after.len()];
-            if record.position < self.given {
-                return Err(format!("position {} comes after {} was passed", record.position, self.given));
-            }
-            if record.position < head.watermark {
-                ready.push((record.position, bytes));
-            } else {
-                later.insert(record.position, bytes.into());
-            }
             rest = after;
+            let Some((kind, mut packed)) = unpack(&record) else {
+                self.sort_out(record, head.watermark, &mut ready, &mut later)?;
+                continue;
+            };
+            if !self.visitor.wants(kind) {
+                continue;
+            }
+            for record in packed.by_ref() {
+                self.sort_out(record, head.watermark, &mut ready, &mut later)?;
+            }
+            if packed.is_bad() {
+                return Err(format!(
+                    "the records that are packed at position {} are not readable",
+                    record.position
+                ));
+            }
         }
         self.held = later;
         self.give(ready, head.watermark)
     }
 
+    /// Puts a record to those that are ready to be given, or that are not.
+    fn sort_out<'a>(
+        &self,
+        record: Record<'a>,
+        watermark: u64,
+        ready: &mut Vec<Record<'a>>,
+        later: &mut BTreeMap<u64, Held>,
+    ) -> Result<(), String> {
+        if record.position < self.given {
+            return Err(format!("position {} comes after {} was passed", record.position, self.given));
+        }
+        if record.position < watermark {
+            ready.push(record);
+        } else {
+            later.insert(record.position, Held::of(&record));
+        }
+        Ok(())
+    }
+
     /// Takes a record that is not in the log.
-    pub fn hold(&mut self, position: u64, bytes: &[u8]) {
-        self.held.insert(position, bytes.into());
+    pub fn hold(&mut self, record: &Record<'_>) {
+        self.held.insert(record.position, Held::of(record));
     }
 
     /// Gives what is held back: no more records come. `all_known` as of [`InOrder::end_of_process`].
@@ -115,7 +165,7 @@ impl<'v, V: Visitor> InOrder<'v, V> {
 
     /// Whether records of units are held back.
     pub fn holds_units(&self) -> bool {
-        self.held.values().any(|bytes| record::read(bytes).is_some_and(|(record, _)| record.unit != 0))
+        self.held.values().any(|held| held.unit != 0)
     }
 
     /// Gives what is held back: no more records of this process come. Unless `all_known`, records may be lost whose
@@ -125,26 +175,26 @@ impl<'v, V: Visitor> InOrder<'v, V> {
         let mut held = std::mem::take(&mut self.held);
         if !all_known && stands(Guard::WholeUnits) {
             let before = held.len();
-            held.retain(|_, bytes| record::read(bytes).is_some_and(|(record, _)| record.unit == 0));
+            held.retain(|_, held| held.unit == 0);
             self.replayed.dropped += (before - held.len()) as u64;
         }
         let Some((last, _)) = held.last_key_value() else { return Ok(()) };
         let given = self.given.max(last + 1);
-        self.give(held.iter().map(|(position, bytes)| (*position, &**bytes)).collect(), given)
+        self.give(held.iter().map(|(position, held)| held.record(*position)).collect(), given)
     }
 
     /// Gives these records, which hold all of each unit of which they hold one.
-    fn give(&mut self, mut ready: Vec<(u64, &[u8])>, watermark: u64) -> Result<(), String> {
+    fn give(&mut self, mut records: Vec<Record<'_>>, watermark: u64) -> Result<(), String> {
         // A sort that knows runs: each lane's records are in order.
-        ready.sort_by_key(|(position, _)| *position);
-        if let Some(pair) = ready.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(format!("position {} comes twice", pair[0].0));
+        records.sort_by_key(|record| record.position);
+        if let Some(pair) = records.windows(2).find(|pair| pair[0].position == pair[1].position) {
+            return Err(format!("position {} comes twice", pair[0].position));
         }
-        let mut records: Vec<Record<'_>> =
-            ready.iter().filter_map(|(_, bytes)| Some(record::read(bytes)?.0)).collect();
         self.drop_open_units(&mut records);
         for record in records {
-            let ours = record.position >= self.from && !matches!(record.kind, VOID | COMMIT | ABANDONED);
+            let ours = record.position >= self.from
+                && !matches!(record.kind, VOID | COMMIT | ABANDONED)
+                && self.visitor.wants(record.kind);
             if ours {
                 self.visitor.record(record)?;
                 self.replayed.records += 1;

@@ -4,15 +4,18 @@
 //! records that go; it is synced, read back and compared, and takes the place of the old one by a rename. So a crash at any
 //! moment leaves either, and both are sound. It is as long as its groups are, and keeps the old one's age.
 
+mod edited;
+
 use std::io;
 
+use self::edited::Edited;
 use crate::disk::{Disk, File};
 use crate::error::RecoveryError;
 use crate::files::{SegmentFile, at, read_group};
-use crate::group::{self, BLOCK, GroupHead, MOST_BYTES};
+use crate::group::{self, BLOCK, GroupHead};
 use crate::history::{LogFile, log_files};
 use crate::planted::{Guard, stands};
-use crate::record::{self, ABANDONED, COMMIT, Record, VOID};
+use crate::record::Record;
 use crate::segment::{self, SegmentHead};
 
 /// Bytes after which a file is synced: the log's syncs never wait for more than these.
@@ -335,57 +338,4 @@ fn sum(so_far: u32, head: &GroupHead, records: &[u8]) -> u32 {
     let words = [head.number, head.durable, head.watermark, head.top, records.len() as u64];
     let sum = words.iter().fold(so_far, |sum, word| crc32c::crc32c_append(sum, &word.to_le_bytes()));
     crc32c::crc32c_append(sum, records)
-}
-
-/// A group whose records are rewritten, and what became of all so far.
-#[derive(Default)]
-struct Edited {
-    /// Room for a head, and the records.
-    buffer: Vec<u8>,
-    dropped: u64,
-    replaced: u64,
-}
-
-impl Edited {
-    fn records(&self) -> &[u8] {
-        &self.buffer[group::HEAD..]
-    }
-
-    fn edit(
-        &mut self,
-        records: &[u8],
-        rule: &mut dyn FnMut(Record<'_>) -> Result<Rewrite, String>,
-    ) -> Result<(), String> {
-        group::begin(&mut self.buffer);
-        let mut rest = records;
-        while let Some((record, after)) = record::read(rest) {
-            let whole = &rest[..rest.len() - after.len()];
-            rest = after;
-            let becomes = match record.kind {
-                // What it holds was never written, and is of some record before it.
-                VOID if !record.payload.is_empty() => Rewrite::Replace(VOID, Vec::new()),
-                VOID | COMMIT | ABANDONED => Rewrite::Keep,
-                _ => rule(record)?,
-            };
-            match becomes {
-                Rewrite::Keep => self.buffer.extend_from_slice(whole),
-                Rewrite::Drop => self.dropped += 1,
-                Rewrite::Replace(kind, payload) => {
-                    self.replaced += 1;
-                    let start = self.buffer.len();
-                    self.buffer.resize(start + record::size(payload.len()), 0);
-                    let place = &mut self.buffer[start..];
-                    record::write_head(place, record.position, kind, record.unit, payload.len() as u32);
-                    place[record::HEAD..record::HEAD + payload.len()].copy_from_slice(&payload);
-                }
-            }
-        }
-        if !rest.is_empty() {
-            return Err("the records of the group do not fill it".to_owned());
-        }
-        if self.records().len() > MOST_BYTES {
-            return Err("its records would be more than a group takes".to_owned());
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
 //! What the journal's thread knows of units: up to where the watermark may rise.
 
-use crate::record::{self, ABANDONED, COMMIT};
+use crate::record::{ABANDONED, COMMIT, Record};
 
 /// The records of a unit that are collected.
 #[derive(Debug)]
@@ -17,8 +17,7 @@ pub(crate) struct Units(Vec<Span>);
 
 impl Units {
     /// Notes a record that was collected.
-    pub fn note(&mut self, record: &[u8]) {
-        let Some((record, _)) = record::read(record) else { return };
+    pub fn note(&mut self, record: &Record<'_>) {
         if record.unit == 0 {
             return;
         }

@@ -3,6 +3,7 @@
 //! A group is written only after the sync of the one before returned. So only the last group of a log can be torn, and
 //! nothing acknowledged is in it.
 
+mod collect;
 mod end;
 
 use std::io;
@@ -13,9 +14,10 @@ use crate::continuation::Continuation;
 use crate::disk::{Disk, File};
 use crate::group::{self, BLOCK, GroupHead, MOST_BYTES};
 use crate::lane::Lane;
+use crate::pack::Packer;
 use crate::planted::{Guard, stands};
 use crate::positions::Positions;
-use crate::record::{self, ABANDONED, VOID};
+use crate::record;
 use crate::rewrite;
 use crate::rotation::Rotation;
 use crate::segment::{self, Open, SegmentHead, VERSION};
@@ -46,6 +48,7 @@ pub struct Writer<D: Disk> {
     group: Vec<u8>,
     /// The number of records in `group`.
     group_records: usize,
+    packer: Packer,
     /// Above all positions in `group` and in the groups before it.
     group_top: u64,
     /// Above all positions in the groups before `group`.
@@ -96,6 +99,7 @@ impl<D: Disk> Writer<D> {
             next_group: from.group,
             group,
             group_records: 0,
+            packer: Packer::default(),
             group_top: from.position,
             top: from.position,
             units: Units::default(),
@@ -238,73 +242,6 @@ impl<D: Disk> Writer<D> {
         self.write()?;
         self.unmarked = false;
         Ok(())
-    }
-
-    /// Copies records from the lanes into the group.
-    fn collect(&mut self) {
-        if self.rotation.takes_position() {
-            self.take_position(VOID, 0);
-        }
-        self.close_abandoned();
-        // Before the lanes: a position below this is published, or its lane says that it is not.
-        let mut watermark = self.positions.next();
-        crate::planted::meanwhile();
-        self.behind = false;
-        let first = self.next_group as usize;
-        for index in 0..self.lanes.len() {
-            // Each lane comes first in its turn, so that a full group leaves none out for ever.
-            let index = (first + index) % self.lanes.len();
-            let (lane, collected) = (&self.lanes[index], &mut self.collected[index]);
-            let published = lane.published();
-            if stands(Guard::Watermark) {
-                watermark = watermark.min(published.since);
-            }
-            while let Some((record, next)) = lane.record(*collected, published.tail) {
-                if !record.is_empty() {
-                    let position = u64::from_le_bytes(record[..8].try_into().expect("eight bytes"));
-                    if self.group.len() - group::HEAD + record.len() > self.group_bytes {
-                        // What is left, and all above it, is for the next group.
-                        watermark = watermark.min(position);
-                        self.behind = true;
-                        break;
-                    }
-                    self.units.note(record);
-                    self.group_top = self.group_top.max(position + 1);
-                    self.group.extend_from_slice(record);
-                    self.group_records += 1;
-                }
-                *collected = next;
-            }
-        }
-        let undivided = self.units.hold(watermark);
-        if stands(Guard::WholeUnits) {
-            watermark = undivided;
-        }
-        self.watermark = self.watermark.max(watermark);
-        let passed = self.units.pass(self.watermark);
-        if passed > 0 {
-            self.unit_passed = true;
-            self.positions.pass_units(passed);
-        }
-    }
-
-    /// Records that units were dropped without a commit: all their records are published, at positions below.
-    fn close_abandoned(&mut self) {
-        let room = (self.group_bytes + group::HEAD - self.group.len()) / record::HEAD;
-        for unit in self.positions.abandoned(room) {
-            self.take_position(ABANDONED, unit);
-        }
-    }
-
-    /// Takes a position for a record of the journal's own, without payload.
-    fn take_position(&mut self, kind: u16, unit: u16) {
-        let position = self.positions.take();
-        let start = self.group.len();
-        self.group.resize(start + record::HEAD, 0);
-        record::write_head(&mut self.group[start..], position, kind, unit, 0);
-        self.units.note(&self.group[start..]);
-        self.group_top = self.group_top.max(position + 1);
-        self.group_records += 1;
     }
 
     /// Writes the group in memory, syncs it and says that it is durable.

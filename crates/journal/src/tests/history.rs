@@ -62,7 +62,11 @@ pub(super) struct Stuck {
 impl<'a> Process<'a> {
     pub fn new(dice: &'a mut Dice, model: &'a mut Model, disk: &Disk, recovered: Recovered) -> Self {
         let Recovered { opened, state, snapshots } = recovered;
-        let Opened { writer, lanes, positions, .. } = opened;
+        let Opened { mut writer, lanes, positions, .. } = opened;
+        // Whether records are packed is of each process by itself.
+        if dice.one_in(2) {
+            writer.pack(1);
+        }
         Self {
             dice,
             model,

@@ -7,6 +7,7 @@ mod history;
 mod lanes;
 mod lives;
 mod model;
+mod packing;
 mod rewriting;
 mod snapshots;
 mod spares;

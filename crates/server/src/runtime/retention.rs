@@ -10,7 +10,7 @@ use upbeat_engine::storage::{RecordClass, record_class};
 use upbeat_journal::disk::Disk;
 use upbeat_journal::{
     FILE_HEAD_BYTES, HistoryFile, LogFile, Record, RecoveryError, Retention as Everything, Rewrite,
-    RewriteError, group_bytes, log_files, record_bytes, records, remove_before, remove_history,
+    RewriteError, group_bytes, log_files, remove_before, remove_history, stored,
 };
 
 use crate::config;
@@ -111,12 +111,11 @@ impl Contents {
     /// Notes the records of a group.
     fn add(&mut self, group: &[u8]) {
         let (mut events, mut decisions, mut others) = (0, 0, 0);
-        for record in records(group) {
-            let bytes = record_bytes(record.payload.len());
-            match record_class(record.kind) {
-                RecordClass::Event => events += bytes,
-                RecordClass::Decision => decisions += bytes,
-                RecordClass::Other => others += bytes,
+        for stored in stored(group) {
+            match record_class(stored.kind) {
+                RecordClass::Event => events += stored.bytes,
+                RecordClass::Decision => decisions += stored.bytes,
+                RecordClass::Other => others += stored.bytes,
             }
         }
         self.events += events as u64;
