@@ -74,7 +74,7 @@ fn allocations_each(stream: &mut TcpStream, requests: &[Vec<u8>]) -> u64 {
     (ALLOCATIONS.load(Ordering::Relaxed) - before).div_ceil(counted.len() as u64)
 }
 
-/// Allocations of a decision whose score is computed.
+/// Allocations of a decision for which the window is counted.
 const FRESH_ALLOCATIONS: u64 = 0;
 
 /// Customers who ask, and plays of each: enough for a score.
@@ -135,7 +135,6 @@ fn decision_allocates_nothing_and_event_at_most_twelve_times() {
         config.campaign.threshold = 1e6;
         let app = Arc::new(App::new(config, Zone::utc(), machine_clock));
         app.serve_configured_model().expect("the built-in model");
-        let engine = Arc::clone(&app.engine);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = tokio::spawn(runtime::run(listeners, app, async {
             let _ = stopped.await;
@@ -153,19 +152,18 @@ fn decision_allocates_nothing_and_event_at_most_twelve_times() {
                 assert_eq!(
                     allocations_each(&mut stream, &decision(headers)),
                     0,
-                    "a decision with a cached score and {headers:?}"
+                    "a decision with cached counts and {headers:?}"
                 );
             }
-            // Another promotion of the model: no cached score is valid, so each of these computes its own.
+            // Another play of everybody: no cached counts are valid, so each of these counts the window again.
             let fresh = decision("");
-            let model = engine.champion().expect("a model").model.clone();
-            engine.promote(model).expect("the same model");
+            (plays.len()..plays.len() + CUSTOMERS).map(play).for_each(|event| ask(&mut stream, &event));
             let before = ALLOCATIONS.load(Ordering::Relaxed);
             fresh[..CUSTOMERS].iter().for_each(|request| ask(&mut stream, request));
             let scoring = ALLOCATIONS.load(Ordering::Relaxed) - before;
             assert!(
                 scoring <= FRESH_ALLOCATIONS * CUSTOMERS as u64,
-                "{scoring} for {CUSTOMERS} fresh scores"
+                "{scoring} for {CUSTOMERS} windows that are counted again"
             );
         });
         let outcome = client.await;

@@ -1,4 +1,4 @@
-//! The engine without HTTP: decisions with cached and with recomputed scores, single events, bodies.
+//! The engine without HTTP: decisions with cached counts and with windows that are counted again, single events, bodies.
 //!
 //! ```text
 //! cargo bench --manifest-path benches/engine/Cargo.toml --target-dir target/benches --bench engine
@@ -14,8 +14,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use upbeat_core::event::Event;
 use upbeat_engine::Engine;
 use upbeat_engine_benches::{
-    Form, NOW_MS, Order, Population, apply, decide, decide_dry, default_model, ingest, mix, promote,
-    round_ns, shuffled,
+    Form, NOW_MS, Order, Population, apply, decide, decide_dry, ingest, mix, round_ns, shuffled,
 };
 
 /// Events in a body.
@@ -54,7 +53,7 @@ fn benches(criterion: &mut Criterion) {
 }
 
 impl Bench {
-    /// A decision whose score is cached: lookup and policy.
+    /// A decision whose counts are cached: lookup, score and policy.
     fn cached(&self, criterion: &mut Criterion) {
         let customers = self.population.customers;
         round_ns(&self.engine, customers, NOW_MS);
@@ -67,18 +66,9 @@ impl Bench {
         });
     }
 
-    /// A decision whose score is recomputed: window, vector and scorer too.
+    /// A decision for which the window is counted again.
     fn recomputed(&self, criterion: &mut Criterion) {
         let order = shuffled(self.population.customers, ORDER_SEED);
-        let mut walk = Walk { order: &order, next: 0, round: 0 };
-        criterion.bench_function("decide/new model", |bencher| {
-            bencher.iter_custom(|count| {
-                walk.time(&self.engine, count, |_| {
-                    promote(&self.engine, default_model());
-                    NOW_MS
-                })
-            });
-        });
         // Back and forth by the time between two plays, so that one play leaves each window, or is in it again. Whoever
         // is asked for was last asked for at the other instant, a million decisions ago.
         let gap_ms = self.population.gap_ms();
@@ -155,7 +145,7 @@ impl Bench {
 }
 
 /// Rounds over all customers that continue from one sample to the next. A sample with a round of its own would have to
-/// begin with recomputing every score, and there would be time for one decision in it.
+/// begin with counting every window again, and there would be time for one decision in it.
 struct Walk<'a> {
     order: &'a [u32],
     next: usize,

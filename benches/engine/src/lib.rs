@@ -304,7 +304,7 @@ pub fn rbf_model(vectors: u64) -> Model {
     .expect("the model is sound")
 }
 
-/// Serves `model` from now on: every cached score is out of date.
+/// Serves `model` from now on.
 ///
 /// # Panics
 /// It is not of this engine's window.

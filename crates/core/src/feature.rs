@@ -1,6 +1,7 @@
 //! The feature vector: six shares of the plays in the window.
 //!
-//! `upbeat features`, training rows and live scoring all call [`vector`]; there is no second implementation.
+//! `upbeat features`, training rows and live scoring count with the same function; there is no
+//! second implementation.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -8,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 use crate::event::IdRef;
-use crate::profile::PlayRef;
+use crate::profile::{PlayRef, Profile, Window};
 
 /// How many features a vector has.
 pub const FEATURE_COUNT: usize = 6;
@@ -40,6 +41,60 @@ impl<'a> From<PlayRef<'a>> for Heard<'a> {
     }
 }
 
+/// What the features are shares of: how many plays there are, and how many of them count towards each feature.
+///
+/// A window holds at most 65,535 plays, so that a record of the store keeps all seven in 14 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// How many plays there are.
+    pub plays: u16,
+    /// How many of them count towards each feature, in the order of [`FEATURE_NAMES`].
+    pub parts: [u16; FEATURE_COUNT],
+}
+
+impl Counts {
+    /// The shares; `None` when there are no plays. They are those of [`vector`] to the bit.
+    #[must_use]
+    pub fn vector(&self) -> Option<FeatureVector> {
+        let total = f64::from(self.plays);
+        (self.plays > 0).then(|| self.parts.map(|count| f64::from(count) / total))
+    }
+}
+
+/// Counts some plays, at most 65,535 of them. Up to 256 plays with decimal track ids allocate nothing.
+#[must_use]
+pub fn counts<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> Counts {
+    let saturated = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
+    let plays_in_all = u16::try_from(plays.len()).unwrap_or(u16::MAX);
+    Counts { plays: plays_in_all, parts: parts(plays).map(saturated) }
+}
+
+/// The counts of a window, and how long they stay valid if no play is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowCounts {
+    /// The counts of the plays in the window.
+    pub counts: Counts,
+    /// Valid from this instant on (Unix milliseconds): before it, an older play was still in the window.
+    pub from_ms: i64,
+    /// Valid until just before this instant (Unix milliseconds), when the oldest play leaves the window.
+    pub until_ms: i64,
+}
+
+/// Counts the plays in the window at `now_ms` (Unix milliseconds).
+#[must_use]
+pub fn counts_in(profile: &Profile, window: &Window, now_ms: i64) -> WindowCounts {
+    let plays = profile.plays_in(window, now_ms);
+    let start_ms = window.start_ms(now_ms);
+    // The first instant at which a play of that time is no longer in the window.
+    let leaves_ms = |play_ms: i64| play_ms.saturating_add(now_ms.saturating_sub(start_ms)).saturating_add(1);
+    let aged_out = plays.newest_older_ms().filter(|play_ms| *play_ms < start_ms);
+    WindowCounts {
+        counts: counts(plays.iter().map(Heard::from)),
+        from_ms: aged_out.map_or(i64::MIN, leaves_ms),
+        until_ms: plays.first_ms().map_or(i64::MAX, leaves_ms),
+    }
+}
+
 /// The feature vector of some plays; `None` when there are none. Up to 256 plays with decimal track ids allocate
 /// nothing.
 ///
@@ -47,9 +102,15 @@ impl<'a> From<PlayRef<'a>> for Heard<'a> {
 /// divided by the number of plays; for *unique* it is the count of distinct tracks.
 #[must_use]
 pub fn vector<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> Option<FeatureVector> {
+    let total = plays.len() as f64;
+    (plays.len() > 0).then(|| parts(plays).map(|count| f64::from(count) / total))
+}
+
+/// How many plays count towards each feature.
+fn parts<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> [u32; FEATURE_COUNT] {
     let total = plays.len();
     if total == 0 {
-        return None;
+        return [0; FEATURE_COUNT];
     }
     let (mut day_parts, mut mobile, mut unique) = (0, 0, 0);
     with_empty_slots(total, |slots| {
@@ -61,9 +122,7 @@ pub fn vector<'a>(plays: impl ExactSizeIterator<Item = Heard<'a>>) -> Option<Fea
         });
     });
     let day_part = |part: usize| (day_parts >> (COUNT_BITS * part as u32)) as u32;
-    let counts = [day_part(0), day_part(1), day_part(2), day_part(3), mobile, unique];
-    let total = total as f64;
-    Some(counts.map(|count| f64::from(count) / total))
+    [day_part(0), day_part(1), day_part(2), day_part(3), mobile, unique]
 }
 
 /// Bits of each of the four counts that are packed into a `u128`.
@@ -182,6 +241,23 @@ mod tests {
         let plays = [play(8, 1, true), play(13, 2, true), play(20, 1, false), play(23, 3, true)];
         assert_eq!(vector_of(&plays), Some([0.25, 0.25, 0.25, 0.25, 0.75, 0.75]));
         assert_eq!(vector_of(&[]), None);
+    }
+
+    #[test]
+    fn shares_of_counts_are_those_of_the_plays_to_the_bit() {
+        for total in [0_u64, 1, 3, 7, 256, 1000] {
+            let heard = |number: u64| play((number * 7 % 24) as u8, number % 5, number.is_multiple_of(3));
+            let plays: Vec<_> = (0..total).map(heard).collect();
+            let counts = counts(plays.iter().copied());
+            assert_eq!(u64::from(counts.plays), total);
+            assert_eq!(
+                counts.vector().map(|v| v.map(f64::to_bits)),
+                vector_of(&plays).map(|v| v.map(f64::to_bits))
+            );
+        }
+        // More than a window holds: no share is above 1.
+        let many = counts((0..70_000_u32).map(|number| play(8, u64::from(number % 3), true)));
+        assert_eq!((many.plays, many.parts), (u16::MAX, [u16::MAX, 0, 0, 0, u16::MAX, 3]));
     }
 
     proptest! {

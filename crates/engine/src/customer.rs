@@ -1,8 +1,8 @@
-//! One customer's record in the store: the profile, the cached score, and the time of the last event.
+//! One customer's record in the store: the profile, the cached counts, and the time of the last event.
 
-use upbeat_core::decision::CachedScore;
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
-use upbeat_core::profile::{Applied, Bounds, Profile};
+use upbeat_core::feature::{Counts, FEATURE_COUNT, WindowCounts, counts_in};
+use upbeat_core::profile::{Applied, Bounds, Profile, Window};
 
 /// Bytes of the table that one customer takes at the lowest load: a shard that has just grown has two of three slots
 /// taken.
@@ -13,14 +13,14 @@ pub const CUSTOMER_BYTES: usize = size_of::<Option<(Id, Customer)>>() * 3 / 2;
 pub struct Customer {
     /// What is known of the customer.
     pub profile: Profile,
-    cached: PackedScore,
+    cached: PackedCounts,
     /// When an event was last accepted, in whole seconds since 1970 by the engine's clock.
     last_event_s: u32,
 }
 
 impl Default for Customer {
     fn default() -> Self {
-        Self { profile: Profile::default(), cached: PackedScore::NONE, last_event_s: 0 }
+        Self { profile: Profile::default(), cached: PackedCounts::NONE, last_event_s: 0 }
     }
 }
 
@@ -59,7 +59,7 @@ impl Customer {
         let (plays_before, bytes_before) = (self.profile.plays().len(), bytes(&self.profile));
         let applied = self.profile.apply(event, bounds);
         if matches!(applied, Applied::Accepted | Applied::Replaced) {
-            self.cached = PackedScore::NONE;
+            self.cached.drop_counts();
         }
         if applied == Applied::Accepted {
             self.last_event_s = self.last_event_s.max(Self::last_event_of(last_event_ms));
@@ -109,20 +109,19 @@ impl Customer {
         difference(self.profile.heap_bytes(), before)
     }
 
-    /// The score by the model of this generation at `now_ms` (Unix milliseconds): the cached one while it is valid,
-    /// otherwise recomputed by `compute`.
-    pub(super) fn score(
-        &mut self,
-        generation: u32,
-        now_ms: i64,
-        compute: impl FnOnce(&Profile) -> CachedScore,
-    ) -> CachedScore {
-        if self.cached.is_valid(generation, now_ms) {
-            return self.cached.unpack();
+    /// The counts of the window at `now_ms` (Unix milliseconds): the cached ones while they are valid, otherwise counted again.
+    #[inline]
+    pub(super) fn counts(&mut self, window: &Window, now_ms: i64) -> Counts {
+        if !self.cached.are_valid(now_ms) {
+            self.cached.put(&counts_in(&self.profile, window, now_ms));
         }
-        let score = compute(&self.profile);
-        self.cached = PackedScore::pack(generation, &score);
-        score
+        self.cached.counts()
+    }
+
+    /// The local day of the last toss for an unlikely decision, in days since 1970; 0 if there was none. It is state, not cached:
+    /// the log and snapshots keep it.
+    pub(super) fn explored_day(&self) -> u16 {
+        self.cached.explored_day
     }
 
     /// Whether no event was accepted since `before_ms` (Unix milliseconds).
@@ -136,8 +135,8 @@ impl Customer {
     }
 
     /// A record as it was kept.
-    pub(super) fn restored(profile: Profile, last_event_s: u32) -> Self {
-        Self { profile, cached: PackedScore::NONE, last_event_s }
+    pub(super) fn restored(profile: Profile, last_event_s: u32, explored_day: u16) -> Self {
+        Self { profile, cached: PackedCounts { explored_day, ..PackedCounts::NONE }, last_event_s }
     }
 
     /// When an event was last accepted, in whole seconds since 1970; 0 for a new record.
@@ -159,7 +158,7 @@ impl Customer {
     /// Takes another profile.
     pub(super) fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;
-        self.cached = PackedScore::NONE;
+        self.cached.drop_counts();
     }
 
     /// Takes the later of this time and that of the last event.
@@ -175,7 +174,7 @@ impl Customer {
     /// What is left of the record without behaviour: a membership above Free, if there is one.
     pub(super) fn without_behaviour(&self) -> Option<Self> {
         let profile = self.profile.without_behaviour()?;
-        Some(Self { profile, cached: PackedScore::NONE, last_event_s: self.last_event_s })
+        Some(Self::restored(profile, self.last_event_s, self.explored_day()))
     }
 
     /// Bytes that this record takes under `id`, in the table and on the heap.
@@ -184,43 +183,38 @@ impl Customer {
     }
 }
 
-/// A [`CachedScore`] and the generation of its model, in 24 bytes. It is valid for whole seconds only: in the second in
-/// which its validity begins or ends, every decision recomputes the score.
+/// The counts of the window, how long they are valid, and the day of the last toss, in 24 bytes. They serve every model. They are
+/// valid for whole seconds only: in the second in which their validity begins or ends, every decision counts again.
 #[derive(Debug, Clone, Copy)]
-struct PackedScore {
-    value: f64,
-    /// 0 if no score is cached.
-    generation: u32,
-    plays: u32,
+struct PackedCounts {
+    plays: u16,
+    parts: [u16; FEATURE_COUNT],
+    explored_day: u16,
     from_s: u32,
+    /// 0 if no counts are cached.
     until_s: u32,
 }
 
-impl PackedScore {
-    const NONE: Self = Self { value: 0.0, generation: 0, plays: 0, from_s: 0, until_s: 0 };
+impl PackedCounts {
+    const NONE: Self = Self { plays: 0, parts: [0; FEATURE_COUNT], explored_day: 0, from_s: 0, until_s: 0 };
 
-    fn pack(generation: u32, score: &CachedScore) -> Self {
-        Self {
-            value: score.value.unwrap_or(0.0),
-            generation,
-            plays: u32::try_from(score.plays).unwrap_or(u32::MAX),
-            from_s: whole_seconds(score.from_ms.saturating_add(999)),
-            until_s: whole_seconds(score.until_ms),
-        }
+    fn put(&mut self, window: &WindowCounts) {
+        let Counts { plays, parts } = window.counts;
+        let (from_s, until_s) =
+            (whole_seconds(window.from_ms.saturating_add(999)), whole_seconds(window.until_ms));
+        *self = Self { plays, parts, explored_day: self.explored_day, from_s, until_s };
     }
 
-    fn is_valid(&self, generation: u32, now_ms: i64) -> bool {
-        let seconds = i64::from(self.from_s)..i64::from(self.until_s);
-        self.generation == generation && seconds.contains(&now_ms.div_euclid(1000))
+    fn drop_counts(&mut self) {
+        self.until_s = 0;
     }
 
-    fn unpack(&self) -> CachedScore {
-        CachedScore {
-            value: (self.plays > 0).then_some(self.value),
-            plays: self.plays as usize,
-            from_ms: i64::from(self.from_s) * 1000,
-            until_ms: i64::from(self.until_s) * 1000,
-        }
+    fn are_valid(&self, now_ms: i64) -> bool {
+        (i64::from(self.from_s)..i64::from(self.until_s)).contains(&now_ms.div_euclid(1000))
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { plays: self.plays, parts: self.parts }
     }
 }
 
@@ -232,4 +226,35 @@ fn difference(after: usize, before: usize) -> isize {
 /// Unix seconds, rounded down and clamped to the range from 1970 to 2106.
 fn whole_seconds(unix_ms: i64) -> u32 {
     u32::try_from(unix_ms.div_euclid(1000).max(0)).unwrap_or(u32::MAX)
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use upbeat_core::encoding::{Decoder, put_id, put_varint};
+
+    use super::*;
+    use crate::storage::blocks::{self, VERSION};
+
+    #[test]
+    fn day_of_the_last_toss_outlives_events_and_snapshots_and_earlier_snapshots_have_none() {
+        let id = Id::Number(48);
+        let mut customer = Customer::restored(Profile::default(), 9, 20_000);
+        let kind = EventKind::Play { track: Id::Number(1), mobile: true };
+        let event = Event { customer: id.clone(), id: Id::Number(1), time: Time::from_unix_ms(1000), kind };
+        let (window, bounds) = (Window::default(), Bounds { plays: 256, campaigns: &[] });
+        assert_eq!(customer.counts(&window, 2000).plays, 0);
+        customer.apply(event, &bounds, 2000);
+        assert_eq!((customer.explored_day(), customer.counts(&window, 2000).plays), (20_000, 1));
+        let mut block = Vec::new();
+        blocks::put_customer(&mut block, &id, &customer);
+        let (_, read) = blocks::customer(&mut Decoder::new(&block), VERSION, &[]).expect("it was written");
+        assert_eq!((read.explored_day(), &read.profile), (20_000, &customer.profile));
+        // As version 2 wrote it.
+        block.clear();
+        put_id(&mut block, id.as_ref());
+        put_varint(&mut block, 9);
+        customer.profile.encode(&mut block);
+        let (_, read) = blocks::customer(&mut Decoder::new(&block), 2, &[]).expect("it is an earlier one");
+        assert_eq!((read.explored_day(), &read.profile), (0, &customer.profile));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use upbeat_core::decision::{self, Reason, Score, Trace, Verdict};
+use upbeat_core::decision::{self, CachedScore, Reason, Score, Trace, Verdict};
 use upbeat_core::event::{DecisionId, Id, Time};
 use upbeat_core::profile::Profile;
 
@@ -196,13 +196,11 @@ impl Engine {
         true
     }
 
-    /// The verdict on a customer whose shard is locked, with the cached score where it is valid.
+    /// The verdict on a customer whose shard is locked, with the cached counts where they are valid.
     #[inline]
     fn verdict(&self, customer: &mut Customer, champion: Option<&Champion>, now_ms: i64) -> Verdict {
         let score = champion.map(|champion| {
-            customer.score(champion.generation, now_ms, |profile| {
-                decision::score(profile, &champion.scorer, &self.settings.window, now_ms)
-            })
+            CachedScore::of(&customer.counts(&self.settings.window, now_ms), &champion.scorer)
         });
         decision::decide(&customer.profile, &self.settings.campaign, score, now_ms)
     }

@@ -4,9 +4,9 @@ use upbeat_core::encoding::{DecodeError, Decoder, put_id};
 use upbeat_core::event::Id;
 use upbeat_core::profile::Profile;
 
+use crate::log;
 use crate::log::{Entry, decode_track, encode_track, subject};
 use crate::storage::blocks::{self, Head, Part};
-use crate::{Customer, log};
 
 /// Reads `bytes` as the payload of a record of this kind.
 ///
@@ -53,8 +53,8 @@ fn written_again(kind: u8, rest: &[u8]) -> Result<Vec<u8>, DecodeError> {
     while !from.rest().is_empty() {
         match kind {
             blocks::kind::CUSTOMERS => {
-                let (id, profile, last_event_s) = blocks::customer(&mut from, &[Id::Number(1)])?;
-                blocks::put_customer(&mut into, &id, &Customer::restored(profile, last_event_s));
+                let (id, customer) = blocks::customer(&mut from, blocks::VERSION, &[Id::Number(1)])?;
+                blocks::put_customer(&mut into, &id, &customer);
             }
             blocks::kind::TRACKS => {
                 put_id(&mut into, from.id("a track")?.as_ref());

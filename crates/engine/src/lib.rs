@@ -21,7 +21,6 @@ mod sync;
 mod table;
 pub mod tombstones;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -108,8 +107,6 @@ pub struct Champion {
     pub scorer: Scorer,
     /// Its id, as in answers.
     pub id: ModelId,
-    /// The number of this promotion, from 1 on; a cached score carries it to name its model.
-    generation: u32,
 }
 
 /// The profile store, campaign, model, catalogue and counters. All methods take `&self` and may be called from any
@@ -122,7 +119,6 @@ pub struct Engine {
     champion: ArcSwapOption<Champion>,
     event_clock: EventClock,
     decision_ids: DecisionIds,
-    generation: AtomicU32,
     requests: RecentRequests,
     counters: Counters,
     erasures: evict::Erasures,
@@ -144,7 +140,6 @@ impl Engine {
             champion: ArcSwapOption::empty(),
             event_clock: EventClock::new(settings.clock, settings.window),
             decision_ids: DecisionIds::new(settings.first_decision, &settings.campaign.id),
-            generation: AtomicU32::new(1),
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
             erasures: evict::Erasures::default(),
@@ -155,15 +150,14 @@ impl Engine {
         }
     }
 
-    /// Serves `model` from now on; scores cached from the previous model are recomputed.
+    /// Serves `model` from now on. What is cached of customers serves every model.
     ///
     /// # Errors
     /// The model's feature definition or window is not this engine's; the previous model stays.
     pub fn promote(&self, model: Model) -> Result<(), ServingError> {
         check_serving(&model, self.settings.window)?;
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed);
         let id = ModelId::new(model.id());
-        let champion = Champion { scorer: Scorer::new(&model), id, model, generation };
+        let champion = Champion { scorer: Scorer::new(&model), id, model };
         self.champion.store(Some(Arc::new(champion)));
         self.log_promotion(id);
         Ok(())

@@ -213,9 +213,9 @@ mod scores {
         // Each case creates many engines.
         #![proptest_config(ProptestConfig::with_cases(48))]
 
-        /// After any plays and decisions, a cached score equals the recomputed score.
+        /// After any plays and decisions, a score of cached counts equals that of counting again.
         #[test]
-        fn cached_score_equals_the_recomputed_score(
+        fn score_of_cached_counts_equals_that_of_counting_again(
             steps in prop::collection::vec((any::<bool>(), 0i64..3 * DAY_MS, 0u64..4), 1..40),
         ) {
             let caching = engine();

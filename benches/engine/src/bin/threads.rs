@@ -22,7 +22,7 @@ fn main() {
         std::process::exit(2);
     };
     let engine = Population { customers, plays: 10, order: Order::Even }.engine(2);
-    // Every score is cached.
+    // All counts are cached.
     round_ns(&engine, customers, NOW_MS);
     let (mut one_ns, mut ratios) = (Vec::new(), Vec::new());
     for repeat in 0..repeats {

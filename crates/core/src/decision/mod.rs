@@ -2,8 +2,8 @@
 
 use crate::campaign::Campaign;
 use crate::event::Membership;
-use crate::feature::{self, Heard};
-use crate::profile::{Profile, Window};
+use crate::feature::Counts;
+use crate::profile::Profile;
 use upbeat_svm::Scorer;
 
 /// Why a decision came out as it did.
@@ -76,33 +76,21 @@ pub struct Score {
     pub probability: Option<f64>,
 }
 
-/// A score, and how long it stays valid if no play is added.
+/// A score, and of how many plays it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CachedScore {
     /// The SVM's decision value; `None` when the window is empty.
     pub value: Option<f64>,
     /// How many plays were in the window.
     pub plays: usize,
-    /// Valid from this instant on (Unix milliseconds): before it, an older play was still in the window.
-    pub from_ms: i64,
-    /// Valid until just before this instant (Unix milliseconds), when the oldest play leaves the window.
-    pub until_ms: i64,
 }
 
-/// Scores the plays in the window at `now_ms` (Unix milliseconds).
-#[must_use]
-pub fn score(profile: &Profile, scorer: &Scorer, window: &Window, now_ms: i64) -> CachedScore {
-    let plays = profile.plays_in(window, now_ms);
-    let value = feature::vector(plays.iter().map(Heard::from)).map(|vector| scorer.score(&vector));
-    let start_ms = window.start_ms(now_ms);
-    // The first instant at which a play of that time is no longer in the window.
-    let leaves_ms = |play_ms: i64| play_ms.saturating_add(now_ms.saturating_sub(start_ms)).saturating_add(1);
-    let aged_out = plays.newest_older_ms().filter(|play_ms| *play_ms < start_ms);
-    CachedScore {
-        value,
-        plays: plays.len(),
-        from_ms: aged_out.map_or(i64::MIN, leaves_ms),
-        until_ms: plays.first_ms().map_or(i64::MAX, leaves_ms),
+impl CachedScore {
+    /// The score of what was counted.
+    #[must_use]
+    pub fn of(counts: &Counts, scorer: &Scorer) -> Self {
+        let value = counts.vector().map(|vector| scorer.score(&vector));
+        Self { value, plays: usize::from(counts.plays) }
     }
 }
 
@@ -169,8 +157,8 @@ impl Verdict {
 
 /// The policy: goes through [`Check::ALL`] and stops at the first check that refuses.
 ///
-/// `score` is the model's score at `now_ms` (Unix milliseconds), as [`score`] computes it; `None` when no model is
-/// loaded.
+/// `score` is the model's score at `now_ms` (Unix milliseconds), as [`CachedScore::of`] computes it; `None` when no
+/// model is loaded.
 #[must_use]
 pub fn decide(profile: &Profile, campaign: &Campaign, score: Option<CachedScore>, now_ms: i64) -> Verdict {
     let mut trace = Trace { level: profile.level(), ..Trace::default() };

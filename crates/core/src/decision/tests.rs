@@ -6,7 +6,7 @@ const NOW_MS: i64 = 1_000_000_000_000;
 
 fn cached(value: f64, plays: usize) -> Option<CachedScore> {
     let value = (plays > 0).then_some(value);
-    Some(CachedScore { value, plays, from_ms: NOW_MS, until_ms: NOW_MS + 1 })
+    Some(CachedScore { value, plays })
 }
 
 fn member(level: Membership) -> Profile {

@@ -15,9 +15,12 @@ use crate::log::{
 use crate::{Customer, Tombstone};
 
 /// The version of what is in the blocks.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
-/// The one before, which has no tombstones.
+/// The one before, in which customers have no day of their last toss.
+const WITHOUT_TOSSES: u8 = 2;
+
+/// The one before, which has no tombstones either.
 const WITHOUT_TOMBSTONES: u8 = 1;
 
 /// What is in a block.
@@ -39,6 +42,8 @@ pub(crate) mod kind {
 /// What the first block says.
 #[derive(Debug)]
 pub(crate) struct Head {
+    /// The version of what is in the blocks that follow; one that is written is of [`VERSION`].
+    pub version: u8,
     /// With what the process ran.
     pub started: Started,
     /// Above all numbers of decisions that were given or leased.
@@ -61,21 +66,21 @@ impl Head {
 
     pub fn decode(block: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Decoder::new(block);
-        match (from.byte("a block")?, from.byte("a block")?) {
-            (kind::HEAD, VERSION | WITHOUT_TOMBSTONES) => {}
+        let version = match (from.byte("a block")?, from.byte("a block")?) {
+            (kind::HEAD, version @ WITHOUT_TOMBSTONES..=VERSION) => version,
             (kind::HEAD, version) => {
                 let found = format_args!("version {version}: a newer program wrote it");
                 return Err(DecodeError::bad("what the blocks hold", found));
             }
             (kind, _) => return Err(DecodeError::bad("the kind of the first block", kind)),
-        }
+        };
         let mut number = || from.u64("numbers of decisions");
         let numbers = NextNumbers { unshown: number()?, shown: number()? };
         let count = from.count(block.len(), "a clock")?;
         let clock = from.bytes(count, "a clock")?.to_vec();
         let started = decode_started(&mut from)?;
         from.end()?;
-        Ok(Self { started, numbers, clock })
+        Ok(Self { version, started, numbers, clock })
     }
 }
 
@@ -83,17 +88,28 @@ impl Head {
 pub(crate) fn put_customer(into: &mut Vec<u8>, id: &Id, customer: &Customer) {
     put_id(into, id.as_ref());
     put_varint(into, customer.last_event_s().into());
+    put_varint(into, customer.explored_day().into());
     customer.profile.encode(into);
 }
 
-/// Reads what [`put_customer`] wrote.
-pub(crate) fn customer(from: &mut Decoder<'_>, campaigns: &[Id]) -> Result<(Id, Profile, u32), DecodeError> {
+/// Reads what [`put_customer`] wrote, in blocks of this version.
+pub(crate) fn customer(
+    from: &mut Decoder<'_>,
+    version: u8,
+    campaigns: &[Id],
+) -> Result<(Id, Customer), DecodeError> {
     let id = from.id("a customer")?;
     let last_event_s = from.varint_u32("the last event")?;
     if last_event_s == 0 {
         return Err(DecodeError::bad("the last event", last_event_s));
     }
-    Ok((id, Profile::decode(from, campaigns)?, last_event_s))
+    let explored_day = if version > WITHOUT_TOSSES { decode_day(from)? } else { 0 };
+    Ok((id, Customer::restored(Profile::decode(from, campaigns)?, last_event_s, explored_day)))
+}
+
+fn decode_day(from: &mut Decoder<'_>) -> Result<u16, DecodeError> {
+    let day = from.varint("the day of a toss")?;
+    u16::try_from(day).map_err(|_| DecodeError::bad("the day of a toss", day))
 }
 
 /// A part of a customer who is larger than a block.

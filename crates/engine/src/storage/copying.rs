@@ -10,7 +10,7 @@ use upbeat_core::encoding::put_id;
 use upbeat_core::event::Id;
 use upbeat_journal::snapshot::MOST_BLOCK_BYTES;
 
-use super::blocks::{Head, Part, kind, put_answer, put_customer, put_placed_tombstone};
+use super::blocks::{Head, Part, VERSION, kind, put_answer, put_customer, put_placed_tombstone};
 use crate::log::encode_track;
 use crate::{Customer, Engine};
 
@@ -213,5 +213,5 @@ fn head(engine: &Engine) -> Head {
     engine.event_clock.encode(&mut clock);
     let leased = engine.log.get().map(|log| log.leased_until());
     let numbers = engine.decision_ids.next().max(leased.unwrap_or_default());
-    Head { started: engine.started(), numbers, clock }
+    Head { version: VERSION, started: engine.started(), numbers, clock }
 }

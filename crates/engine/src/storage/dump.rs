@@ -129,26 +129,35 @@ pub(super) fn dump_snapshot<D: Disk>(
     snapshot: &Snapshot<D>,
     visit: &mut dyn FnMut(Entry) -> Result<(), String>,
 ) -> Result<(), OpenError> {
-    let (mut block, mut parts, mut campaigns) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut block, mut state) = (Vec::new(), Dumping::default());
     for number in 0..snapshot.blocks() {
         snapshot.block(number, &mut block)?;
-        let dumped = dump_block(number, &block, &mut parts, &mut campaigns, visit);
+        let dumped = dump_block(number, &block, &mut state, visit);
         dumped.map_err(|error| OpenError::Block { file: snapshot.name().to_owned(), number, error })?;
     }
     Ok(())
 }
 
+/// What earlier blocks have said.
+#[derive(Default)]
+struct Dumping {
+    /// The version of what is in the blocks.
+    version: u8,
+    campaigns: Vec<Id>,
+    /// The parts so far of the customer who is larger than a block.
+    parts: Vec<u8>,
+}
+
 fn dump_block(
     number: usize,
     block: &[u8],
-    parts: &mut Vec<u8>,
-    campaigns: &mut Vec<Id>,
+    state: &mut Dumping,
     visit: &mut dyn FnMut(Entry) -> Result<(), String>,
 ) -> Result<(), DecodeError> {
     let mut visit = |entry| visit(entry).map_err(|refused| DecodeError::bad("an entry", refused));
     if number == 0 {
         let head = Head::decode(block)?;
-        *campaigns = vec![head.started.campaign.id.clone()];
+        (state.version, state.campaigns) = (head.version, vec![head.started.campaign.id.clone()]);
         visit(Entry::Started(Box::new(head.started)))?;
         return visit(Entry::Leased { until: head.numbers.unshown, shown_until: head.numbers.shown });
     }
@@ -157,16 +166,16 @@ fn dump_block(
     if kind == kind::PART {
         // The parts of one customer follow each other.
         let part = Part::decode(&mut from)?;
-        parts.extend_from_slice(part.bytes);
+        state.parts.extend_from_slice(part.bytes);
         if part.number + 1 < part.parts {
             return Ok(());
         }
-        let whole = std::mem::take(parts);
-        return dump_customer(&mut Decoder::new(&whole), campaigns, &mut visit);
+        let whole = std::mem::take(&mut state.parts);
+        return dump_customer(&mut Decoder::new(&whole), state, &mut visit);
     }
     while !from.rest().is_empty() {
         match kind {
-            kind::CUSTOMERS => dump_customer(&mut from, campaigns, &mut visit)?,
+            kind::CUSTOMERS => dump_customer(&mut from, state, &mut visit)?,
             kind::TRACKS => visit(Entry::Track { id: from.id("a track")?, track: decode_track(&mut from)? })?,
             kind::ANSWERS => {
                 // The impression is with the customer.
@@ -181,10 +190,11 @@ fn dump_block(
 
 fn dump_customer(
     from: &mut Decoder<'_>,
-    campaigns: &[Id],
+    state: &Dumping,
     visit: &mut dyn FnMut(Entry) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let (id, profile, last_event_s) = customer(from, campaigns)?;
+    let (id, customer) = customer(from, state.version, &state.campaigns)?;
+    let (profile, last_event_s) = (&customer.profile, customer.last_event_s());
     for impression in profile.impressions() {
         if let ImpressionSource::Decided { decision, .. } = impression.source {
             visit(Entry::Shown {

@@ -11,9 +11,9 @@ use upbeat_journal::snapshot::Snapshot;
 use super::blocks::{Head, Part, answer, customer, kind, placed_tombstone};
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
+use crate::Engine;
 use crate::decision_ids::NextNumbers;
 use crate::log::{Started, decode_track};
-use crate::{Customer, Engine};
 
 /// Fills an engine from a snapshot; returns with what its process ran and a number above those of all its decisions.
 pub(super) fn restore<D: Disk>(
@@ -39,6 +39,7 @@ pub(super) fn restore<D: Disk>(
     let shared = Shared {
         engine,
         snapshot,
+        version: head.version,
         next: AtomicUsize::new(1),
         failed: AtomicBool::new(false),
         customers: AtomicUsize::new(0),
@@ -74,6 +75,8 @@ type Numbered = Vec<(u64, Vec<u8>)>;
 struct Shared<'a, D: Disk> {
     engine: &'a Engine,
     snapshot: &'a Snapshot<D>,
+    /// Of what is in the blocks.
+    version: u8,
     /// The block that is read next.
     next: AtomicUsize,
     failed: AtomicBool,
@@ -147,8 +150,8 @@ impl<D: Disk> Shared<'_, D> {
     }
 
     fn customer(&self, redo: &mut Redo<'_>, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
-        let (id, profile, last_event_s) = customer(from, redo.campaigns())?;
-        redo.put(id, Customer::restored(profile, last_event_s));
+        let (id, customer) = customer(from, self.version, redo.campaigns())?;
+        redo.put(id, customer);
         Ok(())
     }
 

@@ -66,7 +66,7 @@ fn showing(settings: Settings) -> Engine {
     let model = model.expect("a model");
     let scorer = upbeat_svm::Scorer::new(&model);
     let id = ModelId::new(model.id());
-    engine.champion.store(Some(Arc::new(Champion { model, scorer, id, generation: 1 })));
+    engine.champion.store(Some(Arc::new(Champion { model, scorer, id })));
     engine
 }
 
