@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keep_repeats: bool,
     /// Count only each customer's so many most recent plays
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     window_plays: Option<u32>,
     /// Count only plays at most so many days older than the newest play in the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]

@@ -145,7 +145,7 @@ enum ImportFormat {
 #[derive(clap::Args)]
 struct WindowArgs {
     /// Window of the features: at most so many plays
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     window_plays: u32,
     /// Window of the features: plays at most so many days old
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=36_500))]

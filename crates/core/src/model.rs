@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn window_out_of_range_names_its_field() {
         for (from, to, message) in [
-            ("\"plays\":256", "\"plays\":0", "field window.plays: must be from 1 to 65536"),
+            ("\"plays\":256", "\"plays\":0", "field window.plays: must be from 1 to 65535"),
             ("\"days\":28", "\"days\":99999", "field window.days: must be from 1 to 36500"),
             ("\"days\":28", "\"weeks\":4", "field window: unknown field `weeks`"),
             ("{\"plays\":256,\"days\":28}", "null", "field window: invalid type: null"),

@@ -128,7 +128,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = name)]
     name: Option<String>,
     /// Window the features were made with: at most so many plays
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     window_plays: u32,
     /// Window the features were made with: plays at most so many days old
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=36_500))]

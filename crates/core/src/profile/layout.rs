@@ -33,7 +33,7 @@ impl Layout {
     }
 
     pub(super) fn pack(self) -> PackedLayout {
-        // A window holds at most 65,536 plays.
+        // A window holds at most 65,535 plays.
         PackedLayout(
             (self.capacity as u32) << 2 | u32::from(self.wide_events) << 1 | u32::from(self.fine_times),
         )

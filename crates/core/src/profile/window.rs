@@ -8,7 +8,7 @@ use crate::event::DAY_MS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
-    /// At most this many plays, `1..=65_536`.
+    /// At most this many plays, `1..=65_535`.
     pub plays: u32,
     /// At most this many days old, `1..=36_500`.
     pub days: u32,
@@ -22,7 +22,7 @@ impl Default for Window {
 
 impl Window {
     /// The allowed values of [`Window::plays`].
-    pub const PLAYS: RangeInclusive<u32> = 1..=65_536;
+    pub const PLAYS: RangeInclusive<u32> = 1..=65_535;
 
     /// The allowed values of [`Window::days`].
     pub const DAYS: RangeInclusive<u32> = 1..=36_500;
@@ -40,11 +40,11 @@ impl Window {
         older.max(plays.saturating_sub(self.plays as usize))
     }
 
-    /// The first key that is out of range, and what it must be, as in `from 1 to 65536`; `None` if both are in range.
+    /// The first key that is out of range, and what it must be, as in `from 1 to 65535`; `None` if both are in range.
     #[must_use]
     pub fn range_error(&self) -> Option<(&'static str, &'static str)> {
         let keys = [
-            (Self::PLAYS.contains(&self.plays), ("plays", "from 1 to 65536")),
+            (Self::PLAYS.contains(&self.plays), ("plays", "from 1 to 65535")),
             (Self::DAYS.contains(&self.days), ("days", "from 1 to 36500")),
         ];
         keys.into_iter().find_map(|(good, range_error)| (!good).then_some(range_error))
