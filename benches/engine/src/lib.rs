@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use upbeat_core::campaign::{Campaign, Cap};
+use upbeat_core::campaign::{Cap, Single};
 use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
@@ -148,7 +148,7 @@ impl Population {
     #[must_use]
     pub fn engine_that_shows(&self, threads: u64, per_mille: u64) -> Arc<Engine> {
         let levels = [Membership::Free, Membership::Silver, Membership::Gold];
-        let mut campaign = Campaign { audience: levels.to_vec(), min_plays: 1, ..Campaign::default() };
+        let mut campaign = Single { audience: levels.to_vec(), min_plays: 1, ..Single::default() };
         campaign.cap = Cap { impressions: 64, hours: 1 };
         let engine = engine_with(self.customers, campaign.clone());
         self.fill(&engine, threads);
@@ -252,10 +252,10 @@ impl Form {
 /// An engine as `upbeat serve` makes it, with the default model and room for so many customers.
 #[must_use]
 pub fn engine(customers: u64) -> Arc<Engine> {
-    engine_with(customers, Campaign::default())
+    engine_with(customers, Single::default())
 }
 
-fn engine_with(customers: u64, campaign: Campaign) -> Arc<Engine> {
+fn engine_with(customers: u64, campaign: Single) -> Arc<Engine> {
     let mut config = Config { campaign, ..Config::default() };
     config.limits.expected_customers = customers as usize;
     config.limits.customers = config.limits.customers.max(customers as usize);

@@ -24,7 +24,7 @@ pub mod tombstones;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::event::Id;
 use upbeat_core::model::{ServingError, check_serving};
 use upbeat_core::profile::{Bounds, Profile, Window};
@@ -70,7 +70,7 @@ pub struct Settings {
     /// The window of plays that count.
     pub window: Window,
     /// The campaign that runs.
-    pub campaign: Campaign,
+    pub campaign: Single,
     /// The meaning of *now*.
     pub clock: Clock,
     /// Events more than this far ahead of the wall clock are refused, in milliseconds.

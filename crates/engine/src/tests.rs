@@ -14,7 +14,7 @@ const WALL_MS: i64 = 1_700_000_000_000;
 fn settings() -> Settings {
     Settings {
         window: Window::default(),
-        campaign: Campaign::default(),
+        campaign: Single::default(),
         clock: Clock::Wall,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 10,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 
 /// How many of the latest latencies the quantiles are of.
 const LATENCIES_KEPT: usize = 1_000_000;
@@ -36,7 +36,7 @@ impl Tally {
     pub(super) const HEADER: &str =
         "   time  decisions    shown   clicks      spent      saved        p50        p99";
 
-    pub(super) fn new(campaign: &Campaign) -> Self {
+    pub(super) fn new(campaign: &Single) -> Self {
         Self {
             started: Instant::now(),
             impression_cost: campaign.impression_cost,
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn money_is_spent_on_shown_and_saved_on_other_decisions() {
-        let tally = Tally::new(&Campaign { impression_cost: 0.5, click_value: 2.0, ..Campaign::default() });
+        let tally = Tally::new(&Single { impression_cost: 0.5, click_value: 2.0, ..Single::default() });
         for shown in [true, false, false] {
             tally.count_decision(shown, 0.25, Duration::from_micros(80));
         }

@@ -1,6 +1,6 @@
 //! The decision for one customer at one instant: show or not, with a reason. Plain values in, a verdict out.
 
-use crate::campaign::Campaign;
+use crate::campaign::Single;
 use crate::event::Membership;
 use crate::feature::Counts;
 use crate::profile::Profile;
@@ -101,7 +101,7 @@ pub enum Check {
     Audience,
     /// A model is loaded.
     Model,
-    /// There are at least [`Campaign::min_plays`] plays in the window.
+    /// There are at least [`Single::min_plays`] plays in the window.
     History,
     /// The ad was shown less often than the cap allows.
     Cap,
@@ -160,7 +160,7 @@ impl Verdict {
 /// `score` is the model's score at `now_ms` (Unix milliseconds), as [`CachedScore::of`] computes it; `None` when no
 /// model is loaded.
 #[must_use]
-pub fn decide(profile: &Profile, campaign: &Campaign, score: Option<CachedScore>, now_ms: i64) -> Verdict {
+pub fn decide(profile: &Profile, campaign: &Single, score: Option<CachedScore>, now_ms: i64) -> Verdict {
     let mut trace = Trace { level: profile.level(), ..Trace::default() };
     for check in Check::ALL {
         trace.made += 1;
@@ -188,7 +188,7 @@ pub fn decide(profile: &Profile, campaign: &Campaign, score: Option<CachedScore>
     Verdict { reason: Reason::LikelyToClick, trace }
 }
 
-fn not_in_audience(level: Option<Membership>, campaign: &Campaign) -> Option<Reason> {
+fn not_in_audience(level: Option<Membership>, campaign: &Single) -> Option<Reason> {
     let level = level.unwrap_or(Membership::Free);
     let reason = match level {
         Membership::Gold => Reason::AlreadyGold,

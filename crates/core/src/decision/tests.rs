@@ -25,7 +25,7 @@ fn heard(ages_ms: &[i64]) -> Profile {
     let mut profile = Profile::default();
     for (index, age_ms) in ages_ms.iter().enumerate() {
         let time = Time::from_unix_ms(NOW_MS - age_ms);
-        let (campaign, bounds) = (Campaign::default().id, Bounds { plays: 1, campaigns: &[] });
+        let (campaign, bounds) = (Single::default().id, Bounds { plays: 1, campaigns: &[] });
         profile.count_decided_impression(DecisionId(index as u64), campaign, time, &bounds);
     }
     profile
@@ -33,8 +33,8 @@ fn heard(ages_ms: &[i64]) -> Profile {
 
 #[test]
 fn policy_stops_at_the_first_check_that_refuses() {
-    let campaign = Campaign::default();
-    let silver_only = Campaign { audience: vec![Membership::Silver], ..campaign.clone() };
+    let campaign = Single::default();
+    let silver_only = Single { audience: vec![Membership::Silver], ..campaign.clone() };
     let unknown = Profile::default();
     let day_ms = 24 * 3_600_000;
     let cases = [
@@ -71,7 +71,7 @@ fn policy_stops_at_the_first_check_that_refuses() {
 
 #[test]
 fn cap_of_three_allows_three_impressions() {
-    let mut campaign = Campaign::default();
+    let mut campaign = Single::default();
     campaign.cap.impressions = 3;
     for (impressions, expected) in [(2, Reason::LikelyToClick), (3, Reason::Capped)] {
         let profile = heard(&vec![1000; impressions]);

@@ -24,6 +24,11 @@ impl Zone {
         })
     }
 
+    /// The zone's rules.
+    pub(crate) fn time_zone(&self) -> jiff::tz::TimeZone {
+        self.0.clone().unwrap_or(jiff::tz::TimeZone::UTC)
+    }
+
     /// The zone's offset in seconds when its clocks showed `local_ms`; in a gap or fold, the earlier offset.
     pub(super) fn offset_s(&self, local_ms: i64) -> i32 {
         let Some(zone) = &self.0 else { return 0 };

@@ -1,4 +1,4 @@
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::event::{CUSTOMER_FILE_ID, Event, EventKind, Id, MINUTE_MS, Membership, Row, Time};
 use upbeat_core::profile::Window;
 
@@ -10,7 +10,7 @@ const WALL_MS: i64 = 1_700_000_000_000;
 pub(super) fn engine_with(max_customers: usize, max_profile_bytes: usize) -> Engine {
     Engine::new(Settings {
         window: Window::default(),
-        campaign: Campaign::default(),
+        campaign: Single::default(),
         clock: Clock::Wall,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 0,

@@ -3,7 +3,7 @@
 //! A kind is a number that keeps its meaning for ever; what is written otherwise gets another. Ids that are numbers take
 //! eight bytes or fewer. Reading is strict: a record that was not written here is an error that says what is wrong with it.
 
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Score;
 use upbeat_core::encoding::{DecodeError, Decoder};
@@ -24,7 +24,7 @@ pub struct Started {
     /// The window.
     pub window: Window,
     /// The campaign.
-    pub campaign: Campaign,
+    pub campaign: Single,
     /// The key of the event clock's hashes of customers.
     pub(crate) clock_key: u64,
     /// The key of decisions' ids.

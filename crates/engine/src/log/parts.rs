@@ -1,6 +1,6 @@
 //! The parts of records as bytes: events, answers, tracks, what a process begins with.
 
-use upbeat_core::campaign::{Campaign, Cap};
+use upbeat_core::campaign::{Cap, Single};
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Score;
 use upbeat_core::encoding::{
@@ -230,10 +230,16 @@ pub(crate) fn encode_started(started: &Started, into: &mut Vec<u8>) {
     }
 }
 
+/// The most plays of a window before counts of them had two bytes.
+const FORMER_MAX_PLAYS: u32 = 65_536;
+
 /// Reads what [`encode_started`] wrote.
 pub(crate) fn decode_started(from: &mut Decoder<'_>) -> Result<Started, DecodeError> {
     let window = Window { plays: from.varint_u32("window.plays")?, days: from.varint_u32("window.days")? };
-    if let Some((key, _)) = window.range_error() {
+    // A log of an earlier version may be of one play more than a window has now.
+    let is_former = window.plays == FORMER_MAX_PLAYS;
+    let checked = if is_former { Window { plays: FORMER_MAX_PLAYS - 1, ..window } } else { window };
+    if let Some((key, _)) = checked.range_error() {
         return Err(DecodeError::bad("a window", key));
     }
     let (id, ad) = (from.id("a campaign's id")?, from.id("a campaign's ad")?);
@@ -245,7 +251,7 @@ pub(crate) fn decode_started(from: &mut Decoder<'_>) -> Result<Started, DecodeEr
     let cap = Cap { impressions: from.varint_u32("a cap")?, hours: from.varint_u32("a cap")? };
     let mut number = || Ok::<_, DecodeError>(f64::from_bits(from.u64("a campaign's numbers")?));
     let (threshold, impression_cost, click_value) = (number()?, number()?, number()?);
-    let campaign = Campaign { id, ad, audience, min_plays, threshold, cap, impression_cost, click_value };
+    let campaign = Single { id, ad, audience, min_plays, threshold, cap, impression_cost, click_value };
     let clock_key = from.u64("the key of a clock")?;
     let id_key = IdKey([from.u64("the key of ids")?, from.u64("the key of ids")?]);
     Ok(Started { window, campaign, clock_key, id_key })

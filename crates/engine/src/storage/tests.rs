@@ -12,7 +12,7 @@ mod refusals;
 
 use std::sync::Arc;
 
-use upbeat_core::campaign::{Campaign, Cap};
+use upbeat_core::campaign::{Cap, Single};
 use upbeat_core::event::{Event, EventKind, Id, MINUTE_MS, Time};
 use upbeat_core::profile::Window;
 use upbeat_journal::disk::simulated::{Dice, SimulatedDisk};
@@ -25,11 +25,11 @@ const WALL_MS: i64 = 1_700_000_000_000;
 fn settings(clock: Clock) -> Settings {
     Settings {
         window: Window { plays: 6, days: 28 },
-        campaign: Campaign {
+        campaign: Single {
             cap: Cap { impressions: 20, hours: 24 },
             min_plays: 1,
             threshold: -1e9,
-            ..Campaign::default()
+            ..Single::default()
         },
         clock,
         max_future_ms: 5 * MINUTE_MS,

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::decision::{Check, Reason};
 use upbeat_core::event::{DAY_MS, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Row, Time};
 
@@ -14,7 +14,7 @@ const CUSTOMERS: u64 = 300;
 
 /// An engine with the shipped model, in which everybody with enough plays is shown the ad.
 fn engine() -> Engine {
-    let mut campaign = Campaign { threshold: -1e6, ..Campaign::default() };
+    let mut campaign = Single { threshold: -1e6, ..Single::default() };
     campaign.cap.impressions = 64;
     let engine = Engine::new(Settings {
         window: Window::default(),

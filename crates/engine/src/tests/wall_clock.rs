@@ -7,7 +7,7 @@ use super::*;
 
 /// An engine that shows the ad to everyone with a play in the window, as often as the cap allows.
 fn showing(cap: Cap) -> Engine {
-    let campaign = Campaign { threshold: f64::MIN, min_plays: 1, cap, ..Campaign::default() };
+    let campaign = Single { threshold: f64::MIN, min_plays: 1, cap, ..Single::default() };
     let engine = Engine::new(Settings { campaign, ..settings() });
     engine
         .promote(upbeat_svm::Model::read(include_bytes!("../../../../model/default.json")).expect("a model"))

@@ -1,4 +1,4 @@
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::event::{DecisionId, EventKind, Id, ImpressionOf, Membership, Row, Time};
 use upbeat_core::profile::{Applied, Window};
 
@@ -10,7 +10,7 @@ const WALL_MS: i64 = 1_700_000_000_000;
 fn engine_for(max_customers: usize, max_tombstones: usize) -> Engine {
     Engine::new(Settings {
         window: Window { plays: 4, days: 28 },
-        campaign: Campaign::default(),
+        campaign: Single::default(),
         clock: Clock::Wall,
         max_future_ms: 300_000,
         expected_customers: 0,

@@ -21,7 +21,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::catalogue::Track;
 use upbeat_core::feature::FEATURE_NAMES;
 use upbeat_core::model;
@@ -147,7 +147,7 @@ async fn models(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQu
 
 #[derive(Serialize)]
 struct Campaigns<'a> {
-    campaigns: [&'a Campaign; 1],
+    campaigns: [&'a Single; 1],
 }
 
 /// `GET /campaigns`: the active campaigns.

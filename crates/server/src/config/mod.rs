@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use upbeat_core::campaign::Campaign;
+use upbeat_core::campaign::Single;
 use upbeat_core::event::Zone;
 use upbeat_core::excerpt::bounded_message;
 use upbeat_core::profile::Window;
@@ -78,7 +78,7 @@ pub struct Config {
     #[serde(deserialize_with = "window_or_defaults")]
     pub window: Window,
     /// The active campaign.
-    pub campaign: Campaign,
+    pub campaign: Single,
     /// Bounds on everything.
     pub limits: Limits,
     /// Durations of a graceful shutdown.
@@ -201,7 +201,7 @@ impl Default for Config {
             backup: Backup::default(),
             erase_deadline: Duration::from_secs(24 * 3600),
             window: Window::default(),
-            campaign: Campaign::default(),
+            campaign: Single::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),

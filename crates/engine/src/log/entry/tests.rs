@@ -85,7 +85,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     });
     let started = (id(), id(), prop::collection::vec(level(), 1..3), 1u32..65_536, any::<u64>()).prop_map(
         |(id, ad, audience, plays, clock_key)| {
-            let campaign = Campaign { id, ad, audience, ..Campaign::default() };
+            let campaign = Single { id, ad, audience, ..Single::default() };
             let window = Window { plays, ..Window::default() };
             Entry::Started(Box::new(Started {
                 window,

@@ -1,21 +1,23 @@
-//! Campaigns: what is offered, to which members, how often, and what an impression costs.
+//! The one campaign of `[campaign]` in `upbeat.toml`.
 
 use std::ops::RangeInclusive;
 
+use super::{Campaign, CapRule, Document, Money, Threshold};
 use crate::event::{HOUR_MS, Id, Membership};
 use crate::profile::AD_HISTORY_LIMIT;
 
-/// A campaign: one offer and the policy that guards it.
+/// The `[campaign]` table of `upbeat.toml`: one offer and the policy that guards it. It stands for the document that
+/// [`Single::document`] gives.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Campaign {
+pub struct Single {
     /// The campaign's id, which answers and impression events name.
     pub id: Id,
     /// The ad that click events name.
     pub ad: Id,
     /// Memberships that may hear the ad; at least one. A customer whose membership was never reported counts as free.
     pub audience: Vec<Membership>,
-    /// Fewest plays in the window for which a score is used, `1..=65_536`.
+    /// Fewest plays in the window for which a score is used, `1..=65_535`.
     pub min_plays: u32,
     /// Customers with a score above this are shown the ad, `-1e9..=1e9`.
     pub threshold: f64,
@@ -51,7 +53,7 @@ impl Cap {
     }
 }
 
-impl Default for Campaign {
+impl Default for Single {
     fn default() -> Self {
         Self {
             id: Id::Text("gold-one-day".into()),
@@ -66,18 +68,35 @@ impl Default for Campaign {
     }
 }
 
-impl Campaign {
+impl Single {
     /// Every key that is a number, by its path in a configuration, with its value and the values that it may have.
     #[must_use]
     pub fn ranges(&self) -> [(&'static str, f64, RangeInclusive<f64>); 6] {
         [
             ("campaign.cap.impressions", f64::from(self.cap.impressions), 1.0..=AD_HISTORY_LIMIT as f64),
             ("campaign.cap.hours", f64::from(self.cap.hours), 1.0..=8_760.0),
-            ("campaign.min_plays", f64::from(self.min_plays), 1.0..=65_536.0),
+            ("campaign.min_plays", f64::from(self.min_plays), 1.0..=65_535.0),
             ("campaign.threshold", self.threshold, -1e9..=1e9),
             ("campaign.impression_cost", self.impression_cost, 0.0..=1e9),
             ("campaign.click_value", self.click_value, 0.0..=1e9),
         ]
+    }
+
+    /// The document of this one campaign, by which every decision comes out as by the table. Money is rounded to
+    /// micro-units; no decision depends on it.
+    #[must_use]
+    pub fn document(&self) -> Document {
+        let Cap { impressions, hours } = self.cap;
+        let campaign = Campaign {
+            audience: self.audience.clone(),
+            min_plays: self.min_plays,
+            threshold: Threshold::Score(self.threshold),
+            caps: vec![CapRule { impressions, hours: Some(hours), days: None }],
+            impression_cost: Money::nearest(self.impression_cost),
+            click_value: Money::nearest(self.click_value),
+            ..Campaign::new(self.id.clone(), self.ad.clone())
+        };
+        Document { campaign: vec![campaign], ..Document::default() }
     }
 
     /// Checks every range.
@@ -103,8 +122,8 @@ mod tests {
 
     #[test]
     fn key_out_of_range_is_named() {
-        assert_eq!(Campaign::default().validate(), Ok(()));
-        type Edit = fn(&mut Campaign);
+        assert_eq!(Single::default().validate(), Ok(()));
+        type Edit = fn(&mut Single);
         let cases: [(&str, Edit); 6] = [
             ("audience", |c| c.audience.clear()),
             ("threshold", |c| c.threshold = f64::NAN),
@@ -114,7 +133,7 @@ mod tests {
             ("impression_cost", |c| c.impression_cost = -1.0),
         ];
         for (key, edit) in cases {
-            let mut campaign = Campaign::default();
+            let mut campaign = Single::default();
             edit(&mut campaign);
             let message = campaign.validate().expect_err(key);
             assert!(message.contains(key), "{message}");
