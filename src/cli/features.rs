@@ -1,12 +1,14 @@
-//! `upbeat features`: from play and click files to feature vectors.
+//! `upbeat features`: from files of plays and of clicks or impressions to feature vectors.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+
 use super::progress::Progress;
 use super::{files, output};
 use upbeat_batch::blocks::Input;
-use upbeat_batch::features::{self, Resources, Source, Style, Watch};
+use upbeat_batch::features::{self, ImpressionCounts, Resources, Source, Style, Watch};
 use upbeat_core::event::{Id, Zone};
 use upbeat_core::profile::Window;
 use upbeat_ingest::file::Text;
@@ -16,20 +18,33 @@ use upbeat_ingest::file::Text;
 /// A row per customer with plays, by ascending id: label 1 if the customer clicked the ad, else 0, then the shares of
 /// plays in the morning, afternoon, evening and night, on a phone, and of distinct tracks. Whole repeats count once.
 ///
+/// With --label impression a row per impression of the ad, by customer and time: label 1 if it was clicked, else 0, then
+/// the shares of the plays before it. A profit threshold and a contest between campaigns need a model of such rows.
+///
 /// A model for `serve` wants the window that `serve` keeps: --window-plays 256 --window-days 28. Without window flags
 /// the whole file counts.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat features --tracks tracks.csv --clicks clicks.csv -o features.txt
   upbeat features --tracks tracks.csv --clicks clicks.csv --window-plays 256 --window-days 28 -o features.txt
+  upbeat features --label impression --tracks tracks.csv --impressions impressions.csv --window-plays 256 \
+      --window-days 28 --precise -o features.txt
+      then: upbeat train features.txt --label impression -o model.json
   cat tracks.csv | upbeat features --tracks - --clicks clicks.csv --ids | head")]
 pub(crate) struct Args {
     /// Plays: event id, customer id, track id, time, mobile 0|1, zip; plain, gzip or zstd; - for stdin
     #[arg(long, value_name = "FILE")]
     tracks: PathBuf,
-    /// Clicks: event id, customer id, ad, time; plain, gzip or zstd; - for stdin
+    /// Clicks: event id, customer id, ad, time; plain, gzip or zstd; - for stdin. Not needed with --label impression
     #[arg(long, value_name = "FILE")]
-    clicks: PathBuf,
+    clicks: Option<PathBuf>,
+    /// What a row is: a customer, who clicked the ad at some time or did not, or an impression of the ad, which was clicked
+    /// or was not
+    #[arg(long, value_enum, default_value_t = LabelName::Customer)]
+    label: LabelName,
+    /// Impressions, for --label impression: event id, customer id, ad, time, clicked 0|1; plain, gzip or zstd; - for stdin
+    #[arg(long, value_name = "FILE")]
+    impressions: Option<PathBuf>,
     /// The ad whose clicks make label 1
     #[arg(long, default_value = "ADV_REDUCED_1DAY")]
     ad: Id,
@@ -45,7 +60,7 @@ pub(crate) struct Args {
     /// Count only each customer's so many most recent plays
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     window_plays: Option<u32>,
-    /// Count only plays at most so many days older than the newest play in the file
+    /// Count only plays at most so many days older than the newest play in the file, or than the impression
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     window_days: Option<u32>,
     /// Zone of times without an offset, an IANA name such as Europe/Berlin; the same as `time_zone` of `serve`
@@ -59,41 +74,144 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LabelName {
+    Customer,
+    Impression,
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if files::is_dash(&args.tracks) && files::is_dash(&args.clicks) {
-        output::note("upbeat features: only one of --tracks and --clicks can be - (stdin)");
-        return Ok(ExitCode::from(2));
+    let answers = match args.file_of_answers() {
+        Ok(answers) => answers,
+        Err(message) => {
+            output::note(format_args!("upbeat features: {message}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    match args.label {
+        LabelName::Customer => customers(&args, answers),
+        LabelName::Impression => impressions(&args, answers),
     }
-    let mut output = output::open_one(&[&args.tracks, &args.clicks], &args.output)?;
+}
+
+impl Args {
+    /// The file that says what was clicked.
+    ///
+    /// # Errors
+    /// It is not named, or the files that are named do not fit the label.
+    fn file_of_answers(&self) -> Result<&Path, String> {
+        let (flag, answers) = match (self.label, &self.clicks, &self.impressions) {
+            (LabelName::Customer, _, Some(_)) => {
+                return Err(
+                    "--impressions is read with --label impression only; add it, or leave --impressions out"
+                        .to_owned(),
+                );
+            }
+            (LabelName::Customer, None, _) => {
+                return Err("--clicks is missing: the file of clicks (event id, customer id, ad, time), which say whose label is 1".to_owned());
+            }
+            (LabelName::Impression, _, None) => {
+                return Err("--label impression needs --impressions: the file of ads heard, clicked or not (event id, \
+                            customer id, ad, time, clicked 0 or 1), such as `upbeat simulate` writes"
+                    .to_owned());
+            }
+            (LabelName::Customer, Some(clicks), None) => ("--clicks", clicks),
+            (LabelName::Impression, _, Some(impressions)) => ("--impressions", impressions),
+        };
+        if files::is_dash(&self.tracks) && files::is_dash(answers) {
+            return Err(format!("only one of --tracks and {flag} can be - (stdin)"));
+        }
+        Ok(answers)
+    }
+
+    fn window(&self) -> Window {
+        Window { plays: self.window_plays.unwrap_or(u32::MAX), days: self.window_days.unwrap_or(u32::MAX) }
+    }
+
+    fn style(&self) -> Style {
+        Style { ids: self.ids, precise: self.precise }
+    }
+
+    /// Says how many rows of a kind repeat others, where some do.
+    fn note_repeats(&self, repeats: u64, kind: &str) {
+        if repeats > 0 {
+            let treated = if self.keep_repeats { "counted again" } else { "counted once" };
+            output::note(format_args!("{repeats} {kind} are repeats of earlier rows and are {treated}"));
+        }
+    }
+
+    /// Says how many lines could not be read, where some could not; whether the run goes on.
+    fn accepts_bad_lines(&self, bad: u64) -> bool {
+        if bad == 0 {
+            return true;
+        }
+        let verb = match self.skip_bad {
+            true => "left out",
+            false => "found; fix them or pass --skip-bad; nothing was written",
+        };
+        output::note(format_args!("{bad} bad lines {verb}"));
+        self.skip_bad
+    }
+}
+
+/// A row per customer.
+fn customers(args: &Args, clicks: &Path) -> anyhow::Result<ExitCode> {
+    let mut output = output::open_one(&[&args.tracks, clicks], &args.output)?;
     let resources = Resources::new(spill_directory(&args.output));
     let threads = resources.threads;
     let open = |path| open(path, args.time_zone.clone());
-    let history = features::read([&|| open(&args.tracks), &|| open(&args.clicks)], &args.ad, &resources)?;
-    let window =
-        Window { plays: args.window_plays.unwrap_or(u32::MAX), days: args.window_days.unwrap_or(u32::MAX) };
+    let history = features::read([&|| open(&args.tracks), &|| open(clicks)], &args.ad, &resources)?;
     let mut progress = Progress::new(history.partitions(), "partitions");
-    let rows = history.aggregate(window, args.keep_repeats, threads, || progress.add(1))?;
+    let rows = history.aggregate(args.window(), args.keep_repeats, threads, || progress.add(1))?;
     drop(progress);
-    if rows.repeats() > 0 {
-        let treated = if args.keep_repeats { "counted again" } else { "counted once" };
-        output::note(format_args!("{} plays are repeats of earlier rows and are {treated}", rows.repeats()));
-    }
-    if history.bad() > 0 {
-        let verb = if args.skip_bad {
-            "left out"
-        } else {
-            "found; fix them or pass --skip-bad; nothing was written"
-        };
-        output::note(format_args!("{} bad lines {verb}", history.bad()));
-        if !args.skip_bad {
-            return Ok(ExitCode::FAILURE);
-        }
+    args.note_repeats(rows.repeats(), "plays");
+    if !args.accepts_bad_lines(history.bad()) {
+        return Ok(ExitCode::FAILURE);
     }
     if !history.has_plays() {
         output::note("no plays: no rows are written");
     }
-    let style = Style { ids: args.ids, precise: args.precise };
-    output.write(|out| Ok(rows.write(style, threads, out)?))?;
+    output.write(|out| Ok(rows.write(args.style(), threads, out)?))?;
+    output.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A row per impression.
+fn impressions(args: &Args, impressions: &Path) -> anyhow::Result<ExitCode> {
+    if args.clicks.is_some() {
+        output::note(
+            "--clicks is not read with --label impression: the impressions say which of them were clicked",
+        );
+    }
+    let mut output = output::open_one(&[&args.tracks, impressions], &args.output)?;
+    let resources = Resources::new(spill_directory(&args.output));
+    let open = |path| open(path, args.time_zone.clone());
+    let history =
+        features::read_impressions([&|| open(&args.tracks), &|| open(impressions)], &args.ad, &resources)?;
+    let mut progress = Progress::new(history.partitions(), "partitions");
+    let step = || progress.add(1);
+    let table = history.aggregate(args.window(), args.keep_repeats, args.style(), resources.threads, step)?;
+    drop(progress);
+    let ImpressionCounts { rows, without_plays, repeated_plays, repeated_impressions } = table.counts();
+    args.note_repeats(repeated_plays, "plays");
+    args.note_repeats(repeated_impressions, "impressions");
+    if !args.accepts_bad_lines(history.bad()) {
+        return Ok(ExitCode::FAILURE);
+    }
+    if without_plays > 0 {
+        output::note(format_args!(
+            "{without_plays} of {} impressions of {} have no play of their customer in the window before them and are \
+             left out",
+            rows + without_plays,
+            args.ad
+        ));
+    }
+    if !history.has_impressions() {
+        output::note(format_args!("no impressions of {}: no rows are written", args.ad));
+    } else if !history.has_plays() {
+        output::note("no plays: no rows are written");
+    }
+    output.write(|out| Ok(table.write(out)?))?;
     output.finish()?;
     Ok(ExitCode::SUCCESS)
 }

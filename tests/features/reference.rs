@@ -79,6 +79,73 @@ pub fn rows(plays: &[Play], clicked: &[String], asked: Asked) -> String {
     text
 }
 
+/// One row of a file of impressions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Impression {
+    pub event_id: String,
+    pub customer: String,
+    pub ad: &'static str,
+    /// Days since 2014-10-01, `0..=30`.
+    pub day: u32,
+    pub hour: u32,
+    pub minute: u32,
+    pub clicked: bool,
+}
+
+impl Impression {
+    pub fn time(&self) -> String {
+        format!("2014-10-{:02} {:02}:{:02}:00", self.day + 1, self.hour, self.minute)
+    }
+
+    fn minutes(&self) -> u32 {
+        (self.day * 24 + self.hour) * 60 + self.minute
+    }
+}
+
+/// The expected output of the command with `--label impression`, with ids: for each impression of `ad` the plays before it
+/// are picked out anew from all of the file's. Also how many impressions have none.
+pub fn rows_of_impressions(
+    plays: &[Play],
+    impressions: &[Impression],
+    ad: &str,
+    asked: Asked,
+) -> (String, usize) {
+    let mut of_ad: Vec<&Impression> = impressions.iter().filter(|impression| impression.ad == ad).collect();
+    let key = |one: &Impression| (id_order(&one.customer), one.minutes(), id_order(&one.event_id));
+    // Of copies of one impression the clicked one counts.
+    of_ad.sort_by_key(|impression| (key(impression), !impression.clicked));
+    if !asked.keep_repeats {
+        of_ad.dedup_by_key(|impression| key(impression));
+    }
+    let (mut text, mut left_out) = (String::new(), 0);
+    for impression in of_ad {
+        let now = impression.minutes();
+        let earlier = |play: &&Play| play.customer == impression.customer && play.minutes() < now;
+        let mut own: Vec<&Play> = plays.iter().filter(earlier).collect();
+        let order = |play: &Play| (play.minutes(), id_order(&play.event_id));
+        own.sort_by_key(|play| (order(play), id_order(&play.track), play.mobile));
+        if !asked.keep_repeats {
+            own.dedup_by_key(|play| order(play));
+        }
+        if let Some(days) = asked.window_days {
+            own.retain(|play| play.minutes() + days * 24 * 60 >= now);
+        }
+        let old = asked.window_plays.map_or(0, |most| own.len().saturating_sub(most));
+        own.drain(..old);
+        if own.is_empty() {
+            left_out += 1;
+            continue;
+        }
+        text.push(if impression.clicked { '1' } else { '0' });
+        for (index, share) in shares(&own).into_iter().enumerate() {
+            let value = if asked.precise { share.to_string() } else { two_digits_in_c(share) };
+            text.push_str(&format!(" {}:{value}", index + 1));
+        }
+        text.push_str(&format!(" # {}\n", impression.customer));
+    }
+    (text, left_out)
+}
+
 fn shares(plays: &[&Play]) -> [f64; 6] {
     let share = |count: usize| count as f64 / plays.len() as f64;
     let between = |from: u32, to: u32| plays.iter().filter(|play| (from..to).contains(&play.hour)).count();

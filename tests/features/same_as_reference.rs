@@ -7,7 +7,7 @@ use super::reference::{Asked, Play, rows as expected};
 use super::{features, rows, text};
 
 /// Plays whose content is a function of their identity, as in real histories.
-fn play() -> impl Strategy<Value = Play> {
+pub fn play() -> impl Strategy<Value = Play> {
     let customer = prop_oneof![
         (0u64..6).prop_map(|number| number.to_string()),
         Just("0048".to_owned()),
@@ -25,7 +25,7 @@ fn play() -> impl Strategy<Value = Play> {
 
 /// The form of a CSV file: byte order mark, line endings, quotes.
 #[derive(Debug, Clone, Copy)]
-struct Style {
+pub struct Style {
     bom: bool,
     crlf: bool,
     quoted: u8,
@@ -33,7 +33,7 @@ struct Style {
     no_final_end: bool,
 }
 
-fn style() -> impl Strategy<Value = Style> {
+pub fn style() -> impl Strategy<Value = Style> {
     (any::<bool>(), any::<bool>(), 0u8..4, any::<bool>(), any::<bool>()).prop_map(
         |(bom, crlf, quoted, blank_lines, no_final_end)| Style {
             bom,
@@ -46,7 +46,7 @@ fn style() -> impl Strategy<Value = Style> {
 }
 
 impl Style {
-    fn file<const N: usize>(self, rows: impl Iterator<Item = [String; N]>) -> Vec<u8> {
+    pub fn file<const N: usize>(self, rows: impl Iterator<Item = [String; N]>) -> Vec<u8> {
         let end = if self.crlf { "\r\n" } else { "\n" };
         let mut text = if self.bom { "\u{feff}".to_owned() } else { String::new() };
         for (index, fields) in rows.enumerate() {
@@ -69,7 +69,7 @@ impl Style {
     }
 }
 
-fn tracks_file(style: Style, plays: &[Play]) -> Vec<u8> {
+pub fn tracks_file(style: Style, plays: &[Play]) -> Vec<u8> {
     style.file(plays.iter().map(|play| {
         let zip = if play.mobile { "7,21\"32" } else { "72132" }.to_owned();
         let mobile = u8::from(play.mobile).to_string();

@@ -106,31 +106,36 @@ fn for_each_customer<K: IdKey>(
     let mut repeats = 0;
     let mut grouped = Grouped::new(plays);
     for own in grouped.customers() {
-        // Most files are in the order of time.
-        if !own.is_sorted_by_key(Entry::order) {
-            own.sort_by_key(Entry::order);
-        }
-        let counted = if rules.keep_repeats {
-            let again = own.windows(2).filter(|pair| pair[0].order() == pair[1].order()).count();
-            if again > 0 {
-                // The window may leave some copies of a play out; which ones must not depend on the order of the file.
-                own.sort_by(|one, other| {
-                    let content = other.precedes(one).cmp(&one.precedes(other));
-                    one.order().cmp(&other.order()).then(content)
-                });
-            }
-            repeats += again as u64;
-            own.len()
-        } else {
-            let distinct = keep_distinct(own, Entry::order, Entry::precedes);
-            repeats += (own.len() - distinct) as u64;
-            distinct
-        };
+        let counted = arrange(own, rules.keep_repeats, &mut repeats);
         if let Some(vector) = vector(in_window(&own[..counted], rules)) {
             row(own[0].customer, vector);
         }
     }
     repeats
+}
+
+/// Brings a customer's records into their order, by time and event id; returns how many of them count, which are the
+/// first, and adds how many repeat others to `repeats`.
+pub(super) fn arrange<K: IdKey>(own: &mut [Entry<K>], keep_repeats: bool, repeats: &mut u64) -> usize {
+    // Most files are in the order of time.
+    if !own.is_sorted_by_key(Entry::order) {
+        own.sort_by_key(Entry::order);
+    }
+    if !keep_repeats {
+        let distinct = keep_distinct(own, Entry::order, Entry::precedes);
+        *repeats += (own.len() - distinct) as u64;
+        return distinct;
+    }
+    let again = own.windows(2).filter(|pair| pair[0].order() == pair[1].order()).count();
+    if again > 0 {
+        // The window may leave some copies of a play out; which ones must not depend on the order of the file.
+        own.sort_by(|one, other| {
+            let content = other.precedes(one).cmp(&one.precedes(other));
+            one.order().cmp(&other.order()).then(content)
+        });
+    }
+    *repeats += again as u64;
+    own.len()
 }
 
 /// Of a customer's plays in their order, those in the window.
@@ -139,7 +144,7 @@ fn in_window<'a, K: IdKey>(plays: &'a [Entry<K>], rules: &Rules) -> &'a [Entry<K
     &plays[rules.window.first(plays.len(), older)..]
 }
 
-fn vector<K: IdKey>(plays: &[Entry<K>]) -> Option<FeatureVector> {
+pub(super) fn vector<K: IdKey>(plays: &[Entry<K>]) -> Option<FeatureVector> {
     feature::vector(plays.iter().map(|play| Heard {
         hour: play.moment.hour(),
         mobile: play.moment.mobile(),
@@ -147,15 +152,15 @@ fn vector<K: IdKey>(plays: &[Entry<K>]) -> Option<FeatureVector> {
     }))
 }
 
-/// Plays customer by customer, each customer's in the order in which they were read.
-struct Grouped<K> {
+/// Records customer by customer, each customer's in the order in which they were read.
+pub(super) struct Grouped<K> {
     plays: Vec<Entry<K>>,
     /// Where each customer's plays end.
     ends: Vec<usize>,
 }
 
 impl<K: IdKey> Grouped<K> {
-    fn new(plays: &[Entry<K>]) -> Self {
+    pub(super) fn new(plays: &[Entry<K>]) -> Self {
         let Some(&any) = plays.first() else { return Self { plays: Vec::new(), ends: Vec::new() } };
         let mut slots: HashMap<K, usize, FixedState> = HashMap::default();
         let mut counts: Vec<usize> = Vec::new();
@@ -182,7 +187,7 @@ impl<K: IdKey> Grouped<K> {
         Self { plays: grouped, ends }
     }
 
-    fn customers(&mut self) -> impl Iterator<Item = &mut [Entry<K>]> {
+    pub(super) fn customers(&mut self) -> impl Iterator<Item = &mut [Entry<K>]> {
         let (mut rest, mut start) = (&mut self.plays[..], 0);
         self.ends.iter().map(move |end| {
             let (own, others) = std::mem::take(&mut rest).split_at_mut(end - start);

@@ -1,8 +1,8 @@
-//! Plays partitioned by customer: in memory up to a bound, beyond it in a spill file.
+//! Plays or impressions partitioned by customer: in memory up to a bound, beyond it in a spill file.
 
 use std::path::PathBuf;
 
-use super::record::{PARTITIONS, Partitioned, Record, Run};
+use super::record::{Partitioned, Record, Run};
 use super::rows::ReadRows;
 use super::spill::Spill;
 use anyhow::Context;
@@ -38,8 +38,8 @@ impl ReadRows for PlayRows {
     }
 }
 
-/// All plays, in the order of the file.
-pub(super) struct Plays {
+/// All plays of a file, or all impressions, in the order of the file.
+pub(super) struct Records {
     blocks: Vec<Partitioned>,
     /// Bytes of memory that `blocks` take.
     bytes: usize,
@@ -51,24 +51,24 @@ pub(super) struct Plays {
     newest: u64,
 }
 
-impl Plays {
-    /// No plays. Beyond `budget` bytes plays are spilled to a file in `directory`.
+impl Records {
+    /// No records. Beyond `budget` bytes they are spilled to a file in `directory`.
     pub(super) fn new(budget: usize, directory: PathBuf) -> Self {
         Self { blocks: Vec::new(), bytes: 0, budget, directory, spill: None, count: 0, newest: 0 }
     }
 
-    /// Adds the plays of the next block.
+    /// Adds the records of the next block.
     ///
     /// # Errors
-    /// Plays cannot be spilled.
-    pub(super) fn add(&mut self, plays: Partitioned) -> anyhow::Result<()> {
-        self.count += plays.len() as u64;
-        self.newest = self.newest.max(plays.newest());
-        self.bytes += plays.bytes();
-        self.blocks.push(plays);
+    /// They cannot be spilled.
+    pub(super) fn add(&mut self, records: Partitioned) -> anyhow::Result<()> {
+        self.count += records.len() as u64;
+        self.newest = self.newest.max(records.newest());
+        self.bytes += records.bytes();
+        self.blocks.push(records);
         if self.bytes > self.budget {
             let at =
-                || format!("{}: plays that do not fit in memory cannot be written", self.directory.display());
+                || format!("{}: rows that do not fit in memory cannot be written", self.directory.display());
             let spill = match &mut self.spill {
                 Some(spill) => spill,
                 none => none.insert(Spill::new(&self.directory).with_context(at)?),
@@ -89,22 +89,17 @@ impl Plays {
         self.newest
     }
 
-    /// How many partitions there are, for [`Plays::partition`].
-    pub(super) fn partitions(&self) -> usize {
-        PARTITIONS
-    }
-
-    /// Passes the plays of one partition to `work`, in the order of the file.
+    /// Passes the records of one partition to `work`, in the order of the file.
     ///
     /// # Errors
-    /// Spilled plays cannot be read.
+    /// Spilled records cannot be read.
     pub(super) fn partition<T>(
         &self,
         partition: usize,
         work: impl FnOnce(&[Run<'_>]) -> T,
     ) -> anyhow::Result<T> {
         let spilled = match &self.spill {
-            Some(spill) => spill.read(partition).context("spilled plays cannot be read back")?,
+            Some(spill) => spill.read(partition).context("spilled rows cannot be read back")?,
             None => Vec::new(),
         };
         let spilled = spilled.iter().map(|(records, text)| Run { records, text });

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::aggregate::{Aggregated, Clicked, Row, Rules, aggregate};
 use super::clicks::ClickRows;
-use super::history::{PlayRows, Plays};
+use super::history::{PlayRows, Records};
 use super::read::{Source, read_rows};
-use super::record::{instant, unix_ms};
+use super::record::{PARTITIONS, instant, unix_ms};
 use super::text::{Style, push_row};
 use crate::in_order::in_order;
 use upbeat_core::event::Id;
@@ -47,7 +47,7 @@ impl Resources {
 
 /// All plays, partitioned by customer, and the customers who clicked.
 pub struct History {
-    plays: Plays,
+    plays: Records,
     clicked: Clicked,
     bad: u64,
 }
@@ -62,7 +62,7 @@ pub fn read<'a>(
     resources: &Resources,
 ) -> anyhow::Result<History> {
     let [open_plays, open_clicks] = open;
-    let mut plays = Plays::new(resources.plays_bytes, resources.spill_directory.clone());
+    let mut plays = Records::new(resources.plays_bytes, resources.spill_directory.clone());
     let mut clicked = Clicked::default();
     let add = |more| plays.add(more);
     let mut bad = read_rows(open_plays()?, resources, PlayRows::new, PlayRows::partition, add)?;
@@ -91,7 +91,7 @@ impl History {
     /// How many partitions [`History::aggregate`] works on.
     #[must_use]
     pub fn partitions(&self) -> u64 {
-        self.plays.partitions() as u64
+        PARTITIONS as u64
     }
 
     /// Computes the row of each customer from the plays in `window`, where *now* is the newest play of the file;
@@ -109,7 +109,7 @@ impl History {
     ) -> anyhow::Result<Aggregated> {
         let start = instant(window.start_ms(unix_ms(self.plays.newest())));
         let rules = Rules { keep_repeats, window, start };
-        let mut partitions = 0..self.plays.partitions();
+        let mut partitions = 0..PARTITIONS;
         let mut all = Ok(Aggregated::default());
         in_order(
             threads,

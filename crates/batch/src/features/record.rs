@@ -5,10 +5,10 @@ use std::hash::{BuildHasher, Hash};
 use upbeat_core::event::{HOUR_MS, IdRef};
 use upbeat_ingest::decode::csv::PlayRow;
 
-/// How many partitions there are; all plays of one customer are in one of them.
+/// How many partitions there are; all plays and impressions of one customer are in the same one.
 pub(super) const PARTITIONS: usize = 256;
 
-/// One play: `K` is how ids are held, as numbers or as [`IdRef`].
+/// One play, or one impression without its track: `K` is how ids are held, as numbers or as [`IdRef`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<K> {
     pub(super) customer: K,
@@ -18,7 +18,7 @@ pub(super) struct Entry<K> {
 }
 
 impl<K: Copy> Entry<K> {
-    /// The key that plays of a customer are ordered by, and that repeats of a play share.
+    /// The key that records of a customer are ordered by, and that repeats of one share.
     pub(super) fn order(&self) -> (u64, K) {
         (self.moment.instant(), self.event)
     }
@@ -176,7 +176,7 @@ impl Record {
         Self { customer, event, track, moment: self.moment }
     }
 
-    /// The partition of the customer's plays.
+    /// The partition of the customer's records.
     fn partition(&self, text: &str) -> usize {
         let hash = if self.moment.0 & CUSTOMER_IS_TEXT == 0 {
             // Multiplicative hashing, Knuth, The Art of Computer Programming 3, section 6.4.
@@ -206,7 +206,7 @@ impl Run<'_> {
     }
 }
 
-/// Plays by partition, in each in the order in which they were read.
+/// Records by partition, in each in the order in which they were read.
 #[derive(Debug)]
 pub(super) struct Partitioned {
     records: Vec<Record>,
@@ -237,12 +237,12 @@ impl Partitioned {
         Self { records: sorted, starts, text }
     }
 
-    /// How many plays there are.
+    /// How many records there are.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// The latest instant among the plays; 0 when there are none.
+    /// The latest instant among them; 0 when there are none.
     pub(super) fn newest(&self) -> u64 {
         self.records.iter().map(|record| record.moment.instant()).max().unwrap_or(0)
     }
@@ -254,7 +254,7 @@ impl Partitioned {
             + self.text.capacity()
     }
 
-    /// The plays of one partition.
+    /// The records of one partition.
     pub(super) fn partition(&self, partition: usize) -> Run<'_> {
         let range = self.starts[partition] as usize..self.starts[partition + 1] as usize;
         Run { records: &self.records[range], text: &self.text }

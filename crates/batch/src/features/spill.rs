@@ -1,4 +1,4 @@
-//! Plays that do not fit in memory, in an unnamed file.
+//! Records that do not fit in memory, in an unnamed file.
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -13,7 +13,7 @@ const RECORD_BYTES: usize = 32;
 /// How many names are tried for the file.
 const MAX_ATTEMPTS: u32 = 100;
 
-/// Plays by partition, written in batches, read back a partition at a time.
+/// Records by partition, written in batches, read back a partition at a time.
 ///
 /// The file's name is removed as soon as it is open, so its space is freed when the process ends, whatever ends it.
 pub(super) struct Spill {
@@ -23,7 +23,7 @@ pub(super) struct Spill {
     batches: Vec<Vec<Extent>>,
 }
 
-/// Where the plays of one partition of one batch are: records, then their interned text.
+/// Where the records of one partition of one batch are: records, then their interned text.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     offset: u64,
@@ -38,7 +38,7 @@ impl Spill {
         Ok(Self { file: BufWriter::with_capacity(1 << 20, file), length: 0, batches: Vec::new() })
     }
 
-    /// Writes all plays of some blocks, which follow those written before.
+    /// Writes all records of some blocks, which follow those written before.
     pub(super) fn write(&mut self, blocks: &[Partitioned]) -> io::Result<()> {
         let mut extents = Vec::with_capacity(PARTITIONS);
         let (mut records, mut text) = (Vec::new(), String::new());
@@ -59,7 +59,7 @@ impl Spill {
         self.file.flush()
     }
 
-    /// The plays of one partition in the order they were written, and their interned text.
+    /// The records of one partition in the order they were written, and their interned text.
     pub(super) fn read(&self, partition: usize) -> io::Result<Vec<(Vec<Record>, String)>> {
         let read = |extents: &Vec<Extent>| {
             let Extent { offset, records, text } = extents[partition];
@@ -74,7 +74,7 @@ impl Spill {
 }
 
 /// Creates a file and removes its name.
-fn unnamed_file(directory: &Path) -> io::Result<File> {
+pub(super) fn unnamed_file(directory: &Path) -> io::Result<File> {
     for attempt in 0..MAX_ATTEMPTS {
         let path = directory.join(format!(".upbeat-features.{}.{attempt}.part", std::process::id()));
         let opened = File::options().read(true).write(true).create_new(true).open(&path);

@@ -1,6 +1,8 @@
 //! On any bytes, blocks and number of threads the rows are those that the server reads in a body, and the features those of
 //! a plain implementation.
 
+mod impressions;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Write};

@@ -19,13 +19,14 @@ impl Kind {
             Self::Clicks => &["event_id", "customer_id", "ad", "time"],
             Self::Customers => &["CustID", "SignDate", "Level"],
             Self::Tracks => &["TrackId", "Title", "Artist", "Length"],
+            Self::Impressions => &["event_id", "customer_id", "ad", "time", "clicked"],
         }
     }
 
     /// How many of [`Kind::columns`] a header must name.
     fn needed(self) -> usize {
         match self {
-            Self::Plays => 5,
+            Self::Plays | Self::Impressions => 5,
             Self::Clicks | Self::Tracks => 4,
             Self::Customers => 3,
         }
@@ -33,7 +34,7 @@ impl Kind {
 
     /// Whether the columns of a file without a header are known.
     fn has_order(self) -> bool {
-        matches!(self, Self::Plays | Self::Clicks)
+        matches!(self, Self::Plays | Self::Clicks | Self::Impressions)
     }
 }
 
@@ -238,6 +239,9 @@ impl Layout {
             (None, Kind::Clicks) if found != columns => Err(format!(
                 "{found} columns where a click has 4: event id, customer id, ad, time{}",
                 if found == 6 { "; plays go with ?kind=plays" } else { "" }
+            )),
+            (None, Kind::Impressions) if found != columns => Err(format!(
+                "{found} columns where an impression has 5: event id, customer id, ad, time, clicked 0 or 1"
             )),
             (None, _) if found != columns => Err(format!(
                 "{found} columns where a play has 6: event id, customer id, track id, time, mobile 0 or 1, zip{}",

@@ -1,4 +1,4 @@
-//! Rows of the CSV files: plays, clicks, customers, tracks.
+//! Rows of the CSV files: plays, clicks, customers, tracks, impressions.
 
 mod header;
 mod lines;
@@ -14,10 +14,10 @@ use super::{Context, Row, Rows};
 pub use header::{Header, Layout};
 pub use lines::{LineCount, line_ends, report};
 pub use reader::{Begin, Refusal, RowReader};
-pub use record::{ClickRow, PlayRow};
+pub use record::{ClickRow, ImpressionRow, PlayRow};
 pub use split::{MAX_COLUMNS, MAX_ROW_BYTES};
 
-/// Which of the four files the rows are from.
+/// Which of the five files the rows are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -30,6 +30,10 @@ pub enum Kind {
     Customers,
     /// The columns `TrackId`, `Title`, `Artist` and `Length`, under a header.
     Tracks,
+    /// `event id, customer id, ad, time, clicked 0 or 1`; a header may name them. Of files for training alone: the events
+    /// of a server name the campaign or the decision, so that no request can ask for this kind.
+    #[serde(skip)]
+    Impressions,
 }
 
 /// The rows of a CSV body.
@@ -47,6 +51,9 @@ pub(super) fn rows<'a>(kind: Kind, body: &'a [u8], context: &'a Context) -> Rows
             Kind::Clicks => reader.click_row(zone)?.map(|click| Row::Event(click.into())),
             Kind::Customers => reader.customer_row(context)?.map(Row::Event),
             Kind::Tracks => reader.track_row()?,
+            Kind::Impressions => {
+                Err(reader.refuse("rows of impressions are read for training, and are no events")?)
+            }
         };
         Some(row.map_err(|refusal| lines.report(&refusal)))
     });

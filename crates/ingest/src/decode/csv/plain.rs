@@ -1,10 +1,10 @@
-//! A one-pass reader for rows of plays and clicks of the usual form.
+//! A one-pass reader for rows of plays, clicks and impressions of the usual form.
 //!
 //! A field of that form is unquoted, or in quotes without quotes inside. For any other row, and for invalid rows, the
 //! functions here return `None`; the csv crate then reads the row, and `record` reports what is wrong with it.
 
 use super::super::json::MAX_ZIP_LENGTH;
-use super::{ClickRow, PlayRow, record};
+use super::{ClickRow, ImpressionRow, PlayRow, record};
 use upbeat_core::event::{IdRef, LastDate, MAX_ID_LENGTH, Time, Zone, leading_decimal};
 
 /// `YYYY-MM-DDTHH:MM:SS.123456789+HH:MM`, in bytes.
@@ -28,6 +28,20 @@ pub(super) fn click<'a>(bytes: &'a [u8], zone: &Zone, last: &mut LastDate) -> Op
     let (event_id, customer, ad) = (row.id()?, row.id()?, row.id()?);
     let time = row.time(zone, last, Place::Last)?;
     Some((ClickRow { event_id, customer, ad, time }, bytes.len() - row.rest.len()))
+}
+
+/// The impression at the beginning of `bytes`, and the length of its row in bytes without the line break.
+#[inline]
+pub(super) fn impression<'a>(
+    bytes: &'a [u8],
+    zone: &Zone,
+    last: &mut LastDate,
+) -> Option<(ImpressionRow<'a>, usize)> {
+    let mut row = Row { rest: bytes };
+    let (event_id, customer, ad) = (row.id()?, row.id()?, row.id()?);
+    let time = row.time(zone, last, Place::Inside)?;
+    let clicked = row.other_flag(Place::Last)?;
+    Some((ImpressionRow { event_id, customer, ad, time, clicked }, bytes.len() - row.rest.len()))
 }
 
 /// The position of a field in its row, which determines what must follow it.
@@ -113,12 +127,12 @@ impl<'a> Row<'a> {
                 self.rest = rest;
                 Some(*flag == b'1')
             }
-            _ => self.other_flag(),
+            _ => self.other_flag(Place::Inside),
         }
     }
 
-    fn other_flag(&mut self) -> Option<bool> {
-        record::flag(str::from_utf8(self.field("false".len(), Place::Inside)?).ok()?)
+    fn other_flag(&mut self, place: Place) -> Option<bool> {
+        record::flag(str::from_utf8(self.field("false".len(), place)?).ok()?)
     }
 
     /// Skips the zip, which is not kept. An ASCII text has as many bytes as characters.

@@ -7,7 +7,7 @@ use super::header::Layout;
 use super::lines::{LineCount, line_ends};
 use super::record::Fields;
 use super::split::{Found, Splitter};
-use super::{ClickRow, PlayRow, plain, record};
+use super::{ClickRow, ImpressionRow, PlayRow, plain, record};
 use upbeat_core::event::{Event, LastDate, Zone};
 
 /// A row that is refused.
@@ -171,6 +171,23 @@ impl<'a> RowReader<'a> {
             return Some(Ok(row));
         }
         self.read(Quotes::Close, |fields| record::click(fields, zone))
+    }
+
+    /// The next row as an impression, or what is wrong with it. `None` at the end.
+    #[inline]
+    pub fn impression_row(&mut self, zone: &Zone) -> Option<Result<ImpressionRow<'_>, Refusal>> {
+        if let Some(row) = self.plain_row(|bytes, last| plain::impression(bytes, zone, last)) {
+            return Some(Ok(row));
+        }
+        self.read(Quotes::Close, |fields| record::impression(fields, zone))
+    }
+
+    /// The next row, which is refused for this reason unless it has another fault. `None` at the end.
+    pub(super) fn refuse(&mut self, reason: &str) -> Option<Refusal> {
+        Some(match self.row()? {
+            Ok(row) => Refusal { row, reason: reason.to_owned() },
+            Err(refusal) => refusal,
+        })
     }
 
     /// The next row of a customer file as a membership, or what is wrong with it. `None` at the end.

@@ -65,6 +65,21 @@ impl From<ClickRow<'_>> for Event {
     }
 }
 
+/// A row of a file of impressions: an ad heard, clicked or not. Its ids borrow from the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImpressionRow<'a> {
+    /// The event's id.
+    pub event_id: IdRef<'a>,
+    /// The customer who heard it.
+    pub customer: IdRef<'a>,
+    /// Which ad.
+    pub ad: IdRef<'a>,
+    /// When it was heard.
+    pub time: Time,
+    /// Whether it was clicked.
+    pub clicked: bool,
+}
+
 /// The columns of a row that are read, by their place in [`Kind::columns`](super::Kind::columns).
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'r> {
@@ -125,6 +140,20 @@ pub(super) fn click<'r>(record: Fields<'r>, zone: &Zone) -> Result<ClickRow<'r>,
         time: Time::parse(field(record, 3)?, zone).map_err(|error| error.to_string())?,
         ad: id(record, 2, "ad")?,
     })
+}
+
+/// Reads an impression.
+///
+/// # Errors
+/// A column is wrong: which one, and what to send.
+pub(super) fn impression<'r>(record: Fields<'r>, zone: &Zone) -> Result<ImpressionRow<'r>, String> {
+    let clicked = field(record, 4)?;
+    let clicked = flag(clicked).ok_or_else(|| {
+        let column = record.number(4);
+        format!("clicked (column {column}) is {}; write 0 or 1, or false or true", Excerpt::of(clicked))
+    })?;
+    let ClickRow { event_id, customer, ad, time } = click(record, zone)?;
+    Ok(ImpressionRow { event_id, customer, ad, time, clicked })
 }
 
 /// Reads a row of a customer file.

@@ -1,4 +1,5 @@
 mod headers;
+mod impressions;
 
 use proptest::prelude::*;
 
@@ -247,6 +248,7 @@ fn row_has_as_many_columns_as_the_header() {
             Kind::Tracks => "1,a,b,10",
             Kind::Plays => "1,48,3,2014-10-23 03:26:20,0,7",
             Kind::Clicks => "1,48,ADV,2014-10-23 03:26:20",
+            Kind::Impressions => unreachable!("no events"),
         };
         let less = good.rsplit_once(',').expect("columns").0;
         for bad in [format!("{good},"), format!(",{good}"), format!("{good},1"), less.to_owned()] {
