@@ -3,8 +3,8 @@
 //! What a body was checked against must still hold when its last row is applied, and yet no decision may wait for it. So
 //! a body does not keep locks: it *claims* its customers. Whoever wants to make a change to a claimed customer that could
 //! contradict the check is refused, or leaves the customer alone, until the claim ends; decisions, plays and all other
-//! changes go on. To remove a customer contradicts every body that names them; a membership or a confirmation only a body
-//! that has one of theirs. A change asks for the claim under the lock of the customer's shard, and a body checks its rows under
+//! changes go on. To remove a customer contradicts every body that names them; a membership, a confirmation or a void
+//! only a body that has one of theirs. A change asks for the claim under the lock of the customer's shard, and a body checks its rows under
 //! the same lock after it has claimed: so either the change is made first, and the check sees it, or the change sees the
 //! claim.
 
@@ -16,7 +16,7 @@ use upbeat_core::event::Id;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// The customers of a body, each with whether it has a membership or a confirmation of theirs.
+/// The customers of a body, each with whether it has a membership, a confirmation or a void of theirs.
 pub(crate) type ClaimedCustomers = HashMap<Id, bool>;
 
 /// The claims of the one atomic body that is being applied, if there is one.
@@ -47,7 +47,7 @@ impl Claims {
         self.claim_of(customer).is_some()
     }
 
-    /// Whether another membership or confirmation of this customer could contradict an atomic body. The customer's shard
+    /// Whether another membership, confirmation or void of this customer could contradict an atomic body. The customer's shard
     /// must be locked, as for [`Claims::holds`].
     pub(crate) fn can_be_contradicted(&self, customer: &Id) -> bool {
         self.claim_of(customer) == Some(true)

@@ -49,6 +49,8 @@ pub enum RowKind {
     Click,
     /// An event: an ad was played.
     Impression,
+    /// An event: an ad that was shown was not played.
+    Void,
     /// An event: a membership began or changed.
     Membership,
     /// An entry of the track catalogue.
@@ -59,8 +61,15 @@ pub enum RowKind {
 
 impl RowKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Play, Self::Click, Self::Impression, Self::Membership, Self::Track, Self::Unreadable];
+    pub const ALL: [Self; 7] = [
+        Self::Play,
+        Self::Click,
+        Self::Impression,
+        Self::Void,
+        Self::Membership,
+        Self::Track,
+        Self::Unreadable,
+    ];
 
     /// The metric label.
     #[must_use]
@@ -69,6 +78,7 @@ impl RowKind {
             Self::Play => "play",
             Self::Click => "click",
             Self::Impression => "impression",
+            Self::Void => "void",
             Self::Membership => "membership",
             Self::Track => "track",
             Self::Unreadable => "unreadable",
@@ -82,6 +92,7 @@ impl From<&EventKind> for RowKind {
             EventKind::Play { .. } => Self::Play,
             EventKind::Click { .. } => Self::Click,
             EventKind::Impression(_) => Self::Impression,
+            EventKind::Void { .. } => Self::Void,
             EventKind::Membership(_) => Self::Membership,
         }
     }

@@ -212,6 +212,12 @@ impl DecisionIds {
         (number, self.issuer().campaigns[0].1.id(number, customer))
     }
 
+    /// Whether the number of this id was given to a decision that showed an ad: to whom is in its tag.
+    pub fn was_given(&self, id: DecisionId) -> bool {
+        let given = self.key().first_number()..self.shown.highest();
+        number_of(id).is_some_and(|number| given.contains(&number))
+    }
+
     /// The campaign whose ad a decision has shown to this customer, by the id alone; `None` if there was no such decision.
     pub fn campaign_of(&self, id: DecisionId, customer: &Id) -> Option<&Id> {
         let number = number_of(id).filter(|number| *number < self.shown.highest())?;

@@ -146,7 +146,7 @@ fn idle_customer_is_evicted_but_a_paid_membership_is_kept() {
     plays(&engine, 3, 20);
     apply(1, EventKind::Membership(Membership::Free), WALL_MS);
     apply(2, EventKind::Membership(Membership::Gold), WALL_MS);
-    apply(3, EventKind::Click { ad: Id::Number(1) }, WALL_MS + DAY_MS);
+    apply(3, EventKind::click(Id::Number(1)), WALL_MS + DAY_MS);
     let idle_ms = WALL_MS + 28 * DAY_MS;
     assert_eq!(sweep(idle_ms), 0, "not a moment earlier");
     assert_eq!(sweep(idle_ms + 1000), 2);
@@ -189,7 +189,7 @@ fn full_memory_refuses_only_events_that_need_more() {
     let applied = engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation(), None);
     assert_eq!(applied, Ok(Applied::Accepted));
     assert_eq!(engine.apply(tenth, WALL_MS), Ok(Applied::Accepted), "from then on the oldest is dropped");
-    let click = Event { kind: EventKind::Click { ad: Id::Number(1) }, ..play(1, 1, WALL_MS) };
+    let click = Event { kind: EventKind::click(Id::Number(1)), ..play(1, 1, WALL_MS) };
     assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));
     assert_eq!(engine.apply(play(2, 1, WALL_MS), WALL_MS), Err(Rejection::MemoryFull(1)));
     assert!(engine.decide_once(&Id::Number(1), false, WALL_MS).reason != Reason::UnknownCustomer);

@@ -133,7 +133,7 @@ fn click(click: &Click) -> Event {
         customer: id(click.customer),
         id: Id::Number(click.event_id),
         time: Time::from_unix_ms(click.civil_s * 1000),
-        kind: EventKind::Click { ad: Id::Text(click.ad.name().into()) },
+        kind: EventKind::click(Id::Text(click.ad.name().into())),
     }
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::blocks::Input;
-use upbeat_core::event::{Event, EventKind, Id, Row, Zone};
+use upbeat_core::event::{ClickOf, Event, EventKind, Id, Row, Zone};
 use upbeat_core::feature;
 use upbeat_core::profile::{Play, RecentEntry, Window};
 use upbeat_ingest::decode::csv::{Kind, report};
@@ -48,7 +48,7 @@ fn expected(tracks: &[u8], clicks: &[u8], options: &Options) -> Outcome {
     });
     let mut clicked = HashSet::new();
     records("clicks", Kind::Clicks, clicks, &mut bad_rows, |event| {
-        if matches!(&event.kind, EventKind::Click { ad } if ad.to_string() == "AD") {
+        if matches!(&event.kind, EventKind::Click { of: ClickOf::Ad(ad) } if ad.to_string() == "AD") {
             clicked.insert(event.customer);
         }
     });

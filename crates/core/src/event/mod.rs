@@ -1,5 +1,5 @@
-//! Events: what players and customer systems report. A play, a click, an impression or a membership change of one
-//! customer.
+//! Events: what players and customer systems report. A play, a click, an impression, an ad that was not played, or a
+//! membership change of one customer.
 //!
 //! Plain values and their parsing from text; wire formats are in the crate `upbeat-ingest`.
 
@@ -49,7 +49,16 @@ impl Membership {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DecisionId(pub u64);
 
+/// Set in the ids of decisions that show nothing.
+const UNSHOWN: u64 = 1 << 63;
+
 impl DecisionId {
+    /// Whether the decision showed an ad, by its id: nothing confirms, voids or clicks another.
+    #[must_use]
+    pub fn is_shown(self) -> bool {
+        self.0 & UNSHOWN == 0
+    }
+
     /// Reads 16 lower-case hexadecimal digits; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -83,7 +92,21 @@ pub enum ImpressionOf {
     Decision(DecisionId),
 }
 
-/// What happened: the part of an [`Event`] that differs between the four kinds.
+/// The ad that was clicked, by its name or by the decision that showed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClickOf {
+    /// The ad, as in `ADV_REDUCED_1DAY`.
+    Ad(Id),
+    /// A decision that said `show`.
+    Decision {
+        /// The decision.
+        decision: DecisionId,
+        /// The ad of its campaign, once whoever knows the campaigns has looked it up; `None` as it is sent.
+        ad: Option<Id>,
+    },
+}
+
+/// What happened: the part of an [`Event`] that differs between the five kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
     /// A track started.
@@ -95,11 +118,16 @@ pub enum EventKind {
     },
     /// An ad was clicked.
     Click {
-        /// Which ad, as in `ADV_REDUCED_1DAY`.
-        ad: Id,
+        /// Which ad.
+        of: ClickOf,
     },
     /// An ad was played.
     Impression(ImpressionOf),
+    /// An ad that a decision showed was not played.
+    Void {
+        /// The decision.
+        decision: DecisionId,
+    },
     /// A membership began or changed to this level.
     Membership(Membership),
 }
@@ -112,7 +140,25 @@ impl EventKind {
             Self::Play { .. } => "play",
             Self::Click { .. } => "click",
             Self::Impression(_) => "impression",
+            Self::Void { .. } => "void",
             Self::Membership(_) => "membership",
+        }
+    }
+
+    /// A click on an ad that the event names.
+    #[must_use]
+    pub fn click(ad: Id) -> Self {
+        Self::Click { of: ClickOf::Ad(ad) }
+    }
+
+    /// The decision that the event names, if it names one.
+    #[must_use]
+    pub fn decision(&self) -> Option<DecisionId> {
+        match self {
+            Self::Click { of: ClickOf::Decision { decision, .. } }
+            | Self::Impression(ImpressionOf::Decision(decision))
+            | Self::Void { decision } => Some(*decision),
+            _ => None,
         }
     }
 }

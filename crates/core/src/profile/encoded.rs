@@ -10,7 +10,8 @@
 //! Seconds and event ids are written as differences to the play before: plays ascend by time, and senders mostly count.
 
 use super::dropped::{DROPPED_LIMIT, Dropped};
-use super::impressions::{AdHistory, Confirmation, Impression, ImpressionSource};
+use super::impression::{EventRef, Impression, ImpressionSource};
+use super::impressions::AdHistory;
 use super::membership::{HISTORY_LIMIT, LatestMembership};
 use super::packed::{PackedPlay, PackedPlays};
 use super::plays::{Play, Plays};
@@ -53,6 +54,10 @@ impl Profile {
         flags |= encode_list(self.clicks(), CLICKS, into, |click, into| {
             put_time(into, click.time);
             put_id(into, click.event_id.as_ref());
+            if let Some(decision) = click.decision {
+                into.push(CLICK_OF_DECISION);
+                into.extend_from_slice(&decision.0.to_le_bytes());
+            }
             put_id(into, click.ad.as_ref());
         });
         // Plays that do not all have the usual form keep their own, also where there is nothing else beside them.
@@ -98,11 +103,13 @@ impl Profile {
             decode_impression(from, campaigns)
         })?;
         let clicks = list_if(has(CLICKS), from, AD_HISTORY_LIMIT, "clicks", |from| {
-            Ok(Click {
-                time: from.time("a click's time")?,
-                event_id: from.id("a click's event id")?,
-                ad: from.id("a click's ad")?,
-            })
+            let (time, event_id) = (from.time("a click's time")?, from.id("a click's event id")?);
+            let mut decision = None;
+            if from.rest().first() == Some(&CLICK_OF_DECISION) {
+                from.byte("a click's form")?;
+                decision = Some(DecisionId(from.u64("a click's decision")?));
+            }
+            Ok(Click { time, event_id, ad: from.id("a click's ad")?, decision })
         })?;
         let mut dropped: [Dropped; 4] = Default::default();
         if has(DROPPED) {
@@ -247,20 +254,30 @@ fn decode_play(from: &mut Decoder<'_>) -> Result<Play, DecodeError> {
     })
 }
 
-/// What is known of an impression's source: a decision, perhaps confirmed, or a report, perhaps of the same event.
+/// Before a click's ad, if the event named a decision, which follows. No id begins with it.
+const CLICK_OF_DECISION: u8 = 0xfe;
+
+/// What is known of an impression's source: a decision, perhaps confirmed or voided, or a report, perhaps of the same event.
 const DECIDED: u8 = 0;
 const CONFIRMED: u8 = 1;
 const REPORTED: u8 = 2;
 const CONFIRMING: u8 = 3;
+const VOIDED: u8 = 4;
+const CONFIRMED_AND_VOIDED: u8 = 5;
 
 fn encode_impression(impression: &Impression, into: &mut Vec<u8>) {
     put_time(into, impression.time);
     put_id(into, impression.campaign.as_ref());
     match &impression.source {
-        ImpressionSource::Decided { decision, confirmation } => {
-            into.push(if confirmation.is_some() { CONFIRMED } else { DECIDED });
+        ImpressionSource::Decided { decision, confirmation, void } => {
+            into.push(match (confirmation, void) {
+                (None, None) => DECIDED,
+                (Some(_), None) => CONFIRMED,
+                (None, Some(_)) => VOIDED,
+                (Some(_), Some(_)) => CONFIRMED_AND_VOIDED,
+            });
             into.extend_from_slice(&decision.0.to_le_bytes());
-            if let Some(Confirmation { time, event_id }) = confirmation {
+            for EventRef { time, event_id } in confirmation.iter().chain(void.as_deref()) {
                 put_time(into, *time);
                 put_id(into, event_id.as_ref());
             }
@@ -278,16 +295,16 @@ fn decode_impression(from: &mut Decoder<'_>, campaigns: &[Id]) -> Result<Impress
     let campaign = campaigns.iter().find(|known| **known == campaign).cloned().unwrap_or(campaign);
     let what = "an impression's source";
     let source = match from.byte(what)? {
-        form @ (DECIDED | CONFIRMED) => {
+        form @ (DECIDED | CONFIRMED | VOIDED | CONFIRMED_AND_VOIDED) => {
             let decision = DecisionId(from.u64(what)?);
-            let confirmation = match form {
-                DECIDED => None,
-                _ => Some(Confirmation {
-                    time: from.time("a confirmation's time")?,
-                    event_id: from.id("a confirmation's event id")?,
-                }),
+            let mut said = || {
+                let time = from.time("the time of an event of an impression")?;
+                Ok(EventRef { time, event_id: from.id("the id of an event of an impression")? })
             };
-            ImpressionSource::Decided { decision, confirmation }
+            let confirmation =
+                matches!(form, CONFIRMED | CONFIRMED_AND_VOIDED).then(&mut said).transpose()?;
+            let void = matches!(form, VOIDED | CONFIRMED_AND_VOIDED).then(&mut said).transpose()?;
+            ImpressionSource::Decided { decision, confirmation, void: void.map(Box::new) }
         }
         form @ (REPORTED | CONFIRMING) => ImpressionSource::Reported {
             event_id: from.id("an impression's event id")?,

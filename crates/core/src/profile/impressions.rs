@@ -4,121 +4,9 @@
 //! the highest cap that a campaign may set, and the campaigns that nobody defined share one beside them.
 
 use super::dropped::Dropped;
+use super::impression::{EventRef, Impression, ImpressionSource, Key};
 use super::{AD_HISTORY_LIMIT, Applied, EventConflict};
 use crate::event::{DecisionId, Id, Time};
-
-/// One ad played, as decided here or as reported.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Impression {
-    /// When the ad was played, or decided.
-    pub time: Time,
-    /// The campaign whose ad was played.
-    pub campaign: Id,
-    /// Whence it is known.
-    pub source: ImpressionSource,
-}
-
-/// Whence an impression is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImpressionSource {
-    /// A decision said *show*.
-    Decided {
-        /// The decision.
-        decision: DecisionId,
-        /// The event that confirmed it, the first by (time, event id) if there were several; `None` before that.
-        confirmation: Option<Confirmation>,
-    },
-    /// An impression event named the campaign.
-    Reported {
-        /// The event's id.
-        event_id: Id,
-        /// Whether the same event has also confirmed a decision of the campaign, which then counts in its place.
-        confirms: bool,
-    },
-}
-
-/// The event that confirmed a decided impression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confirmation {
-    /// When the ad was played, by the event.
-    pub time: Time,
-    /// The event's id.
-    pub event_id: Id,
-}
-
-impl Confirmation {
-    fn key(&self) -> (Time, &Id) {
-        (self.time, &self.event_id)
-    }
-}
-
-/// The order of impressions; those of one instant are ordered by their source.
-type Key<'a> = (Time, SourceKey<'a>, &'a Id);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum SourceKey<'a> {
-    Decided(DecisionId),
-    Reported(&'a Id),
-}
-
-impl Impression {
-    fn key(&self) -> Key<'_> {
-        let source = match &self.source {
-            ImpressionSource::Decided { decision, .. } => SourceKey::Decided(*decision),
-            ImpressionSource::Reported { event_id, .. } => SourceKey::Reported(event_id),
-        };
-        (self.time, source, &self.campaign)
-    }
-
-    /// The decision that said *show*, if one did.
-    #[must_use]
-    pub fn decision(&self) -> Option<DecisionId> {
-        match &self.source {
-            ImpressionSource::Decided { decision, .. } => Some(*decision),
-            ImpressionSource::Reported { .. } => None,
-        }
-    }
-
-    /// Whether an impression event says that the ad was played.
-    #[must_use]
-    pub fn is_confirmed(&self) -> bool {
-        self.confirmation().is_some() || self.decision().is_none()
-    }
-
-    /// When it was, or when the event that confirms it says that it was: the later of both, in Unix milliseconds.
-    pub(super) fn newest_ms(&self) -> i64 {
-        let confirmed_ms = self.confirmation().map(|confirmation| confirmation.time.unix_ms);
-        self.time.unix_ms.max(confirmed_ms.unwrap_or(i64::MIN))
-    }
-
-    fn confirmation(&self) -> Option<&Confirmation> {
-        match &self.source {
-            ImpressionSource::Decided { confirmation, .. } => confirmation.as_ref(),
-            ImpressionSource::Reported { .. } => None,
-        }
-    }
-
-    /// Whether it counts: all do but a report that is the same event as a confirmation.
-    fn counts(&self) -> bool {
-        !matches!(self.source, ImpressionSource::Reported { confirms: true, .. })
-    }
-
-    /// Whether this is the report of this event.
-    fn is_report_of(&self, event: (Time, &Id)) -> bool {
-        match &self.source {
-            ImpressionSource::Decided { .. } => false,
-            ImpressionSource::Reported { event_id, .. } => (self.time, event_id) == event,
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let event_id = match &self.source {
-            ImpressionSource::Decided { confirmation, .. } => confirmation.as_ref().map(|c| &c.event_id),
-            ImpressionSource::Reported { event_id, .. } => Some(event_id),
-        };
-        self.campaign.heap_bytes() + event_id.map_or(0, Id::heap_bytes)
-    }
-}
 
 /// The last impressions of each known campaign, and the last of all others together; a function of the set of what was
 /// inserted.
@@ -126,7 +14,9 @@ impl Impression {
 /// Of each of these histories the fewest are kept that have [`AD_HISTORY_LIMIT`] reports or [`AD_HISTORY_LIMIT`]
 /// decisions among them, and so at least that many that count: a confirmation makes one of a report and a decision,
 /// and each decision takes one report at most. If a history were cut by what counts at the moment, a confirmation that
-/// comes after its report would leave a gap that the cap falls through.
+/// comes after its report would leave a gap that the cap falls through. What was given back is among the decisions, too, so
+/// that a void changes nothing of what is kept: a history of which [`AD_HISTORY_LIMIT`] decisions are in a cap's period may
+/// have dropped one that counts, and [`AdHistory::count_after`] takes all of them for counted then.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AdHistory {
     /// Ascending by [`Impression::key`].
@@ -166,6 +56,24 @@ impl AdHistory {
         self.kept.iter().filter(|impression| impression.counts())
     }
 
+    /// How many of those later than `after_ms` (Unix milliseconds) that `is_of` takes count; all that were decided where the
+    /// history may have dropped some of that time. `is_of` takes those of one campaign, or of all.
+    pub(super) fn count_after(&self, after_ms: i64, is_of: impl Fn(&Impression) -> bool) -> usize {
+        let (mut counted, mut decided) = (0, 0);
+        for impression in self.kept.iter().rev().take_while(|impression| impression.time.unix_ms > after_ms) {
+            if is_of(impression) {
+                counted += usize::from(impression.counts());
+                decided += usize::from(impression.decision().is_some());
+            }
+        }
+        if decided >= AD_HISTORY_LIMIT { counted.max(decided) } else { counted }
+    }
+
+    /// The impression of a decision.
+    pub(super) fn of_decision(&self, decision: DecisionId) -> Option<&Impression> {
+        self.kept.iter().find(|known| known.decision() == Some(decision))
+    }
+
     /// Checks whether the event of this time and id may confirm `decision`.
     pub(super) fn check_confirmation(
         &self,
@@ -173,16 +81,46 @@ impl AdHistory {
         time: Time,
         event_id: &Id,
     ) -> Result<(), EventConflict> {
-        let confirmed = |impression: &&Impression| {
-            impression.confirmation().is_some_and(|known| known.key() == (time, event_id))
-        };
-        match self.kept.iter().find(confirmed).and_then(Impression::decision) {
-            Some(earlier) if earlier != decision => {
-                Err(EventConflict::OtherDecision { decision, earlier, event_id: event_id.clone(), time })
+        self.check_said(decision, (time, event_id), Impression::confirmation).map_err(|earlier| match earlier
+        {
+            Some(earlier) => {
+                EventConflict::OtherDecision { decision, earlier, event_id: event_id.clone(), time }
             }
+            None => EventConflict::UnknownDecision(decision),
+        })
+    }
+
+    /// Checks whether the event of this time and id may void `decision`.
+    pub(super) fn check_void(
+        &self,
+        decision: DecisionId,
+        time: Time,
+        event_id: &Id,
+    ) -> Result<(), EventConflict> {
+        self.check_said(decision, (time, event_id), Impression::void).map_err(|earlier| match earlier {
+            Some(earlier) => {
+                EventConflict::OtherVoided { decision, earlier, event_id: event_id.clone(), time }
+            }
+            None => EventConflict::UnknownDecision(decision),
+        })
+    }
+
+    /// # Errors
+    /// The decision of which this event has said the same, if it is another one; `None` if `decision` is of no impression that
+    /// was shown.
+    fn check_said(
+        &self,
+        decision: DecisionId,
+        event: (Time, &Id),
+        said: impl Fn(&Impression) -> Option<&EventRef>,
+    ) -> Result<(), Option<DecisionId>> {
+        let by_event = self.kept.iter().find(|known| said(known).is_some_and(|said| said.key() == event));
+        match by_event.and_then(Impression::decision) {
+            Some(earlier) if earlier != decision => Err(Some(earlier)),
             Some(_) => Ok(()),
-            None if self.kept.iter().any(|known| known.decision() == Some(decision)) => Ok(()),
-            None => Err(EventConflict::UnknownDecision(decision)),
+            // A place that was taken without showing anything has an id of its own, too.
+            None if decision.is_shown() && self.of_decision(decision).is_some() => Ok(()),
+            None => Err(None),
         }
     }
 
@@ -200,14 +138,14 @@ impl AdHistory {
         if self.dropped.contains(time, event_id.as_ref()) {
             return Err(Applied::Duplicate);
         }
-        let source = ImpressionSource::Decided { decision, confirmation: None };
+        let source = ImpressionSource::decided(decision);
         let impression = Impression { time: Time::from_unix_ms(time.unix_ms), campaign, source };
         if self.is_too_old(&impression, known) { Err(Applied::TooOld) } else { Ok(()) }
     }
 
     /// Adds what a decision said.
     pub(super) fn insert_decided(&mut self, decision: DecisionId, campaign: Id, time: Time, known: &[Id]) {
-        let source = ImpressionSource::Decided { decision, confirmation: None };
+        let source = ImpressionSource::decided(decision);
         let impression = Impression { time, campaign, source };
         if let Err(position) = self.position(impression.key())
             && !self.is_too_old(&impression, known)
@@ -270,7 +208,7 @@ impl AdHistory {
         let earlier = match confirmation {
             Some(known) if known.key() < (time, &event_id) => return Applied::Duplicate,
             Some(known) if known.key() == (time, &event_id) => return keep_smaller(&mut known.time, time),
-            later_or_none => later_or_none.replace(Confirmation { time, event_id: event_id.clone() }),
+            later_or_none => later_or_none.replace(EventRef { time, event_id: event_id.clone() }),
         };
         self.entry_bytes += impression.heap_bytes();
         self.entry_bytes -= before;
@@ -279,6 +217,35 @@ impl AdHistory {
         }
         self.mark_report((time, &event_id), &campaign, true);
         if seen || earlier.is_some() { Applied::Replaced } else { Applied::Accepted }
+    }
+
+    /// Notes that a decided impression was not played, as [`AdHistory::check_void`] has allowed. A decision that is not known any
+    /// more has nothing to give back.
+    pub(super) fn void(&mut self, decision: DecisionId, time: Time, event_id: Id) -> Applied {
+        let mut kept = self.kept.iter_mut();
+        let Some(impression) = kept.find(|known| known.decision() == Some(decision)) else {
+            return Applied::TooOld;
+        };
+        let before = impression.heap_bytes();
+        let ImpressionSource::Decided { void, .. } = &mut impression.source else {
+            return Applied::TooOld;
+        };
+        let event = EventRef { time, event_id };
+        let applied = match void.as_deref_mut() {
+            Some(known) if known.key() < event.key() => return Applied::Duplicate,
+            Some(known) if known.key() == event.key() => return keep_smaller(&mut known.time, time),
+            Some(known) => {
+                *known = event;
+                Applied::Replaced
+            }
+            None => {
+                *void = Some(Box::new(event));
+                Applied::Accepted
+            }
+        };
+        self.entry_bytes += impression.heap_bytes();
+        self.entry_bytes -= before;
+        applied
     }
 
     /// Whether adding a report of this event would take memory.
@@ -290,6 +257,11 @@ impl AdHistory {
         }
         let full = self.is_too_old(&impression, known) || self.replaced_by(&impression, known).is_some();
         !full || self.dropped.grows()
+    }
+
+    /// Whether a void of this decision would take memory.
+    pub(super) fn void_would_grow(&self, decision: DecisionId) -> bool {
+        self.of_decision(decision).is_some_and(|impression| impression.void().is_none())
     }
 
     /// Bytes on the heap.
@@ -358,6 +330,7 @@ impl AdHistory {
             ImpressionSource::Reported { event_id, .. } => {
                 self.dropped.record(impression.time, event_id.as_ref());
             }
+            // A void that comes again has nothing to give back, so nobody has to know it.
             ImpressionSource::Decided { confirmation: Some(confirmation), .. } => {
                 self.mark_report(confirmation.key(), &impression.campaign, false);
                 self.dropped.record(confirmation.time, confirmation.event_id.as_ref());

@@ -2,9 +2,13 @@
 //!
 //! A profile is a function of the set of its events: neither the order of arrival nor repeats matter.
 
+mod ads;
+mod click;
+mod conflict;
 mod dropped;
 mod encoded;
 mod events;
+mod impression;
 mod impressions;
 mod layout;
 mod membership;
@@ -14,7 +18,9 @@ mod recent;
 mod window;
 mod words;
 
-pub use impressions::{Confirmation, Impression, ImpressionSource};
+pub use click::Click;
+pub use conflict::EventConflict;
+pub use impression::{EventRef, Impression, ImpressionSource};
 pub use plays::{Play, PlayRef, RecentPlays};
 pub use recent::{Recent, RecentEntry, keep_distinct};
 pub use window::Window;
@@ -24,7 +30,7 @@ use impressions::AdHistory;
 use membership::LatestMembership;
 use plays::Plays;
 
-use crate::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
+use crate::event::{ClickOf, DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
 
 /// How many impressions of each campaign, and how many clicks, a profile keeps; also the highest cap that a campaign may
 /// set.
@@ -50,17 +56,6 @@ pub struct MembershipChange {
     pub level: Membership,
 }
 
-/// One ad clicked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Click {
-    /// When the ad was clicked.
-    pub time: Time,
-    /// The event's id.
-    pub event_id: Id,
-    /// Which ad.
-    pub ad: Id,
-}
-
 impl RecentEntry for MembershipChange {
     fn key(&self) -> (Time, &Id) {
         (self.time, &self.event_id)
@@ -73,20 +68,6 @@ impl RecentEntry for MembershipChange {
 
     fn heap_bytes(&self) -> usize {
         self.event_id.heap_bytes()
-    }
-}
-
-impl RecentEntry for Click {
-    fn key(&self) -> (Time, &Id) {
-        (self.time, &self.event_id)
-    }
-
-    fn precedes(&self, other: &Self) -> bool {
-        self.ad.cmp(&other.ad).then_with(|| self.time.cmp_as_written(&other.time)).is_lt()
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.event_id.heap_bytes() + self.ad.heap_bytes()
     }
 }
 
@@ -106,44 +87,6 @@ pub enum Applied {
     /// The event is of a time up to which its customer was erased. It changed nothing. No profile says so, since none is there
     /// then: whoever keeps the erasures does.
     Erased,
-}
-
-/// Why an event contradicts what a profile holds.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EventConflict {
-    /// An impression names a decision that is not in this customer's ad history.
-    #[error(
-        "decision_id {0} is of no answer that said to show this customer an ad; send the decision_id of an answer with \
-         \"show\":true, or name the campaign instead"
-    )]
-    UnknownDecision(DecisionId),
-    /// An impression event that has confirmed a decision names another decision.
-    #[error(
-        "event {event_id} at {time} has already confirmed decision {earlier}; each ad played is an event of its own: \
-         confirm decision {decision} with another event_id"
-    )]
-    OtherDecision {
-        /// The decision that the event names.
-        decision: DecisionId,
-        /// The decision that it has confirmed.
-        earlier: DecisionId,
-        /// The event's id.
-        event_id: Id,
-        /// The event's time.
-        time: Time,
-    },
-    /// A membership change has the id and time of a known one, and another level.
-    #[error(
-        "this customer already became {} at {time}, reported under the same id and time; send the change with the later \
-         time at which it came about (for a customer file: ?as_of=YYYY-MM-DDTHH:MM:SS, the time of its export)",
-        level.name()
-    )]
-    Membership {
-        /// The known level.
-        level: Membership,
-        /// When the known level began.
-        time: Time,
-    },
 }
 
 /// What is known of one customer.
@@ -185,12 +128,22 @@ impl Profile {
     /// # Errors
     /// The event contradicts what is known: see [`EventConflict`].
     pub fn check(&self, event: &Event) -> Result<(), EventConflict> {
+        let history = self.extras.as_deref().map(|extras| &extras.impressions);
         match &event.kind {
             EventKind::Impression(ImpressionOf::Decision(decision)) => {
                 let unknown = Err(EventConflict::UnknownDecision(*decision));
-                let history = self.extras.as_deref().map(|extras| &extras.impressions);
                 history
                     .map_or(unknown, |history| history.check_confirmation(*decision, event.time, &event.id))
+            }
+            EventKind::Void { decision } => {
+                let unknown = Err(EventConflict::UnknownDecision(*decision));
+                history.map_or(unknown, |history| history.check_void(*decision, event.time, &event.id))
+            }
+            EventKind::Click { of: ClickOf::Decision { decision, .. } } => {
+                match self.impression_of(*decision).filter(|_| decision.is_shown()) {
+                    Some(_) => Ok(()),
+                    None => Err(EventConflict::UnknownDecision(*decision)),
+                }
             }
             EventKind::Membership(level) => {
                 let known = self.membership.find(self.listed_memberships(), event.time, &event.id);
@@ -224,8 +177,18 @@ impl Profile {
                     &mut extras.get_or_insert_default().dropped_plays
                 })
             }
-            EventKind::Click { ad } => {
-                extras.get_or_insert_default().clicks.insert(Click { time, event_id, ad }, AD_HISTORY_LIMIT)
+            EventKind::Click { of } => {
+                let extras = extras.get_or_insert_default();
+                let (ad, decision) = match of {
+                    ClickOf::Ad(ad) => (ad, None),
+                    ClickOf::Decision { decision, ad } => {
+                        let campaign =
+                            || extras.impressions.of_decision(decision).map(|of| of.campaign.clone());
+                        // Nobody has looked the ad up: the campaign's id stands for it.
+                        (ad.or_else(campaign).unwrap_or(Id::Number(decision.0)), Some(decision))
+                    }
+                };
+                extras.clicks.insert(Click { time, event_id, ad, decision }, AD_HISTORY_LIMIT)
             }
             EventKind::Membership(level) => {
                 let change = MembershipChange { time, event_id, level };
@@ -239,6 +202,10 @@ impl Profile {
                 let history = &mut extras.get_or_insert_default().impressions;
                 history.confirm(decision, time, event_id)
             }
+            EventKind::Void { decision } => match extras {
+                Some(extras) => extras.impressions.void(decision, time, event_id),
+                None => Applied::TooOld,
+            },
         }
     }
 
@@ -281,6 +248,9 @@ impl Profile {
             EventKind::Impression(ImpressionOf::Campaign(campaign)) => extras
                 .is_none_or(|extras| extras.impressions.would_grow(*time, id, campaign, bounds.campaigns)),
             EventKind::Impression(ImpressionOf::Decision(_)) => false,
+            EventKind::Void { decision } => {
+                extras.is_some_and(|extras| extras.impressions.void_would_grow(*decision))
+            }
         }
     }
 
@@ -347,31 +317,12 @@ impl Profile {
         self.listed_memberships().map_or(&[], Recent::as_slice)
     }
 
-    /// The last impressions, oldest first: at least the last [`AD_HISTORY_LIMIT`] of each known campaign, and of all
-    /// others together, if there were that many. An event that reports an impression and confirms a decision is one.
-    pub fn impressions(&self) -> impl DoubleEndedIterator<Item = &Impression> {
-        self.extras.iter().flat_map(|extras| extras.impressions.counted())
-    }
-
     fn kept_impressions(&self) -> &[Impression] {
         self.extras.as_deref().map_or(&[], |extras| extras.impressions.as_slice())
     }
 
-    /// The last clicks, oldest first; at most [`AD_HISTORY_LIMIT`].
-    #[must_use]
-    pub fn clicks(&self) -> &[Click] {
-        self.extras.as_deref().map_or(&[], |extras| extras.clicks.as_slice())
-    }
-
-    /// How many of a campaign's impressions are later than `after_ms` (Unix milliseconds), of those kept: exact below
-    /// [`AD_HISTORY_LIMIT`].
-    #[must_use]
-    pub fn impressions_after(&self, campaign: &Id, after_ms: i64) -> usize {
-        let recent = self.impressions().rev();
-        recent
-            .take_while(|impression| impression.time.unix_ms > after_ms)
-            .filter(|impression| impression.campaign == *campaign)
-            .count()
+    fn ad_history(&self) -> Option<&AdHistory> {
+        self.extras.as_deref().map(|extras| &extras.impressions)
     }
 
     /// Bytes on the heap, as requested of the allocator; ids that profiles share are counted for each of them.

@@ -7,7 +7,7 @@
 //! - *room*: the check reserves a place for every new customer and every new track. Memory was there for the first row
 //!   that needed it, and may be exceeded by the rest of the body.
 //! - *a contradiction*: while the claim lasts, no other request deletes these customers, and they are not evicted; and
-//!   where the body has a membership or a confirmation of theirs, no other request makes one (see `claims.rs`). A
+//!   where the body has a membership, a confirmation or a void of theirs, no other request makes one (see `claims.rs`). A
 //!   decision may still push an impression out of the ad history that the body confirms; then the confirmation counts as
 //!   made before.
 //! - *the rows themselves*: each is checked against the earlier ones.
@@ -236,18 +236,21 @@ struct Additions {
     memberships: HashMap<(Id, i64, Id), Membership>,
     /// By customer, time in Unix milliseconds and event id.
     confirmations: HashMap<(Id, i64, Id), DecisionId>,
+    /// By customer, time in Unix milliseconds and event id.
+    voids: HashMap<(Id, i64, Id), DecisionId>,
 }
 
 impl Additions {
     /// No additions yet, but the memory for those of all rows: to grow a large map would take one slice milliseconds.
     fn new(engine: &Engine, rows: &[Result<Row, String>], customers: usize) -> Self {
-        let (mut tracks, mut memberships, mut confirmations) = (0, 0, 0);
+        let (mut tracks, mut memberships, mut confirmations, mut voids) = (0, 0, 0, 0);
         for row in rows.iter().flatten() {
             match row {
                 Row::Track(..) => tracks += 1,
                 Row::Event(event) => match event.kind {
                     EventKind::Membership(_) => memberships += 1,
                     EventKind::Impression(ImpressionOf::Decision(_)) => confirmations += 1,
+                    EventKind::Void { .. } => voids += 1,
                     _ => {}
                 },
             }
@@ -259,6 +262,7 @@ impl Additions {
             track_places: engine.tracks.reservation(),
             memberships: HashMap::with_capacity(memberships),
             confirmations: HashMap::with_capacity(confirmations),
+            voids: HashMap::with_capacity(voids),
         }
     }
 
@@ -284,6 +288,13 @@ impl Additions {
             if earlier != decision {
                 let (event_id, time) = (event.id.clone(), event.time);
                 return Err(EventConflict::OtherDecision { decision, earlier, event_id, time }.into());
+            }
+        }
+        if let EventKind::Void { decision } = event.kind {
+            let earlier = *self.voids.entry(key()).or_insert(decision);
+            if earlier != decision {
+                let (event_id, time) = (event.id.clone(), event.time);
+                return Err(EventConflict::OtherVoided { decision, earlier, event_id, time }.into());
             }
         }
         if !is_known && !self.customers.contains(&event.customer) {

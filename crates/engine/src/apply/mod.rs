@@ -1,6 +1,7 @@
 //! Applying events: one, the rows of a body one by one, or all of them or none.
 
 mod atomic;
+mod decisions;
 mod each;
 mod report;
 #[cfg(all(test, not(feature = "loom")))]
@@ -13,6 +14,8 @@ use upbeat_core::profile::{Applied, Bounds, EventConflict, Profile};
 
 pub use atomic::{AtomicBody, Progress, Remains};
 pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
+
+use decisions::has_nothing_to_void;
 
 use crate::customer::{Growth, Lost};
 use crate::event_clock::Sighting;
@@ -45,7 +48,7 @@ pub enum Rejection {
     MemoryFull(usize),
     /// The event could contradict an atomic body that has been checked and is being applied.
     #[error(
-        "an atomic body with a membership or a confirmation of customer {0} is being applied at this moment; send the \
+        "an atomic body with a membership, a confirmation or a void of customer {0} is being applied at this moment; send the \
          event again, it takes well under a second"
     )]
     Claimed(Id),
@@ -94,20 +97,6 @@ impl Engine {
         }
     }
 
-    /// Checks whether an event contradicts what is known. An event may confirm a decision that is not known here and whose id was
-    /// given for this customer all the same: a loss of power has taken its record, or it was dropped since. It counts then.
-    fn check_profile(&self, profile: &Profile, event: &Event) -> Result<Option<Lost>, EventConflict> {
-        match profile.check(event) {
-            Err(EventConflict::UnknownDecision(decision)) => {
-                match self.decision_ids.campaign_of(decision, &event.customer) {
-                    Some(campaign) => Ok(Some(Lost { decision, campaign: campaign.clone() })),
-                    None => Err(EventConflict::UnknownDecision(decision)),
-                }
-            }
-            checked => checked.map(|()| None),
-        }
-    }
-
     fn check_time(&self, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
         let max_future_ms = self.settings.max_future_ms;
         if event.time.unix_ms > wall_ms.saturating_add(max_future_ms) {
@@ -132,7 +121,8 @@ impl Engine {
     ///
     /// # Errors
     /// The event is refused, and nothing was changed: see [`Rejection`].
-    pub fn apply(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+    pub fn apply(&self, mut event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+        self.look_up_ad(&mut event);
         let kind = RowKind::from(&event.kind);
         let applied = self.apply_uncounted(event, wall_ms);
         self.counters.count_event(kind, outcome(&applied));
@@ -156,9 +146,12 @@ impl Engine {
         let customer_id = event.customer.clone();
         let result = self.customers.update(customer_id, |customer: &mut Customer| {
             if self.is_erased(&event) {
-                return Err(Unapplied::Erased);
+                return Err(Unapplied::Unchanged(Applied::Erased));
             }
             let lost = self.check_profile(&customer.profile, &event).map_err(Rejection::Conflict)?;
+            if has_nothing_to_void(&customer.profile, &event) {
+                return Err(Unapplied::Unchanged(Applied::TooOld));
+            }
             if let Some(unchanged) = lost.as_ref().and_then(|lost| lost.unchanged(customer, &event, &bounds))
             {
                 return Ok((unchanged, Growth::NONE));
@@ -194,7 +187,7 @@ impl Engine {
                 self.count_growth(growth);
                 Ok(applied)
             }
-            Err(UpdateError::Refused(Unapplied::Erased)) => Ok(Applied::Erased),
+            Err(UpdateError::Refused(Unapplied::Unchanged(applied))) => Ok(applied),
             Err(UpdateError::Refused(Unapplied::Refused(rejection))) => Err(rejection),
             Err(UpdateError::Full) => Err(Rejection::StoreFull(self.customers.limit())),
         }
@@ -206,11 +199,12 @@ impl Engine {
     /// The log has no room for the unit's record at the moment: nothing was changed, and the event comes back.
     pub(crate) fn apply_reserved(
         &self,
-        event: Event,
+        mut event: Event,
         wall_ms: i64,
         places: &mut Reservation,
         unit: Option<&mut OpenUnit>,
     ) -> Result<Applied, Event> {
+        self.look_up_ad(&mut event);
         let kind = RowKind::from(&event.kind);
         let bounds = self.settings.bounds();
         let (sighting, last_event_ms) =
@@ -219,7 +213,10 @@ impl Engine {
         let customer_id = event.customer.clone();
         let result = self.customers.update_reserved(customer_id, places, |customer: &mut Customer| {
             if self.is_erased(&event) {
-                return Err(Unapplied::Erased);
+                return Err(Unapplied::Unchanged(Applied::Erased));
+            }
+            if has_nothing_to_void(&customer.profile, &event) {
+                return Err(Unapplied::Unchanged(Applied::TooOld));
             }
             // The check has excluded a conflict, but for a decision that was pushed out of the ad history since.
             let lost = self.check_profile(&customer.profile, &event).unwrap_or_default();
@@ -251,7 +248,7 @@ impl Engine {
         });
         let (applied, growth) = match result {
             Ok(applied) => applied,
-            Err(Unapplied::Erased) => (Applied::Erased, Growth::NONE),
+            Err(Unapplied::Unchanged(applied)) => (applied, Growth::NONE),
             Err(Unapplied::Refused(event)) => return Err(event),
         };
         self.count_growth(growth);
@@ -288,8 +285,9 @@ impl Engine {
 
 /// Why an event was not applied, with which its customer is not inserted if new.
 enum Unapplied<R> {
-    /// It is of a time up to which its customer was erased.
-    Erased,
+    /// It changes nothing, and what becomes of it: it is of a time up to which its customer was erased, or voids what is not known
+    /// any more.
+    Unchanged(Applied),
     /// It was refused.
     Refused(R),
 }
@@ -349,7 +347,10 @@ fn changes(applied: Applied) -> bool {
 
 /// Whether an event can contradict a row that an atomic body has checked.
 fn can_conflict(kind: &EventKind) -> bool {
-    matches!(kind, EventKind::Membership(_) | EventKind::Impression(ImpressionOf::Decision(_)))
+    matches!(
+        kind,
+        EventKind::Membership(_) | EventKind::Impression(ImpressionOf::Decision(_)) | EventKind::Void { .. }
+    )
 }
 
 pub(crate) fn outcome<E>(applied: &Result<Applied, E>) -> Outcome {

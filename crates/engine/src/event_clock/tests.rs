@@ -10,7 +10,7 @@ fn clock() -> EventClock {
 }
 
 fn send(clock: &EventClock, customer: u64, day: i64) {
-    let kind = EventKind::Click { ad: Id::Number(1) };
+    let kind = EventKind::click(Id::Number(1));
     let (id, time) = (Id::Number(1), Time::from_unix_ms(day * DAY_MS));
     let event = Event { customer: Id::Number(customer), id, time, kind };
     clock.advance(clock.sighting(&event).expect("the event clock"));
@@ -83,7 +83,7 @@ fn jumps_that_wait_are_bounded_and_do_not_keep_later_ones_from_being_confirmed()
 #[test]
 fn wall_clock_is_not_moved_by_events() {
     let clock = EventClock::new(Clock::Wall, Window::default());
-    let kind = EventKind::Click { ad: Id::Number(1) };
+    let kind = EventKind::click(Id::Number(1));
     let event = Event { customer: Id::Number(1), id: Id::Number(1), time: Time::from_unix_ms(5), kind };
     assert_eq!(clock.sighting(&event), None);
     assert_eq!(clock.now_ms(), None);

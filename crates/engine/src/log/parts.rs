@@ -6,7 +6,7 @@ use upbeat_core::decision::Score;
 use upbeat_core::encoding::{
     DecodeError, Decoder, put_id, put_level, put_time, put_varint, unzigzag, zigzag,
 };
-use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, PackedTime, Time};
+use upbeat_core::event::{ClickOf, DecisionId, Event, EventKind, Id, ImpressionOf, PackedTime, Time};
 use upbeat_core::profile::Window;
 
 use super::entry::{Answered, Entry, Started};
@@ -50,6 +50,10 @@ const CLICK: u8 = 2;
 const IMPRESSION: u8 = 3;
 const CONFIRMATION: u8 = 4;
 const MEMBERSHIP: u8 = 5;
+const CLICK_OF_DECISION: u8 = 6;
+/// The same, with the ad of the decision's campaign behind the decision.
+const CLICK_OF_KNOWN_AD: u8 = 7;
+const VOID: u8 = 8;
 
 pub(super) fn event_bytes(event: &Event, last_event_s: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(96);
@@ -63,9 +67,18 @@ pub(super) fn event_bytes(event: &Event, last_event_s: u32) -> Vec<u8> {
             into.push(if *mobile { MOBILE_PLAY } else { PLAY });
             put_id(into, track.as_ref());
         }
-        EventKind::Click { ad } => {
+        EventKind::Click { of: ClickOf::Ad(ad) } => {
             into.push(CLICK);
             put_id(into, ad.as_ref());
+        }
+        EventKind::Click { of: ClickOf::Decision { decision, ad } } => {
+            into.push(if ad.is_some() { CLICK_OF_KNOWN_AD } else { CLICK_OF_DECISION });
+            into.extend_from_slice(&decision.0.to_le_bytes());
+            ad.iter().for_each(|ad| put_id(into, ad.as_ref()));
+        }
+        EventKind::Void { decision } => {
+            into.push(VOID);
+            into.extend_from_slice(&decision.0.to_le_bytes());
         }
         EventKind::Impression(ImpressionOf::Campaign(campaign)) => {
             into.push(IMPRESSION);
@@ -91,7 +104,13 @@ pub(super) fn decode_event(from: &mut Decoder<'_>) -> Result<Entry, DecodeError>
         kind @ (PLAY | MOBILE_PLAY) => {
             EventKind::Play { track: from.id("a track")?, mobile: kind == MOBILE_PLAY }
         }
-        CLICK => EventKind::Click { ad: from.id("an ad")? },
+        CLICK => EventKind::click(from.id("an ad")?),
+        form @ (CLICK_OF_DECISION | CLICK_OF_KNOWN_AD) => {
+            let decision = DecisionId(from.u64("a decision")?);
+            let ad = (form == CLICK_OF_KNOWN_AD).then(|| from.id("an ad")).transpose()?;
+            EventKind::Click { of: ClickOf::Decision { decision, ad } }
+        }
+        VOID => EventKind::Void { decision: DecisionId(from.u64("a decision")?) },
         IMPRESSION => EventKind::Impression(ImpressionOf::Campaign(from.id("a campaign")?)),
         CONFIRMATION => EventKind::Impression(ImpressionOf::Decision(DecisionId(from.u64("a decision")?))),
         MEMBERSHIP => EventKind::Membership(from.level("a level")?),

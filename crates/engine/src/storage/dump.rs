@@ -195,7 +195,7 @@ fn dump_customer(
 ) -> Result<(), DecodeError> {
     let (id, customer) = customer(from, state.version, &state.campaigns)?;
     let (profile, last_event_s) = (&customer.profile, customer.last_event_s());
-    for impression in profile.impressions() {
+    for impression in profile.held_impressions() {
         if let ImpressionSource::Decided { decision, .. } = impression.source {
             visit(Entry::Shown {
                 customer: id.clone(),

@@ -45,7 +45,7 @@ fn mix(number: u64) -> u64 {
 fn event(seed: u64, step: u64) -> Event {
     let chance = mix(seed);
     let kind = match chance % 12 {
-        0 => EventKind::Click { ad: Id::Text(format!("an-ad-{}", chance % 5).into()) },
+        0 => EventKind::click(Id::Text(format!("an-ad-{}", chance % 5).into())),
         1 => EventKind::Impression(ImpressionOf::Campaign(Id::Text("another-campaign".into()))),
         2 => EventKind::Membership(if chance & 64 == 0 { Membership::Gold } else { Membership::Silver }),
         _ => EventKind::Play { track: Id::Number(chance % 50), mobile: chance & 1 == 0 },

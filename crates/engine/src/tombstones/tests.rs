@@ -83,7 +83,7 @@ fn every_kind_of_event_is_erased_in_each_of_the_three_ways_in() {
     assert_eq!(engine.remove(&Id::Number(1), WALL_MS), Ok(true));
     let kinds = [
         EventKind::Play { track: Id::Number(1), mobile: true },
-        EventKind::Click { ad: Id::Number(1) },
+        EventKind::click(Id::Number(1)),
         EventKind::Membership(Membership::Gold),
         EventKind::Impression(ImpressionOf::Campaign(Id::Number(1))),
         // Nobody knows this decision, and nobody says so of whoever was erased.
@@ -114,7 +114,7 @@ fn rows_of_an_atomic_body_that_contradict_each_other_are_erased_and_not_refused(
 #[test]
 fn tombstone_covers_the_newest_of_all_that_is_held() {
     let kinds = [
-        EventKind::Click { ad: Id::Number(1) },
+        EventKind::click(Id::Number(1)),
         EventKind::Membership(Membership::Gold),
         EventKind::Impression(ImpressionOf::Campaign(Id::Number(1))),
         EventKind::Impression(ImpressionOf::Campaign(Id::Number(77))),

@@ -37,7 +37,7 @@ fn escaped_text_is_unescaped() {
         CLICK.replace("ADV", "\\u0041D\\u0056").replace("click", "cl\\u0069ck").replace("T03", "\\u005403");
     let rows = read(Format::Json, escaped.as_bytes()).expect("JSON");
     let Ok(Row::Event(event)) = &rows[0] else { panic!("{rows:?}") };
-    assert_eq!(event.kind, EventKind::Click { ad: Id::Text("ADV".into()) });
+    assert_eq!(event.kind, EventKind::click(Id::Text("ADV".into())));
 }
 
 #[test]

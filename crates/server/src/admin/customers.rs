@@ -53,6 +53,8 @@ struct ImpressionView {
     time: Time,
     decision_id: Option<String>,
     confirmed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    voided: bool,
 }
 
 #[derive(Serialize)]
@@ -60,6 +62,8 @@ struct ClickView {
     event_id: Id,
     ad: String,
     time: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
 }
 
 impl From<PlayRef<'_>> for PlayView {
@@ -96,7 +100,7 @@ pub(super) async fn get(
     let profile = app.engine.profile(&id).ok_or_else(|| not_found(&id))?;
     let now_ms = app.engine.now_ms(app.wall_ms());
     let plays = profile.plays_in(&app.engine.settings().window, now_ms);
-    let impressions = profile.impressions().map(|impression| ImpressionView {
+    let impressions = profile.held_impressions().map(|impression| ImpressionView {
         event_id: match &impression.source {
             ImpressionSource::Decided { decision, .. } => Id::Text(decision.to_string().into()),
             ImpressionSource::Reported { event_id, .. } => event_id.clone(),
@@ -105,11 +109,13 @@ pub(super) async fn get(
         time: impression.time,
         decision_id: impression.decision().map(|decision| decision.to_string()),
         confirmed: impression.is_confirmed(),
+        voided: impression.is_voided(),
     });
     let clicks = profile.clicks().iter().map(|click| ClickView {
         event_id: click.event_id.clone(),
         ad: click.ad.to_string(),
         time: click.time,
+        decision_id: click.decision.map(|decision| decision.to_string()),
     });
     Ok(json(&CustomerView {
         customer: id.to_string(),

@@ -1,7 +1,7 @@
 //! Events as `POST /events` takes them.
 
 use serde_json::{Value, json};
-use upbeat_core::event::{Event, EventKind, Id, ImpressionOf};
+use upbeat_core::event::{ClickOf, Event, EventKind, Id, ImpressionOf};
 
 /// An id as it may be sent: a number where it is one.
 #[must_use]
@@ -26,11 +26,13 @@ pub fn event_line(event: &Event) -> Value {
             line["track_id"] = id_value(track);
             line["mobile"] = json!(mobile);
         }
-        EventKind::Click { ad } => line["ad"] = json!(ad.to_string()),
+        EventKind::Click { of: ClickOf::Ad(ad) } => line["ad"] = json!(ad.to_string()),
         EventKind::Impression(ImpressionOf::Campaign(campaign)) => {
             line["campaign"] = json!(campaign.to_string());
         }
-        EventKind::Impression(ImpressionOf::Decision(decision)) => {
+        EventKind::Click { of: ClickOf::Decision { decision, .. } }
+        | EventKind::Impression(ImpressionOf::Decision(decision))
+        | EventKind::Void { decision } => {
             line["decision_id"] = json!(decision.to_string());
         }
         EventKind::Membership(level) => line["level"] = json!(level.name()),

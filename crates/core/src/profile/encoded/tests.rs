@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{CUSTOMER_FILE_ID, Event, EventKind, ImpressionOf, Membership, Time, Zone};
+use crate::event::{CUSTOMER_FILE_ID, ClickOf, Event, EventKind, ImpressionOf, Membership, Time, Zone};
 use crate::profile::{Applied, Bounds};
 
 const CAMPAIGNS: &[Id] = &[Id::Number(0), Id::Number(1)];
@@ -51,7 +51,11 @@ fn any_change(usual: bool) -> impl Strategy<Value = Change> {
     let campaign = || (0u64..3).prop_map(Id::Number);
     let kind = prop_oneof![
         6 => (id(), any::<bool>()).prop_map(|(track, mobile)| EventKind::Play { track, mobile }),
-        2 => id().prop_map(|ad| EventKind::Click { ad }),
+        2 => id().prop_map(EventKind::click),
+        1 => (0u64..30, prop::option::of(id())).prop_map(|(id, ad)| EventKind::Click {
+            of: ClickOf::Decision { decision: DecisionId(id), ad },
+        }),
+        1 => (0u64..30).prop_map(|id| EventKind::Void { decision: DecisionId(id) }),
         1 => level.prop_map(EventKind::Membership),
         1 => campaign().prop_map(|campaign| EventKind::Impression(ImpressionOf::Campaign(campaign))),
         1 => (0u64..30).prop_map(|id| EventKind::Impression(ImpressionOf::Decision(DecisionId(id)))),
@@ -227,4 +231,35 @@ fn forty_plays_of_the_usual_form_take_less_than_ten_bytes_each() {
         profile.apply(event, &bounds(256));
     }
     assert!(encoded(&profile).len() < 400, "{} bytes", encoded(&profile).len());
+}
+
+/// Bytes that versions without voids wrote, and those that there are of them since: the same.
+#[test]
+fn ad_history_of_earlier_versions_reads_and_is_written_as_before() {
+    let mut profile = Profile::default();
+    let event = |id: u64, kind| Event {
+        customer: Id::Number(48),
+        id: Id::Number(id),
+        time: Time::from_unix_ms(id as i64 * 1000),
+        kind,
+    };
+    for decision in [1, 2] {
+        let time = Time::from_unix_ms(decision as i64 * 1000);
+        profile.count_decided_impression(DecisionId(decision), Id::Number(1), time, &bounds(5));
+    }
+    let confirmation = EventKind::Impression(ImpressionOf::Decision(DecisionId(1)));
+    let report = EventKind::Impression(ImpressionOf::Campaign(Id::Number(1)));
+    for event in [event(5, confirmation), event(6, report), event(7, EventKind::click(Id::Text("AD".into())))]
+    {
+        assert_eq!(profile.apply(event, &bounds(5)), Applied::Accepted);
+    }
+    let of_before: &[&[u8]] = &[
+        &[48, 3],
+        &[0, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 5],
+        &[0, 2, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 6, 0, 1, 2, 0, 6],
+        &[1, 0, 7, 0, 7, 2, b'A', b'D'],
+    ];
+    assert_eq!(encoded(&profile), of_before.concat());
+    assert_eq!(decoded(&of_before.concat()), Ok(profile));
 }

@@ -6,8 +6,8 @@ use super::*;
 
 const OURS: Id = Id::Number(0);
 #[test]
-fn impression_takes_no_more_than_nine_words() {
-    assert!(size_of::<Impression>() <= 72, "{}", size_of::<Impression>());
+fn impression_takes_no_more_than_ten_words() {
+    assert!(size_of::<Impression>() <= 80, "{}", size_of::<Impression>());
 }
 
 const KNOWN: [Id; 2] = [OURS, Id::Number(1)];
@@ -24,6 +24,12 @@ fn confirm(history: &mut AdHistory, decision: u64, event_id: u64, at: i64) -> Re
     let (decision, event_id) = (DecisionId(decision), Id::Number(event_id));
     history.check_confirmation(decision, minute(at), &event_id)?;
     Ok(history.confirm(decision, minute(at), event_id))
+}
+
+fn void(history: &mut AdHistory, decision: u64, event_id: u64, at: i64) -> Result<Applied, EventConflict> {
+    let (decision, event_id) = (DecisionId(decision), Id::Number(event_id));
+    history.check_void(decision, minute(at), &event_id)?;
+    Ok(history.void(decision, minute(at), event_id))
 }
 
 fn count(history: &AdHistory, campaign: &Id) -> usize {
@@ -115,27 +121,100 @@ fn late_report_sent_again_is_accepted_at_most_once() {
     assert_eq!(report(&mut history, 5000, -1, 0), Applied::TooOld);
 }
 
-/// An impression event; whether it names a campaign or confirms a decision.
+#[test]
+fn void_gives_an_impression_back_once_and_a_confirmation_takes_it_again_in_any_order() {
+    type Say = fn(&mut AdHistory, u64, u64, i64) -> Result<Applied, EventConflict>;
+    let (confirm, void): (Say, Say) = (confirm, void);
+    for (order, counts) in
+        [(&[void][..], 0), (&[void, void], 0), (&[void, confirm], 1), (&[confirm, void], 1)]
+    {
+        let mut history = AdHistory::default();
+        history.insert_decided(DecisionId(1), OURS, minute(0), &KNOWN);
+        for (nth, say) in order.iter().enumerate() {
+            let again = nth > 0 && order[0] as usize == *say as usize;
+            let expected = if again { Applied::Duplicate } else { Applied::Accepted };
+            assert_eq!(say(&mut history, 1, 7, 5), Ok(expected));
+            assert_eq!(say(&mut history, 1, 7, 5), Ok(Applied::Duplicate), "the same event");
+        }
+        assert_eq!(count(&history, &OURS), counts);
+        assert_eq!(history.count_after(-1, |_| true), counts);
+    }
+}
+
+#[test]
+fn void_of_a_decision_that_showed_nothing_or_is_not_known_is_refused() {
+    let ghost = 1 << 63 | 5;
+    let mut history = AdHistory::default();
+    history.insert_decided(DecisionId(ghost), OURS, minute(0), &KNOWN);
+    for decision in [ghost, 6] {
+        let unknown = EventConflict::UnknownDecision(DecisionId(decision));
+        assert_eq!(void(&mut history, decision, 7, 5), Err(unknown.clone()));
+        assert_eq!(confirm(&mut history, decision, 7, 5), Err(unknown));
+    }
+    assert_eq!(count(&history, &OURS), 1, "a place that was taken without showing anything stays taken");
+}
+
+#[test]
+fn event_voids_one_decision_only() {
+    let mut history = AdHistory::default();
+    for decision in [1, 2] {
+        history.insert_decided(DecisionId(decision), OURS, minute(decision as i64), &KNOWN);
+    }
+    assert_eq!(void(&mut history, 1, 7, 5), Ok(Applied::Accepted));
+    let conflict = void(&mut history, 2, 7, 5).expect_err("a conflict");
+    assert!(conflict.to_string().contains("already voided"), "{conflict}");
+    assert_eq!(void(&mut history, 2, 8, 5), Ok(Applied::Accepted), "with an event of its own");
+    assert_eq!(
+        confirm(&mut history, 2, 7, 5),
+        Ok(Applied::Accepted),
+        "a void and a confirmation are two events"
+    );
+}
+
+/// A player that gives back every ad pushes one that was heard out of the history.
+#[test]
+fn cap_holds_although_ads_that_were_given_back_have_pushed_out_one_that_counts() {
+    let mut history = AdHistory::default();
+    history.insert_decided(DecisionId(0), OURS, minute(0), &KNOWN);
+    for decision in 1..=AD_HISTORY_LIMIT as u64 {
+        let at = decision as i64;
+        history.insert_decided(DecisionId(decision), OURS, minute(at), &KNOWN);
+        assert_eq!(void(&mut history, decision, decision, at), Ok(Applied::Accepted));
+        assert!(history.count_after(-1, |_| true) >= 1, "{decision}");
+    }
+    assert_eq!(count(&history, &OURS), 0, "it is not kept");
+    assert_eq!(history.count_after(minute(1).unix_ms, |_| true), 0, "nothing of this time is missing");
+}
+
+/// What an event says: that an ad of a campaign was played, or whether that of a decision was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Says {
+    Reports(u64),
+    Confirms,
+    Voids,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Step {
     event_id: u64,
     at: i64,
-    campaign: Option<u64>,
+    says: Says,
 }
 
 impl Step {
-    /// The decision that it confirms: a function of the event, as senders without faults write it.
+    /// The decision that it confirms or voids: a function of the event, as senders without faults write it.
     fn decision(self, decisions: u64) -> u64 {
         (self.event_id * 31 + self.at as u64) % decisions
     }
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    (0u64..6, 0i64..60, prop::option::of(0u64..4)).prop_map(|(event_id, at, campaign)| Step {
-        event_id,
-        at,
-        campaign,
-    })
+    let says = prop_oneof![
+        2 => (0u64..4).prop_map(Says::Reports),
+        1 => Just(Says::Confirms),
+        1 => Just(Says::Voids),
+    ];
+    (0u64..6, 0i64..60, says).prop_map(|(event_id, at, says)| Step { event_id, at, says })
 }
 
 /// All that a history holds.
@@ -150,13 +229,19 @@ fn history_of_steps(decisions: u64, steps: &[Step]) -> AdHistory {
         history.insert_decided(DecisionId(decision), campaign, minute(decision as i64 * 7 % 60), &KNOWN);
     }
     for step in steps {
-        let grows = step.campaign.is_some_and(|campaign| {
-            history.would_grow(minute(step.at), &Id::Number(step.event_id), &Id::Number(campaign), &KNOWN)
-        });
+        let decision = step.decision(decisions);
+        let grows = match step.says {
+            Says::Reports(campaign) => {
+                history.would_grow(minute(step.at), &Id::Number(step.event_id), &Id::Number(campaign), &KNOWN)
+            }
+            Says::Confirms => false,
+            Says::Voids => history.void_would_grow(DecisionId(decision)),
+        };
         let (before, kept_before) = (history.heap_bytes(), all_of(&history));
-        let applied = match step.campaign {
-            Some(campaign) => Ok(report(&mut history, step.event_id, step.at, campaign)),
-            None => confirm(&mut history, step.decision(decisions), step.event_id, step.at),
+        let applied = match step.says {
+            Says::Reports(campaign) => Ok(report(&mut history, step.event_id, step.at, campaign)),
+            Says::Confirms => confirm(&mut history, decision, step.event_id, step.at),
+            Says::Voids => void(&mut history, decision, step.event_id, step.at),
         };
         assert!(grows || history.heap_bytes() <= before, "{step:?}");
         // What changes nothing is in no log, and the other way round.
@@ -171,17 +256,19 @@ fn history_of_steps(decisions: u64, steps: &[Step]) -> AdHistory {
 /// What should be counted, from all events ever sent: by campaign, the minutes of its impressions.
 fn model(decisions: u64, steps: &[Step]) -> BTreeMap<u64, Vec<i64>> {
     let mut confirmations = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.campaign.is_none()) {
+    for step in steps.iter().filter(|step| step.says == Says::Confirms) {
         let event = (step.at, step.event_id);
         let first: &mut (i64, u64) = confirmations.entry(step.decision(decisions)).or_insert(event);
         *first = event.min(*first);
     }
+    let voided: BTreeSet<u64> =
+        steps.iter().filter(|step| step.says == Says::Voids).map(|step| step.decision(decisions)).collect();
     let mut counted: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
-    for decision in 0..decisions {
+    for decision in (0..decisions).filter(|of| confirmations.contains_key(of) || !voided.contains(of)) {
         counted.entry(decision % 2).or_default().push(decision as i64 * 7 % 60);
     }
     for step in steps.iter().collect::<BTreeSet<_>>() {
-        let Some(campaign) = step.campaign else { continue };
+        let Says::Reports(campaign) = step.says else { continue };
         let event = (step.at, step.event_id);
         let merged =
             confirmations.iter().any(|(decision, first)| decision % 2 == campaign && *first == event);
@@ -198,13 +285,17 @@ proptest! {
 
     #[test]
     fn history_is_a_function_of_the_set_of_its_events(
-        decisions in 1u64..100,
+        decisions in 1u64..200,
         steps in prop::collection::vec(any_step(), 0..400),
         shuffled in any::<u64>(),
     ) {
         let mut other = steps.clone();
         other.sort_by_key(|step| {
-            let bits = step.event_id << 32 | (step.at as u64) << 8 | step.campaign.unwrap_or(9);
+            let bits = step.event_id << 32 | (step.at as u64) << 8 | match step.says {
+                Says::Reports(campaign) => campaign,
+                Says::Confirms => 9,
+                Says::Voids => 10,
+            };
             (bits ^ shuffled).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         });
         other.extend(steps.iter().rev().take(50));
@@ -215,7 +306,7 @@ proptest! {
     /// Whatever is dropped, up to the highest cap no impression is missing.
     #[test]
     fn cap_counts_at_least_what_was_sent(
-        decisions in 1u64..100,
+        decisions in 1u64..200,
         steps in prop::collection::vec(any_step(), 0..400),
         after in -1i64..60,
     ) {
@@ -223,11 +314,8 @@ proptest! {
         let model = model(decisions, &steps);
         for campaign in [0, 1] {
             let expected = model.get(&campaign).map_or(0, |minutes| minutes.iter().filter(|at| **at > after).count());
-            let found = history
-                .counted()
-                .filter(|impression| impression.campaign == Id::Number(campaign) && impression.time > minute(after))
-                .count();
-            let all = model.get(&campaign).map_or(0, Vec::len);
+            let found = history.count_after(minute(after).unix_ms, |of| of.campaign == Id::Number(campaign));
+            let all = model.get(&campaign).map_or(0, Vec::len).max(decisions as usize / 2);
             prop_assert!(found.min(AD_HISTORY_LIMIT) >= expected.min(AD_HISTORY_LIMIT), "{} of {}", found, expected);
             // Below the limit nothing is dropped, so nothing is counted twice either.
             prop_assert!(all >= AD_HISTORY_LIMIT || found == expected, "{} of {}", found, expected);

@@ -187,7 +187,7 @@ fn atomic_body_for_which_there_is_room_is_applied_whole() {
     let engine = engine(10, 1);
     let report = engine.apply_all(body([play(1), play(2)]), WALL_MS).expect("there is still room");
     assert_eq!(report.accepted, 2);
-    let click = event(1, EventKind::Click { ad: Id::Number(1) });
+    let click = event(1, EventKind::click(Id::Number(1)));
     let refused = engine.apply_all(body([click]), WALL_MS).expect_err("known customers are checked too");
     assert_eq!(refused.worst, Some(RowProblem::MemoryFull));
     let repeated = engine.apply_all(body([play(1)]), WALL_MS).expect("a repeat needs no room");

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use upbeat_core::event::{CUSTOMER_FILE_ID, EventKind, ImpressionOf, Membership, Time};
+use upbeat_core::event::{CUSTOMER_FILE_ID, ClickOf, EventKind, ImpressionOf, Membership, Time};
 
 use super::*;
 
@@ -32,7 +32,11 @@ fn level() -> impl Strategy<Value = Membership> {
 fn event() -> impl Strategy<Value = Entry> {
     let kind = prop_oneof![
         4 => (id(), any::<bool>()).prop_map(|(track, mobile)| EventKind::Play { track, mobile }),
-        1 => id().prop_map(|ad| EventKind::Click { ad }),
+        1 => id().prop_map(EventKind::click),
+        1 => (any::<u64>(), prop::option::of(id())).prop_map(|(id, ad)| EventKind::Click {
+            of: ClickOf::Decision { decision: DecisionId(id), ad },
+        }),
+        1 => any::<u64>().prop_map(|id| EventKind::Void { decision: DecisionId(id) }),
         1 => id().prop_map(|campaign| EventKind::Impression(ImpressionOf::Campaign(campaign))),
         1 => any::<u64>().prop_map(|id| EventKind::Impression(ImpressionOf::Decision(DecisionId(id)))),
         1 => level().prop_map(EventKind::Membership),

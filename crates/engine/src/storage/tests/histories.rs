@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use upbeat_core::catalogue::Track;
 use upbeat_core::event::{
-    CUSTOMER_FILE_ID, DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, MINUTE_MS, Membership, Row,
-    Time,
+    CUSTOMER_FILE_ID, ClickOf, DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, MINUTE_MS, Membership,
+    Row, Time,
 };
 use upbeat_core::profile::Applied;
 use upbeat_journal::disk::simulated::{Call, Dice, SimulatedDisk};
@@ -116,30 +116,36 @@ impl History {
         if self.clock == Clock::Event && self.dice.one_in(8) {
             unix_ms = WALL_MS - self.dice.below(200) as i64 * DAY_MS;
         }
+        let levels = [Membership::Free, Membership::Silver, Membership::Gold];
         let kind = match self.dice.below(12) {
-            0 => EventKind::Click { ad: Id::Number(self.dice.below(3)) },
-            1 => {
-                let level =
-                    [Membership::Free, Membership::Silver, Membership::Gold][self.dice.below(3) as usize];
-                EventKind::Membership(level)
-            }
+            0 => EventKind::click(Id::Number(self.dice.below(3))),
+            1 => EventKind::Membership(levels[self.dice.below(3) as usize]),
             2 => EventKind::Impression(ImpressionOf::Campaign(Id::Number(self.dice.below(2)))),
             3 if !self.shown.is_empty() => {
                 let nth = self.dice.below(self.shown.len() as u64) as usize;
                 let (to, decision) = self.shown.iter().nth(nth).expect("below their number").clone();
                 customer = to;
-                EventKind::Impression(ImpressionOf::Decision(decision))
+                self.says_of(decision)
             }
             4 if !self.decisions.is_empty() => {
                 let nth = self.dice.below(self.decisions.len() as u64) as usize;
                 let decision = *self.decisions.iter().nth(nth).expect("below their number");
-                EventKind::Impression(ImpressionOf::Decision(decision))
+                self.says_of(decision)
             }
             _ => EventKind::Play { track: Id::Number(self.dice.below(9)), mobile: self.dice.one_in(2) },
         };
         let is_member = matches!(kind, EventKind::Membership(_));
         let id = if is_member && self.dice.one_in(2) { Id::Text(CUSTOMER_FILE_ID.into()) } else { id };
         Event { customer, id, time: Time::from_unix_ms(unix_ms), kind }
+    }
+
+    /// That the ad of a decision was played, was not, or was clicked.
+    fn says_of(&mut self, decision: DecisionId) -> EventKind {
+        match self.dice.below(3) {
+            0 => EventKind::Impression(ImpressionOf::Decision(decision)),
+            1 => EventKind::Void { decision },
+            _ => EventKind::Click { of: ClickOf::Decision { decision, ad: None } },
+        }
     }
 
     pub fn next(&self) -> u64 {

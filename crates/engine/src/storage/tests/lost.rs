@@ -1,6 +1,8 @@
 //! Confirmations of decisions whose records a kill or a loss of power took.
 
-use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, MINUTE_MS, Row, Time};
+use upbeat_core::event::{
+    ClickOf, DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, MINUTE_MS, Row, Time,
+};
 use upbeat_core::profile::{Applied, EventConflict};
 use upbeat_journal::disk::simulated::SimulatedDisk;
 
@@ -18,7 +20,15 @@ pub fn changes_of(event: Event, last_event_s: u32, lost: bool) -> Vec<Change> {
         }
         _ => None,
     };
-    shown.into_iter().chain([Change::Event(event, last_event_s)]).collect()
+    shown.into_iter().chain([Change::Event(looked_up(event), last_event_s)]).collect()
+}
+
+/// An event as the engine takes it: a click that names a decision with the ad of its campaign.
+fn looked_up(mut event: Event) -> Event {
+    if let EventKind::Click { of: ClickOf::Decision { ad, .. } } = &mut event.kind {
+        *ad = Some(settings(Clock::Wall).campaign.ad);
+    }
+    event
 }
 
 impl History {
@@ -32,10 +42,13 @@ impl History {
         let (bounds, time) = (settings.bounds(), Time::from_unix_ms(event.time.unix_ms));
         let mut profile = self.engine.profile(&event.customer).unwrap_or_default();
         match profile.check(event) {
-            Ok(()) => Some((profile.apply(event.clone(), &bounds), false)),
+            Ok(()) => Some((profile.apply(looked_up(event.clone()), &bounds), false)),
             Err(EventConflict::UnknownDecision(decision))
                 if self.shown.contains(&(event.customer.clone(), decision)) =>
             {
+                if !matches!(event.kind, EventKind::Impression(_)) {
+                    return Some((profile.apply(looked_up(event.clone()), &bounds), false));
+                }
                 if let Err(unchanged) = profile.check_lost(event, decision, &campaign, &bounds) {
                     return Some((unchanged, false));
                 }
@@ -76,7 +89,8 @@ impl History {
     pub fn confirm_lost(&mut self) {
         let is_known = |(customer, decision): &&(Id, DecisionId)| {
             let profile = self.engine.profile(customer);
-            profile.is_some_and(|profile| profile.impressions().any(|of| of.decision() == Some(*decision)))
+            profile
+                .is_some_and(|profile| profile.held_impressions().any(|of| of.decision() == Some(*decision)))
         };
         let lost: Vec<_> = self.shown.iter().filter(|shown| !is_known(shown)).cloned().collect();
         for (customer, decision) in lost.into_iter().rev().take(5) {
@@ -128,9 +142,27 @@ fn decision_that_was_lost_counts_once_when_it_is_confirmed_and_invented_ones_are
     let altered = DecisionId(decision.0 ^ 1 << 20);
     let invented = DecisionId(0x0123_4567_89ab_cdef);
     for refused in [other, dry, altered, invented, DecisionId(0)] {
-        let found = engine.apply(confirmation(1, 7, refused), WALL_MS);
-        let expected = Err(Rejection::Conflict(EventConflict::UnknownDecision(refused)));
-        assert_eq!(found, expected, "{refused}");
+        let conflict = match refused {
+            // Their numbers were given, for another customer or with another tag.
+            _ if refused == other || refused == altered => EventConflict::ForeignDecision(refused),
+            _ => EventConflict::UnknownDecision(refused),
+        };
+        let kinds = [
+            confirmation(1, 7, refused).kind,
+            EventKind::Void { decision: refused },
+            EventKind::Click { of: ClickOf::Decision { decision: refused, ad: None } },
+        ];
+        for kind in kinds {
+            let found = engine.apply(Event { kind, ..confirmation(1, 7, refused) }, WALL_MS);
+            assert_eq!(found, Err(Rejection::Conflict(conflict.clone())), "{refused}");
+        }
+    }
+    assert_eq!((count(&engine), engine.barrier()), (0, barrier));
+    // What is not known any more has nothing to give back, of a known customer or not.
+    for customer in [1, 2] {
+        let decision = if customer == 1 { decision } else { other };
+        let void = Event { kind: EventKind::Void { decision }, ..confirmation(customer, 8, decision) };
+        assert_eq!(engine.apply(void, WALL_MS), Ok(Applied::TooOld));
     }
     assert_eq!((count(&engine), engine.barrier()), (0, barrier));
     assert_eq!(engine.apply(confirmation(1, 7, decision), WALL_MS), Ok(Applied::Accepted));

@@ -110,9 +110,9 @@ impl Model {
 pub fn newest_ms(id: &Id, profile: &Profile, last_event_s: u32) -> i64 {
     let events: Vec<Event> = profile.events(id).collect();
     let is_member_alone = events.iter().all(|event| matches!(event.kind, EventKind::Membership(_)))
-        && profile.impressions().next().is_none();
+        && profile.held_impressions().next().is_none();
     let evicted_ms = if is_member_alone { i64::from(last_event_s) * 1000 + 999 } else { i64::MIN };
-    let shown = profile.impressions().map(|impression| impression.time.unix_ms);
+    let shown = profile.held_impressions().map(|impression| impression.time.unix_ms);
     let events = events.iter().map(|event| event.time.unix_ms);
     shown.chain(events).chain([evicted_ms]).max().expect("there is one")
 }

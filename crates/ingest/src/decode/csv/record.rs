@@ -60,7 +60,7 @@ impl From<ClickRow<'_>> for Event {
             customer: row.customer.to_id(),
             id: row.event_id.to_id(),
             time: row.time,
-            kind: EventKind::Click { ad: row.ad.to_id() },
+            kind: EventKind::click(row.ad.to_id()),
         }
     }
 }

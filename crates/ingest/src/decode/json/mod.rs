@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Context, Malformed, Row, Rows};
 pub(super) use elements::elements;
-use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
+use upbeat_core::event::{ClickOf, DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
 use upbeat_core::excerpt::{Excerpt, bounded_message};
 
 /// The longest `zip`, in characters.
@@ -68,16 +68,19 @@ impl Fields<'_> {
     /// # Errors
     /// A field is missing, surplus or unreadable: which one, and what to send.
     pub(super) fn event(self, context: &Context) -> Result<Event, String> {
-        let kind_name =
-            self.kind.as_deref().ok_or("type is missing; send play, click, impression or membership")?;
+        let kind_name = self
+            .kind
+            .as_deref()
+            .ok_or("type is missing; send play, click, impression, void or membership")?;
         let allowed: &[&str] = match kind_name {
             "play" => &["track_id", "mobile", "zip"],
-            "click" => &["ad"],
+            "click" => &["ad", "decision_id"],
             "impression" => &["campaign", "decision_id"],
+            "void" => &["decision_id"],
             "membership" => &["level"],
             other => {
                 return Err(format!(
-                    "type {} is not known; send play, click, impression or membership",
+                    "type {} is not known; send play, click, impression, void or membership",
                     Excerpt::of(other)
                 ));
             }
@@ -94,7 +97,11 @@ impl Fields<'_> {
                     mobile: self.mobile.ok_or_else(|| missing("mobile"))?,
                 }
             }
-            "click" => EventKind::Click { ad: self.ad.ok_or_else(|| missing("ad"))? },
+            "click" => EventKind::Click { of: click_of(self.ad, self.decision_id.as_deref())? },
+            "void" => {
+                let decision = self.decision_id.as_deref().ok_or_else(|| missing("decision_id"))?;
+                EventKind::Void { decision: decision_id(decision)? }
+            }
             "membership" => EventKind::Membership(self.level.ok_or_else(|| missing("level"))?),
             _ => EventKind::Impression(impression_of(self.campaign, self.decision_id.as_deref())?),
         };
@@ -124,17 +131,27 @@ impl Fields<'_> {
     }
 }
 
-fn impression_of(campaign: Option<Id>, decision_id: Option<&str>) -> Result<ImpressionOf, String> {
-    match (campaign, decision_id) {
+fn impression_of(campaign: Option<Id>, decision: Option<&str>) -> Result<ImpressionOf, String> {
+    match (campaign, decision) {
         (Some(campaign), None) => Ok(ImpressionOf::Campaign(campaign)),
-        (None, Some(decision_id)) => {
-            DecisionId::parse(decision_id).map(ImpressionOf::Decision).ok_or_else(|| {
-                "decision_id is not 16 lower-case hexadecimal digits; send it as the decision gave it"
-                    .to_owned()
-            })
-        }
+        (None, Some(decision)) => decision_id(decision).map(ImpressionOf::Decision),
         _ => Err("an impression needs either campaign or decision_id, not both".to_owned()),
     }
+}
+
+fn click_of(ad: Option<Id>, decision: Option<&str>) -> Result<ClickOf, String> {
+    match (ad, decision) {
+        (Some(ad), None) => Ok(ClickOf::Ad(ad)),
+        (None, Some(decision)) => {
+            decision_id(decision).map(|decision| ClickOf::Decision { decision, ad: None })
+        }
+        _ => Err("a click needs either ad or decision_id, not both".to_owned()),
+    }
+}
+
+fn decision_id(text: &str) -> Result<DecisionId, String> {
+    let unreadable = "decision_id is not 16 lower-case hexadecimal digits; send it as the decision gave it";
+    DecisionId::parse(text).ok_or_else(|| unreadable.to_owned())
 }
 
 /// Reads one event.

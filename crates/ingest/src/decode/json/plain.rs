@@ -6,7 +6,7 @@
 
 use super::MAX_ZIP_LENGTH;
 use upbeat_core::event::{
-    DecisionId, Event, EventKind, IdRef, ImpressionOf, Membership, Time, Zone, leading_decimal,
+    ClickOf, DecisionId, Event, EventKind, IdRef, ImpressionOf, Membership, Time, Zone, leading_decimal,
 };
 
 // One bit for each key that has been read.
@@ -28,7 +28,8 @@ const PLAY: u16 = COMMON | TRACK_ID | MOBILE;
 const PLAY_WITH_ZIP: u16 = PLAY | ZIP;
 const CLICK: u16 = COMMON | AD;
 const IMPRESSION_OF_CAMPAIGN: u16 = COMMON | CAMPAIGN;
-const IMPRESSION_OF_DECISION: u16 = COMMON | DECISION_ID;
+/// An impression, a click, or an ad that was not played.
+const OF_DECISION: u16 = COMMON | DECISION_ID;
 const MEMBERSHIP: u16 = COMMON | LEVEL;
 
 /// Reads a JSON text as one event of the usual form.
@@ -152,11 +153,16 @@ impl<'a> Fields<'a> {
             ("play", PLAY | PLAY_WITH_ZIP) => {
                 EventKind::Play { track: self.track_id.to_id(), mobile: self.mobile }
             }
-            ("click", CLICK) => EventKind::Click { ad: self.name.to_id() },
+            ("click", CLICK) => EventKind::click(self.name.to_id()),
+            ("click", OF_DECISION) => {
+                let decision = DecisionId::parse(self.decision_id)?;
+                EventKind::Click { of: ClickOf::Decision { decision, ad: None } }
+            }
+            ("void", OF_DECISION) => EventKind::Void { decision: DecisionId::parse(self.decision_id)? },
             ("impression", IMPRESSION_OF_CAMPAIGN) => {
                 EventKind::Impression(ImpressionOf::Campaign(self.name.to_id()))
             }
-            ("impression", IMPRESSION_OF_DECISION) => {
+            ("impression", OF_DECISION) => {
                 EventKind::Impression(ImpressionOf::Decision(DecisionId::parse(self.decision_id)?))
             }
             ("membership", MEMBERSHIP) => EventKind::Membership(self.level),

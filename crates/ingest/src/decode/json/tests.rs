@@ -40,7 +40,10 @@ fn member() -> impl Strategy<Value = String> {
         value.prop_map(move |value| format!("\"{key}\":{value}")).boxed()
     };
     prop_oneof![
-        named("type", text(vec!["\"play\"", "\"click\"", "\"impression\"", "\"membership\""]).boxed()),
+        named(
+            "type",
+            text(vec!["\"play\"", "\"click\"", "\"impression\"", "\"void\"", "\"membership\""]).boxed()
+        ),
         named("event_id", id().boxed()),
         named("customer_id", id().boxed()),
         named(
@@ -73,6 +76,8 @@ fn object() -> impl Strategy<Value = String> {
         vec![r#""type":"play""#, r#""track_id":3"#, r#""mobile":true"#, r#""zip":"72132""#],
         vec![r#""type":"play""#, r#""track_id":"x""#, r#""mobile":false"#],
         vec![r#""type":"click""#, r#""ad":"ADV""#],
+        vec![r#""type":"click""#, r#""decision_id":"0123456789abcdef""#],
+        vec![r#""type":"void""#, r#""decision_id":"0123456789abcdef""#],
         vec![r#""type":"impression""#, r#""campaign":"spring""#],
         vec![r#""type":"impression""#, r#""decision_id":"0123456789abcdef""#],
         vec![r#""type":"membership""#, r#""level":"gold""#],
@@ -169,6 +174,8 @@ fn events_of_the_usual_form_take_the_plain_reader() {
         r#"{"type":"play","event_id":1,"customer_id":48,"track_id":"t-1","time":"2014-10-23T03:26:20","mobile":true,"zip":"72132"}"#,
         r#" { "mobile" : false , "type":"play", "event_id":"1","customer_id":48,"track_id":3,"time":"2014-10-23T03:26:20Z" } "#,
         r#"{"type":"click","event_id":"a","customer_id":48,"ad":"ADV","time":"2014-10-23T03:26:20"}"#,
+        r#"{"type":"click","event_id":"a","customer_id":48,"decision_id":"0123456789abcdef","time":"2014-10-23T03:26:20"}"#,
+        r#"{"decision_id":"0123456789abcdef","type":"void","event_id":0,"customer_id":48,"time":"2014-10-23T03:26:20"}"#,
         r#"{"type":"impression","event_id":0,"customer_id":48,"campaign":"x","time":"2014-10-23T03:26:20"}"#,
         r#"{"type":"impression","event_id":0,"customer_id":48,"decision_id":"0123456789abcdef","time":"2014-10-23T03:26:20"}"#,
         r#"{"type":"membership","event_id":0,"customer_id":48,"level":"gold","time":"2014-10-23T03:26:20"}"#,
@@ -179,6 +186,39 @@ fn events_of_the_usual_form_take_the_plain_reader() {
         let list = plain::list(&format!("[{text}, {text}]"), &Zone::utc(), text.len());
         assert_eq!(list, Some(vec![expected.clone(), expected]), "{text}");
         assert_eq!(plain::list(&format!("[{text}]"), &Zone::utc(), text.trim().len() - 1), None, "{text}");
+    }
+}
+
+#[test]
+fn ad_or_decision_of_feedback_is_named_exactly_once_and_as_it_was_given() {
+    let decision = r#""decision_id":"0123456789abcdef""#;
+    for (members, reason) in [
+        (r#""type":"click""#.to_owned(), "a click needs either ad or decision_id, not both"),
+        (
+            format!(r#""type":"click","ad":"A",{decision}"#),
+            "a click needs either ad or decision_id, not both",
+        ),
+        (
+            format!(r#""type":"click","campaign":"A",{decision}"#),
+            "campaign does not belong to a click; leave it out",
+        ),
+        (r#""type":"click","decision_id":"17""#.to_owned(), "send it as the decision gave it"),
+        (r#""type":"void""#.to_owned(), "decision_id is missing; a void needs it"),
+        (format!(r#""type":"void","ad":"A",{decision}"#), "ad does not belong to a void; leave it out"),
+        (
+            format!(r#""type":"void","campaign":"A",{decision}"#),
+            "campaign does not belong to a void; leave it out",
+        ),
+        (r#""type":"void","decision_id":"0123456789ABCDEF""#.to_owned(), "send it as the decision gave it"),
+        (
+            r#""type":"voided""#.to_owned(),
+            "type \"voided\" is not known; send play, click, impression, void or membership",
+        ),
+    ] {
+        let text = format!(r#"{{"event_id":1,"customer_id":48,"time":"2014-10-23T03:26:20",{members}}}"#);
+        assert_eq!(plain::event(&text, &Zone::utc()), None, "{text}");
+        let refused = any_event(&text, &context()).expect_err(&text);
+        assert!(refused.contains(reason), "{text}: {refused}");
     }
 }
 

@@ -22,7 +22,7 @@ fn header_may_be_quoted_and_in_any_order() {
         panic!("no click")
     };
     assert_eq!((&click.id, &click.customer), (&Id::Number(7), &Id::Number(48)));
-    assert_eq!(click.kind, EventKind::Click { ad: Id::Text("ADV".into()) });
+    assert_eq!(click.kind, EventKind::click(Id::Text("ADV".into())));
 }
 
 #[test]
