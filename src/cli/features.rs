@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-
+use super::label::LabelName;
 use super::progress::Progress;
 use super::{files, output};
 use upbeat_batch::blocks::Input;
@@ -38,8 +37,7 @@ pub(crate) struct Args {
     /// Clicks: event id, customer id, ad, time; plain, gzip or zstd; - for stdin. Not needed with --label impression
     #[arg(long, value_name = "FILE")]
     clicks: Option<PathBuf>,
-    /// What a row is: a customer, who clicked the ad at some time or did not, or an impression of the ad, which was clicked
-    /// or was not
+    /// What a row is
     #[arg(long, value_enum, default_value_t = LabelName::Customer)]
     label: LabelName,
     /// Impressions, for --label impression: event id, customer id, ad, time, clicked 0|1; plain, gzip or zstd; - for stdin
@@ -72,12 +70,6 @@ pub(crate) struct Args {
     /// Where to write; - for stdout
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LabelName {
-    Customer,
-    Impression,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {

@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod health;
 mod interrupt;
 pub(crate) mod journal;
+mod label;
 mod logging;
 pub(crate) mod model;
 pub(crate) mod output;

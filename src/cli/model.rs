@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::label::LabelName;
 use upbeat_core::profile::Window;
 
 /// Show, check, import or export model files
@@ -89,6 +90,9 @@ pub(crate) struct ImportArgs {
     name: Option<String>,
     #[command(flatten)]
     window: WindowArgs,
+    /// What a row of the features was, as `features --label` was told
+    #[arg(long, value_enum, default_value_t = LabelName::Customer)]
+    label: LabelName,
 }
 
 /// Write a model for another tool: libSVM, LIBLINEAR, or any stack that runs ONNX

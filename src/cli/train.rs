@@ -115,7 +115,7 @@ fn work(
     let model = Model::new(Parts {
         name: job.name.clone(),
         features: model::features(problem.x.columns()),
-        window: model::metadata(job.window),
+        window: model::metadata(job.window, job.label),
         labels: problem.labels.clone(),
         scaling: trained.fitted.scaling.clone(),
         machine: trained.fitted.machine.clone(),

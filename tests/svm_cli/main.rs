@@ -5,6 +5,7 @@ mod constant;
 mod converged;
 mod damaged;
 mod exchange;
+mod labels;
 mod numbers;
 mod outputs;
 mod place;

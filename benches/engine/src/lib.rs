@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use upbeat_core::campaign::{Cap, Single};
+use upbeat_core::campaign::{Cap, Label, Single};
 use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
@@ -294,7 +294,7 @@ pub fn rbf_model(vectors: u64) -> Model {
     Model::new(Parts {
         name: None,
         features: model::features(6),
-        window: model::metadata(Window::default()),
+        window: model::metadata(Window::default(), Label::Customer),
         labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() },
         scaling: None,
         machine: Machine::from_expansion(Kernel::Rbf { gamma: 0.5 }, rows, coefficients, 0.01),

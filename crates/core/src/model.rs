@@ -1,8 +1,9 @@
-//! Which models this service can serve. The learner's model file carries window and feature definition as opaque
+//! Which models this service can serve. The learner's model file carries window, label and feature definition as opaque
 //! metadata; only this module interprets them.
 
 use upbeat_svm::{Features, Machine, Metadata, Model, ModelError, SolverRecord, Training, constant};
 
+use crate::campaign::Label;
 use crate::feature::{FEATURE_COUNT, FEATURE_DEFINITION, FEATURE_NAMES};
 use crate::profile::Window;
 
@@ -18,16 +19,39 @@ pub fn features(count: usize) -> Features {
     }
 }
 
-/// A window as a model file carries it.
-#[must_use]
-pub fn metadata(window: Window) -> Metadata {
-    Metadata::new(&window)
+/// How a model's training rows were made, as its file carries it.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rows {
+    plays: u32,
+    days: u32,
+    /// Left out for customers, so that files from before there were other labels are read and written as ever.
+    #[serde(default, skip_serializing_if = "is_of_customers")]
+    label: Label,
 }
 
-/// Reads a model file whose window is one of Upbeat's.
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_of_customers(label: &Label) -> bool {
+    *label == Label::Customer
+}
+
+/// The window and the label of a model's training rows as its file carries them.
+#[must_use]
+pub fn metadata(window: Window, label: Label) -> Metadata {
+    let Window { plays, days } = window;
+    Metadata::new(&Rows { plays, days, label })
+}
+
+/// What the probability of a model is of, as its training rows were labelled. A file that does not say is of customers.
+#[must_use]
+pub fn label(model: &Model) -> Label {
+    model.window().read().map_or(Label::Customer, |rows: Rows| rows.label)
+}
+
+/// Reads a model file whose window and label are Upbeat's.
 ///
 /// # Errors
-/// The errors of [`Model::read`]; or the file's window is not of Upbeat's form, or out of range.
+/// The errors of [`Model::read`]; or the file's window is not of Upbeat's form, or out of range, or its label is none.
 pub fn read(bytes: &[u8]) -> Result<Model, ModelError> {
     let model = Model::read(bytes)?;
     window(&model)?;
@@ -41,8 +65,9 @@ pub fn read(bytes: &[u8]) -> Result<Model, ModelError> {
 pub fn window(model: &Model) -> Result<Window, ModelError> {
     // Line and column are those of the value alone and would mislead.
     let reason = |error: String| error.split(" at line ").next().unwrap_or_default().to_owned();
-    let window: Window =
+    let Rows { plays, days, .. } =
         model.window().read().map_err(|error| ModelError::field("window", reason(error.to_string())))?;
+    let window = Window { plays, days };
     match window.range_error() {
         Some((key, wanted)) => Err(ModelError::field(format!("window.{key}"), format!("must be {wanted}"))),
         None => Ok(window),
@@ -193,6 +218,29 @@ mod tests {
             assert!(file.contains(from), "{from}");
             let detail = read(file.replace(from, to).as_bytes()).expect_err(to).to_string();
             assert!(detail.contains(message), "{message:?} not in {detail:?}");
+        }
+    }
+
+    #[test]
+    fn label_of_a_model_is_that_of_its_rows_and_customer_where_the_file_does_not_say() {
+        let model = read(sample().as_bytes()).expect("a model");
+        assert_eq!(label(&model), Label::Customer);
+        for wanted in [Label::Customer, Label::Impression] {
+            let window = metadata(Window::default(), wanted);
+            let file = sample().replace("{\"plays\":256,\"days\":28}", window.as_str());
+            let model = read(file.as_bytes()).expect("a model");
+            assert_eq!(label(&model), wanted);
+            check_serving(&model, Window::default()).expect("the label is no part of the window");
+            assert_eq!(label(&read(&model.to_bytes()).expect("a model")), wanted);
+        }
+        let of_customers = metadata(Window::default(), Label::Customer);
+        assert_eq!(of_customers.as_str(), r#"{"plays":256,"days":28}"#, "as files had it before");
+        for (label, said) in
+            [("\"show\"", "unknown variant `show`"), ("null", "expected value"), ("1", "expected value")]
+        {
+            let file = sample().replace("\"days\":28", &format!("\"days\":28,\"label\":{label}"));
+            let refusal = read(file.as_bytes()).expect_err("another label").to_string();
+            assert!(refusal.starts_with("field window: ") && refusal.contains(said), "{refusal}");
         }
     }
 

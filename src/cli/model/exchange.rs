@@ -17,7 +17,7 @@ use upbeat_svm::{Calibration, Import, Model, Significant, TextFormat, liblinear,
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let output = output::open_one(&[&args.input], &args.output)?;
     let wanted = Import {
-        window: model::metadata(args.window.window()),
+        window: model::metadata(args.window.window(), args.label.into()),
         features: args.features.map(|count| count as usize),
         least_features: FEATURE_COUNT,
         name: args.name.clone(),

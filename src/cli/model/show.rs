@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, ShowArgs};
 use crate::cli::{evaluate, files, output};
-use upbeat_core::model::{check_serving, constant_note, serving_notes, window};
+use upbeat_core::campaign::Label;
+use upbeat_core::model::{check_serving, constant_note, label, serving_notes, window};
 use upbeat_svm::{Calibration, Machine, Model, Platt, Shortest, Significant, Training};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
@@ -59,6 +60,13 @@ fn describe(model: &Model) -> anyhow::Result<String> {
         ),
         format!("window     {} plays, {} days", window.plays, window.days),
         format!("labels     {} positive, {} negative", parts.labels.positive, parts.labels.negative),
+        format!(
+            "label      {}",
+            match label(model) {
+                Label::Customer => "customer: a row is a customer, who clicked at some time or did not",
+                Label::Impression => "impression: a row is an ad heard, which was clicked or was not",
+            }
+        ),
         format!("kernel     {}", parts.machine.kernel()),
         format!("bias       {}", Shortest(parts.machine.bias())),
         format!("scaling    {}", if parts.scaling.is_some() { "standard" } else { "none" }),

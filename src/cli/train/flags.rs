@@ -6,6 +6,8 @@ use clap::ValueEnum;
 
 use super::values::{above_zero, class_weight, name, number, share, tolerance};
 use crate::cli::files;
+use crate::cli::label::LabelName;
+use upbeat_core::campaign::Label;
 use upbeat_core::profile::Window;
 use upbeat_svm::{
     Bias, Choice, ClassWeights, Criterion, Grid, Kernel, Labels, Loss, Method, Parameters, Plan, Solver,
@@ -127,6 +129,10 @@ pub(crate) struct Args {
     /// Name for people, 1 to 64 of A-Z a-z 0-9 . _ : -
     #[arg(long, value_parser = name)]
     name: Option<String>,
+    /// What a row of the features is, as `features --label` was told; the model file carries it, and a profit threshold
+    /// needs a model of impressions
+    #[arg(long, value_enum, default_value_t = LabelName::Customer)]
+    label: LabelName,
     /// Window the features were made with: at most so many plays
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     window_plays: u32,
@@ -194,6 +200,8 @@ pub(super) struct Job {
     pub(super) calibrate: Option<Method>,
     pub(super) name: Option<String>,
     pub(super) window: Window,
+    /// What a row is.
+    pub(super) label: Label,
     /// All parameters but those that depend on the rows: gamma's default, and which label is the positive one.
     parameters: Parameters,
     search: Option<Comparison>,
@@ -258,6 +266,7 @@ impl Args {
             },
             name: self.name.clone(),
             window: Window { plays: self.window_plays, days: self.window_days },
+            label: self.label.into(),
             parameters: Parameters {
                 solver: match self.solver {
                     SolverName::Native => Solver::Native,

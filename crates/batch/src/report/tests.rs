@@ -12,7 +12,7 @@ fn model(machine: Machine, change: impl FnOnce(&mut Parts)) -> Model {
     let mut parts = Parts {
         name: Some("gold".to_owned()),
         features: upbeat_core::model::features(count),
-        window: upbeat_core::model::metadata(Window::default()),
+        window: upbeat_core::model::metadata(Window::default(), upbeat_core::campaign::Label::Customer),
         labels: Labels { positive: "1".to_owned(), negative: "0".to_owned() },
         scaling: Some(Scaling { mean: vec![0.5; count], scale: vec![0.1; count] }),
         machine,
