@@ -34,6 +34,14 @@ function plays(decision: Decision): boolean {
     no_model: false,
     capped: false,
     log_unavailable: false,
+    no_campaign: false,
+    paused: false,
+    not_scheduled: false,
+    cooling_down: false,
+    over_budget: false,
+    paced: false,
+    held_out: false,
+    exploring: true,
   };
   return shows[decision.reason];
 }

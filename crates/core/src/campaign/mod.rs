@@ -19,4 +19,4 @@ pub use single::{Cap, Single};
 pub use times::{HourRange, LocalTime, Span, Weekday};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! What documents may say, what is refused, and where.
 
-mod plans;
+pub(crate) mod plans;
 mod schedules;
 
 use proptest::prelude::*;

@@ -1,71 +1,15 @@
 //! The decision for one customer at one instant: show or not, with a reason. Plain values in, a verdict out.
 
+pub mod policy;
+mod reason;
+
+pub use reason::Reason;
+
 use crate::campaign::Single;
 use crate::event::Membership;
 use crate::feature::Counts;
 use crate::profile::Profile;
 use upbeat_svm::Scorer;
-
-/// Why a decision came out as it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The score is above the campaign's threshold: show.
-    LikelyToClick,
-    /// The score is at or below the threshold.
-    UnlikelyToClick,
-    /// The customer has Gold, which is what the offer sells.
-    AlreadyGold,
-    /// The campaign is not for the customer's membership.
-    NotInAudience,
-    /// Nothing is known of this customer.
-    UnknownCustomer,
-    /// Fewer plays in the window than the campaign asks for.
-    TooLittleHistory,
-    /// No model is loaded.
-    NoModel,
-    /// The customer was shown the ad as often as the cap allows.
-    Capped,
-    /// The score is above the threshold, and the impression could not be recorded in the log: one that cannot be kept must not
-    /// be spent. [`decide`] does not give it; whoever keeps the log does, in place of *show*.
-    LogUnavailable,
-}
-
-impl Reason {
-    /// Every reason, in the order of the policy's checks.
-    pub const ALL: [Self; 9] = [
-        Self::UnknownCustomer,
-        Self::AlreadyGold,
-        Self::NotInAudience,
-        Self::NoModel,
-        Self::TooLittleHistory,
-        Self::Capped,
-        Self::UnlikelyToClick,
-        Self::LogUnavailable,
-        Self::LikelyToClick,
-    ];
-
-    /// The reason in answers and metric labels, as in `likely_to_click`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::LikelyToClick => "likely_to_click",
-            Self::UnlikelyToClick => "unlikely_to_click",
-            Self::AlreadyGold => "already_gold",
-            Self::NotInAudience => "not_in_audience",
-            Self::UnknownCustomer => "unknown_customer",
-            Self::TooLittleHistory => "too_little_history",
-            Self::NoModel => "no_model",
-            Self::Capped => "capped",
-            Self::LogUnavailable => "log_unavailable",
-        }
-    }
-
-    /// Whether the ad is shown: for [`Reason::LikelyToClick`] only.
-    #[must_use]
-    pub fn shows(self) -> bool {
-        self == Self::LikelyToClick
-    }
-}
 
 /// A model's score of one customer.
 #[derive(Debug, Clone, Copy, PartialEq)]

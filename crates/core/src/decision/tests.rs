@@ -60,10 +60,7 @@ fn policy_stops_at_the_first_check_that_refuses() {
             Reason::NoModel => Check::Model,
             Reason::TooLittleHistory => Check::History,
             Reason::Capped => Check::Cap,
-            Reason::UnlikelyToClick
-            | Reason::LikelyToClick
-            | Reason::LogUnavailable
-            | Reason::UnknownCustomer => Check::Score,
+            _ => Check::Score,
         };
         assert_eq!(last, refusing, "case {index}: the trace ends with the check that gave the reason");
     }
@@ -80,9 +77,9 @@ fn cap_of_three_allows_three_impressions() {
 }
 
 #[test]
-fn likely_to_click_alone_shows_and_every_reason_has_its_own_name() {
+fn likely_and_exploring_alone_show_and_every_reason_has_its_own_name() {
     let shown: Vec<_> = Reason::ALL.into_iter().filter(|reason| reason.shows()).collect();
-    assert_eq!(shown, [Reason::LikelyToClick]);
+    assert_eq!(shown, [Reason::Exploring, Reason::LikelyToClick]);
     let names: std::collections::HashSet<_> = Reason::ALL.into_iter().map(Reason::name).collect();
     assert_eq!(names.len(), Reason::ALL.len());
 }

@@ -22,7 +22,7 @@ use crate::catalogue::Track;
 pub const CUSTOMER_FILE_ID: &str = "customer-file";
 
 /// A customer's level of membership.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Membership {
     /// Pays nothing.

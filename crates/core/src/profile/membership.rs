@@ -141,3 +141,48 @@ impl LatestMembership {
         Some(Self { storage, level: change.level, time: change.time.pack()?, event_id })
     }
 }
+
+impl super::Profile {
+    /// When the customer signed up, by the customer files, in Unix milliseconds; `None` where none told it.
+    #[must_use]
+    pub fn signed_up_ms(&self) -> Option<i64> {
+        let mut signed_up_ms = None;
+        self.visit_memberships(|change| {
+            if signed_up_ms.is_none() && is_of_customer_file(change) {
+                signed_up_ms = Some(change.time.unix_ms);
+            }
+        });
+        signed_up_ms
+    }
+
+    /// When the level last rose, in Unix milliseconds; `None` where it never did. The first level that is known is a rise
+    /// above Free, but for one of a customer file: that tells what is, not that it changed.
+    #[must_use]
+    pub fn upgraded_ms(&self) -> Option<i64> {
+        let mut upgraded_ms = None;
+        let mut before = None;
+        self.visit_memberships(|change| {
+            let rose = match before {
+                Some(before) => change.level > before,
+                None => change.level > Membership::Free && !is_of_customer_file(change),
+            };
+            if rose {
+                upgraded_ms = Some(change.time.unix_ms);
+            }
+            before = Some(change.level);
+        });
+        upgraded_ms
+    }
+
+    /// Visits the membership changes that are kept, oldest first.
+    fn visit_memberships(&self, mut visit: impl FnMut(&MembershipChange)) {
+        match self.membership.single() {
+            Some(single) => visit(&single),
+            None => self.memberships().iter().for_each(visit),
+        }
+    }
+}
+
+fn is_of_customer_file(change: &MembershipChange) -> bool {
+    matches!(&change.event_id, Id::Text(text) if **text == *CUSTOMER_FILE_ID)
+}

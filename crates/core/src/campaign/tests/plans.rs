@@ -5,29 +5,35 @@ use std::sync::Arc;
 use super::*;
 use crate::feature::{FEATURE_DEFINITION, FEATURE_NAMES};
 
-/// A model whose score is its bias.
+/// A model whose score is the share of morning plays.
 pub(crate) fn served(name: &str, label: Label, calibrated: bool) -> Served {
+    of_score(name, label, calibrated, 1.0, 0.0)
+}
+
+/// A model whose score is so many times the share of morning plays, plus a bias.
+pub(crate) fn of_score(name: &str, label: Label, calibrated: bool, morning: f64, bias: f64) -> Served {
     let names = FEATURE_NAMES.join("\",\"");
     let calibration = if calibrated { r#"{"a":-1.0,"b":0.0}"# } else { "null" };
     let text = format!(
         r#"{{"format":"upbeat-model","version":1,"name":null,
         "features":{{"definition":"{FEATURE_DEFINITION}","names":["{names}"],"count":6}},
         "window":{{"plays":256,"days":28}},"labels":{{"positive":"1","negative":"0"}},"scaling":null,
-        "kernel":{{"type":"linear"}},"weights":[1,0,0,0,0,0],"bias":0,"calibration":{calibration},"training":null}}"#
+        "kernel":{{"type":"linear"}},"weights":[{morning:?},0,0,0,0,0],"bias":{bias:?},
+        "calibration":{calibration},"training":null}}"#
     );
     let model = crate::model::read(text.as_bytes()).expect("a model");
     Served::new(name, format!("id-of-{name}"), label, Arc::new(model))
 }
 
-fn slots(document: &Document) -> Vec<(Id, Slot)> {
+pub(crate) fn slots(document: &Document) -> Vec<(Id, Slot)> {
     document.campaign.iter().enumerate().map(|(n, campaign)| (campaign.id.clone(), Slot(n as u16))).collect()
 }
 
-fn plan(document: &Document, models: &[Served]) -> Result<Plan, Invalid> {
+pub(crate) fn plan(document: &Document, models: &[Served]) -> Result<Plan, Invalid> {
     Plan::new(document, &slots(document), models)
 }
 
-fn of(campaigns: Vec<Campaign>) -> Document {
+pub(crate) fn of(campaigns: Vec<Campaign>) -> Document {
     Document { campaign: campaigns, ..Document::default() }
 }
 

@@ -1,0 +1,197 @@
+//! The rules of one campaign for one customer.
+
+use crate::campaign::{PeriodCap, Plan, Planned, Threshold};
+use crate::decision::{Reason, Score};
+use crate::event::{DAY_MS, Id, Membership};
+use crate::feature::{Counts, FeatureVector};
+use crate::profile::Profile;
+
+use super::{Inputs, Live, Rule};
+
+/// The customer's side of the rules; what several campaigns ask is found once.
+pub(super) struct Customer<'a> {
+    plan: &'a Plan,
+    profile: &'a Profile,
+    live: &'a [Live],
+    plays: u32,
+    now_ms: i64,
+    level: Membership,
+    capped_over_all: Option<bool>,
+}
+
+impl<'a> Customer<'a> {
+    pub(super) fn new<C>(inputs: &Inputs<'a, C>, profile: &'a Profile) -> Self {
+        Self {
+            plan: inputs.plan,
+            profile,
+            live: inputs.live,
+            plays: inputs.counts.plays.into(),
+            now_ms: inputs.now_ms,
+            level: profile.level().unwrap_or(Membership::Free),
+            capped_over_all: None,
+        }
+    }
+
+    /// The first rule of a campaign that refuses, and the reason that it gives.
+    #[inline]
+    pub(super) fn refusal<const N: usize>(
+        &mut self,
+        index: usize,
+        scores: &mut Scores<'_, N>,
+    ) -> Option<(Rule, Reason)> {
+        let (campaign, live) = (&self.plan.campaigns[index], &self.live[index]);
+        let now_ms = self.now_ms;
+        if campaign.paused {
+            return Some((Rule::Paused, Reason::Paused));
+        }
+        if !live.open {
+            return Some((Rule::Schedule, Reason::NotScheduled));
+        }
+        if !campaign.admits(self.level) {
+            let is_gold = self.level == Membership::Gold;
+            return Some((Rule::Audience, if is_gold { Reason::AlreadyGold } else { Reason::NotInAudience }));
+        }
+        if campaign.signed_up.is_some() && !signed_up_in_time(campaign, self.profile.signed_up_ms(), now_ms) {
+            return Some((Rule::SignedUp, Reason::NotInAudience));
+        }
+        let Some(model) = campaign.model else { return Some((Rule::Model, Reason::NoModel)) };
+        if self.plays == 0 || self.plays < campaign.min_plays {
+            return Some((Rule::History, Reason::TooLittleHistory));
+        }
+        if is_capped(self.profile, &campaign.caps, Some(&campaign.id), now_ms) {
+            return Some((Rule::Cap, Reason::Capped));
+        }
+        if !self.plan.caps.is_empty() && self.is_capped_over_all() {
+            return Some((Rule::CapOverAll, Reason::Capped));
+        }
+        if let Some(rule) = self.cooling_down(campaign) {
+            return Some((rule, Reason::CoolingDown));
+        }
+        if live.available_micro < campaign.cost_micro {
+            return Some((Rule::Budget, Reason::OverBudget));
+        }
+        let passes =
+            scores.value(model).is_some_and(|value| is_above(campaign, value, || scores.probability(model)));
+        (!passes).then_some((Rule::Score, Reason::UnlikelyToClick))
+    }
+
+    fn is_capped_over_all(&mut self) -> bool {
+        let capped = || is_capped(self.profile, &self.plan.caps, None, self.now_ms);
+        *self.capped_over_all.get_or_insert_with(capped)
+    }
+
+    fn cooling_down(&self, campaign: &Planned) -> Option<Rule> {
+        let after_impression_ms = campaign.cooldown_after_impression_ms;
+        let after_click_ms = campaign.cooldown_after_click_ms;
+        let after_upgrade_ms = campaign.cooldown_after_upgrade_ms;
+        let cools = |last_ms: Option<i64>, cooldown_ms| {
+            last_ms.is_some_and(|last_ms| last_ms > self.now_ms - cooldown_ms)
+        };
+        if after_impression_ms > 0
+            && cools(last_impression_ms(self.profile, &campaign.id), after_impression_ms)
+        {
+            return Some(Rule::CooldownAfterImpression);
+        }
+        if after_click_ms > 0 && cools(last_click_ms(self.profile, &campaign.ad), after_click_ms) {
+            return Some(Rule::CooldownAfterClick);
+        }
+        let cools = after_upgrade_ms > 0 && cools(self.profile.upgraded_ms(), after_upgrade_ms);
+        cools.then_some(Rule::CooldownAfterUpgrade)
+    }
+}
+
+/// Whether a cap is reached by the impressions of a campaign, or of all.
+fn is_capped(profile: &Profile, caps: &[PeriodCap], campaign: Option<&Id>, now_ms: i64) -> bool {
+    caps.iter().any(|cap| {
+        let after_ms = now_ms.saturating_sub(cap.period_ms);
+        let mut counted = times(profile, campaign).take_while(|time_ms| *time_ms > after_ms);
+        counted.nth(cap.impressions as usize - 1).is_some()
+    })
+}
+
+/// The times of the impressions of a campaign, or of all, that count, from the newest on; in Unix milliseconds.
+pub(super) fn times(profile: &Profile, campaign: Option<&Id>) -> impl Iterator<Item = i64> {
+    let of_it = move |of: &Id| campaign.is_none_or(|campaign| *of == *campaign);
+    let impressions = profile.impressions().rev().filter(move |impression| of_it(&impression.campaign));
+    impressions.map(|impression| impression.time.unix_ms)
+}
+
+pub(super) fn last_impression_ms(profile: &Profile, campaign: &Id) -> Option<i64> {
+    times(profile, Some(campaign)).next()
+}
+
+/// When an ad was clicked last, in Unix milliseconds.
+pub(super) fn last_click_ms(profile: &Profile, ad: &Id) -> Option<i64> {
+    let click = profile.clicks().iter().rev().find(|click| click.ad == *ad);
+    click.map(|click| click.time.unix_ms)
+}
+
+/// Whether the customer signed up as long ago as the campaign asks; one of whom no file told it did not.
+pub(super) fn signed_up_in_time(campaign: &Planned, signed_up_ms: Option<i64>, now_ms: i64) -> bool {
+    let Some(asked) = campaign.signed_up else { return true };
+    signed_up_ms.is_some_and(|signed_up_ms| {
+        let days = now_ms.saturating_sub(signed_up_ms).div_euclid(DAY_MS);
+        asked.min.is_none_or(|min| days >= i64::from(min))
+            && asked.max.is_none_or(|max| days <= i64::from(max))
+    })
+}
+
+/// Whether a score is above a campaign's threshold. Money is compared in micro-units, whose products with a probability are
+/// exact enough: up to 10^15 they are whole numbers of 53 bits.
+pub(super) fn is_above(campaign: &Planned, value: f64, probability: impl FnOnce() -> Option<f64>) -> bool {
+    match campaign.threshold {
+        Threshold::Score(limit) => value > limit,
+        Threshold::Probability(limit) => probability().is_some_and(|probability| probability > limit),
+        Threshold::Profit => probability().is_some_and(|probability| {
+            probability * campaign.value_micro as f64 > campaign.cost_micro as f64
+        }),
+    }
+}
+
+/// The scores of one customer: each model scores once, whatever number of campaigns name it.
+pub(super) struct Scores<'a, const N: usize> {
+    plan: &'a Plan,
+    counts: &'a Counts,
+    vector: Option<FeatureVector>,
+    values: [f64; N],
+    /// A bit for each model that has scored.
+    known: u64,
+}
+
+impl<'a, const N: usize> Scores<'a, N> {
+    pub(super) fn new(plan: &'a Plan, counts: &'a Counts) -> Self {
+        Self { plan, counts, vector: None, values: [0.0; N], known: 0 }
+    }
+
+    /// The score by a model; `None` when the window is empty.
+    pub(super) fn value(&mut self, model: usize) -> Option<f64> {
+        if self.known & 1 << model == 0 {
+            if self.vector.is_none() {
+                self.vector = self.counts.vector();
+            }
+            self.values[model] = self.plan.models[model].scorer.score(self.vector.as_ref()?);
+            self.known |= 1 << model;
+        }
+        Some(self.values[model])
+    }
+
+    pub(super) fn probability(&mut self, model: usize) -> Option<f64> {
+        let value = self.value(model)?;
+        self.plan.models[model].scorer.probability(value)
+    }
+
+    /// The score of a campaign; `None` without a model, and when the window is empty.
+    pub(super) fn of(&mut self, campaign: usize) -> Option<Score> {
+        let model = self.plan.campaigns[campaign].model?;
+        let value = self.value(model)?;
+        Some(Score { value, probability: self.plan.models[model].scorer.probability(value) })
+    }
+
+    /// The expected profit of a show in micro-units; negative infinity where no probability is known.
+    pub(super) fn profit_micro(&mut self, campaign: usize) -> f64 {
+        let Planned { model, value_micro, cost_micro, .. } = &self.plan.campaigns[campaign];
+        let probability = model.and_then(|model| self.probability(model));
+        probability
+            .map_or(f64::NEG_INFINITY, |probability| probability * *value_micro as f64 - *cost_micro as f64)
+    }
+}
