@@ -12,6 +12,7 @@ mod evict;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod hashing;
+pub mod ledger;
 mod log;
 mod model_id;
 mod retries;
@@ -121,6 +122,7 @@ pub struct Engine {
     decision_ids: DecisionIds,
     requests: RecentRequests,
     counters: Counters,
+    accounts: ledger::Accounts,
     erasures: evict::Erasures,
     tombstones: Tombstones,
     /// Set once, when the log is opened; an engine without one keeps nothing.
@@ -142,6 +144,7 @@ impl Engine {
             decision_ids: DecisionIds::new(settings.first_decision, &settings.campaign.id),
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
+            accounts: ledger::Accounts::default(),
             erasures: evict::Erasures::default(),
             tombstones: Tombstones::new(settings.max_tombstones),
             log: OnceLock::new(),

@@ -86,6 +86,9 @@ pub struct Opened<D: Disk> {
     pub recovered: Recovered,
     /// Records that were in lanes of the former process and not in its log.
     pub drained: usize,
+    /// Whether every record that the former process has published is there: all its lanes are, or there was none. Else the last
+    /// ones may be lost, also where it has ended in order: then its lanes are gone, and whoever ended it knows that there are none.
+    pub complete: bool,
 }
 
 use disk::Disk;
@@ -155,7 +158,7 @@ pub fn open<D: Disk>(
     writer.collect_from(lanes.clone());
     let group_bytes = options.group_bytes.min(MOST_BYTES);
     let lanes = lanes.into_iter().map(|lane| LaneWriter::new(lane, positions.clone(), group_bytes)).collect();
-    Ok(Opened { writer, lanes, positions, recovered, drained: held.records.len() })
+    Ok(Opened { writer, lanes, positions, recovered, drained: held.records.len(), complete: all_known })
 }
 
 /// What lanes of former processes hold, by position: the bytes of each record and the process's number.

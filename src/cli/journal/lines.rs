@@ -1,6 +1,7 @@
 //! Records of the log as lines of JSON.
 
 use serde_json::{Value, json};
+use upbeat_engine::ledger::{Change, Charge, Confirmed, Voided};
 use upbeat_engine::{Entry, Tombstone};
 pub(super) use upbeat_server::event_line as event;
 use upbeat_server::id_value as id;
@@ -63,5 +64,47 @@ pub(super) fn other(entry: &Entry) -> Value {
         Entry::Leased { until, shown_until } => {
             json!({"type": "leased", "until": until, "shown_until": shown_until})
         }
+        Entry::Money { slot, change } => money(*slot, change),
     }
+}
+
+/// A change of the account of the campaign with this number; amounts in micro-units.
+fn money(slot: u16, change: &Change) -> Value {
+    let of_show = |what: &str, charge: &Charge| {
+        let Charge { expires_s, day, bill, cost } = charge;
+        json!({"change": what, "day": day, "cost": cost, "bill": bill, "held_until_s": expires_s})
+    };
+    let mut line = match change {
+        Change::Shown { charge, time_ms } => {
+            let mut line = of_show("shown", charge);
+            line["time_ms"] = json!(time_ms);
+            line
+        }
+        Change::Expired { through_s } => json!({"change": "expired", "through_s": through_s}),
+        Change::Confirmed(charge, Confirmed::Held) => of_show("confirmed", charge),
+        Change::Confirmed(charge, Confirmed::Late) => of_show("confirmed_late", charge),
+        Change::Confirmed(charge, Confirmed::Overrun) => of_show("confirmed_overrun", charge),
+        Change::Confirmed(charge, Confirmed::Found) => of_show("confirmed_lost", charge),
+        Change::Voided(charge, Voided::Held) => of_show("voided", charge),
+        Change::Voided(charge, Voided::Spent) => of_show("voided_spent", charge),
+        Change::Clicked { day, value } => json!({"change": "clicked", "day": day, "value": value}),
+        Change::Upgraded { day } => json!({"change": "upgraded", "day": day}),
+        Change::Configured(terms, budgets) => json!({
+            "change": "configured",
+            "from_ms": terms.from_ms,
+            "time_zone": terms.zone,
+            "cost": terms.cost,
+            "bill": terms.bill,
+            "reserve_ms": terms.reserve_ms,
+            "click_value": terms.click_value,
+            "daily": budgets.daily,
+            "total": budgets.total,
+            "from_day": budgets.from_day,
+        }),
+        Change::Leased { day, until } => json!({"change": "leased", "day": day, "until": until}),
+        Change::Lost { day, amount } => json!({"change": "lost", "day": day, "amount": amount}),
+    };
+    line["type"] = json!(if matches!(change, Change::Leased { .. }) { "budget_leased" } else { "money" });
+    line["slot"] = json!(slot);
+    line
 }

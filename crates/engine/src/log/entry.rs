@@ -16,6 +16,7 @@ use super::parts::{
 };
 use super::payload::{Payload, kind};
 use crate::decision_ids::IdKey;
+use crate::ledger::Change;
 use crate::{ModelId, RequestId, Tombstone};
 
 /// What a process logs first: with what it runs, and so with what its records are to be applied.
@@ -117,6 +118,13 @@ pub enum Entry {
         /// One above the highest of those that show an ad.
         shown_until: u64,
     },
+    /// The account of a campaign was changed.
+    Money {
+        /// The campaign's number.
+        slot: u16,
+        /// The change.
+        change: Change,
+    },
 }
 
 impl Entry {
@@ -169,6 +177,17 @@ impl Entry {
                 Self::Promoted { model: decode_model(model)? }
             }
             kind::LEASED => Self::Leased { until: from.u64("a lease")?, shown_until: from.u64("a lease")? },
+            kind::MONEY | kind::BUDGET_LEASE => {
+                let slot = from.varint("the number of a campaign")?;
+                let slot =
+                    u16::try_from(slot).map_err(|_| DecodeError::bad("the number of a campaign", slot))?;
+                let change = Change::read(&mut from)?;
+                let is_lease = matches!(change, Change::Leased { .. });
+                if is_lease != (kind == kind::BUDGET_LEASE) || matches!(change, Change::Shown { .. }) {
+                    return Err(DecodeError::bad("a change of an account", "in a record of another kind"));
+                }
+                Self::Money { slot, change }
+            }
             kind => {
                 return Err(DecodeError::bad(
                     "the kind of a record",
@@ -194,6 +213,8 @@ impl Entry {
             Self::Started(_) => "started",
             Self::Promoted { .. } => "promoted",
             Self::Leased { .. } => "leased",
+            Self::Money { change: Change::Leased { .. }, .. } => "budget_leased",
+            Self::Money { .. } => "money",
         }
     }
 
@@ -214,6 +235,7 @@ impl Entry {
             Self::Started(started) => Payload::of_start(started),
             Self::Promoted { model } => Payload::of_promotion(*model),
             Self::Leased { until, shown_until } => Payload::of_lease(*until, *shown_until),
+            Self::Money { slot, change } => Payload::of_money(*slot, change),
         };
         (payload.kind(), payload.bytes().to_vec())
     }

@@ -95,6 +95,11 @@ impl Log {
         self.positions.next()
     }
 
+    /// Everything below is durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.positions.durable()
+    }
+
     /// Whether all that was published is durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.positions.durable() >= self.positions.next()

@@ -9,6 +9,7 @@ use super::entry::{Answered, Entry, Started};
 use super::parts::{
     TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
 };
+use crate::ledger::Change;
 use crate::{ModelId, Tombstone};
 
 /// The numbers of the kinds of records.
@@ -39,6 +40,10 @@ pub(crate) mod kind {
     pub(crate) const ERASURE: u16 = 12;
     /// The same, without the id.
     pub(crate) const TOMBSTONE: u16 = 13;
+    /// A change of a campaign's account.
+    pub(crate) const MONEY: u16 = 17;
+    /// A lease of a campaign's account.
+    pub(crate) const BUDGET_LEASE: u16 = 19;
 }
 
 /// By how many bytes the record of an event grows at most where it has another time of the last event.
@@ -166,6 +171,18 @@ impl Payload {
         let mut into = Vec::new();
         encode_started(started, &mut into);
         Self::Other(kind::STARTED, into)
+    }
+
+    /// The most bytes of a record of what became of a show.
+    pub(crate) const MOST_MONEY_BYTES: usize = 40;
+
+    /// The record of a change of the account of the campaign with this number. That of a show has a record of its own.
+    pub(crate) fn of_money(slot: u16, change: &Change) -> Self {
+        let kind = if matches!(change, Change::Leased { .. }) { kind::BUDGET_LEASE } else { kind::MONEY };
+        let mut into = Vec::with_capacity(Self::MOST_MONEY_BYTES);
+        put_varint(&mut into, slot.into());
+        change.put(&mut into);
+        Self::Other(kind, into)
     }
 
     fn of_customer(kind: u16, customer: &Id) -> Self {

@@ -8,6 +8,7 @@ use upbeat_core::event::{DecisionId, Id};
 use upbeat_core::profile::Profile;
 
 use crate::decision_ids::NextNumbers;
+use crate::ledger::AccountState;
 use crate::log::{
     Answered, Started, decode_answer, decode_started, decode_tombstone, encode_answer, encode_started,
     put_tombstone,
@@ -37,6 +38,8 @@ pub(crate) mod kind {
     pub(crate) const ANSWERS: u8 = 4;
     /// Tombstones.
     pub(crate) const TOMBSTONES: u8 = 5;
+    /// The account of a campaign.
+    pub(crate) const ACCOUNT: u8 = 6;
 }
 
 /// What the first block says.
@@ -157,6 +160,21 @@ pub(crate) fn put_placed_tombstone(into: &mut Vec<u8>, tombstone: &Tombstone) {
 pub(crate) fn placed_tombstone(from: &mut Decoder<'_>) -> Result<Tombstone, DecodeError> {
     let tombstone = decode_tombstone(from)?;
     Ok(Tombstone { position: from.u64("a tombstone")?, ..tombstone })
+}
+
+/// Appends the account of the campaign with this number. Records from `from` on are not in it.
+pub(crate) fn put_account(into: &mut Vec<u8>, slot: u16, state: &AccountState, from: u64) {
+    put_varint(into, slot.into());
+    into.extend_from_slice(&from.to_le_bytes());
+    state.encode(into);
+}
+
+/// Reads what [`put_account`] wrote.
+pub(crate) fn account(from: &mut Decoder<'_>) -> Result<(u16, AccountState, u64), DecodeError> {
+    let slot = from.varint("the number of a campaign")?;
+    let slot = u16::try_from(slot).map_err(|_| DecodeError::bad("the number of a campaign", slot))?;
+    let position = from.u64("an account")?;
+    Ok((slot, AccountState::decode(from)?, position))
 }
 
 /// Appends an answer to a request of a customer.

@@ -10,7 +10,7 @@ use upbeat_core::encoding::put_id;
 use upbeat_core::event::Id;
 use upbeat_journal::snapshot::MOST_BLOCK_BYTES;
 
-use super::blocks::{Head, Part, VERSION, kind, put_answer, put_customer, put_placed_tombstone};
+use super::blocks::{Head, Part, VERSION, kind, put_account, put_answer, put_customer, put_placed_tombstone};
 use crate::log::encode_track;
 use crate::{Customer, Engine};
 
@@ -31,6 +31,7 @@ enum Stage {
     Tracks,
     Answers,
     Tombstones,
+    Accounts,
     End,
 }
 
@@ -45,6 +46,8 @@ pub(super) struct Copying {
     /// Blocks of a customer who is larger than one, last first.
     divided: Vec<Vec<u8>>,
     divided_customers: u64,
+    /// Accounts that are not copied yet, by their campaigns' numbers.
+    accounts: Vec<u16>,
     /// Customers copied.
     pub customers: u64,
 }
@@ -63,6 +66,7 @@ impl Copying {
             block: Vec::new(),
             divided: Vec::new(),
             divided_customers: 0,
+            accounts: Vec::new(),
             customers: 0,
         })
     }
@@ -113,7 +117,9 @@ impl Copying {
                 }
                 Stage::Tombstones => {
                     if self.shard == engine.tombstones.shards() {
-                        return self.end_stage(Stage::End, kind::HEAD);
+                        let next = self.end_stage(Stage::Accounts, kind::ACCOUNT);
+                        self.accounts = engine.accounts.slots();
+                        return next.or_else(|| self.block(engine));
                     }
                     for tombstone in engine.tombstones.of_shard(self.shard) {
                         put_placed_tombstone(&mut self.block, &tombstone);
@@ -123,6 +129,15 @@ impl Copying {
                         }
                     }
                     self.shard += 1;
+                }
+                Stage::Accounts => {
+                    let Some(slot) = self.accounts.pop() else {
+                        self.stage = Stage::End;
+                        return None;
+                    };
+                    if let Some(block) = copy_account(engine, slot) {
+                        return Some(block);
+                    }
                 }
                 Stage::End => return None,
             }
@@ -205,6 +220,14 @@ impl Copying {
             }
         }
     }
+}
+
+/// The block of an account: what one holds is so bounded that it fits.
+fn copy_account(engine: &Engine, slot: u16) -> Option<Vec<u8>> {
+    let (state, from) = engine.accounts.copy(slot, engine.log.get().map(|log| &**log))?;
+    let mut block = vec![kind::ACCOUNT];
+    put_account(&mut block, slot, &state, from);
+    Some(block)
 }
 
 /// What the first block says. The clock and the numbers are read after S: they may be of later positions, never of earlier ones.

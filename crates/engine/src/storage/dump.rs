@@ -10,7 +10,7 @@ use upbeat_journal::snapshot::{Snapshot, find};
 use upbeat_journal::{Record, Start};
 
 use super::OpenError;
-use super::blocks::{Head, Part, answer, customer, kind, placed_tombstone};
+use super::blocks::{Head, Part, account, answer, customer, kind, placed_tombstone};
 use crate::log::{Entry, Started, decode_track, kind as log_kind};
 
 /// What reading all of a directory came to.
@@ -182,6 +182,10 @@ fn dump_block(
                 answer(&mut from)?;
             }
             kind::TOMBSTONES => visit(Entry::Tombstone(placed_tombstone(&mut from)?))?,
+            kind::ACCOUNT => {
+                // It is the sum of records of which none is here.
+                account(&mut from)?;
+            }
             kind => return Err(DecodeError::bad("the kind of a block", kind)),
         }
     }

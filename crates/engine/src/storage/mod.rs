@@ -201,9 +201,12 @@ pub fn open<D: Disk>(
         }
         (error, _) => error,
     })?;
-    let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained } = opened;
+    let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained, complete } = opened;
     let log = Log::new(lanes, positions);
     engine.decision_ids.keep(ids.key.unwrap_or(new_key), numbers.max(ids.next), &ids.campaigns);
+    // Before the process has begun: who finds its records finds these.
+    let taken_over = engine.accounts.take_over(&log, complete);
+    taken_over.then_some(()).ok_or(OpenError::NoRoom(lane_bytes))?;
     log.begin(&engine.started(), engine.decision_ids.next()).ok_or(OpenError::NoRoom(lane_bytes))?;
     // All of it, before a change can come: the numbers of this process are its own from here on.
     while engine_needs(&log, &mut writer)? {}

@@ -63,7 +63,8 @@ pub fn log_of<D: Disk>(
             | Entry::Track { .. }
             | Entry::Started(_)
             | Entry::Promoted { .. }
-            | Entry::Leased { .. } => Ok(()),
+            | Entry::Leased { .. }
+            | Entry::Money { .. } => Ok(()),
         }
     };
     dump_log(disk, start, &is_of, &mut visit).map(drop)

@@ -92,7 +92,7 @@ impl<'e> Redo<'e> {
             Entry::Track { id, track } => self.put_track(id, track),
             Entry::Started(started) => self.begin(&started),
             // Whoever reads the records puts tombstones: they are not of one customer whose id is known.
-            Entry::Tombstone(_) | Entry::Promoted { .. } | Entry::Leased { .. } => {}
+            Entry::Tombstone(_) | Entry::Promoted { .. } | Entry::Leased { .. } | Entry::Money { .. } => {}
         }
     }
 

@@ -238,6 +238,7 @@ impl Reader<'_, '_> {
                 let until = NextNumbers { unshown: until, shown: shown_until };
                 self.ids.next = self.ids.next.max(until);
             }
+            Entry::Money { slot, change } => self.engine.accounts.redo(slot, record.position, &change),
             _ => {}
         }
         Ok(())

@@ -8,7 +8,7 @@ use upbeat_core::encoding::{DecodeError, Decoder};
 use upbeat_journal::disk::Disk;
 use upbeat_journal::snapshot::Snapshot;
 
-use super::blocks::{Head, Part, answer, customer, kind, placed_tombstone};
+use super::blocks::{Head, Part, account, answer, customer, kind, placed_tombstone};
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
 use crate::Engine;
@@ -143,6 +143,10 @@ impl<D: Disk> Shared<'_, D> {
                 while !from.rest().is_empty() {
                     self.engine.tombstones.put(placed_tombstone(&mut from)?, None);
                 }
+            }
+            kind::ACCOUNT => {
+                let (slot, state, from) = account(&mut from)?;
+                self.engine.accounts.restore(slot, state, from);
             }
             kind => return Err(DecodeError::bad("the kind of a block", kind)),
         }

@@ -23,8 +23,8 @@ const LOG_PERIOD: Duration = Duration::from_secs(1);
 /// How often answers kept for retries are looked through.
 const DROP_ANSWERS_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the lease of decisions' numbers is looked at.
-const RENEW_LEASE_EVERY: Duration = Duration::from_secs(1);
+/// How often the engine is told what time it is.
+const TICK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often backups are looked at.
 const EXPIRE_BACKUPS_EVERY: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Jobs {
         let tasks = &mut self.tasks;
         tasks.spawn(evict_idle_customers(Arc::clone(app)));
         tasks.spawn(drop_old_answers(Arc::clone(app)));
-        tasks.spawn(renew_lease(Arc::clone(app)));
+        tasks.spawn(tick(Arc::clone(app)));
         tasks.spawn(expire_backups(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
@@ -175,14 +175,14 @@ async fn drop_old_answers(app: Arc<App>) {
     }
 }
 
-/// Leases numbers of decisions ahead of their use, each second: a number is given only below what the log knows of, so that none
-/// is given again after a crash.
-async fn renew_lease(app: Arc<App>) {
-    let mut interval = tokio::time::interval(RENEW_LEASE_EVERY);
+/// Ends reservations of money, begins local days, and leases budgets and numbers of decisions ahead of their use, each second: both
+/// are used only below what the log knows of, so that none is used again after a crash.
+async fn tick(app: Arc<App>) {
+    let mut interval = tokio::time::interval(TICK_EVERY);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        app.engine.renew_lease();
+        app.engine.tick(app.wall_ms());
     }
 }
 

@@ -279,6 +279,7 @@ async fn end(opened: Option<Opened>, app: &App, deadline: Instant, closing: Clos
     app.backups().drop_all(app);
     let Some(opened) = opened else { return true };
     app.supervisor().status("stopping: what was accepted is made durable");
+    app.engine.end_leases();
     let is_kept = opened.end(deadline, LEAST_TIME_TO_KEEP, closing).await;
     if !is_kept {
         tracing::error!("the end came before everything was durable; what was acknowledged is");

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
+use upbeat_core::campaign::Bill;
 use upbeat_core::event::{CUSTOMER_FILE_ID, ClickOf, EventKind, ImpressionOf, Membership, Time};
 
 use super::*;
+use crate::ledger::{Budgets, Charge, Confirmed, Terms, Voided};
 
 fn id() -> impl Strategy<Value = Id> {
     prop_oneof![
@@ -69,6 +71,44 @@ fn tombstone() -> impl Strategy<Value = Tombstone> {
     })
 }
 
+fn money() -> impl Strategy<Value = Change> {
+    let amount = || prop_oneof![0i64..1_000_000, 0..=i64::MAX];
+    let day = || prop_oneof![20_000i32..21_000, any::<i32>()];
+    let bill = || prop::sample::select(vec![Bill::Show, Bill::Impression]);
+    let charge = (-1i64 << 40..1 << 40, day(), bill(), amount())
+        .prop_map(|(expires_s, day, bill, cost)| Charge { expires_s, day, bill, cost });
+    let confirmed =
+        prop::sample::select(vec![Confirmed::Held, Confirmed::Late, Confirmed::Overrun, Confirmed::Found]);
+    let terms = (any::<i64>(), "[A-Za-z/_]{0,64}", amount(), bill(), amount(), amount()).prop_map(
+        |(from_ms, zone, cost, bill, reserve_ms, click_value)| Terms {
+            from_ms,
+            zone: zone.into(),
+            cost,
+            bill,
+            reserve_ms,
+            click_value,
+        },
+    );
+    let limit = || prop::option::of(amount());
+    let budgets = (limit(), limit(), prop::option::of(day())).prop_map(|(daily, total, from_day)| Budgets {
+        daily,
+        total,
+        from_day,
+    });
+    prop_oneof![
+        any::<i64>().prop_map(|through_s| Change::Expired { through_s }),
+        (charge.clone(), confirmed).prop_map(|(charge, whence)| Change::Confirmed(charge, whence)),
+        (charge, any::<bool>()).prop_map(|(charge, held)| {
+            Change::Voided(charge, if held { Voided::Held } else { Voided::Spent })
+        }),
+        (day(), amount()).prop_map(|(day, value)| Change::Clicked { day, value }),
+        day().prop_map(|day| Change::Upgraded { day }),
+        (terms, budgets).prop_map(|(terms, budgets)| Change::Configured(Box::new(terms), budgets)),
+        (day(), amount()).prop_map(|(day, until)| Change::Leased { day, until }),
+        (day(), amount()).prop_map(|(day, amount)| Change::Lost { day, amount }),
+    ]
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let kept = (time(), id(), level()).prop_map(|(time, event_id, level)| MembershipChange {
         time,
@@ -110,6 +150,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => track,
         1 => started,
         1 => "[0-9a-f]{1,15}".prop_map(|text| Entry::Promoted { model: ModelId::new(&text) }),
+        3 => (any::<u16>(), money()).prop_map(|(slot, change)| Entry::Money { slot, change }),
         1 => any::<u64>().prop_map(|until| Entry::Leased { until, shown_until: !until }),
     ]
 }
@@ -133,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused_and_never_panic(kind in 0u16..16, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn any_bytes_are_read_or_refused_and_never_panic(kind in 0u16..24, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let _ = subject(kind, &bytes);
         if let Ok(entry) = Entry::decode(kind, &bytes) {
             let _ = entry.encode();
@@ -151,7 +192,11 @@ proptest! {
             | Entry::Evicted { customer, .. }
             | Entry::LastEvent { customer, .. } => Some(customer.clone()),
             Entry::Track { id, .. } => Some(id.clone()),
-            Entry::Started(_) | Entry::Promoted { .. } | Entry::Leased { .. } | Entry::Tombstone(_) => None,
+            Entry::Started(_)
+            | Entry::Promoted { .. }
+            | Entry::Leased { .. }
+            | Entry::Money { .. }
+            | Entry::Tombstone(_) => None,
         };
         prop_assert_eq!(subject(kind, &bytes).expect("it was encoded").map(IdRef::to_id), expected);
     }
