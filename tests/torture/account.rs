@@ -14,6 +14,8 @@ pub enum Kind {
     Membership(&'static str),
     /// The confirmation of an impression, by its decision.
     Impression(String),
+    /// The ad of a decision was not played.
+    Void(String),
 }
 
 /// One event. Its id is unique in a whole test.
@@ -40,6 +42,7 @@ impl Row {
             Kind::Click => ("click", "ad", json!("ADV_REDUCED_1DAY")),
             Kind::Membership(level) => ("membership", "level", json!(level)),
             Kind::Impression(decision) => ("impression", "decision_id", json!(decision)),
+            Kind::Void(decision) => ("void", "decision_id", json!(decision)),
         };
         event["type"] = json!(name);
         event[key] = value;
@@ -60,8 +63,17 @@ pub struct Held {
     pub plays: Vec<u64>,
     pub clicks: Vec<u64>,
     pub membership: Option<(String, String)>,
-    /// Decision and whether it is confirmed.
-    pub impressions: Vec<(String, bool)>,
+    pub impressions: Vec<Impression>,
+}
+
+/// An ad that a decision showed, as the server holds it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Impression {
+    pub decision: String,
+    pub campaign: String,
+    pub is_confirmed: bool,
+    /// It was not played, and does not count.
+    pub is_voided: bool,
 }
 
 impl Held {
@@ -72,8 +84,11 @@ impl Held {
             |rows: Vec<Value>| rows.iter().map(|row| row["event_id"].as_u64().expect("an id")).collect();
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let impressions = list("impressions");
-        let impressions = impressions.iter().map(|row| {
-            (row["decision_id"].as_str().unwrap_or("none").to_owned(), row["confirmed"] == json!(true))
+        let impressions = impressions.iter().map(|row| Impression {
+            decision: row["decision_id"].as_str().unwrap_or("none").to_owned(),
+            campaign: text(&row["campaign"]),
+            is_confirmed: row["confirmed"] == json!(true),
+            is_voided: row["voided"] == json!(true),
         });
         let membership = &profile["membership"];
         Self {
@@ -98,6 +113,8 @@ pub struct Account {
     /// Decisions whose answers were not heard: each may have counted one impression of an unknown id.
     pub unheard: usize,
     pub confirmed: BTreeSet<String>,
+    pub voided: BTreeSet<String>,
+    pub perhaps_voided: BTreeSet<String>,
     /// Decisions that may have been lost when they were confirmed: they count all the same, though another ad may have been
     /// shown meanwhile.
     pub late: BTreeSet<String>,
@@ -154,12 +171,12 @@ impl Account {
 
     fn impression_faults(&self, held: &Held) -> Vec<String> {
         let mut faults = Vec::new();
-        let there: BTreeSet<&str> = held.impressions.iter().map(|(decision, _)| decision.as_str()).collect();
+        let there: BTreeSet<&str> = held.impressions.iter().map(|each| each.decision.as_str()).collect();
         if there.len() < held.impressions.len() {
             faults.push(format!("an impression is there twice: {:?}", held.impressions));
         }
-        let in_time = held.impressions.iter().filter(|(decision, _)| !self.late.contains(decision));
-        if in_time.count() > CAP {
+        let in_time = held.impressions.iter().filter(|each| !self.late.contains(&each.decision));
+        if in_time.filter(|each| !each.is_voided).count() > CAP {
             faults.push(format!("more impressions than the cap of {CAP}: {:?}", held.impressions));
         }
         let missing: Vec<_> =
@@ -173,9 +190,15 @@ impl Account {
         if unknown.len() > self.unheard {
             faults.push(format!("impressions are there that nobody was told of: {unknown:?}"));
         }
-        for (decision, confirmed) in &held.impressions {
-            if !confirmed && self.confirmed.contains(decision) {
+        for Impression { decision, is_confirmed, is_voided, .. } in &held.impressions {
+            if !is_confirmed && self.confirmed.contains(decision) {
                 faults.push(format!("the confirmation of {decision} is missing"));
+            }
+            if !is_voided && !is_confirmed && self.voided.contains(decision) {
+                faults.push(format!("{decision} was voided, and counts"));
+            }
+            if *is_voided && !self.voided.contains(decision) && !self.perhaps_voided.contains(decision) {
+                faults.push(format!("{decision} does not count, and nobody has voided it"));
             }
         }
         faults
@@ -197,17 +220,28 @@ impl Account {
             let is_there = match &row.kind {
                 Kind::Play | Kind::Click => there.contains(&event),
                 Kind::Membership(level) => held.membership == Some(((*level).to_owned(), row.time())),
-                Kind::Impression(decision) => held.impressions.contains(&(decision.clone(), true)),
+                Kind::Impression(decision) => {
+                    held.impressions.iter().any(|each| each.decision == *decision && each.is_confirmed)
+                }
+                // Of one that is confirmed it cannot be told.
+                Kind::Void(decision) => {
+                    held.impressions.iter().any(|each| each.decision == *decision && each.is_voided)
+                }
             };
             if is_there {
                 self.must.insert(event, row);
             }
         }
         self.perhaps_shown.clear();
-        self.late.retain(|decision| held.impressions.iter().any(|(other, _)| other == decision));
+        self.late.retain(|decision| held.impressions.iter().any(|each| each.decision == *decision));
         self.unheard = 0;
-        self.shown = held.impressions.iter().map(|(decision, _)| decision.clone()).collect();
-        let confirmed = held.impressions.iter().filter(|(_, confirmed)| *confirmed);
-        self.confirmed = confirmed.map(|(decision, _)| decision.clone()).collect();
+        let decisions = |is_one: fn(&Impression) -> bool| -> BTreeSet<String> {
+            held.impressions.iter().filter(|each| is_one(each)).map(|each| each.decision.clone()).collect()
+        };
+        self.shown = decisions(|_| true);
+        self.confirmed = decisions(|each| each.is_confirmed);
+        // One that is confirmed may have been voided as well.
+        self.perhaps_voided.clear();
+        self.voided = decisions(|each| each.is_voided);
     }
 }

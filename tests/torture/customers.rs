@@ -136,7 +136,7 @@ impl Customers {
     /// Notes rows that were acknowledged. A confirmation is later than the impression that it confirms, and may be newer than
     /// all that is erased.
     pub fn know(&mut self, rows: &[Row]) {
-        for row in rows.iter().filter(|row| !matches!(row.kind, Kind::Impression(_))) {
+        for row in rows.iter().filter(|row| !matches!(row.kind, Kind::Impression(_) | Kind::Void(_))) {
             let of = self.present.iter_mut().find(|customer| customer.id == row.customer);
             if let Some(customer) = of.filter(|customer| customer.known.len() < REMEMBERED) {
                 customer.known.push(row.clone());

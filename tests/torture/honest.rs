@@ -32,7 +32,7 @@ fn server_that_never_stopped_holds_what_it_acknowledged() {
     // What a server that lost one thing would hold.
     let mut planted = 0;
     for (customer, all) in &held {
-        let forgets: [Forget; 7] = [
+        let forgets: [Forget; 9] = [
             ("a play", |held| held.plays.pop().is_some()),
             ("a click", |held| held.clicks.pop().is_some()),
             ("an impression", |held| held.impressions.pop().is_some()),
@@ -47,8 +47,16 @@ fn server_that_never_stopped_holds_what_it_acknowledged() {
                 true
             }),
             ("a confirmation", |held| {
-                let confirmed = held.impressions.iter_mut().find(|(_, confirmed)| *confirmed);
-                confirmed.map(|impression| impression.1 = false).is_some()
+                let confirmed = held.impressions.iter_mut().find(|each| each.is_confirmed);
+                confirmed.map(|impression| impression.is_confirmed = false).is_some()
+            }),
+            ("that an ad was not played", |held| {
+                let voided = held.impressions.iter_mut().find(|each| each.is_voided);
+                voided.map(|impression| impression.is_voided = false).is_some()
+            }),
+            ("that an ad was played", |held| {
+                let played = held.impressions.iter_mut().find(|each| !each.is_voided && !each.is_confirmed);
+                played.map(|impression| impression.is_voided = true).is_some()
             }),
         ];
         for (what, forget) in forgets {

@@ -16,6 +16,10 @@ const RETRIES_NS: Instant = 45_000_000_000;
 /// The wall clock may be set by so much while the server is asked, as a machine that corrects its clock does.
 const CLOCK_STEP_S: i64 = 1;
 
+/// Confirmations of lost ads are so much later than now: later than what was erased of customers who are back, whose rows are a
+/// second apart, and not so far ahead that they are refused.
+const LATER_S: i64 = 200;
+
 /// Rows in one body.
 const ROWS: usize = 2000;
 
@@ -108,7 +112,7 @@ pub fn lost_faults(server: &Server, book: &Book, held: &HashMap<String, Held>) -
             customer: (*customer).to_owned(),
             event: 9_000_000_000 + number as u64,
             kind: Kind::Impression((*decision).to_owned()),
-            seconds: time.as_second(),
+            seconds: time.as_second() + LATER_S,
         };
         for (name, other) in [("accepted", "duplicates"), ("duplicates", "accepted")] {
             let answer = wire.post("/events", "application/json", row.json().to_string().as_bytes());

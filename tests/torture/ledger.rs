@@ -165,7 +165,7 @@ impl Book {
         let mut lost = Vec::new();
         for (customer, account) in &self.accounts {
             let there = held.get(customer).map_or(&[][..], |held| &held.impressions);
-            let is_lost = |decision: &&String| !there.iter().any(|(other, _)| other == *decision);
+            let is_lost = |decision: &&String| !there.iter().any(|each| each.decision == **decision);
             let decisions = account.perhaps_shown.iter().filter(is_lost);
             lost.extend(decisions.map(|decision| (customer.as_str(), decision.as_str())));
         }

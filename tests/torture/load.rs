@@ -141,7 +141,7 @@ impl Client {
         self.events += 1;
         let event = self.number * 10_000_000 + self.events;
         let usual = match kind {
-            Kind::Impression(_) => jiff::Timestamp::now().as_second(),
+            Kind::Impression(_) | Kind::Void(_) => jiff::Timestamp::now().as_second(),
             // Out of order, and no two of a customer at one time.
             _ => self.today - 1_600_000 + (event * 7919 % 1_500_007) as i64,
         };
@@ -219,7 +219,12 @@ impl Client {
         let sent = now();
         let answer = data.post_as(path, content_type, encoding, body.as_bytes());
         let mut counts = None;
+        // The power took the show: there is nothing to void.
+        let is_void = matches!(rows, [Row { kind: Kind::Void(_), .. }]);
+        let is_gone = is_void
+            && answer.as_ref().is_ok_and(|answer| answer.status == 200 && answer.json()["too_old"] == 1);
         let outcome = match &answer {
+            Ok(_) if is_gone => Outcome::Refused,
             Ok(answer) if answer.status == 200 => {
                 let report = answer.json();
                 let count = |name: &str| report[name].as_u64().expect("a count") as usize;
@@ -234,7 +239,7 @@ impl Client {
             Ok(answer) => self.shed(answer, rows.len() == 1 || atomic),
             Err(_) => Outcome::Unknown,
         };
-        if counts.is_none() {
+        if counts.is_none() && !is_gone {
             self.unsure.push((rows.to_vec(), atomic));
         }
         self.note(sent, &answer, Act::Post { rows: rows.to_vec(), atomic, outcome });
@@ -327,7 +332,7 @@ impl Client {
         let decision = shown.as_ref().and_then(Option::as_ref).map(|shown| shown.decision.clone());
         self.note(sent, &answer, Act::Decide { customer: customer.clone(), request, shown });
         let first = answer?;
-        match self.dice.below(3) {
+        match self.dice.below(4) {
             0 if decision.is_some() => {
                 let again = data.get(&path)?;
                 if again.json() != first.json() {
@@ -335,13 +340,20 @@ impl Client {
                 }
                 Ok(())
             }
-            1 => match decision {
-                Some(decision) => {
-                    let row = self.event(place, Kind::Impression(decision));
-                    self.post(data, vec![row], false)
+            1 | 2 => {
+                let Some(decision) = decision else { return Ok(()) };
+                let is_voided = self.dice.one_in(2);
+                if is_voided {
+                    let row = self.event(place, Kind::Void(decision.clone()));
+                    self.post(data, vec![row], false)?;
                 }
-                None => Ok(()),
-            },
+                if is_voided && self.dice.one_in(2) {
+                    return Ok(());
+                }
+                // Of those that were voided some were played after all.
+                let row = self.event(place, Kind::Impression(decision));
+                self.post(data, vec![row], false)
+            }
             _ => Ok(()),
         }
     }

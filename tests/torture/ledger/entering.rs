@@ -129,6 +129,12 @@ impl Book {
                 Outcome::Acknowledged => {
                     account.may.remove(&row.event);
                     account.must.insert(row.event, row.clone());
+                    if let Kind::Void(decision) = &row.kind {
+                        // It follows the show, which is as durable as it is.
+                        account.perhaps_shown.remove(decision);
+                        account.shown.insert(decision.clone());
+                        account.voided.insert(decision.clone());
+                    }
                     if let Kind::Impression(decision) = &row.kind {
                         if !account.shown.contains(decision) {
                             account.late.insert(decision.clone());
@@ -139,6 +145,9 @@ impl Book {
                     }
                 }
                 Outcome::Unknown if !account.must.contains_key(&row.event) => {
+                    if let Kind::Void(decision) = &row.kind {
+                        account.perhaps_voided.insert(decision.clone());
+                    }
                     if let Kind::Impression(decision) = &row.kind
                         && !account.shown.contains(decision)
                     {
@@ -173,6 +182,7 @@ impl Book {
                 account.may.append(&mut account.must);
                 account.perhaps_shown.append(&mut account.shown);
                 account.confirmed.clear();
+                account.perhaps_voided.append(&mut account.voided);
             }
             Outcome::Refused => {}
         }
