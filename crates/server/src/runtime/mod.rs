@@ -31,6 +31,7 @@ mod recovery;
 mod restore;
 mod retention;
 mod retry;
+mod shipped;
 mod snapshots;
 mod spare;
 mod storage;
@@ -59,6 +60,7 @@ pub use look::{LOOKS, look};
 pub use model::{LoadError, load_model};
 pub use passed::{Passed, PassedError};
 pub use restore::{Restoration, RestoreError, Restored};
+pub use shipped::{SHIPPED_CAMPAIGNS, shipped_model};
 pub use supervisor::Supervisor;
 
 use accept::{Connections, Permit};
