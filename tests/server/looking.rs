@@ -128,13 +128,13 @@ fn stats_count_what_was_sent_and_name_what_the_last_server_ran_with() {
         assert!(found["records"][kind]["bytes"].as_u64() >= Some(32), "{kind} in {found}");
     }
     assert_eq!((&found["started"]["window"]["plays"], &found["snapshot"]), (&Value::from(256), &Value::Null));
-    assert_eq!(found["started"]["campaign"]["id"], "gold-one-day");
+    assert_eq!(found["campaigns"]["ids"], serde_json::json!(["gold-one-day"]));
     assert!(found["files"]["needed"]["bytes"].as_u64() > Some(0), "{found}");
     let times =
         [&found["events"]["first"], &found["events"]["last"]].map(|time| time.as_str().expect("a time"));
     assert!(times[0] < times[1], "{times:?}");
     let page = sound(&["stats", &directory]);
-    for line in ["log, needed", "play ", "window of 256 plays", "campaign gold-one-day", times[1]] {
+    for line in ["log, needed", "play ", "window of 256 plays", "version 1; gold-one-day", times[1]] {
         assert!(page.contains(line), "{line} in {page}");
     }
 }

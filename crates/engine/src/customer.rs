@@ -124,6 +124,11 @@ impl Customer {
         self.cached.explored_day
     }
 
+    /// There was a toss on this local day, in days since 1970.
+    pub(super) fn set_explored_day(&mut self, day: u16) {
+        self.cached.explored_day = day;
+    }
+
     /// Whether no event was accepted since `before_ms` (Unix milliseconds).
     pub(super) fn is_idle(&self, before_ms: i64) -> bool {
         i64::from(self.last_event_s) * 1000 < before_ms

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use upbeat_core::campaign::{Single, Slot};
 use upbeat_core::decision::{self, CachedScore, Reason, Score, Trace, Verdict};
 use upbeat_core::event::{DecisionId, Id, Time};
 use upbeat_core::profile::Profile;
 
+use crate::campaigns::Current;
 use crate::log::{Answered, Payload, Use};
+use crate::storage::blocks::ShownAnswer;
 use crate::{Champion, Customer, Engine, ModelId, NotKept, RequestId};
 
 /// The options of one request for a decision.
@@ -27,6 +30,9 @@ pub struct Decision {
     /// The score; `None` if a check before [`Check::History`](upbeat_core::decision::Check::History) refused, or the
     /// window is empty.
     pub score: Option<Score>,
+    /// The campaign that it is about, by its number: [`Current::campaign`](crate::campaigns::Current::campaign) has its id. `None` where no
+    /// campaign runs.
+    pub campaign: Option<Slot>,
     /// The model, if one is loaded.
     pub model: Option<ModelId>,
     /// The decision's own id.
@@ -67,10 +73,13 @@ impl Engine {
     }
 
     /// Keeps an answer of a former process for retries. Where answers come `in_order` of their time, the old ones are dropped.
-    pub(crate) fn restore_answer(&self, customer: &Id, id: DecisionId, answer: Answered, in_order: bool) {
+    pub(crate) fn restore_answer(&self, shown: ShownAnswer, in_order: bool) {
+        let ShownAnswer { customer, decision: id, campaign, answer, .. } = shown;
         let Answered { request, made_ms, score, model } = answer;
-        let decision = Decision { reason: Reason::LikelyToClick, score, model, id };
-        self.requests.restore(customer, request, made_ms, decision, in_order);
+        // A version that ran one campaign did not name it.
+        let campaign = campaign.or(Some(Slot(0)));
+        let decision = Decision { reason: Reason::LikelyToClick, score, campaign, model, id };
+        self.requests.restore(&customer, request, made_ms, decision, in_order);
     }
 
     /// Bytes that answers kept for retries take, without the allocator's overhead.
@@ -110,19 +119,21 @@ impl Engine {
     fn decide_and_keep(&self, id: &Id, dry_run: bool, wall_ms: i64, request: Option<&RequestId>) -> Decision {
         let now_ms = self.now_ms(wall_ms);
         let champion = self.champion.load();
+        let campaigns = self.campaigns.load();
         let mut shown_as = None;
         let known = self.customers.with_mut(id, |customer| {
-            let mut verdict = self.verdict(customer, champion.as_deref(), now_ms);
+            let mut verdict = self.verdict(customer, &campaigns, champion.as_deref(), now_ms);
             // Nothing of the log is touched before this is known.
             if verdict.reason.shows() {
                 let shown = match dry_run {
-                    true => self.could_show(id, now_ms),
+                    true => self.could_show(id, &campaigns, now_ms),
                     false => {
-                        let (number, decision_id) = self.decision_ids.shown(id);
+                        let slot = campaigns.single.as_ref().map_or(Slot(0), |(slot, _)| *slot);
+                        let (number, decision_id) = self.decision_ids.shown(campaigns.slots.key(slot), id);
                         shown_as = Some(decision_id);
-                        let decision = decision(&verdict, champion.as_deref(), decision_id);
+                        let decision = decision(&verdict, &campaigns, champion.as_deref(), decision_id);
                         let request = request.map(|request| (request, wall_ms));
-                        self.show(id, customer, now_ms, number, &decision, request)
+                        self.show(id, customer, &campaigns, now_ms, (number, &decision), request)
                     }
                 };
                 if !shown {
@@ -135,7 +146,7 @@ impl Engine {
         self.counters.count_decision(verdict.reason, dry_run);
         // Nothing that was not shown has an id that could be confirmed.
         let decision_id = shown_as.unwrap_or_else(|| self.decision_ids.unshown());
-        decision(&verdict, champion.as_deref(), decision_id)
+        decision(&verdict, &campaigns, champion.as_deref(), decision_id)
     }
 
     /// A dry run and everything that it was computed from; `None` if nothing is known of the customer.
@@ -143,18 +154,19 @@ impl Engine {
     pub fn explain(&self, id: &Id, wall_ms: i64) -> Option<Explanation> {
         let now_ms = self.now_ms(wall_ms);
         let champion = self.champion.load_full();
+        let campaigns = self.campaigns.load();
         let (verdict, profile) = self.customers.with_mut(id, |customer| {
-            (self.verdict(customer, champion.as_deref(), now_ms), customer.profile.clone())
+            (self.verdict(customer, &campaigns, champion.as_deref(), now_ms), customer.profile.clone())
         })?;
         self.counters.count_decision(verdict.reason, true);
-        let decision = decision(&verdict, champion.as_deref(), self.decision_ids.unshown());
+        let decision = decision(&verdict, &campaigns, champion.as_deref(), self.decision_ids.unshown());
         Some(Explanation { decision, trace: verdict.trace, profile, champion, now_ms })
     }
 
     /// Whether the log would take the impression of a decision at this moment, with the customer's shard locked.
-    fn could_show(&self, id: &Id, now_ms: i64) -> bool {
+    fn could_show(&self, id: &Id, campaigns: &Current, now_ms: i64) -> bool {
         self.log.get().is_none_or(|log| {
-            let campaign = &self.settings.campaign.id;
+            let Some((_, Single { id: campaign, .. })) = &campaigns.single else { return false };
             let payload = Payload::of_show(id, DecisionId(0), campaign, now_ms, None);
             log.room(Use::Show, 1, payload.bytes().len()).is_some()
         })
@@ -166,12 +178,12 @@ impl Engine {
         &self,
         id: &Id,
         customer: &mut Customer,
+        campaigns: &Current,
         now_ms: i64,
-        number: u64,
-        decision: &Decision,
+        (number, decision): (u64, &Decision),
         request: Option<(&RequestId, i64)>,
     ) -> bool {
-        let campaign = &self.settings.campaign.id;
+        let Some((_, Single { id: campaign, .. })) = &campaigns.single else { return false };
         let recorded = self.log.get().map(|log| {
             let answer = request.map(|(request, made_ms)| Answered {
                 request: request.clone(),
@@ -187,7 +199,7 @@ impl Engine {
         if matches!(recorded, Some(None)) {
             return false;
         }
-        let (time, bounds) = (Time::from_unix_ms(now_ms), self.settings.bounds());
+        let (time, bounds) = (Time::from_unix_ms(now_ms), campaigns.bounds(self.settings.window.plays));
         let grown = customer.count_decided_impression(decision.id, campaign.clone(), time, &bounds);
         self.counters.add_bytes(grown);
         if let Some((mut room, payload)) = recorded.flatten() {
@@ -198,16 +210,24 @@ impl Engine {
 
     /// The verdict on a customer whose shard is locked, with the cached counts where they are valid.
     #[inline]
-    fn verdict(&self, customer: &mut Customer, champion: Option<&Champion>, now_ms: i64) -> Verdict {
+    fn verdict(
+        &self,
+        customer: &mut Customer,
+        campaigns: &Current,
+        champion: Option<&Champion>,
+        now_ms: i64,
+    ) -> Verdict {
+        let Some((_, single)) = &campaigns.single else { return Verdict::UNKNOWN };
         let score = champion.map(|champion| {
             CachedScore::of(&customer.counts(&self.settings.window, now_ms), &champion.scorer)
         });
-        decision::decide(&customer.profile, &self.settings.campaign, score, now_ms)
+        decision::decide(&customer.profile, single, score, now_ms)
     }
 }
 
-fn decision(verdict: &Verdict, champion: Option<&Champion>, id: DecisionId) -> Decision {
+fn decision(verdict: &Verdict, campaigns: &Current, champion: Option<&Champion>, id: DecisionId) -> Decision {
     let probability = |value: f64| champion.and_then(|champion| champion.scorer.probability(value));
     let score = verdict.trace.value.map(|value| Score { value, probability: probability(value) });
-    Decision { reason: verdict.reason, score, model: champion.map(|champion| champion.id), id }
+    let campaign = campaigns.single.as_ref().map(|(slot, _)| *slot);
+    Decision { reason: verdict.reason, score, campaign, model: champion.map(|champion| champion.id), id }
 }

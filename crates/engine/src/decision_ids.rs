@@ -14,8 +14,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use siphasher::sip::SipHasher13;
+use upbeat_core::campaign::Slot;
 use upbeat_core::event::{DecisionId, Id, IdRef, MAX_ID_LENGTH};
 
+use crate::campaigns::Slots;
 use crate::striped::Numbers;
 use crate::tombstones::DigestKey;
 
@@ -86,7 +88,7 @@ impl IdKey {
     }
 
     /// A key for the ids of one campaign.
-    fn of_campaign(self, campaign: &Id) -> Self {
+    pub(crate) fn of_campaign(self, campaign: &Id) -> Self {
         Self([self.hash(&[1], campaign), self.hash(&[2], campaign)])
     }
 
@@ -131,21 +133,16 @@ impl NextNumbers {
     }
 }
 
-/// What makes ids of shown ads and knows them again: the campaigns and their keys, that of this process first.
+/// A key of ids, and that of digests, which is derived from it.
 #[derive(Debug)]
-struct Issuer {
-    key: IdKey,
+struct Keys {
+    ids: IdKey,
     digests: DigestKey,
-    campaigns: Vec<(Id, IdKey)>,
 }
 
-impl Issuer {
-    fn new(key: IdKey, campaigns: Vec<Id>) -> Self {
-        let with_key = |campaign: Id| {
-            let of = key.of_campaign(&campaign);
-            (campaign, of)
-        };
-        Self { key, digests: DigestKey::of(key), campaigns: campaigns.into_iter().map(with_key).collect() }
+impl From<IdKey> for Keys {
+    fn from(ids: IdKey) -> Self {
+        Self { ids, digests: DigestKey::of(ids) }
     }
 }
 
@@ -153,46 +150,43 @@ impl Issuer {
 pub(crate) struct DecisionIds {
     unshown: Numbers,
     shown: Numbers,
-    of_process: Issuer,
+    of_process: Keys,
     /// Set once, when a directory is opened.
-    kept: OnceLock<Issuer>,
+    kept: OnceLock<Keys>,
 }
 
 impl DecisionIds {
-    /// Ids with a key of this process, for a campaign; numbers of decisions that show nothing are at least `first`.
-    pub fn new(first: u64, campaign: &Id) -> Self {
+    /// Ids with a key of this process; numbers of decisions that show nothing are at least `first`.
+    pub fn new(first: u64) -> Self {
         let key = IdKey::of_process();
         Self {
             unshown: Numbers::new(first & !UNSHOWN),
             shown: Numbers::new(key.first_number()),
-            of_process: Issuer::new(key, vec![campaign.clone()]),
+            of_process: key.into(),
             kept: OnceLock::new(),
         }
     }
 
-    /// Goes on with the key of a directory and above the numbers that were given with it; 0 are none. `former` are the
-    /// campaigns that ran with it.
-    pub fn keep(&self, key: IdKey, next: NextNumbers, former: &[Id]) {
-        let ours = &self.of_process.campaigns[0].0;
-        let campaigns = std::iter::once(ours).chain(former.iter().filter(|campaign| *campaign != ours));
+    /// Goes on with the key of a directory and above the numbers that were given with it; 0 are none.
+    pub fn keep(&self, key: IdKey, next: NextNumbers) {
         self.unshown.raise(next.unshown);
         self.shown.restart(if next.shown == 0 { key.first_number() } else { next.shown });
         // A second directory is refused before.
-        let _ = self.kept.set(Issuer::new(key, campaigns.cloned().collect()));
+        let _ = self.kept.set(key.into());
     }
 
-    fn issuer(&self) -> &Issuer {
+    fn keys(&self) -> &Keys {
         self.kept.get().unwrap_or(&self.of_process)
     }
 
     /// The key, to be kept.
     pub fn key(&self) -> IdKey {
-        self.issuer().key
+        self.keys().ids
     }
 
     /// The key of digests of customers' ids, which is derived from it.
     pub fn digests(&self) -> DigestKey {
-        self.issuer().digests
+        self.keys().digests
     }
 
     /// Above all numbers that were given.
@@ -206,10 +200,10 @@ impl DecisionIds {
         DecisionId(UNSHOWN | self.unshown.take())
     }
 
-    /// A number for a decision that shows an ad, and its id.
-    pub fn shown(&self, customer: &Id) -> (u64, DecisionId) {
+    /// A number for a decision that shows an ad of the campaign of this key, and its id.
+    pub fn shown(&self, campaign: IdKey, customer: &Id) -> (u64, DecisionId) {
         let number = self.shown.take();
-        (number, self.issuer().campaigns[0].1.id(number, customer))
+        (number, campaign.id(number, customer))
     }
 
     /// Whether the number of this id was given to a decision that showed an ad: to whom is in its tag.
@@ -219,10 +213,9 @@ impl DecisionIds {
     }
 
     /// The campaign whose ad a decision has shown to this customer, by the id alone; `None` if there was no such decision.
-    pub fn campaign_of(&self, id: DecisionId, customer: &Id) -> Option<&Id> {
+    pub fn campaign_of(&self, slots: &Slots, id: DecisionId, customer: &Id) -> Option<Slot> {
         let number = number_of(id).filter(|number| *number < self.shown.highest())?;
-        let of = self.issuer().campaigns.iter().find(|(_, key)| key.id(number, customer) == id);
-        of.map(|(campaign, _)| campaign)
+        slots.keys().find(|(_, key)| key.id(number, customer) == id).map(|(slot, _)| slot)
     }
 }
 

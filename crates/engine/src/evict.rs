@@ -117,16 +117,17 @@ impl Engine {
     /// Evicts the idle customers of one shard, `0..shards()`; returns how many.
     ///
     /// A customer is idle if no event of theirs was accepted, and no ad was shown to them, for longer than the window
-    /// and the campaign's cap. Of a Silver or Gold member everything but the membership is evicted, so that a returning
+    /// and the caps and cooldowns of the campaigns. Of a Silver or Gold member everything but the membership is evicted, so that a returning
     /// member is not offered what they have. `wall_ms` in Unix milliseconds.
     ///
     /// # Panics
     /// There is no such shard.
     pub fn evict_idle(&self, shard: usize, wall_ms: i64) -> usize {
-        let Settings { window, campaign, clock, max_future_ms, .. } = &self.settings;
+        let Settings { window, clock, max_future_ms, .. } = &self.settings;
         let now_ms = self.now_ms(wall_ms);
-        // A cap with a longer period than the window still needs its impressions.
-        let idle_before_ms = window.start_ms(now_ms).min(campaign.cap.start_ms(now_ms));
+        // A cap or a cooldown with a longer period than the window still needs what it counts.
+        let longest_ms = self.campaigns.load().longest_period_ms();
+        let idle_before_ms = window.start_ms(now_ms).min(now_ms.saturating_sub(longest_ms));
         let mut evicted = 0;
         // On the wall clock an event is at most `max_future` ahead; what is further ahead was accepted while that clock was
         // wrong. The clock of events follows them within the window's days; what is further ahead is a jump that nobody has

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod apply;
+pub mod campaigns;
 mod catalogue;
 mod claims;
 mod counters;
@@ -22,13 +23,13 @@ mod sync;
 mod table;
 pub mod tombstones;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use arc_swap::ArcSwapOption;
-use upbeat_core::campaign::Single;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use upbeat_core::campaign::{Document, Label, Served};
 use upbeat_core::event::Id;
 use upbeat_core::model::{ServingError, check_serving};
-use upbeat_core::profile::{Bounds, Profile, Window};
+use upbeat_core::profile::{Profile, Window};
 use upbeat_svm::{Model, Scorer};
 
 pub use apply::{
@@ -47,6 +48,7 @@ pub use striped::{Numbers, Striped, take_own_stripe};
 pub use table::{Sweep, Table, UpdateError};
 pub use tombstones::{Buried, PendingErasures, Tombstone};
 
+use campaigns::{Current, NewCampaigns, Versions};
 use catalogue::Catalogue;
 use claims::Claims;
 use decision_ids::DecisionIds;
@@ -70,8 +72,6 @@ pub enum Clock {
 pub struct Settings {
     /// The window of plays that count.
     pub window: Window,
-    /// The campaign that runs.
-    pub campaign: Single,
     /// The meaning of *now*.
     pub clock: Clock,
     /// Events more than this far ahead of the wall clock are refused, in milliseconds.
@@ -93,19 +93,12 @@ pub struct Settings {
     pub first_decision: u64,
 }
 
-impl Settings {
-    /// What a profile keeps.
-    fn bounds(&self) -> Bounds<'_> {
-        Bounds { plays: self.window.plays as usize, campaigns: std::slice::from_ref(&self.campaign.id) }
-    }
-}
-
 /// A model that is being served.
 pub struct Champion {
     /// The model as read from its file.
-    pub model: Model,
+    pub model: Arc<Model>,
     /// Its compiled form, which scores.
-    pub scorer: Scorer,
+    pub scorer: Arc<Scorer>,
     /// Its id, as in answers.
     pub id: ModelId,
 }
@@ -118,6 +111,8 @@ pub struct Engine {
     claims: sync::Arc<Claims>,
     tracks: Catalogue,
     champion: ArcSwapOption<Champion>,
+    campaigns: ArcSwap<Current>,
+    versions: Mutex<Versions>,
     event_clock: EventClock,
     decision_ids: DecisionIds,
     requests: RecentRequests,
@@ -132,16 +127,36 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine with an empty store and no model.
+    /// An engine with an empty store and no model, in which these campaigns run.
+    ///
+    /// # Panics
+    /// The document is none that [`Document::check`] accepts.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self {
+    pub fn new(settings: Settings, document: Document) -> Self {
+        let new = NewCampaigns::of(document, "");
+        Self::with_campaigns(settings, new, 0).unwrap_or_else(|invalid| panic!("campaigns: {invalid}"))
+    }
+
+    /// An engine with an empty store, in which these campaigns run as version 1 since `wall_ms`, in Unix milliseconds.
+    ///
+    /// # Errors
+    /// The document is wrong, or names a model that is not there.
+    pub fn with_campaigns(
+        settings: Settings,
+        new: NewCampaigns,
+        wall_ms: i64,
+    ) -> Result<Self, campaigns::Invalid> {
+        let decision_ids = DecisionIds::new(settings.first_decision);
+        let (current, versions) = campaigns::beginning(new, wall_ms, decision_ids.key())?;
+        Ok(Self {
             customers: Table::new(settings.expected_customers, settings.max_customers),
             claims: sync::Arc::default(),
             tracks: Catalogue::new(0, settings.max_tracks),
             champion: ArcSwapOption::empty(),
+            campaigns: ArcSwap::from_pointee(current),
+            versions: Mutex::new(versions),
             event_clock: EventClock::new(settings.clock, settings.window),
-            decision_ids: DecisionIds::new(settings.first_decision, &settings.campaign.id),
+            decision_ids,
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
             accounts: ledger::Accounts::default(),
@@ -150,18 +165,26 @@ impl Engine {
             log: OnceLock::new(),
             log_refusals: log::LogRefusals::default(),
             settings,
-        }
+        })
     }
 
-    /// Serves `model` from now on. What is cached of customers serves every model.
+    /// Serves `model` from now on to the campaigns of the model `default`. What is cached of customers serves every model.
     ///
     /// # Errors
-    /// The model's feature definition or window is not this engine's; the previous model stays.
+    /// The model's feature definition or window is not this engine's, or a campaign asks more of it than it can judge; the
+    /// previous model stays.
     pub fn promote(&self, model: Model) -> Result<(), ServingError> {
         check_serving(&model, self.settings.window)?;
-        let id = ModelId::new(model.id());
-        let champion = Champion { scorer: Scorer::new(&model), id, model };
-        self.champion.store(Some(Arc::new(champion)));
+        self.serve_as_default(model).map_err(|invalid| ServingError::Mismatch(invalid.to_string()))
+    }
+
+    /// Serves a model whatever it was trained for.
+    fn serve_as_default(&self, model: Model) -> Result<(), campaigns::Invalid> {
+        let (id, model) = (ModelId::new(model.id()), Arc::new(model));
+        let served = Served::new(campaigns::DEFAULT_MODEL, id.as_str(), Label::Customer, Arc::clone(&model));
+        let scorer = Arc::clone(&served.scorer);
+        self.serve_models(&[served])?;
+        self.champion.store(Some(Arc::new(Champion { scorer, id, model })));
         self.log_promotion(id);
         Ok(())
     }

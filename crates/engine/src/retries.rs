@@ -11,11 +11,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashMap, HashTable};
 use upbeat_core::decision::Reason;
-use upbeat_core::event::{DecisionId, Id};
+use upbeat_core::event::Id;
 
 use super::Decision;
 use crate::hashing::{Hasher, hasher};
 use crate::log::Answered;
+use crate::storage::blocks::ShownAnswer;
 
 /// How long an answer is kept for retries, in milliseconds.
 pub const RETRY_PERIOD_MS: i64 = 60_000;
@@ -339,7 +340,7 @@ impl RecentRequests {
     /// The answers of one shard, `0..shards()`, that said *show*, in the order in which they were made. An answer that a
     /// newer one to the same request has replaced is none of them, though its memory may not be free yet: whoever reads them
     /// back may not do so in this order.
-    pub(crate) fn shown(&self, shard: usize) -> Vec<(Id, DecisionId, Answered)> {
+    pub(crate) fn shown(&self, shard: usize) -> Vec<ShownAnswer> {
         let shard = lock(&self.shards[shard]);
         let mut places: Vec<u32> =
             shard.index.iter().map(|number| number.wrapping_sub(shard.first)).collect();
@@ -347,10 +348,14 @@ impl RecentRequests {
         let answers = places.iter().map(|place| &shard.answers[*place as usize]);
         let shown = answers.filter(|answer| answer.decision.reason.shows());
         let of = |answer: &Answer| {
-            let Decision { score, model, id, .. } = answer.decision;
-            let answered =
-                Answered { request: answer.request.clone(), made_ms: answer.made_ms, score, model };
-            (answer.customer.clone(), id, answered)
+            let Decision { reason, score, campaign, model, id } = answer.decision;
+            ShownAnswer {
+                customer: answer.customer.clone(),
+                decision: id,
+                campaign,
+                is_exploring: reason != Reason::LikelyToClick,
+                answer: Answered { request: answer.request.clone(), made_ms: answer.made_ms, score, model },
+            }
         };
         shown.map(of).collect()
     }

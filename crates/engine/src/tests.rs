@@ -1,9 +1,10 @@
 mod racing;
 
+use upbeat_core::campaign::Single;
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Time};
-use upbeat_core::profile::Applied;
+use upbeat_core::profile::{Applied, Bounds};
 
 use super::*;
 
@@ -14,7 +15,6 @@ const WALL_MS: i64 = 1_700_000_000_000;
 fn settings() -> Settings {
     Settings {
         window: Window::default(),
-        campaign: Single::default(),
         clock: Clock::Wall,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 10,
@@ -25,6 +25,10 @@ fn settings() -> Settings {
         max_tombstones: 1000,
         first_decision: 1,
     }
+}
+
+fn engine_with(settings: Settings) -> Engine {
+    Engine::new(settings, Single::default().document())
 }
 
 fn play(customer: u64, event_id: u64, unix_ms: i64) -> Event {
@@ -49,7 +53,7 @@ fn reason(engine: &Engine, customer: u64) -> Reason {
 
 #[test]
 fn event_is_visible_to_the_next_decision() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     assert_eq!(reason(&engine, 48), Reason::UnknownCustomer);
     plays(&engine, 48, 1);
     assert_eq!(reason(&engine, 48), Reason::NoModel);
@@ -61,7 +65,7 @@ fn event_is_visible_to_the_next_decision() {
 #[test]
 fn events_far_ahead_of_the_wall_clock_are_refused_in_both_clock_modes() {
     for clock in [Clock::Wall, Clock::Event] {
-        let engine = Engine::new(Settings { clock, ..settings() });
+        let engine = engine_with(Settings { clock, ..settings() });
         let (near, far) = (WALL_MS + 5 * MINUTE_MS, WALL_MS + 5 * MINUTE_MS + 1);
         assert!(engine.apply(play(48, 1, near), WALL_MS).is_ok());
         assert!(matches!(engine.apply(play(48, 2, far), WALL_MS), Err(Rejection::TooFarAhead { .. })));
@@ -71,7 +75,7 @@ fn events_far_ahead_of_the_wall_clock_are_refused_in_both_clock_modes() {
 
 #[test]
 fn event_clock_uses_the_time_of_the_newest_event() {
-    let engine = Engine::new(Settings { clock: Clock::Event, ..settings() });
+    let engine = engine_with(Settings { clock: Clock::Event, ..settings() });
     assert_eq!(engine.now_ms(WALL_MS), WALL_MS);
     plays(&engine, 48, 2);
     assert!(engine.apply(play(48, 9, 1000), WALL_MS).is_ok());
@@ -80,7 +84,7 @@ fn event_clock_uses_the_time_of_the_newest_event() {
 
 #[test]
 fn full_store_refuses_new_customers_only() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     for customer in 1..=3 {
         plays(&engine, customer, 1);
     }
@@ -90,7 +94,7 @@ fn full_store_refuses_new_customers_only() {
 
 #[test]
 fn refused_event_of_a_new_customer_makes_no_profile() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     let kind = EventKind::Impression(ImpressionOf::Decision(DecisionId(5)));
     let impression = Event { kind, ..play(48, 1, WALL_MS) };
     assert!(matches!(engine.apply(impression, WALL_MS), Err(Rejection::Conflict(_))));
@@ -100,7 +104,7 @@ fn refused_event_of_a_new_customer_makes_no_profile() {
 
 #[test]
 fn retry_within_the_minute_gets_the_same_answer_and_counts_once() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
     let first = engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room");
     plays(&engine, 48, 1);
@@ -116,7 +120,7 @@ fn retry_within_the_minute_gets_the_same_answer_and_counts_once() {
 
 #[test]
 fn catalogue_is_bounded_and_recognises_repeats() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     let track = Track { title: "Caught Up In You".into(), artist: ".38 Special".into(), length_s: 200 };
     assert_eq!(engine.put_track(Id::Number(0), track.clone()), Ok(Applied::Accepted));
     assert_eq!(engine.put_track(Id::Number(0), track.clone()), Ok(Applied::Duplicate));
@@ -134,7 +138,7 @@ fn sizes_are_those_of_the_memory_sketch() {
 
 #[test]
 fn idle_customer_is_evicted_but_a_paid_membership_is_kept() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     let apply = |customer: u64, kind: EventKind, wall_ms: i64| {
         let event = Event { kind, ..play(customer, 1, WALL_MS) };
         assert_eq!(engine.apply(event, wall_ms), Ok(Applied::Accepted));
@@ -167,8 +171,8 @@ fn idle_customer_is_evicted_but_a_paid_membership_is_kept() {
 fn customer_just_shown_an_ad_is_not_idle() {
     let mut customer = Customer::default();
     let shown_ms = WALL_MS + 27 * DAY_MS;
-    let (time, settings) = (Time::from_unix_ms(shown_ms), settings());
-    customer.count_decided_impression(DecisionId(1), Id::Number(1), time, &settings.bounds());
+    let (time, bounds) = (Time::from_unix_ms(shown_ms), Bounds { plays: 256, campaigns: &[] });
+    customer.count_decided_impression(DecisionId(1), Id::Number(1), time, &bounds);
     assert!(!customer.is_idle(shown_ms));
     assert!(customer.is_idle(shown_ms + 1000));
 }
@@ -176,7 +180,7 @@ fn customer_just_shown_an_ad_is_not_idle() {
 #[test]
 fn full_memory_refuses_only_events_that_need_more() {
     let engine =
-        Engine::new(Settings { max_profile_bytes: 1, window: Window { plays: 4, days: 28 }, ..settings() });
+        engine_with(Settings { max_profile_bytes: 1, window: Window { plays: 4, days: 28 }, ..settings() });
     // Before the first event the store takes no memory; the event then reserves room for four plays.
     plays(&engine, 1, 4);
     assert_eq!(engine.apply(play(1, 0, WALL_MS - DAY_MS), WALL_MS), Ok(Applied::Duplicate));
@@ -202,7 +206,7 @@ mod scores {
     use upbeat_svm::Model;
 
     fn engine() -> Engine {
-        let engine = Engine::new(Settings { window: Window { plays: 6, days: 1 }, ..settings() });
+        let engine = engine_with(Settings { window: Window { plays: 6, days: 1 }, ..settings() });
         let model = String::from_utf8(include_bytes!("../../../model/default.json").to_vec()).expect("JSON");
         let model = model.replace("\"plays\":256", "\"plays\":6").replace("\"days\":28", "\"days\":1");
         engine.promote(Model::read(model.as_bytes()).expect("a model")).expect("it fits");
@@ -244,7 +248,7 @@ mod scores {
 
 #[test]
 fn wrong_date_far_ahead_keeps_its_customer_no_longer_than_the_window_on_the_event_clock() {
-    let engine = Engine::new(Settings { clock: Clock::Event, ..settings() });
+    let engine = engine_with(Settings { clock: Clock::Event, ..settings() });
     let start_ms = WALL_MS - 400 * DAY_MS;
     let apply = |customer, id, unix_ms| {
         assert_eq!(engine.apply(play(customer, id, unix_ms), WALL_MS), Ok(Applied::Accepted));
@@ -263,7 +267,7 @@ fn wrong_date_far_ahead_keeps_its_customer_no_longer_than_the_window_on_the_even
 
 #[test]
 fn deletion_drops_the_answers_of_a_customer_who_is_not_known() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
     let answer = || engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room").id;
     let first = answer();
@@ -274,7 +278,7 @@ fn deletion_drops_the_answers_of_a_customer_who_is_not_known() {
 
 #[test]
 fn explanation_is_a_dry_run_of_its_own_snapshot() {
-    let engine = Engine::new(settings());
+    let engine = engine_with(settings());
     assert!(engine.explain(&Id::Number(48), WALL_MS).is_none());
     plays(&engine, 48, 3);
     let explained = engine.explain(&Id::Number(48), WALL_MS).expect("a customer");

@@ -143,7 +143,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
         return Err(error);
     }
 
-    let tally = Arc::new(Tally::new(&app.engine.settings().campaign));
+    let tally = Arc::new(Tally::new(&app.config.campaign));
     let traffic = Traffic {
         simulation,
         client,

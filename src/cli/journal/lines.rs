@@ -60,6 +60,20 @@ pub(super) fn other(entry: &Entry) -> Value {
             "window": started.window,
             "campaign": started.campaign,
         }),
+        Entry::Campaigns(kept) => json!({
+            "type": "campaigns",
+            "version": kept.version.version,
+            "time_ms": kept.version.time_ms,
+            "who": kept.version.who,
+            "changed": kept.version.changed,
+            "slots": kept.slots,
+            "toml": &*kept.toml,
+        }),
+        Entry::Tossed { customer, day } => json!({
+            "type": "tossed",
+            "customer_id": id(customer),
+            "day": day,
+        }),
         Entry::Promoted { model } => json!({"type": "promoted", "model": model.to_string()}),
         Entry::Leased { until, shown_until } => {
             json!({"type": "leased", "until": until, "shown_until": shown_until})

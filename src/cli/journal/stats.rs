@@ -115,7 +115,11 @@ fn told(stats: &Stats, sorts: &Sorts, process: Option<Value>) -> Value {
         "started": stats.started.as_ref().map(|(position, started)| json!({
             "position": position,
             "window": started.window,
-            "campaign": started.campaign,
+        })),
+        "campaigns": stats.campaigns.as_ref().map(|kept| json!({
+            "version": kept.version.version,
+            "who": kept.version.who,
+            "ids": kept.slots,
         })),
     })
 }
@@ -153,10 +157,17 @@ fn page(stats: &Stats, sorts: &Sorts) -> String {
     });
     lines.push(match &stats.started {
         Some((position, started)) => format!(
-            "last start              position {position}: window of {} plays and {} days, campaign {}",
-            started.window.plays, started.window.days, started.campaign.id
+            "last start              position {position}: window of {} plays and {} days",
+            started.window.plays, started.window.days
         ),
         None => "last start              before the beginning of the log".to_owned(),
+    });
+    lines.push(match &stats.campaigns {
+        Some(kept) => {
+            let ids: Vec<String> = kept.slots.iter().map(ToString::to_string).collect();
+            format!("campaigns               version {}; {}", kept.version.version, ids.join(", "))
+        }
+        None => "campaigns               none are kept".to_owned(),
     });
     lines.join("\n") + "\n"
 }

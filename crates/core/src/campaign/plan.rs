@@ -178,6 +178,24 @@ impl Plan {
     /// # Errors
     /// A model is not there, or cannot judge what its campaign asks of it; a campaign has no number.
     pub fn new(document: &Document, slots: &[(Id, Slot)], models: &[Served]) -> Result<Self, Invalid> {
+        Self::compiled(document, slots, models, true)
+    }
+
+    /// Compiles a document that was accepted earlier. A campaign whose model is not among `models`, or cannot judge what it asks,
+    /// gets none, and so shows nothing until there is one.
+    ///
+    /// # Errors
+    /// A campaign has no number, or a zone that this system does not know.
+    pub fn recovered(document: &Document, slots: &[(Id, Slot)], models: &[Served]) -> Result<Self, Invalid> {
+        Self::compiled(document, slots, models, false)
+    }
+
+    fn compiled(
+        document: &Document,
+        slots: &[(Id, Slot)],
+        models: &[Served],
+        needs_models: bool,
+    ) -> Result<Self, Invalid> {
         let mut used: Vec<Served> = Vec::new();
         let mut campaigns = Vec::with_capacity(document.campaign.len());
         let is_contest = document.campaign.len() > 1;
@@ -187,7 +205,8 @@ impl Plan {
             let slot =
                 slot.ok_or_else(|| Invalid::new(at("id"), format!("{} has no number", campaign.id)))?;
             let served = models.iter().find(|served| served.name == campaign.model);
-            if served.is_none() && campaign.model != DEFAULT_MODEL {
+            let served = served.filter(|served| needs_models || judges(served, campaign, is_contest).is_ok());
+            if needs_models && served.is_none() && campaign.model != DEFAULT_MODEL {
                 let reason = format!(
                     "no model {} is here; put it as {}.json into models/ beside campaigns.toml, or name one that is \
                      shipped",

@@ -1,6 +1,6 @@
 //! The decisions that events name: which of them were given, and for whom.
 
-use upbeat_core::event::{ClickOf, Event, EventKind, Id, ImpressionOf};
+use upbeat_core::event::{ClickOf, DecisionId, Event, EventKind, Id, ImpressionOf};
 use upbeat_core::profile::{EventConflict, Profile};
 
 use crate::Engine;
@@ -17,10 +17,10 @@ impl Engine {
     ) -> Result<Option<Lost>, EventConflict> {
         match profile.check(event) {
             Err(EventConflict::UnknownDecision(decision)) => {
-                match self.decision_ids.campaign_of(decision, &event.customer) {
+                match self.campaign_of(decision, &event.customer) {
                     Some(campaign) => {
                         let confirms = matches!(event.kind, EventKind::Impression(ImpressionOf::Decision(_)));
-                        Ok(confirms.then(|| Lost { decision, campaign: campaign.clone() }))
+                        Ok(confirms.then_some(Lost { decision, campaign }))
                     }
                     None if self.decision_ids.was_given(decision) => {
                         Err(EventConflict::ForeignDecision(decision))
@@ -36,15 +36,22 @@ impl Engine {
     /// none, and its id stands for it.
     pub(super) fn look_up_ad(&self, event: &mut Event) {
         if let EventKind::Click { of: ClickOf::Decision { decision, ad: ad @ None } } = &mut event.kind {
-            let campaign = self.decision_ids.campaign_of(*decision, &event.customer);
+            let campaign = self.campaign_of(*decision, &event.customer);
             *ad = campaign.map(|campaign| self.ad_of(campaign));
         }
     }
 
+    /// The campaign whose ad a decision has shown to this customer, by the id alone; `None` if there was no such decision.
+    fn campaign_of(&self, decision: DecisionId, customer: &Id) -> Option<Id> {
+        let slots = &self.campaigns.load().slots;
+        let slot = self.decision_ids.campaign_of(slots, decision, customer)?;
+        slots.id(slot).cloned()
+    }
+
     /// The ad of a campaign.
-    fn ad_of(&self, campaign: &Id) -> Id {
-        let running = &self.settings.campaign;
-        if running.id == *campaign { running.ad.clone() } else { campaign.clone() }
+    fn ad_of(&self, campaign: Id) -> Id {
+        let running = &self.campaigns.load().document.campaign;
+        running.iter().find(|running| running.id == campaign).map_or(campaign, |running| running.ad.clone())
     }
 }
 

@@ -78,7 +78,8 @@ impl Engine {
             return Ok(None);
         }
         let Settings { max_profile_bytes, .. } = self.settings;
-        let bounds = self.settings.bounds();
+        let campaigns = self.campaigns.load();
+        let bounds = campaigns.bounds(self.settings.window.plays);
         let no_room = self.profile_bytes() >= max_profile_bytes;
         let known = self.customers.with(&event.customer, |customer| {
             let lost = self.check_profile(&customer.profile, event)?;
@@ -138,7 +139,8 @@ impl Engine {
             return Ok(Applied::Erased);
         }
         let Settings { max_profile_bytes, .. } = self.settings;
-        let bounds = self.settings.bounds();
+        let campaigns = self.campaigns.load();
+        let bounds = campaigns.bounds(self.settings.window.plays);
         let (sighting, last_event_ms) =
             (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
         let recording = self.recording(&event, last_event_ms);
@@ -206,7 +208,8 @@ impl Engine {
     ) -> Result<Applied, Event> {
         self.look_up_ad(&mut event);
         let kind = RowKind::from(&event.kind);
-        let bounds = self.settings.bounds();
+        let campaigns = self.campaigns.load();
+        let bounds = campaigns.bounds(self.settings.window.plays);
         let (sighting, last_event_ms) =
             (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
         let mut recording = unit.zip(self.recording(&event, last_event_ms));

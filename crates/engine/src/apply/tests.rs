@@ -8,9 +8,8 @@ const WALL_MS: i64 = 1_700_000_000_000;
 
 /// An engine with room for so many customers and bytes of profiles, and for two tracks.
 pub(super) fn engine_with(max_customers: usize, max_profile_bytes: usize) -> Engine {
-    Engine::new(Settings {
+    let settings = Settings {
         window: Window::default(),
-        campaign: Single::default(),
         clock: Clock::Wall,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 0,
@@ -20,7 +19,8 @@ pub(super) fn engine_with(max_customers: usize, max_profile_bytes: usize) -> Eng
         max_tracks: 2,
         max_tombstones: 1000,
         first_decision: 1,
-    })
+    };
+    Engine::new(settings, Single::default().document())
 }
 
 fn engine() -> Engine {

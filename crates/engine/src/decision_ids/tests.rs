@@ -5,9 +5,14 @@ use super::*;
 const KEY: IdKey = IdKey([1, 2]);
 
 fn ids(key: IdKey, shown: u64) -> DecisionIds {
-    let ids = DecisionIds::new(1, &Id::Number(1));
-    ids.keep(key, NextNumbers { unshown: 0, shown }, &[Id::Number(1), Id::Text("former".into())]);
+    let ids = DecisionIds::new(1);
+    ids.keep(key, NextNumbers { unshown: 0, shown });
     ids
+}
+
+/// The slots of a former campaign and of the one that runs.
+fn slots(key: IdKey) -> Slots {
+    Slots::new(vec![Id::Text("former".into()), Id::Number(1)], key)
 }
 
 #[test]
@@ -16,16 +21,20 @@ fn id_is_known_again_for_its_customer_alone_and_in_no_altered_form() {
     for shown in [1, 1 << 32, 1 << 39] {
         let ids = ids(KEY, shown);
         for customer in &customers {
-            let (number, id) = ids.shown(customer);
+            let (number, id) = ids.shown(slots(KEY).key(Slot(1)), customer);
             assert_eq!((number_of(id), id.0 & UNSHOWN), (Some(number), 0));
             assert_eq!(NextNumbers::above(id), NextNumbers { unshown: 0, shown: number + 1 });
             for other in &customers {
-                let campaign = ids.campaign_of(id, other);
-                assert_eq!(campaign, (other == customer).then_some(&Id::Number(1)), "{id} of {customer}");
+                let campaign = ids.campaign_of(&slots(KEY), id, other);
+                assert_eq!(campaign, (other == customer).then_some(Slot(1)), "{id} of {customer}");
             }
             for bit in 0..64 {
                 let altered = DecisionId(id.0 ^ 1 << bit);
-                assert_eq!(ids.campaign_of(altered, customer), None, "{id} with bit {bit} altered");
+                assert_eq!(
+                    ids.campaign_of(&slots(KEY), altered, customer),
+                    None,
+                    "{id} with bit {bit} altered"
+                );
             }
         }
     }
@@ -33,18 +42,17 @@ fn id_is_known_again_for_its_customer_alone_and_in_no_altered_form() {
 
 #[test]
 fn ids_are_known_again_by_the_next_process_and_for_a_former_campaign() {
-    let (first, customer) = (ids(KEY, 5), Id::Number(48));
-    let (_, id) = first.shown(&customer);
-    let next = first.next();
-    let second = DecisionIds::new(1, &Id::Number(9));
-    second.keep(KEY, next, &[Id::Number(1)]);
-    assert_eq!(second.campaign_of(id, &customer), Some(&Id::Number(1)));
-    let (number, later) = second.shown(&customer);
-    assert!(number >= next.shown);
-    assert_eq!(second.campaign_of(later, &customer), Some(&Id::Number(9)));
+    let (first, customer, slots) = (ids(KEY, 5), Id::Number(48), slots(KEY));
+    let (_, id) = first.shown(slots.key(Slot(0)), &customer);
+    let second = ids(KEY, first.next().shown);
+    assert_eq!(second.campaign_of(&slots, id, &customer), Some(Slot(0)));
+    let (number, later) = second.shown(slots.key(Slot(1)), &customer);
+    assert!(number >= first.next().shown);
+    assert_eq!(second.campaign_of(&slots, later, &customer), Some(Slot(1)));
     // Numbers that were never given, whatever their tag, and another directory's key.
-    assert_eq!(first.campaign_of(KEY.of_campaign(&Id::Number(1)).id(1 << 20, &customer), &customer), None);
-    assert_eq!(ids(IdKey([1, 3]), 1 << 20).campaign_of(id, &customer), None);
+    let never = slots.key(Slot(1)).id(1 << 20, &customer);
+    assert_eq!(first.campaign_of(&slots, never, &customer), None);
+    assert_eq!(first.campaign_of(&self::slots(IdKey([1, 3])), id, &customer), None);
 }
 
 #[test]
@@ -52,7 +60,7 @@ fn ids_of_decisions_that_show_nothing_are_never_confirmed() {
     let ids = ids(KEY, 1);
     let given: Vec<DecisionId> = (0..1000).map(|_| ids.unshown()).collect();
     assert_eq!(given.iter().collect::<HashSet<_>>().len(), 1000);
-    assert!(given.iter().all(|id| ids.campaign_of(*id, &Id::Number(1)).is_none()));
+    assert!(given.iter().all(|id| ids.campaign_of(&slots(KEY), *id, &Id::Number(1)).is_none()));
     let last = given.iter().max().expect("a thousand");
     assert_eq!(NextNumbers::above(*last).unshown, (last.0 & !UNSHOWN) + 1);
 }

@@ -10,11 +10,13 @@ use upbeat_core::encoding::{DecodeError, Decoder};
 use upbeat_core::event::{DecisionId, Event, Id, IdRef};
 use upbeat_core::profile::{MembershipChange, Window};
 
+use super::campaigns::decode_campaigns;
 use super::parts::{
     TOMBSTONE_BYTES, decode_answer, decode_event, decode_model, decode_ms, decode_started, decode_tombstone,
     decode_track, decode_usual_play,
 };
 use super::payload::{Payload, kind};
+use crate::campaigns::KeptCampaigns;
 use crate::decision_ids::IdKey;
 use crate::ledger::Change;
 use crate::{ModelId, RequestId, Tombstone};
@@ -24,8 +26,8 @@ use crate::{ModelId, RequestId, Tombstone};
 pub struct Started {
     /// The window.
     pub window: Window,
-    /// The campaign.
-    pub campaign: Single,
+    /// The campaign, of a version that ran one: since then versions of the campaigns have a record of their own.
+    pub campaign: Option<Single>,
     /// The key of the event clock's hashes of customers.
     pub(crate) clock_key: u64,
     /// The key of decisions' ids.
@@ -106,6 +108,15 @@ pub enum Entry {
     },
     /// A process began; its records follow.
     Started(Box<Started>),
+    /// A version of the campaigns runs from here on.
+    Campaigns(Box<KeptCampaigns>),
+    /// A customer was tossed on this local day. No process logs it so: it is what a snapshot has of former tosses.
+    Tossed {
+        /// The customer.
+        customer: Id,
+        /// The local day, in days since 1970.
+        day: u16,
+    },
     /// A model was promoted.
     Promoted {
         /// The model.
@@ -170,7 +181,15 @@ impl Entry {
                 last_event_s: from.varint_u32("the last event")?,
             },
             kind::TRACK => Self::Track { id: from.id("a track")?, track: decode_track(&mut from)? },
-            kind::STARTED => Self::Started(Box::new(decode_started(&mut from)?)),
+            kind::STARTED | kind::BEGUN => {
+                Self::Started(Box::new(decode_started(&mut from, kind == kind::STARTED)?))
+            }
+            kind::CAMPAIGNS => Self::Campaigns(Box::new(decode_campaigns(&mut from)?)),
+            kind::TOSSED => {
+                let (customer, day) = (from.id("a customer")?, from.varint_u32("the day of a toss")?);
+                let day = u16::try_from(day).map_err(|_| DecodeError::bad("the day of a toss", day))?;
+                Self::Tossed { customer, day }
+            }
             kind::PROMOTED => {
                 let model = str::from_utf8(from.bytes(payload.len(), "a model's id")?)
                     .map_err(|error| DecodeError::bad("a model's id", error))?;
@@ -211,6 +230,8 @@ impl Entry {
             Self::LastEvent { .. } => "last_event_corrected",
             Self::Track { .. } => "track",
             Self::Started(_) => "started",
+            Self::Campaigns(_) => "campaigns",
+            Self::Tossed { .. } => "tossed",
             Self::Promoted { .. } => "promoted",
             Self::Leased { .. } => "leased",
             Self::Money { change: Change::Leased { .. }, .. } => "budget_leased",
@@ -233,6 +254,8 @@ impl Entry {
             Self::LastEvent { customer, last_event_s } => Payload::of_last_event(customer, *last_event_s),
             Self::Track { id, track } => Payload::of_track(id, track),
             Self::Started(started) => Payload::of_start(started),
+            Self::Campaigns(kept) => Payload::of_campaigns(kept),
+            Self::Tossed { customer, day } => Payload::of_toss(customer, *day),
             Self::Promoted { model } => Payload::of_promotion(*model),
             Self::Leased { until, shown_until } => Payload::of_lease(*until, *shown_until),
             Self::Money { slot, change } => Payload::of_money(*slot, change),
@@ -246,7 +269,7 @@ pub(crate) fn subject(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, De
     let mut from = Decoder::new(payload);
     match kind {
         kind::USUAL_PLAY => Ok(Some(IdRef::Number(from.u64("a customer")?))),
-        kind::EVENT..=kind::TRACK => from.id_ref("a customer").map(Some),
+        kind::EVENT..=kind::TRACK | kind::TOSSED => from.id_ref("a customer").map(Some),
         kind::ERASURE => {
             from.bytes(TOMBSTONE_BYTES, "a tombstone")?;
             from.id_ref("a customer").map(Some)

@@ -4,6 +4,7 @@
 //! record within the closure that makes it; room for the record is asked before, and where there is none the change is refused.
 //! Duplicates publish nothing, and neither does a decision that shows nothing.
 
+mod campaigns;
 mod entry;
 mod lease;
 mod parts;
@@ -19,6 +20,7 @@ use upbeat_journal::{LaneWriter, Positions};
 use crate::striped::{Padded, own_stripe};
 use crate::{Engine, ModelId};
 
+pub(crate) use campaigns::{decode_campaigns, decode_version, put_campaigns, put_version};
 pub use entry::{Answered, Entry, Started};
 pub(crate) use entry::{customer_of, subject};
 pub(crate) use parts::{
@@ -115,6 +117,11 @@ impl Log {
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
             (now != kept && state != LogState::Off).then_some(state as u8)
         });
+    }
+
+    /// The most bytes of one record.
+    pub(crate) fn most_payload(&self) -> usize {
+        self.lanes[0].0.lock().unwrap_or_else(PoisonError::into_inner).most_payload()
     }
 
     /// Whether the state allows it; room is another question.

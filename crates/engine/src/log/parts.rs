@@ -180,7 +180,7 @@ pub(super) fn decode_model(text: &str) -> Result<ModelId, DecodeError> {
     if model.as_str() == text { Ok(model) } else { Err(DecodeError::bad("a model's id", text)) }
 }
 
-fn put_text(into: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(into: &mut Vec<u8>, text: &str) {
     put_varint(into, text.len() as u64);
     into.extend_from_slice(text.as_bytes());
 }
@@ -234,6 +234,34 @@ pub(crate) fn encode_started(started: &Started, into: &mut Vec<u8>) {
     let Started { window, campaign, clock_key, id_key } = started;
     put_varint(into, window.plays.into());
     put_varint(into, window.days.into());
+    if let Some(campaign) = campaign {
+        put_single(into, campaign);
+    }
+    for key in [*clock_key, id_key.0[0], id_key.0[1]] {
+        into.extend_from_slice(&key.to_le_bytes());
+    }
+}
+
+/// The most plays of a window before counts of them had two bytes.
+const FORMER_MAX_PLAYS: u32 = 65_536;
+
+/// Reads what [`encode_started`] wrote; `has_campaign` for a version that ran one campaign.
+pub(crate) fn decode_started(from: &mut Decoder<'_>, has_campaign: bool) -> Result<Started, DecodeError> {
+    let window = Window { plays: from.varint_u32("window.plays")?, days: from.varint_u32("window.days")? };
+    // A log of an earlier version may be of one play more than a window has now.
+    let is_former = window.plays == FORMER_MAX_PLAYS;
+    let checked = if is_former { Window { plays: FORMER_MAX_PLAYS - 1, ..window } } else { window };
+    if let Some((key, _)) = checked.range_error() {
+        return Err(DecodeError::bad("a window", key));
+    }
+    let campaign = if has_campaign { Some(decode_single(from)?) } else { None };
+    let clock_key = from.u64("the key of a clock")?;
+    let id_key = IdKey([from.u64("the key of ids")?, from.u64("the key of ids")?]);
+    Ok(Started { window, campaign, clock_key, id_key })
+}
+
+/// Appends the campaign of a process of a version that ran one.
+fn put_single(into: &mut Vec<u8>, campaign: &Single) {
     put_id(into, campaign.id.as_ref());
     put_id(into, campaign.ad.as_ref());
     put_varint(into, campaign.audience.len() as u64);
@@ -244,23 +272,9 @@ pub(crate) fn encode_started(started: &Started, into: &mut Vec<u8>) {
     for value in [campaign.threshold, campaign.impression_cost, campaign.click_value] {
         into.extend_from_slice(&value.to_bits().to_le_bytes());
     }
-    for key in [*clock_key, id_key.0[0], id_key.0[1]] {
-        into.extend_from_slice(&key.to_le_bytes());
-    }
 }
 
-/// The most plays of a window before counts of them had two bytes.
-const FORMER_MAX_PLAYS: u32 = 65_536;
-
-/// Reads what [`encode_started`] wrote.
-pub(crate) fn decode_started(from: &mut Decoder<'_>) -> Result<Started, DecodeError> {
-    let window = Window { plays: from.varint_u32("window.plays")?, days: from.varint_u32("window.days")? };
-    // A log of an earlier version may be of one play more than a window has now.
-    let is_former = window.plays == FORMER_MAX_PLAYS;
-    let checked = if is_former { Window { plays: FORMER_MAX_PLAYS - 1, ..window } } else { window };
-    if let Some((key, _)) = checked.range_error() {
-        return Err(DecodeError::bad("a window", key));
-    }
+fn decode_single(from: &mut Decoder<'_>) -> Result<Single, DecodeError> {
     let (id, ad) = (from.id("a campaign's id")?, from.id("a campaign's ad")?);
     let mut audience = Vec::new();
     for _ in 0..from.count(64, "an audience")? {
@@ -270,8 +284,5 @@ pub(crate) fn decode_started(from: &mut Decoder<'_>) -> Result<Started, DecodeEr
     let cap = Cap { impressions: from.varint_u32("a cap")?, hours: from.varint_u32("a cap")? };
     let mut number = || Ok::<_, DecodeError>(f64::from_bits(from.u64("a campaign's numbers")?));
     let (threshold, impression_cost, click_value) = (number()?, number()?, number()?);
-    let campaign = Single { id, ad, audience, min_plays, threshold, cap, impression_cost, click_value };
-    let clock_key = from.u64("the key of a clock")?;
-    let id_key = IdKey([from.u64("the key of ids")?, from.u64("the key of ids")?]);
-    Ok(Started { window, campaign, clock_key, id_key })
+    Ok(Single { id, ad, audience, min_plays, threshold, cap, impression_cost, click_value })
 }

@@ -5,10 +5,12 @@ use upbeat_core::encoding::{put_id, put_level, put_time, put_varint, zigzag};
 use upbeat_core::event::{DecisionId, Event, Id};
 use upbeat_core::profile::MembershipChange;
 
+use super::campaigns::put_campaigns;
 use super::entry::{Answered, Entry, Started};
 use super::parts::{
     TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
 };
+use crate::campaigns::KeptCampaigns;
 use crate::ledger::Change;
 use crate::{ModelId, Tombstone};
 
@@ -30,7 +32,7 @@ pub(crate) mod kind {
     pub(crate) const LAST_EVENT: u16 = 7;
     /// A track of the catalogue.
     pub(crate) const TRACK: u16 = 8;
-    /// A process began.
+    /// A process of a version that ran one campaign began.
     pub(crate) const STARTED: u16 = 9;
     /// A model was promoted.
     pub(crate) const PROMOTED: u16 = 10;
@@ -44,6 +46,12 @@ pub(crate) mod kind {
     pub(crate) const MONEY: u16 = 17;
     /// A lease of a campaign's account.
     pub(crate) const BUDGET_LEASE: u16 = 19;
+    /// A version of the campaigns.
+    pub(crate) const CAMPAIGNS: u16 = 18;
+    /// A process began.
+    pub(crate) const BEGUN: u16 = 21;
+    /// The day of a customer's last toss, as a snapshot has it.
+    pub(crate) const TOSSED: u16 = 22;
 }
 
 /// By how many bytes the record of an event grows at most where it has another time of the last event.
@@ -170,7 +178,23 @@ impl Payload {
     pub(crate) fn of_start(started: &Started) -> Self {
         let mut into = Vec::new();
         encode_started(started, &mut into);
-        Self::Other(kind::STARTED, into)
+        Self::Other(if started.campaign.is_some() { kind::STARTED } else { kind::BEGUN }, into)
+    }
+
+    /// The record of a version of the campaigns.
+    pub(crate) fn of_campaigns(kept: &KeptCampaigns) -> Self {
+        let mut into = Vec::new();
+        put_campaigns(&mut into, kept);
+        Self::Other(kind::CAMPAIGNS, into)
+    }
+
+    /// The record of a former toss.
+    pub(crate) fn of_toss(customer: &Id, day: u16) -> Self {
+        let mut payload = Self::of_customer(kind::TOSSED, customer);
+        if let Self::Other(_, into) = &mut payload {
+            put_varint(into, day.into());
+        }
+        payload
     }
 
     /// The most bytes of a record of what became of a show.

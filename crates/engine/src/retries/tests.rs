@@ -9,7 +9,7 @@ use super::*;
 const WALL_MS: i64 = 1_700_000_000_000;
 
 fn decision(id: u64) -> Decision {
-    Decision { reason: Reason::NoModel, score: None, model: None, id: DecisionId(id) }
+    Decision { reason: Reason::NoModel, score: None, campaign: None, model: None, id: DecisionId(id) }
 }
 
 fn request(number: u64) -> RequestId {
@@ -109,8 +109,11 @@ fn answer_that_a_newer_one_has_replaced_is_not_listed() {
     };
     assert!(kept(&requests) > 190, "both are kept");
     let shown: Vec<_> = (0..requests.shards()).flat_map(|shard| requests.shown(shard)).collect();
-    let of: Vec<u64> =
-        shown.iter().filter(|shown| shown.0 == Id::Number(199)).map(|shown| shown.1.0).collect();
+    let of: Vec<u64> = shown
+        .iter()
+        .filter(|shown| shown.customer == Id::Number(199))
+        .map(|shown| shown.decision.0)
+        .collect();
     assert_eq!(of, [7]);
 }
 

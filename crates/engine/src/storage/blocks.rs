@@ -3,23 +3,25 @@
 //! The first byte of a block says what is in it; an entry follows another up to the block's end. Blocks hold whole customers, so
 //! that threads read them in any order; a customer who is larger than a block is divided, and put together again.
 
+use upbeat_core::campaign::Slot;
 use upbeat_core::encoding::{DecodeError, Decoder, put_id, put_varint};
 use upbeat_core::event::{DecisionId, Id};
 use upbeat_core::profile::Profile;
 
+use crate::campaigns::KeptCampaigns;
 use crate::decision_ids::NextNumbers;
 use crate::ledger::AccountState;
 use crate::log::{
-    Answered, Started, decode_answer, decode_started, decode_tombstone, encode_answer, encode_started,
-    put_tombstone,
+    Answered, Started, decode_answer, decode_campaigns, decode_started, decode_tombstone, encode_answer,
+    encode_started, put_campaigns, put_tombstone,
 };
 use crate::{Customer, Tombstone};
 
 /// The version of what is in the blocks.
 pub(crate) const VERSION: u8 = 3;
 
-/// The one before, in which customers have no day of their last toss.
-const WITHOUT_TOSSES: u8 = 2;
+/// The one before, of which there is one campaign, and customers have no day of their last toss.
+const WITHOUT_CAMPAIGNS: u8 = 2;
 
 /// The one before, which has no tombstones either.
 const WITHOUT_TOMBSTONES: u8 = 1;
@@ -40,6 +42,8 @@ pub(crate) mod kind {
     pub(crate) const TOMBSTONES: u8 = 5;
     /// The account of a campaign.
     pub(crate) const ACCOUNT: u8 = 6;
+    /// Former versions of the campaigns.
+    pub(crate) const VERSIONS: u8 = 7;
 }
 
 /// What the first block says.
@@ -53,17 +57,22 @@ pub(crate) struct Head {
     pub numbers: NextNumbers,
     /// The clock of events, as it writes itself.
     pub clock: Vec<u8>,
+    /// The campaigns; `None` of a version that ran one.
+    pub campaigns: Option<KeptCampaigns>,
 }
 
 impl Head {
     pub fn encode(&self) -> Vec<u8> {
-        let mut block = vec![kind::HEAD, VERSION];
+        let mut block = vec![kind::HEAD, self.version];
         for number in [self.numbers.unshown, self.numbers.shown] {
             block.extend_from_slice(&number.to_le_bytes());
         }
         put_varint(&mut block, self.clock.len() as u64);
         block.extend_from_slice(&self.clock);
         encode_started(&self.started, &mut block);
+        if let Some(campaigns) = &self.campaigns {
+            put_campaigns(&mut block, campaigns);
+        }
         block
     }
 
@@ -81,9 +90,11 @@ impl Head {
         let numbers = NextNumbers { unshown: number()?, shown: number()? };
         let count = from.count(block.len(), "a clock")?;
         let clock = from.bytes(count, "a clock")?.to_vec();
-        let started = decode_started(&mut from)?;
+        let has_campaigns = version > WITHOUT_CAMPAIGNS;
+        let started = decode_started(&mut from, !has_campaigns)?;
+        let campaigns = if has_campaigns { Some(decode_campaigns(&mut from)?) } else { None };
         from.end()?;
-        Ok(Self { version, started, numbers, clock })
+        Ok(Self { version, started, numbers, clock, campaigns })
     }
 }
 
@@ -106,7 +117,7 @@ pub(crate) fn customer(
     if last_event_s == 0 {
         return Err(DecodeError::bad("the last event", last_event_s));
     }
-    let explored_day = if version > WITHOUT_TOSSES { decode_day(from)? } else { 0 };
+    let explored_day = if version > WITHOUT_CAMPAIGNS { decode_day(from)? } else { 0 };
     Ok((id, Customer::restored(Profile::decode(from, campaigns)?, last_event_s, explored_day)))
 }
 
@@ -177,15 +188,35 @@ pub(crate) fn account(from: &mut Decoder<'_>) -> Result<(u16, AccountState, u64)
     Ok((slot, AccountState::decode(from)?, position))
 }
 
-/// Appends an answer to a request of a customer.
-pub(crate) fn put_answer(into: &mut Vec<u8>, customer: &Id, decision: DecisionId, answer: &Answered) {
-    put_id(into, customer.as_ref());
-    into.extend_from_slice(&decision.0.to_le_bytes());
-    encode_answer(answer, into);
+/// An answer that showed an ad, to a request of a customer.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ShownAnswer {
+    /// The customer.
+    pub customer: Id,
+    /// The decision.
+    pub decision: DecisionId,
+    /// The campaign; `None` of a version that ran one.
+    pub campaign: Option<Slot>,
+    /// Whether it was a toss that showed the ad.
+    pub is_exploring: bool,
+    /// The rest.
+    pub answer: Answered,
 }
 
-/// Reads what [`put_answer`] wrote.
-pub(crate) fn answer(from: &mut Decoder<'_>) -> Result<(Id, DecisionId, Answered), DecodeError> {
+/// Appends an answer.
+pub(crate) fn put_answer(into: &mut Vec<u8>, shown: &ShownAnswer) {
+    put_id(into, shown.customer.as_ref());
+    into.extend_from_slice(&shown.decision.0.to_le_bytes());
+    let campaign = shown.campaign.map_or(0, |slot| u64::from(slot.0) + 1);
+    put_varint(into, campaign << 1 | u64::from(shown.is_exploring));
+    encode_answer(&shown.answer, into);
+}
+
+/// Reads what [`put_answer`] wrote, in blocks of this version.
+pub(crate) fn answer(from: &mut Decoder<'_>, version: u8) -> Result<ShownAnswer, DecodeError> {
     let (customer, decision) = (from.id("a customer")?, DecisionId(from.u64("a decision")?));
-    Ok((customer, decision, decode_answer(from)?))
+    let of = if version > WITHOUT_CAMPAIGNS { from.varint_u32("a campaign")? } else { 0 };
+    let campaign = u16::try_from(of >> 1).map_err(|_| DecodeError::bad("a campaign", of))?;
+    let (campaign, is_exploring) = (campaign.checked_sub(1).map(Slot), of & 1 == 1);
+    Ok(ShownAnswer { customer, decision, campaign, is_exploring, answer: decode_answer(from)? })
 }

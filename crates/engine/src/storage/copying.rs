@@ -11,7 +11,8 @@ use upbeat_core::event::Id;
 use upbeat_journal::snapshot::MOST_BLOCK_BYTES;
 
 use super::blocks::{Head, Part, VERSION, kind, put_account, put_answer, put_customer, put_placed_tombstone};
-use crate::log::encode_track;
+use crate::campaigns::CampaignVersion;
+use crate::log::{encode_track, put_version};
 use crate::{Customer, Engine};
 
 /// Blocks are of about this many bytes. In tests a block holds a customer or two, so that much happens between two.
@@ -27,6 +28,7 @@ const LOCKED_BYTES: usize = if cfg!(test) { 1 } else { 64 << 10 };
 #[derive(Debug)]
 enum Stage {
     Head,
+    Versions,
     Customers,
     Tracks,
     Answers,
@@ -89,9 +91,20 @@ impl Copying {
             }
             match self.stage {
                 Stage::Head => {
-                    self.stage = Stage::Customers;
-                    self.block = vec![kind::CUSTOMERS];
-                    return Some(head(engine).encode());
+                    self.stage = Stage::Versions;
+                    self.block = vec![kind::VERSIONS];
+                    let (head, versions) = head(engine);
+                    for version in &versions {
+                        put_version(&mut self.block, version);
+                        if self.block.len() >= BLOCK_BYTES {
+                            let block = self.take_block();
+                            self.divided.push(block);
+                        }
+                    }
+                    return Some(head.encode());
+                }
+                Stage::Versions => {
+                    return self.end_stage(Stage::Customers, kind::CUSTOMERS).or_else(|| self.block(engine));
                 }
                 Stage::Customers => {
                     if !self.next_ids(engine.customers.shards(), |shard| engine.customers.ids(shard)) {
@@ -110,8 +123,8 @@ impl Copying {
                         let next = self.end_stage(Stage::Tombstones, kind::TOMBSTONES);
                         return next.or_else(|| self.block(engine));
                     }
-                    for (customer, decision, answer) in engine.requests.shown(self.shard) {
-                        put_answer(&mut self.block, &customer, decision, &answer);
+                    for shown in engine.requests.shown(self.shard) {
+                        put_answer(&mut self.block, &shown);
                     }
                     self.shard += 1;
                 }
@@ -230,11 +243,13 @@ fn copy_account(engine: &Engine, slot: u16) -> Option<Vec<u8>> {
     Some(block)
 }
 
-/// What the first block says. The clock and the numbers are read after S: they may be of later positions, never of earlier ones.
-fn head(engine: &Engine) -> Head {
+/// What the first block says, and the former versions of the campaigns. The clock and the numbers are read after S: they may be of later positions, never of earlier ones.
+fn head(engine: &Engine) -> (Head, Vec<CampaignVersion>) {
     let mut clock = Vec::new();
     engine.event_clock.encode(&mut clock);
     let leased = engine.log.get().map(|log| log.leased_until());
     let numbers = engine.decision_ids.next().max(leased.unwrap_or_default());
-    Head { version: VERSION, started: engine.started(), numbers, clock }
+    let (campaigns, versions) = engine.kept_campaigns();
+    let campaigns = Some(campaigns);
+    (Head { version: VERSION, started: engine.started(), numbers, clock, campaigns }, versions)
 }

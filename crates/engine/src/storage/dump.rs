@@ -11,7 +11,7 @@ use upbeat_journal::{Record, Start};
 
 use super::OpenError;
 use super::blocks::{Head, Part, account, answer, customer, kind, placed_tombstone};
-use crate::log::{Entry, Started, decode_track, kind as log_kind};
+use crate::log::{Entry, Started, decode_track, decode_version, kind as log_kind};
 
 /// What reading all of a directory came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn last_started<D: Disk>(disk: Arc<D>) -> Result<Option<Started>, OpenError>
         started = Some(head.map_err(named)?.started);
     }
     let read = upbeat_journal::read(&disk, start, &mut |record: Record<'_>| {
-        if record.kind == log_kind::STARTED
+        if matches!(record.kind, log_kind::STARTED | log_kind::BEGUN)
             && let Entry::Started(last) =
                 Entry::decode(record.kind, record.payload).map_err(|error| error.to_string())?
         {
@@ -157,8 +157,15 @@ fn dump_block(
     let mut visit = |entry| visit(entry).map_err(|refused| DecodeError::bad("an entry", refused));
     if number == 0 {
         let head = Head::decode(block)?;
-        (state.version, state.campaigns) = (head.version, vec![head.started.campaign.id.clone()]);
+        state.version = head.version;
+        state.campaigns = match (&head.campaigns, &head.started.campaign) {
+            (Some(kept), _) => kept.slots.clone(),
+            (None, campaign) => campaign.iter().map(|campaign| campaign.id.clone()).collect(),
+        };
         visit(Entry::Started(Box::new(head.started)))?;
+        if let Some(campaigns) = head.campaigns {
+            visit(Entry::Campaigns(Box::new(campaigns)))?;
+        }
         return visit(Entry::Leased { until: head.numbers.unshown, shown_until: head.numbers.shown });
     }
     let mut from = Decoder::new(block);
@@ -179,8 +186,9 @@ fn dump_block(
             kind::TRACKS => visit(Entry::Track { id: from.id("a track")?, track: decode_track(&mut from)? })?,
             kind::ANSWERS => {
                 // The impression is with the customer.
-                answer(&mut from)?;
+                answer(&mut from, state.version)?;
             }
+            kind::VERSIONS => drop(decode_version(&mut from)?),
             kind::TOMBSTONES => visit(Entry::Tombstone(placed_tombstone(&mut from)?))?,
             kind::ACCOUNT => {
                 // It is the sum of records of which none is here.
@@ -212,6 +220,9 @@ fn dump_customer(
     }
     for event in profile.events(&id) {
         visit(Entry::Event { event, last_event_s })?;
+    }
+    if customer.explored_day() > 0 {
+        visit(Entry::Tossed { customer: id.clone(), day: customer.explored_day() })?;
     }
     visit(Entry::LastEvent { customer: id, last_event_s })
 }

@@ -22,9 +22,9 @@ use upbeat_journal::disk::Disk;
 use upbeat_journal::snapshot::{Found, SnapshotError, find};
 use upbeat_journal::{Memory, OpenError as LogError, RecoveryError, Start, StepError, Writer};
 
-use crate::Engine;
 use crate::decision_ids::{IdKey, NextNumbers};
 use crate::log::{Log, Payload, Started};
+use crate::{Engine, campaigns};
 
 pub use class::{RecordClass, record_class};
 pub use dump::{Dumped, dump, history, last_started};
@@ -131,6 +131,9 @@ pub enum OpenError {
         /// What is wrong.
         error: DecodeError,
     },
+    /// The campaigns that were kept are not readable.
+    #[error("the campaigns that ran last: {0}; start the version of Upbeat that wrote them")]
+    Campaigns(campaigns::Invalid),
     /// The engine has a log already.
     #[error("this engine has a log already")]
     Twice,
@@ -176,11 +179,9 @@ pub fn open<D: Disk>(
     let lane_bytes = lanes.first().map_or(0, Memory::len);
     let Found { snapshots, newest, damaged } = find(Arc::clone(&disk))?;
     let damaged: Vec<String> = damaged.iter().map(ToString::to_string).collect();
-    let (mut start, mut started, mut snapshot_bytes) = (Start::BEGINNING, None, 0);
-    let mut numbers = NextNumbers::default();
+    let (mut start, mut snapshot_bytes, mut restored) = (Start::BEGINNING, 0, None);
     if let Some(snapshot) = newest {
-        let restored = restore::restore(engine, &snapshot, options.threads, progress)?;
-        (started, numbers) = (Some(restored.0), restored.1);
+        restored = Some(restore::restore(engine, &snapshot, options.threads, progress)?);
         start = snapshot.start();
         snapshot_bytes = snapshot.bytes();
     }
@@ -192,7 +193,7 @@ pub fn open<D: Disk>(
     };
     let snapshotter =
         Snapshotter::new(Arc::clone(&disk), snapshots, Box::new(salts), 2 * options.journal.segment_bytes);
-    let read = replay::replay(engine, started.as_ref(), options.threads, progress, |visitor| {
+    let read = replay::replay(engine, restored.as_ref(), options.threads, progress, |visitor| {
         upbeat_journal::open(disk, options.journal, start, lanes, random, visitor)
     });
     let (opened, ids) = read.map_err(|error| match (error, damaged.first()) {
@@ -203,11 +204,17 @@ pub fn open<D: Disk>(
     })?;
     let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained, complete } = opened;
     let log = Log::new(lanes, positions);
-    engine.decision_ids.keep(ids.key.unwrap_or(new_key), numbers.max(ids.next), &ids.campaigns);
+    let numbers = restored.map_or_else(NextNumbers::default, |restored| restored.numbers);
+    engine.decision_ids.keep(ids.key.unwrap_or(new_key), numbers.max(ids.next));
+    let has_campaigns = ids.kept.is_some();
+    engine.adopt_campaigns(ids.kept, &ids.campaigns, ids.versions).map_err(OpenError::Campaigns)?;
     // Before the process has begun: who finds its records finds these.
     let taken_over = engine.accounts.take_over(&log, complete);
     taken_over.then_some(()).ok_or(OpenError::NoRoom(lane_bytes))?;
-    log.begin(&engine.started(), engine.decision_ids.next()).ok_or(OpenError::NoRoom(lane_bytes))?;
+    // Those that were kept need no second record.
+    let campaigns = (!has_campaigns).then(|| Payload::of_campaigns(&engine.kept_campaigns().0));
+    log.begin(&engine.started(), campaigns.as_ref(), engine.decision_ids.next())
+        .ok_or(OpenError::NoRoom(lane_bytes))?;
     // All of it, before a change can come: the numbers of this process are its own from here on.
     while engine_needs(&log, &mut writer)? {}
     engine.log.set(Arc::new(log)).map_err(|_| OpenError::Twice)?;
@@ -236,7 +243,7 @@ impl Engine {
     fn started(&self) -> Started {
         Started {
             window: self.settings.window,
-            campaign: self.settings.campaign.clone(),
+            campaign: None,
             clock_key: self.event_clock.key(),
             id_key: self.decision_ids.key(),
         }
@@ -245,9 +252,11 @@ impl Engine {
 
 impl Log {
     /// Publishes what a process begins with and leases numbers of decisions from `first` on; `None` without room.
-    fn begin(&self, started: &Started, first: NextNumbers) -> Option<()> {
+    fn begin(&self, started: &Started, campaigns: Option<&Payload>, first: NextNumbers) -> Option<()> {
         let payload = Payload::of_start(started);
-        self.room(crate::log::Use::Show, 1, payload.bytes().len())?.publish(&payload, 0);
+        for payload in [Some(&payload), campaigns].into_iter().flatten() {
+            self.room(crate::log::Use::Show, 1, payload.bytes().len())?.publish(payload, 0);
+        }
         self.renew_used(first);
         self.covers(first.shown).then_some(())
     }

@@ -62,6 +62,8 @@ pub fn log_of<D: Disk>(
             | Entry::LastEvent { .. }
             | Entry::Track { .. }
             | Entry::Started(_)
+            | Entry::Campaigns(_)
+            | Entry::Tossed { .. }
             | Entry::Promoted { .. }
             | Entry::Leased { .. }
             | Entry::Money { .. } => Ok(()),

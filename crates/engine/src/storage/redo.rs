@@ -31,7 +31,7 @@ impl<'e> Redo<'e> {
             places: engine.customers.reservation(),
             track_places: engine.tracks.reservation(),
             plays: engine.settings.window.plays as usize,
-            campaigns: vec![engine.settings.campaign.id.clone()],
+            campaigns: engine.campaigns.load().slots.ids().to_vec(),
             digest_key: None,
         }
     }
@@ -39,14 +39,22 @@ impl<'e> Redo<'e> {
     /// From here on records are of a process that began with this.
     pub fn begin(&mut self, started: &Started) {
         self.plays = started.window.plays as usize;
-        self.campaigns = vec![self.own(started.campaign.id.clone())];
+        if let Some(campaign) = &started.campaign {
+            self.campaigns = vec![campaign.id.clone()];
+        }
         self.digest_key = Some(DigestKey::of(started.id_key));
     }
 
-    /// All customers share the text of the campaign's id.
+    /// From here on these campaigns are known, by their numbers. A copy of the engine may know more than a record that comes again.
+    pub fn run(&mut self, slots: &[Id]) {
+        if slots.len() >= self.campaigns.len() || !self.campaigns.starts_with(slots) {
+            self.campaigns = slots.to_vec();
+        }
+    }
+
+    /// All customers share the text of a campaign's id.
     fn own(&self, campaign: Id) -> Id {
-        let own = &self.engine.settings.campaign.id;
-        if *own == campaign { own.clone() } else { campaign }
+        self.campaigns.iter().find(|own| **own == campaign).cloned().unwrap_or(campaign)
     }
 
     /// Prefetches the customer whom a record will change.
@@ -91,6 +99,10 @@ impl<'e> Redo<'e> {
             }
             Entry::Track { id, track } => self.put_track(id, track),
             Entry::Started(started) => self.begin(&started),
+            Entry::Campaigns(kept) => self.run(&kept.slots),
+            Entry::Tossed { customer, day } => {
+                self.change(customer, |customer, _| customer.set_explored_day(day));
+            }
             // Whoever reads the records puts tombstones: they are not of one customer whose id is known.
             Entry::Tombstone(_) | Entry::Promoted { .. } | Entry::Leased { .. } | Entry::Money { .. } => {}
         }

@@ -10,14 +10,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
+use upbeat_core::campaign::Slot;
 use upbeat_core::encoding::DecodeError;
-use upbeat_core::event::{Id, StableHash};
+use upbeat_core::event::{DecisionId, Id, StableHash};
 use upbeat_journal::{Record, Visitor};
 
+use super::blocks::ShownAnswer;
 use super::redo::Redo;
+use super::restore::Restored;
 use super::{OpenError, Phase, Progress};
+use crate::campaigns::{CampaignVersion, KeptCampaigns};
 use crate::decision_ids::{IdKey, NextNumbers};
-use crate::log::{Entry, Started, kind, subject};
+use crate::log::{Answered, Entry, Started, kind, subject};
 use crate::{Clock, Engine, Tombstone};
 
 /// Records are handed over in batches of about this many bytes.
@@ -36,7 +40,7 @@ const HEAD: usize = 14;
 /// `started` with this, if that is known. Returns what `read` does, and what it has seen of decisions' ids.
 pub(super) fn replay<R, E>(
     engine: &Engine,
-    started: Option<&Started>,
+    restored: Option<&Restored>,
     threads: usize,
     progress: &dyn Fn(Progress),
     read: impl FnOnce(&mut Reader<'_, '_>) -> Result<R, E>,
@@ -46,13 +50,17 @@ where
 {
     let failure = Failure::default();
     let mut ids = SeenIds::default();
-    started.iter().for_each(|started| ids.start(started));
+    if let Some(restored) = restored {
+        ids.start(&restored.started);
+        ids.versions.clone_from(&restored.versions);
+        restored.campaigns.iter().for_each(|kept| ids.run(kept));
+    }
     let (result, ids) = std::thread::scope(|scope| {
         let hands = (0..threads.max(1)).map(|_| {
             let (batches, waiting) = sync_channel(WAITING);
             let (give_back, returned) = sync_channel(WAITING + 2);
             let failure = &failure;
-            let thread = scope.spawn(move || work(engine, started, &waiting, &give_back, failure));
+            let thread = scope.spawn(move || work(engine, restored, &waiting, &give_back, failure));
             Hand { batch: Vec::with_capacity(BATCH_BYTES), batches, returned, thread }
         });
         let hands = hands.collect();
@@ -135,14 +143,15 @@ impl Hand<'_> {
 /// Does batches again until no more come.
 fn work(
     engine: &Engine,
-    started: Option<&Started>,
+    restored: Option<&Restored>,
     batches: &Receiver<Vec<u8>>,
     give_back: &SyncSender<Vec<u8>>,
     failure: &Failure,
 ) {
     let mut redo = Redo::new(engine);
-    if let Some(started) = started {
-        redo.begin(started);
+    if let Some(restored) = restored {
+        redo.begin(&restored.started);
+        restored.campaigns.iter().for_each(|kept| redo.run(&kept.slots));
     }
     let mut decoded = Vec::with_capacity(AHEAD);
     for mut batch in batches {
@@ -176,16 +185,41 @@ pub(super) struct SeenIds {
     pub next: NextNumbers,
     /// The key, if a process has begun.
     pub key: Option<IdKey>,
-    /// The campaigns that ran.
+    /// The ids of the campaigns that ran in versions that ran one.
     pub campaigns: Vec<Id>,
+    /// The last version of the campaigns.
+    pub kept: Option<KeptCampaigns>,
+    /// The versions before it.
+    pub versions: Vec<CampaignVersion>,
 }
 
 impl SeenIds {
     /// A process began with this.
     pub fn start(&mut self, started: &Started) {
         self.key = Some(started.id_key);
-        if !self.campaigns.contains(&started.campaign.id) {
-            self.campaigns.push(started.campaign.id.clone());
+        if let Some(campaign) = &started.campaign
+            && !self.campaigns.contains(&campaign.id)
+        {
+            self.campaigns.push(campaign.id.clone());
+        }
+    }
+
+    /// The number of a campaign's id.
+    fn slot_of(&self, campaign: &Id) -> Option<Slot> {
+        let slots = self.kept.as_ref().map_or(&self.campaigns, |kept| &kept.slots);
+        let place = slots.iter().position(|id| id == campaign)?;
+        u16::try_from(place).ok().map(Slot)
+    }
+
+    /// This version of the campaigns ran. A copy of the engine may have a later one than a record that comes again.
+    fn run(&mut self, kept: &KeptCampaigns) {
+        match &mut self.kept {
+            Some(later) if later.version.version >= kept.version.version => {}
+            Some(former) => {
+                self.versions.push(former.version.clone());
+                former.clone_from(kept);
+            }
+            none => *none = Some(kept.clone()),
         }
     }
 }
@@ -208,7 +242,7 @@ impl Reader<'_, '_> {
         let events = self.engine.settings.clock == Clock::Event;
         match record.kind {
             kind::USUAL_PLAY | kind::EVENT if !events => return Ok(()),
-            kind::EVICTED | kind::LAST_EVENT | kind::TRACK => return Ok(()),
+            kind::EVICTED | kind::LAST_EVENT | kind::TRACK | kind::TOSSED => return Ok(()),
             _ => {}
         }
         match Entry::decode(record.kind, record.payload)? {
@@ -217,12 +251,9 @@ impl Reader<'_, '_> {
                     self.engine.event_clock.advance(sighting);
                 }
             }
-            Entry::Shown { customer, decision, answer, .. } => {
-                self.ids.next = self.ids.next.max(NextNumbers::above(decision));
-                if let Some(answer) = answer {
-                    self.answered.insert(customer.clone());
-                    self.engine.restore_answer(&customer, decision, answer, true);
-                }
+            Entry::Shown { customer, decision, campaign, answer, .. } => {
+                let campaign = self.ids.slot_of(&campaign);
+                self.shown(customer, decision, campaign, false, answer);
             }
             Entry::Erased { customer } => self.erase_answers(&customer),
             Entry::Erasure { customer, tombstone } => {
@@ -234,6 +265,7 @@ impl Reader<'_, '_> {
                 self.engine.event_clock.set_key(started.clock_key);
                 self.ids.start(&started);
             }
+            Entry::Campaigns(kept) => self.ids.run(&kept),
             Entry::Leased { until, shown_until } => {
                 let until = NextNumbers { unshown: until, shown: shown_until };
                 self.ids.next = self.ids.next.max(until);
@@ -242,6 +274,22 @@ impl Reader<'_, '_> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn shown(
+        &mut self,
+        customer: Id,
+        decision: DecisionId,
+        campaign: Option<Slot>,
+        is_exploring: bool,
+        answer: Option<Answered>,
+    ) {
+        self.ids.next = self.ids.next.max(NextNumbers::above(decision));
+        if let Some(answer) = answer {
+            self.answered.insert(customer.clone());
+            self.engine
+                .restore_answer(ShownAnswer { customer, decision, campaign, is_exploring, answer }, true);
+        }
     }
 
     fn erase_answers(&mut self, customer: &Id) {
@@ -289,7 +337,9 @@ impl Visitor for Reader<'_, '_> {
                 self.hands[hand].push(&record);
             }
             // With which bounds a process began is for all.
-            None if record.kind == kind::STARTED => self.hands.iter_mut().for_each(|hand| hand.push(&record)),
+            None if matches!(record.kind, kind::STARTED | kind::BEGUN | kind::CAMPAIGNS) => {
+                self.hands.iter_mut().for_each(|hand| hand.push(&record));
+            }
             None => {}
         }
         Ok(())

@@ -12,16 +12,29 @@ use super::blocks::{Head, Part, account, answer, customer, kind, placed_tombston
 use super::redo::Redo;
 use super::{OpenError, Phase, Progress};
 use crate::Engine;
+use crate::campaigns::{CampaignVersion, KeptCampaigns};
 use crate::decision_ids::NextNumbers;
-use crate::log::{Started, decode_track};
+use crate::log::{Started, decode_track, decode_version};
 
-/// Fills an engine from a snapshot; returns with what its process ran and a number above those of all its decisions.
+/// What the first blocks of a snapshot say.
+pub(super) struct Restored {
+    /// With what its process ran.
+    pub started: Started,
+    /// Above the numbers of all its decisions.
+    pub numbers: NextNumbers,
+    /// Its campaigns.
+    pub campaigns: Option<KeptCampaigns>,
+    /// The versions of the campaigns before.
+    pub versions: Vec<CampaignVersion>,
+}
+
+/// Fills an engine from a snapshot.
 pub(super) fn restore<D: Disk>(
     engine: &Engine,
     snapshot: &Snapshot<D>,
     threads: usize,
     progress: &dyn Fn(Progress),
-) -> Result<(Started, NextNumbers), OpenError> {
+) -> Result<Restored, OpenError> {
     let block_error =
         |number: usize, error| OpenError::Block { file: snapshot.name().to_owned(), number, error };
     if snapshot.blocks() == 0 {
@@ -44,13 +57,13 @@ pub(super) fn restore<D: Disk>(
         failed: AtomicBool::new(false),
         customers: AtomicUsize::new(0),
         parts: Mutex::default(),
+        versions: Mutex::default(),
     };
     let results: Vec<Result<(), OpenError>> = std::thread::scope(|scope| {
-        let hands: Vec<_> = (1..threads.max(1))
-            .map(|_| scope.spawn(|| shared.read_blocks(&head.started, &|_, _| {})))
-            .collect();
+        let hands: Vec<_> =
+            (1..threads.max(1)).map(|_| scope.spawn(|| shared.read_blocks(&head, &|_, _| {}))).collect();
         // This thread reads too, and tells how far it has come.
-        let own = shared.read_blocks(&head.started, &|block, customers| {
+        let own = shared.read_blocks(&head, &|block, customers| {
             let bytes = snapshot.bytes() * block as u64 / snapshot.blocks() as u64;
             let (of_bytes, records) = (snapshot.bytes(), customers as u64);
             progress(Progress { phase: Phase::Snapshot, bytes, of_bytes, records });
@@ -65,7 +78,9 @@ pub(super) fn restore<D: Disk>(
     if !parts.is_empty() {
         return Err(block_error(0, DecodeError::Ends("the parts of a customer")));
     }
-    Ok((head.started, head.numbers))
+    let versions = shared.versions.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Head { started, numbers, campaigns, .. } = head;
+    Ok(Restored { started, numbers, campaigns, versions })
 }
 
 /// Parts of a customer, each with its number.
@@ -83,12 +98,14 @@ struct Shared<'a, D: Disk> {
     customers: AtomicUsize,
     /// The parts of customers that are not complete.
     parts: Mutex<HashMap<u64, Numbered>>,
+    versions: Mutex<Vec<CampaignVersion>>,
 }
 
 impl<D: Disk> Shared<'_, D> {
-    fn read_blocks(&self, started: &Started, told: &dyn Fn(usize, usize)) -> Result<(), OpenError> {
+    fn read_blocks(&self, head: &Head, told: &dyn Fn(usize, usize)) -> Result<(), OpenError> {
         let mut redo = Redo::new(self.engine);
-        redo.begin(started);
+        redo.begin(&head.started);
+        head.campaigns.iter().for_each(|campaigns| redo.run(&campaigns.slots));
         let mut block = Vec::new();
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -135,8 +152,14 @@ impl<D: Disk> Shared<'_, D> {
             }
             kind::ANSWERS => {
                 while !from.rest().is_empty() {
-                    let (customer, decision, answer) = answer(&mut from)?;
-                    self.engine.restore_answer(&customer, decision, answer, false);
+                    let shown = answer(&mut from, self.version)?;
+                    self.engine.restore_answer(shown, false);
+                }
+            }
+            kind::VERSIONS => {
+                let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+                while !from.rest().is_empty() {
+                    versions.push(decode_version(&mut from)?);
                 }
             }
             kind::TOMBSTONES => {

@@ -10,6 +10,7 @@ use upbeat_journal::{Record, oldest, record_bytes};
 
 use super::OpenError;
 use super::dump::dump_snapshot;
+use crate::campaigns::KeptCampaigns;
 use crate::log::{Entry, Started};
 
 /// Records of one kind.
@@ -47,6 +48,8 @@ pub struct Stats {
     pub snapshot: Option<SnapshotStats>,
     /// The position of the record of the last start in the log, and with what that process ran.
     pub started: Option<(u64, Box<Started>)>,
+    /// The version of the campaigns that runs; `None` where no process of a version with several has begun.
+    pub campaigns: Option<Box<KeptCampaigns>>,
     /// From this position on records are needed for recovery; `None` if all of them are.
     pub needed_from: Option<u64>,
 }
@@ -66,6 +69,9 @@ pub fn stats<D: Disk>(disk: Arc<D>) -> Result<Stats, OpenError> {
         dump_snapshot(snapshot, &mut |entry| {
             // Each customer ends with it.
             customers += u64::from(matches!(entry, Entry::LastEvent { .. }));
+            if let Entry::Campaigns(kept) = entry {
+                stats.campaigns = Some(kept);
+            }
             Ok(())
         })?;
         let (name, bytes) = (snapshot.name().to_owned(), snapshot.bytes());
@@ -106,6 +112,13 @@ impl Stats {
                 }
             }
             Entry::Started(started) => self.started = Some((record.position, started)),
+            // The log may begin before the snapshot.
+            Entry::Campaigns(kept) => {
+                let known = self.campaigns.as_ref().map_or(0, |known| known.version.version);
+                if kept.version.version > known {
+                    self.campaigns = Some(kept);
+                }
+            }
             _ => {}
         }
         Ok(())

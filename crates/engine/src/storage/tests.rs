@@ -18,19 +18,13 @@ use upbeat_core::profile::Window;
 use upbeat_journal::disk::simulated::{Dice, SimulatedDisk};
 
 use super::*;
-use crate::{Champion, Clock, ModelId, Settings};
+use crate::{Clock, Settings};
 
 const WALL_MS: i64 = 1_700_000_000_000;
 
 fn settings(clock: Clock) -> Settings {
     Settings {
         window: Window { plays: 6, days: 28 },
-        campaign: Single {
-            cap: Cap { impressions: 20, hours: 24 },
-            min_plays: 1,
-            threshold: -1e9,
-            ..Single::default()
-        },
         clock,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 0,
@@ -42,6 +36,11 @@ fn settings(clock: Clock) -> Settings {
         // The wall clock does not help: numbers of decisions have to come from the log.
         first_decision: 1,
     }
+}
+
+fn campaign() -> Single {
+    let cap = Cap { impressions: 20, hours: 24 };
+    Single { cap, min_plays: 1, threshold: -1e9, ..Single::default() }
 }
 
 fn options(threads: usize) -> Options {
@@ -61,12 +60,14 @@ fn random(seed: u64) -> Box<dyn FnMut() -> u64 + Send> {
 
 /// An engine that shows the ad to everybody with a play, with the shipped model and any window.
 fn showing(settings: Settings) -> Engine {
-    let engine = Engine::new(settings);
+    showing_with(settings, &campaign())
+}
+
+/// The same with another campaign.
+fn showing_with(settings: Settings, campaign: &Single) -> Engine {
+    let engine = Engine::new(settings, campaign.document());
     let model = upbeat_svm::Model::read(include_bytes!("../../../../model/default.json").as_slice());
-    let model = model.expect("a model");
-    let scorer = upbeat_svm::Scorer::new(&model);
-    let id = ModelId::new(model.id());
-    engine.champion.store(Some(Arc::new(Champion { model, scorer, id })));
+    engine.serve_as_default(model.expect("a model")).expect("it is served");
     engine
 }
 

@@ -16,9 +16,8 @@ const CUSTOMERS: u64 = 300;
 fn engine() -> Engine {
     let mut campaign = Single { threshold: -1e6, ..Single::default() };
     campaign.cap.impressions = 64;
-    let engine = Engine::new(Settings {
+    let settings = Settings {
         window: Window::default(),
-        campaign,
         clock: Clock::Wall,
         max_future_ms: 5 * MINUTE_MS,
         expected_customers: 0,
@@ -28,7 +27,8 @@ fn engine() -> Engine {
         max_tracks: 2,
         max_tombstones: 1000,
         first_decision: 1,
-    });
+    };
+    let engine = Engine::new(settings, campaign.document());
     let model = Model::read(include_bytes!("../../../../model/default.json").as_slice()).expect("a model");
     engine.promote(model).expect("it fits");
     engine
@@ -188,7 +188,8 @@ fn confirm_an_impression(engine: &Engine) {
 #[test]
 fn old_events_and_an_erasure_at_once_leave_nothing_of_the_customer() {
     const ROUNDS: u64 = 2000;
-    let engine = Engine::new(Settings { max_tombstones: ROUNDS as usize, ..engine().settings().clone() });
+    let settings = Settings { max_tombstones: ROUNDS as usize, ..engine().settings().clone() };
+    let engine = Engine::new(settings, Single::default().document());
     let (start, end, mut back) = (Barrier::new(2), Barrier::new(2), 0);
     let play = |customer: u64, number: u64| Event {
         customer: Id::Number(customer),
@@ -259,7 +260,7 @@ fn explanation_never_contradicts_itself_beside_deletions() {
             assert_eq!(explained.trace.plays, plays);
             assert_eq!(explained.decision.score.map(|score| score.value), explained.trace.value);
             match explained.trace.checks().last() {
-                Some(Check::History) => assert!(plays < settings.campaign.min_plays as usize),
+                Some(Check::History) => assert!(plays < Single::default().min_plays as usize),
                 Some(Check::Score) => assert_eq!(reason, Reason::LikelyToClick),
                 other => panic!("{other:?} with {plays} plays"),
             }

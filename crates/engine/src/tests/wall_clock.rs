@@ -8,7 +8,7 @@ use super::*;
 /// An engine that shows the ad to everyone with a play in the window, as often as the cap allows.
 fn showing(cap: Cap) -> Engine {
     let campaign = Single { threshold: f64::MIN, min_plays: 1, cap, ..Single::default() };
-    let engine = Engine::new(Settings { campaign, ..settings() });
+    let engine = Engine::new(settings(), campaign.document());
     engine
         .promote(upbeat_svm::Model::read(include_bytes!("../../../../model/default.json")).expect("a model"))
         .expect("it fits");

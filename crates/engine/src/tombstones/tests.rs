@@ -8,9 +8,8 @@ use crate::{Clock, NotRemoved, Outcome, Rejection, RowKind, Settings};
 const WALL_MS: i64 = 1_700_000_000_000;
 
 fn engine_for(max_customers: usize, max_tombstones: usize) -> Engine {
-    Engine::new(Settings {
+    let settings = Settings {
         window: Window { plays: 4, days: 28 },
-        campaign: Single::default(),
         clock: Clock::Wall,
         max_future_ms: 300_000,
         expected_customers: 0,
@@ -20,7 +19,8 @@ fn engine_for(max_customers: usize, max_tombstones: usize) -> Engine {
         max_tracks: 2,
         max_tombstones,
         first_decision: 1,
-    })
+    };
+    Engine::new(settings, Single::default().document())
 }
 
 fn engine() -> Engine {

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use upbeat_core::campaign::Single;
 use upbeat_core::decision::Check;
 use upbeat_core::event::{Id, Membership, Time};
 use upbeat_core::feature::{self, FEATURE_NAMES, Heard};
@@ -191,11 +192,11 @@ pub(super) async fn explain(
     let explained = app.engine.explain(&id, app.wall_ms()).ok_or_else(|| not_found(&id))?;
     let settings = app.engine.settings();
     let plays = explained.profile.plays_in(&settings.window, explained.now_ms);
-    let decision = answer::raw(&id, &settings.campaign.id, &explained.decision)
+    let decision = answer::raw(&id, &app.engine.running(), &explained.decision)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(json(&ExplanationView {
         decision,
-        steps: steps(settings, &explained),
+        steps: steps(settings, &app.config.campaign, &explained),
         features: features(plays),
         contributions: contributions(&explained, plays),
     }))
@@ -217,20 +218,25 @@ fn contributions(explained: &Explanation, plays: RecentPlays<'_>) -> Option<Map<
 }
 
 /// The checks that the policy made; the last of them gave the reason.
-fn steps(settings: &Settings, explained: &Explanation) -> Vec<Step> {
+fn steps(settings: &Settings, campaign: &Single, explained: &Explanation) -> Vec<Step> {
     let checks: Vec<Check> = explained.trace.checks().collect();
     let shows = explained.decision.reason.shows();
     let passed = |index: usize| shows || index + 1 < checks.len();
     let step = |(index, check): (usize, &Check)| {
-        let (question, detail) = question(*check, settings, explained);
+        let (question, detail) = question(*check, settings, campaign, explained);
         Step { question, passed: passed(index), detail }
     };
     checks.iter().enumerate().map(step).collect()
 }
 
 /// A check's question, and its findings.
-fn question(check: Check, settings: &Settings, explained: &Explanation) -> (&'static str, String) {
-    let Settings { window, campaign, .. } = settings;
+fn question(
+    check: Check,
+    settings: &Settings,
+    campaign: &Single,
+    explained: &Explanation,
+) -> (&'static str, String) {
+    let Settings { window, .. } = settings;
     let Explanation { decision, trace, .. } = explained;
     match check {
         Check::Audience => {

@@ -152,7 +152,7 @@ struct Campaigns<'a> {
 
 /// `GET /campaigns`: the active campaigns.
 async fn campaigns(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
-    json(&Campaigns { campaigns: [&app.engine.settings().campaign] })
+    json(&Campaigns { campaigns: [&app.config.campaign] })
 }
 
 #[derive(Serialize)]

@@ -5,16 +5,17 @@ use serde_json::value::RawValue;
 
 use upbeat_core::decision::Score;
 use upbeat_core::event::{Id, hex_digits};
+use upbeat_engine::campaigns::Current;
 use upbeat_engine::{Decision, ModelId};
 
 /// The longest answer, in bytes: three ids of 64 characters, two numbers and the field names.
 pub(crate) const MAX_BYTES: usize = 512;
 
-/// Appends one decision for `customer` by `campaign`, as an object without blanks.
+/// Appends one decision for `customer` by a campaign of these, as an object without blanks.
 ///
 /// Ids are always text. Numbers are written as by `serde_json`, in the fewest digits that read back the same. A score
 /// that is missing or not finite is `null`.
-pub(crate) fn write(out: &mut Vec<u8>, customer: &Id, campaign: &Id, decision: &Decision) {
+pub(crate) fn write(out: &mut Vec<u8>, customer: &Id, campaigns: &Current, decision: &Decision) {
     out.extend_from_slice(b"{\"customer\":");
     id(out, customer);
     out.extend_from_slice(if decision.reason.shows() {
@@ -24,7 +25,10 @@ pub(crate) fn write(out: &mut Vec<u8>, customer: &Id, campaign: &Id, decision: &
     });
     out.extend_from_slice(decision.reason.name().as_bytes());
     out.extend_from_slice(b"\",\"campaign\":");
-    id(out, campaign);
+    match decision.campaign.and_then(|slot| campaigns.campaign(slot)) {
+        Some(campaign) => id(out, campaign),
+        None => out.extend_from_slice(b"null"),
+    }
     out.extend_from_slice(b",\"score\":");
     value(out, &decision.score.map(|score| score.value));
     out.extend_from_slice(b",\"probability\":");
@@ -40,9 +44,13 @@ pub(crate) fn write(out: &mut Vec<u8>, customer: &Id, campaign: &Id, decision: &
 ///
 /// # Errors
 /// The written bytes are not JSON, which a test rules out.
-pub(crate) fn raw(customer: &Id, campaign: &Id, decision: &Decision) -> serde_json::Result<Box<RawValue>> {
+pub(crate) fn raw(
+    customer: &Id,
+    campaigns: &Current,
+    decision: &Decision,
+) -> serde_json::Result<Box<RawValue>> {
     let mut out = Vec::with_capacity(MAX_BYTES);
-    write(&mut out, customer, campaign, decision);
+    write(&mut out, customer, campaigns, decision);
     serde_json::from_slice(&out)
 }
 
@@ -78,12 +86,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use upbeat_core::campaign::Slot;
     use upbeat_core::decision::Reason;
     use upbeat_core::event::DecisionId;
 
     fn written(customer: &Id, decision: &Decision) -> Vec<u8> {
         let mut out = Vec::new();
-        write(&mut out, customer, &Id::Text("gold-one-day".into()), decision);
+        let app = crate::tests::app();
+        write(&mut out, customer, &app.engine.running(), decision);
         out
     }
 
@@ -93,7 +103,7 @@ mod tests {
         customer: String,
         show: bool,
         reason: &'static str,
-        campaign: &'static str,
+        campaign: Option<&'static str>,
         score: Option<f64>,
         probability: Option<f64>,
         model: Option<ModelId>,
@@ -110,17 +120,18 @@ mod tests {
             score in proptest::option::of((any::<f64>(), proptest::option::of(0.0..=1.0f64))),
             model in proptest::option::of("[a-f0-9\"é]{0,12}"),
             id in any::<u64>(),
+            campaign in proptest::option::of(Just(Slot(0))),
         ) {
             let customer = if is_text { Id::parse(&text).expect("an id") } else { Id::Number(number) };
             let score = score.map(|(value, probability)| Score { value, probability });
             let model = model.as_deref().map(ModelId::new);
-            let bytes = written(&customer, &Decision { reason, score, model, id: DecisionId(id) });
+            let bytes = written(&customer, &Decision { reason, score, campaign, model, id: DecisionId(id) });
             prop_assert!(bytes.len() <= MAX_BYTES);
             let expected = Plain {
                 customer: customer.to_string(),
                 show: reason.shows(),
                 reason: reason.name(),
-                campaign: "gold-one-day",
+                campaign: campaign.map(|_| "gold-one-day"),
                 score: score.map(|score| score.value),
                 probability: score.and_then(|score| score.probability),
                 model,
@@ -137,6 +148,7 @@ mod tests {
         let decision = Decision {
             reason: Reason::LikelyToClick,
             score,
+            campaign: Some(Slot(0)),
             model: Some(ModelId::new("4017e3471abc")),
             id: DecisionId(0x1a20),
         };

@@ -49,7 +49,7 @@ pub(super) async fn one(
     let ask = Ask { dry_run: query.dry_run || method == Method::HEAD, request_id };
     let decision = app.engine.decide(&customer, &ask, app.wall_ms())?;
     let mut body = Vec::with_capacity(answer::MAX_BYTES);
-    answer::write(&mut body, &customer, &app.engine.settings().campaign.id, &decision);
+    answer::write(&mut body, &customer, &app.engine.running(), &decision);
     Ok(json_bytes(body))
 }
 
@@ -125,7 +125,6 @@ impl BatchAnswer {
 
     /// Decides for the next customers.
     fn decide(&mut self, app: &App, customers: &[Id], dry_run: bool, wall_ms: i64) {
-        let campaign = &app.engine.settings().campaign.id;
         customers.iter().take(PREFETCH_DISTANCE).for_each(|customer| app.engine.prefetch(customer));
         for (index, customer) in customers.iter().enumerate() {
             if let Some(later) = customers.get(index + PREFETCH_DISTANCE) {
@@ -134,12 +133,8 @@ impl BatchAnswer {
             if self.0.last() == Some(&b'}') {
                 self.0.push(b',');
             }
-            answer::write(
-                &mut self.0,
-                customer,
-                campaign,
-                &app.engine.decide_once(customer, dry_run, wall_ms),
-            );
+            let decision = app.engine.decide_once(customer, dry_run, wall_ms);
+            answer::write(&mut self.0, customer, &app.engine.running(), &decision);
         }
     }
 

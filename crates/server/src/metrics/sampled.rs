@@ -218,7 +218,9 @@ const SAMPLED: &[Sampled] = &[
 /// What the decisions that show cost, or what those that do not would have cost.
 fn cost(engine: &Engine, shows: bool) -> f64 {
     let decisions = engine.counters().decisions().filter(|(reason, _)| reason.shows() == shows);
-    decisions.map(|(_, count)| count).sum::<u64>() as f64 * engine.settings().campaign.impression_cost
+    let campaigns = engine.campaigns();
+    let cost = campaigns.document.campaign.first().map_or(0, |first| first.impression_cost.micro());
+    decisions.map(|(_, count)| count).sum::<u64>() as f64 * (cost as f64 / 1e6)
 }
 
 /// Resident memory of the process in bytes, as reported by Linux; `None` elsewhere.

@@ -87,9 +87,8 @@ impl App {
     pub fn new(config: Config, zone: Zone, clock: WallClock) -> Self {
         // Numbers repeat after a restart only if more than 2^20 were used per millisecond of the earlier run.
         let first_number = (clock() as u64) << 20;
-        let engine = Arc::new(Engine::new(Settings {
+        let settings = Settings {
             window: config.window,
-            campaign: config.campaign.clone(),
             clock: config.clock,
             max_future_ms: i64::try_from(config.max_future.get().as_millis()).unwrap_or(i64::MAX),
             expected_customers: config.limits.expected_customers,
@@ -99,7 +98,8 @@ impl App {
             max_tracks: config.limits.tracks,
             max_tombstones: config.limits.tombstones,
             first_decision: first_number,
-        }));
+        };
+        let engine = Arc::new(Engine::new(settings, config.campaign.document()));
         let metrics = Metrics::new(Arc::clone(&engine));
         let response_memory =
             ResponseMemory::new(config.limits.response_memory_bytes, metrics.response_bytes.clone());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::{fs, io};
 
+use upbeat_core::campaign::{Document, Single};
 use upbeat_engine::storage::{self, OpenError};
 use upbeat_engine::{Clock, Engine, Settings, Started};
 use upbeat_journal::disk::{Disk, RealDisk};
@@ -223,7 +224,7 @@ impl Compaction {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let journal =
             upbeat_journal::Options { segment_bytes: SEGMENT_BYTES, group_bytes: MOST_BYTES, sync: true };
-        let engine = Engine::new(settings(self.started.as_ref()));
+        let engine = Engine::new(settings(self.started.as_ref()), document(self.started.as_ref()));
         let options = storage::Options { journal, threads };
         let opened =
             storage::open(&engine, Arc::clone(disk), lanes.memories, options, Box::new(random), &|_| {});
@@ -262,13 +263,8 @@ struct Rewritten {
 /// case, whichever that server had.
 pub(super) fn settings(started: Option<&Started>) -> Settings {
     let config = Config::default();
-    let (window, campaign) = match started {
-        Some(started) => (started.window, started.campaign.clone()),
-        None => (config.window, config.campaign),
-    };
     Settings {
-        window,
-        campaign,
+        window: started.map_or(config.window, |started| started.window),
         clock: Clock::Event,
         max_future_ms: i64::MAX,
         expected_customers: config.limits.expected_customers,
@@ -279,6 +275,11 @@ pub(super) fn settings(started: Option<&Started>) -> Settings {
         max_tombstones: config.limits.tombstones,
         first_decision: 0,
     }
+}
+
+/// The campaign of a server of a version that ran one; a later one has kept its campaigns in the directory.
+pub(super) fn document(started: Option<&Started>) -> Document {
+    started.and_then(|started| started.campaign.as_ref()).map(Single::document).unwrap_or_default()
 }
 
 /// Bytes that the disk holds for all files of a directory.

@@ -222,7 +222,7 @@ impl Answerer {
         reply::begin_json_head(&mut self.output, exchange.request_id);
         let decision = app.engine.decide(customer, ask, wall_ms)?;
         self.body.clear();
-        answer::write(&mut self.body, customer, &app.engine.settings().campaign.id, &decision);
+        answer::write(&mut self.body, customer, &app.engine.running(), &decision);
         self.end_answer(exchange, !is_head);
         let now = Instant::now();
         app.metrics.decision_seconds.observe(now.saturating_duration_since(started));

@@ -85,7 +85,12 @@ fn confirmation_in_an_atomic_body_holds_though_the_history_moves_on() {
     engine.apply(play(1), WALL_MS).expect("a play");
     engine.customers.with_mut(&Id::Number(1), |customer| {
         let time = Time::from_unix_ms(WALL_MS - 1);
-        customer.count_decided_impression(DecisionId(9), campaign.clone(), time, &engine.settings.bounds());
+        customer.count_decided_impression(
+            DecisionId(9),
+            campaign.clone(),
+            time,
+            &engine.campaigns.load().bounds(256),
+        );
     });
     let confirmation = event(1, EventKind::Impression(ImpressionOf::Decision(DecisionId(9))));
     let body = checked(&engine, [confirmation, play(1)]);
@@ -104,7 +109,8 @@ fn confirmation_cannot_contradict_an_atomic_body_that_was_checked() {
     engine.customers.with_mut(&Id::Number(1), |customer| {
         for decision in [8, 9] {
             let (campaign, time) = (Id::Text("gold-one-day".into()), Time::from_unix_ms(WALL_MS - 1));
-            let bounds = engine.settings.bounds();
+            let campaigns = engine.campaigns.load();
+            let bounds = campaigns.bounds(256);
             customer.count_decided_impression(DecisionId(decision), campaign, time, &bounds);
         }
     });

@@ -3,6 +3,7 @@ use upbeat_core::campaign::Bill;
 use upbeat_core::event::{CUSTOMER_FILE_ID, ClickOf, EventKind, ImpressionOf, Membership, Time};
 
 use super::*;
+use crate::campaigns::CampaignVersion;
 use crate::ledger::{Budgets, Charge, Confirmed, Terms, Voided};
 
 fn id() -> impl Strategy<Value = Id> {
@@ -109,6 +110,17 @@ fn money() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn campaigns() -> impl Strategy<Value = Entry> {
+    let (texts, digests) = (prop::collection::vec(".{0,30}", 0..4), prop::array::uniform32(any::<u8>()));
+    let rest = (prop::collection::vec(id(), 0..4), ".{0,200}", prop::option::of(digests));
+    (any::<u64>(), ms(), ".{0,30}", texts, digests, rest).prop_map(
+        |(version, time_ms, who, changed, digest, (slots, toml, file_digest))| {
+            let version = CampaignVersion { version, time_ms, who, changed, digest };
+            Entry::Campaigns(Box::new(KeptCampaigns { version, toml: toml.into(), file_digest, slots }))
+        },
+    )
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let kept = (time(), id(), level()).prop_map(|(time, event_id, level)| MembershipChange {
         time,
@@ -127,9 +139,14 @@ fn entry() -> impl Strategy<Value = Entry> {
     let track = (id(), ".{0,20}", ".{0,20}", any::<u32>()).prop_map(|(id, title, artist, length_s)| {
         Entry::Track { id, track: Track { title: title.into(), artist: artist.into(), length_s } }
     });
-    let started = (id(), id(), prop::collection::vec(level(), 1..3), 1u32..65_536, any::<u64>()).prop_map(
-        |(id, ad, audience, plays, clock_key)| {
-            let campaign = Single { id, ad, audience, ..Single::default() };
+    let single = (id(), id(), prop::collection::vec(level(), 1..3)).prop_map(|(id, ad, audience)| Single {
+        id,
+        ad,
+        audience,
+        ..Single::default()
+    });
+    let started =
+        (prop::option::of(single), 1u32..65_536, any::<u64>()).prop_map(|(campaign, plays, clock_key)| {
             let window = Window { plays, ..Window::default() };
             Entry::Started(Box::new(Started {
                 window,
@@ -137,8 +154,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 clock_key,
                 id_key: IdKey([clock_key, !clock_key]),
             }))
-        },
-    );
+        });
     prop_oneof![
         6 => event(),
         3 => shown,
@@ -149,6 +165,8 @@ fn entry() -> impl Strategy<Value = Entry> {
         1 => (id(), any::<u32>()).prop_map(|(customer, last_event_s)| Entry::LastEvent { customer, last_event_s }),
         1 => track,
         1 => started,
+        1 => campaigns(),
+        1 => (id(), any::<u16>()).prop_map(|(customer, day)| Entry::Tossed { customer, day }),
         1 => "[0-9a-f]{1,15}".prop_map(|text| Entry::Promoted { model: ModelId::new(&text) }),
         3 => (any::<u16>(), money()).prop_map(|(slot, change)| Entry::Money { slot, change }),
         1 => any::<u64>().prop_map(|until| Entry::Leased { until, shown_until: !until }),
@@ -190,9 +208,11 @@ proptest! {
             | Entry::Erased { customer }
             | Entry::Erasure { customer, .. }
             | Entry::Evicted { customer, .. }
-            | Entry::LastEvent { customer, .. } => Some(customer.clone()),
+            | Entry::LastEvent { customer, .. }
+            | Entry::Tossed { customer, .. } => Some(customer.clone()),
             Entry::Track { id, .. } => Some(id.clone()),
             Entry::Started(_)
+            | Entry::Campaigns(_)
             | Entry::Promoted { .. }
             | Entry::Leased { .. }
             | Entry::Money { .. }

@@ -3,14 +3,14 @@
 use upbeat_core::event::{DAY_MS, Id};
 use upbeat_journal::disk::simulated::SimulatedDisk;
 
-use super::{WALL_MS, memories, opened, play, settings, showing};
+use super::{WALL_MS, campaign, memories, opened, play, settings, showing_with};
 use crate::{Clock, Engine};
 
 /// An engine with this clock on what is left of the disk, with a snapshot that is written after `change`.
 fn life(disk: &SimulatedDisk, clock: Clock, seed: u64, change: impl FnOnce(&Engine)) -> Engine {
-    let mut settings = settings(clock);
-    settings.campaign.cap.impressions = 1;
-    let engine = showing(settings);
+    let mut campaign = campaign();
+    campaign.cap.impressions = 1;
+    let engine = showing_with(settings(clock), &campaign);
     let opened = opened(&engine, disk, memories(1, 32 << 10), 1, seed);
     let (mut writer, mut snapshotter) = (opened.writer, opened.snapshotter);
     change(&engine);

@@ -3,12 +3,12 @@
 use upbeat_core::event::{
     ClickOf, DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, MINUTE_MS, Row, Time,
 };
-use upbeat_core::profile::{Applied, EventConflict};
+use upbeat_core::profile::{Applied, Bounds, EventConflict};
 use upbeat_journal::disk::simulated::SimulatedDisk;
 
 use super::histories::History;
 use super::model::{Change, held_by};
-use super::{WALL_MS, memories, opened, play, settings, showing};
+use super::{WALL_MS, campaign, memories, opened, play, settings, showing, showing_with};
 use crate::{Clock, Engine, Rejection};
 
 /// What the records of an event say; it may be an impression too, of a decision whose own record was lost.
@@ -26,7 +26,7 @@ pub fn changes_of(event: Event, last_event_s: u32, lost: bool) -> Vec<Change> {
 /// An event as the engine takes it: a click that names a decision with the ad of its campaign.
 fn looked_up(mut event: Event) -> Event {
     if let EventKind::Click { of: ClickOf::Decision { ad, .. } } = &mut event.kind {
-        *ad = Some(settings(Clock::Wall).campaign.ad);
+        *ad = Some(campaign().ad);
     }
     event
 }
@@ -38,8 +38,9 @@ impl History {
             return Some((Applied::Erased, false));
         }
         let settings = settings(self.clock);
-        let campaign = settings.campaign.id.clone();
-        let (bounds, time) = (settings.bounds(), Time::from_unix_ms(event.time.unix_ms));
+        let campaigns = [campaign().id];
+        let (campaign, time) = (campaigns[0].clone(), Time::from_unix_ms(event.time.unix_ms));
+        let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &campaigns };
         let mut profile = self.engine.profile(&event.customer).unwrap_or_default();
         match profile.check(event) {
             Ok(()) => Some((profile.apply(looked_up(event.clone()), &bounds), false)),
@@ -188,9 +189,9 @@ fn decision_that_was_lost_counts_once_when_it_is_confirmed_and_invented_ones_are
 
 #[test]
 fn confirmation_counts_at_its_own_time_towards_the_cap() {
-    let mut settings = settings(Clock::Wall);
-    settings.campaign.cap.impressions = 2;
-    let engine = showing(settings.clone());
+    let mut campaign = campaign();
+    campaign.cap.impressions = 2;
+    let engine = showing_with(settings(Clock::Wall), &campaign);
     engine.apply(play(1, 1, WALL_MS), WALL_MS).expect("it is taken");
     let lost = [shown_to(&engine, 1), shown_to(&engine, 1)];
     // Without a directory an eviction is what makes a decision unknown, and the process has a key of its own.
@@ -199,7 +200,7 @@ fn confirmation_counts_at_its_own_time_towards_the_cap() {
     for (event_id, decision) in lost.into_iter().enumerate() {
         let event = confirmation(1, event_id as u64, decision);
         assert_eq!(engine.apply(event.clone(), WALL_MS), Ok(Applied::Accepted));
-        let other = showing(settings.clone());
+        let other = showing_with(settings(Clock::Wall), &campaign);
         assert!(other.apply(event, WALL_MS).is_err(), "another process gave it");
     }
     engine.apply(play(1, 1, WALL_MS), WALL_MS).expect("it is taken");
@@ -214,7 +215,7 @@ fn confirmation_that_many_later_impressions_follow_is_too_old_and_changes_nothin
     engine.apply(play(1, 1, WALL_MS), WALL_MS).expect("it is taken");
     let lost = shown_to(&engine, 1);
     assert!(engine.remove(&Id::Number(1), WALL_MS).expect("it is taken"));
-    let campaign = ImpressionOf::Campaign(settings(Clock::Wall).campaign.id);
+    let campaign = ImpressionOf::Campaign(campaign().id);
     for event_id in 0..300 {
         let kind = EventKind::Impression(campaign.clone());
         let event = Event { kind, ..play(1, event_id, WALL_MS + 2 * MINUTE_MS) };

@@ -6,6 +6,7 @@ use upbeat_core::catalogue::Track;
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
 use upbeat_core::profile::{Bounds, Profile};
 
+use super::campaign;
 use crate::event_clock::EventClock;
 use crate::{Engine, Settings, Tombstone};
 
@@ -67,7 +68,7 @@ impl Model {
     }
 
     pub fn change(&mut self, position: u64, change: Change, settings: &Settings, clock: &EventClock) {
-        let campaigns = [settings.campaign.id.clone()];
+        let campaigns = [campaign().id];
         let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &campaigns };
         match change {
             Change::Event(event, last_event_s) => {
@@ -80,7 +81,7 @@ impl Model {
             }
             Change::Shown { customer, decision, time_ms, request } => {
                 let held = self.customer(customer.clone());
-                let campaign = settings.campaign.id.clone();
+                let campaign = campaigns[0].clone();
                 held.0.count_decided_impression(decision, campaign, Time::from_unix_ms(time_ms), &bounds);
                 held.1 = held.1.max((time_ms / 1000) as u32);
                 if let Some((request, made_ms)) = request {

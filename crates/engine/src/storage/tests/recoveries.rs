@@ -11,6 +11,7 @@ use super::histories::{History, LANES};
 use super::model::{Model, clock_state, held_by, recounted, tombstones_of, tracks_of};
 use super::{WALL_MS, memories, opened, settings, showing};
 use crate::hashing::use_hash_key;
+use crate::storage::blocks::ShownAnswer;
 use crate::striped::use_stripe;
 use crate::{Ask, Clock, Engine, RequestId, Tombstone};
 
@@ -124,7 +125,7 @@ impl History {
         });
         assert_eq!(pending, expected, "seed {seed}");
         assert_eq!(clock_state(&engine.event_clock), clock_state(&clock), "seed {seed}");
-        for (customer, decision, answer) in
+        for ShownAnswer { customer, decision, answer, .. } in
             (0..engine.requests.shards()).flat_map(|at| engine.requests.shown(at))
         {
             if self.wall_ms.abs_diff(answer.made_ms) <= 60_000 {

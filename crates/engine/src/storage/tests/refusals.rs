@@ -9,7 +9,7 @@ use upbeat_core::profile::Applied;
 use upbeat_journal::disk::simulated::{Call, SimulatedDisk};
 
 use super::model::held_by;
-use super::{WALL_MS, memories, opened, play, settings, showing};
+use super::{WALL_MS, campaign, memories, opened, play, settings, showing};
 use crate::apply::Progress;
 use crate::{Clock, Engine, LogState, NotPut, NotRemoved, Rejection, RowProblem, storage};
 
@@ -110,7 +110,7 @@ fn duplicates_and_decisions_that_show_nothing_publish_nothing() {
     let shown = engine.decide_once(&Id::Number(1), false, WALL_MS);
     assert_eq!((shown.reason, engine.barrier()), (Reason::LikelyToClick, barrier + 1));
     // Of impressions too, however they are named.
-    let [ours, other] = [settings(Clock::Wall).campaign.id, Id::Number(7)].map(ImpressionOf::Campaign);
+    let [ours, other] = [campaign().id, Id::Number(7)].map(ImpressionOf::Campaign);
     let named = [ours, other, ImpressionOf::Decision(shown.id)];
     let events = named.map(|of| Event { kind: EventKind::Impression(of), ..play(1, 90, WALL_MS) });
     for event in &events {

@@ -11,7 +11,7 @@ use upbeat_journal::{HistoryFile, MOST_BYTES, Record, StepError, Writer, history
 
 use super::RestoreError;
 use crate::runtime::app::machine_clock;
-use crate::runtime::compact::settings;
+use crate::runtime::compact::{document, settings};
 use crate::runtime::lanes::Lanes;
 use crate::runtime::storage::{MOST_THREADS, random};
 
@@ -34,7 +34,8 @@ impl<'a> Opened<'a> {
     /// Opens the copy at a path, with what its last server ran with.
     pub(super) fn open(path: &'a Path, started: Option<&Started>) -> Result<Self, RestoreError> {
         let disk = Arc::new(RealDisk::new(path));
-        let engine = Engine::new(Settings { max_tombstones: MOST_TOMBSTONES, ..settings(started) });
+        let settings = Settings { max_tombstones: MOST_TOMBSTONES, ..settings(started) };
+        let engine = Engine::new(settings, document(started));
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         // Segments are as small as any record allows: what is written here is little.
         let segment_bytes = MOST_BYTES as u64;

@@ -1,0 +1,394 @@
+//! The campaigns that run: a document, compiled for the policy, with every version of it that there was.
+//!
+//! The log owns them: a version is published before a decision is made by it, and recovery begins with the last. An id of a
+//! campaign has a number for ever, its slot, by which records name it; so ids of decisions that a former campaign gave, and
+//! what is held of it, keep their meaning.
+
+mod changes;
+mod parse;
+mod slots;
+mod text;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use arc_swap::Guard;
+use sha2::{Digest, Sha256};
+use upbeat_core::campaign::{self, Cap, Document, Plan, Planned, Served, Single, Slot, Threshold};
+use upbeat_core::event::{HOUR_MS, Id};
+use upbeat_core::profile::Bounds;
+
+pub use parse::{Invalid, MAX_BYTES, parse};
+pub use slots::MOST_SLOTS;
+pub(crate) use slots::Slots;
+
+use crate::Engine;
+use crate::decision_ids::IdKey;
+use crate::log::{Payload, Use};
+
+/// How many versions are kept in the history.
+pub const MOST_VERSIONS: usize = 1_000;
+
+/// Who changed the campaigns where a file did: its digest is compared at the next start.
+pub const FILE: &str = "file";
+
+/// The longest name of whoever changes campaigns, in bytes.
+pub const MAX_WHO: usize = 200;
+
+/// The name of the model that the server was started with.
+pub const DEFAULT_MODEL: &str = "default";
+
+/// The SHA-256 of a document's text.
+#[must_use]
+pub fn digest(toml: &str) -> [u8; 32] {
+    Sha256::digest(toml.as_bytes()).into()
+}
+
+/// Campaigns that are to run.
+#[derive(Debug, Clone)]
+pub struct NewCampaigns {
+    /// The text, as [`parse`] reads it.
+    pub toml: String,
+    /// What it says.
+    pub document: Document,
+    /// Who changes it: [`FILE`], or a name.
+    pub who: String,
+    /// The models that it names; those that are served already need not be among them.
+    pub models: Vec<Served>,
+}
+
+impl NewCampaigns {
+    /// A document without a text of its own, and without models.
+    #[must_use]
+    pub fn of(document: Document, who: &str) -> Self {
+        let toml = text::of(&document);
+        Self { toml, document, who: who.to_owned(), models: Vec::new() }
+    }
+}
+
+/// Why campaigns were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSet {
+    /// The document is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The log takes nothing at the moment.
+    #[error(
+        "the campaigns cannot be recorded at the moment: the log is full or has failed; send them again later"
+    )]
+    LogUnavailable,
+    /// One record of the log does not take the document: its bytes, and how many it takes.
+    #[error("the document takes {0} bytes of the log, whose records have {1} at most; shorten its texts")]
+    TooLarge(usize, usize),
+}
+
+/// A version of the campaigns, as the history has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignVersion {
+    /// Its number, from 1.
+    pub version: u64,
+    /// When it came, by the wall clock, in Unix milliseconds; 0 where nobody said.
+    pub time_ms: i64,
+    /// Who made it: [`FILE`], or a name.
+    pub who: String,
+    /// What it changed, as in `gold-one-day: paused false → true`.
+    pub changed: Vec<String>,
+    /// The SHA-256 of its text.
+    pub digest: [u8; 32],
+}
+
+/// The campaigns that run at a moment.
+#[derive(Debug)]
+pub struct Current {
+    /// The version, from 1.
+    pub version: u64,
+    /// The text.
+    pub toml: Arc<str>,
+    /// The SHA-256 of the text.
+    pub digest: [u8; 32],
+    /// What it says.
+    pub document: Arc<Document>,
+    /// The same, compiled.
+    pub plan: Plan,
+    pub(crate) slots: Arc<Slots>,
+    /// The first campaign of the document as the policy of one campaign takes it.
+    pub(crate) single: Option<(Slot, Single)>,
+}
+
+impl Current {
+    fn new(version: u64, toml: Arc<str>, document: Arc<Document>, plan: Plan, slots: Arc<Slots>) -> Self {
+        let single = document.campaign.first().and_then(|campaign| {
+            let planned = plan.campaigns.iter().find(|planned| planned.place == 0)?;
+            let threshold = match campaign.threshold {
+                Threshold::Score(score) => score,
+                _ => 0.0,
+            };
+            let cap = planned.caps.first().map_or(Cap { impressions: 64, hours: 1 }, |cap| Cap {
+                impressions: cap.impressions,
+                hours: u32::try_from(cap.period_ms / HOUR_MS).unwrap_or(1),
+            });
+            let single = Single {
+                id: campaign.id.clone(),
+                ad: campaign.ad.clone(),
+                audience: campaign.audience.clone(),
+                min_plays: campaign.min_plays,
+                threshold,
+                cap,
+                ..Single::default()
+            };
+            Some((planned.slot, single))
+        });
+        Self { version, digest: digest(&toml), toml, document, plan, slots, single }
+    }
+
+    /// How long what was shown, clicked or bought bears on decisions, in milliseconds.
+    pub(crate) fn longest_period_ms(&self) -> i64 {
+        let caps =
+            self.plan.caps.iter().chain(self.plan.campaigns.iter().flat_map(|campaign| &campaign.caps));
+        let cooldowns = self.plan.campaigns.iter().flat_map(|campaign| {
+            let Planned {
+                cooldown_after_impression_ms: impression,
+                cooldown_after_click_ms: click,
+                cooldown_after_upgrade_ms: upgrade,
+                ..
+            } = campaign;
+            [*impression, *click, *upgrade]
+        });
+        caps.map(|cap| cap.period_ms).chain(cooldowns).max().unwrap_or(0)
+    }
+
+    /// What a profile keeps: each campaign that ever ran here has a history of its own.
+    pub(crate) fn bounds(&self, plays: u32) -> Bounds<'_> {
+        Bounds { plays: plays as usize, campaigns: self.slots.ids() }
+    }
+
+    /// The id of a campaign that runs or ran here, by its number.
+    #[must_use]
+    pub fn campaign(&self, slot: Slot) -> Option<&Id> {
+        self.slots.id(slot)
+    }
+}
+
+/// What the log and snapshots keep of campaigns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptCampaigns {
+    /// The version that runs.
+    pub version: CampaignVersion,
+    /// The text.
+    pub toml: Arc<str>,
+    /// The digest of the last text that came from a file.
+    pub file_digest: Option<[u8; 32]>,
+    /// Every id of a campaign, by its number.
+    pub slots: Vec<Id>,
+}
+
+/// The versions, and what the next one is made with. Locked while campaigns change.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    history: VecDeque<CampaignVersion>,
+    file_digest: Option<[u8; 32]>,
+    /// The models that are served, by name.
+    models: Vec<Served>,
+}
+
+impl Versions {
+    /// With this version, the newest or an older one that a snapshot has.
+    fn add(&mut self, version: CampaignVersion) {
+        let place = self.history.partition_point(|known| known.version < version.version);
+        if self.history.get(place).is_none_or(|known| known.version != version.version) {
+            self.history.insert(place, version);
+        }
+        if self.history.len() > MOST_VERSIONS {
+            self.history.pop_front();
+        }
+    }
+
+    /// These models and those of others that are served.
+    fn with(&self, more: &[Served]) -> Vec<Served> {
+        let is_new = |served: &&Served| more.iter().all(|new| new.name != served.name);
+        self.models.iter().filter(is_new).chain(more).cloned().collect()
+    }
+}
+
+/// What `Engine` begins with: version 1.
+pub(crate) fn beginning(new: NewCampaigns, wall_ms: i64, key: IdKey) -> Result<(Current, Versions), Invalid> {
+    let NewCampaigns { toml, document, who, models } = new;
+    let ids = slots_of(&[], &document)?;
+    let slots = Arc::new(Slots::new(ids, key));
+    let plan = Plan::new(&document, &slots.numbered(), &models)?;
+    let file_digest = (who == FILE).then(|| digest(&toml));
+    let current = Current::new(1, toml.into(), Arc::new(document), plan, slots);
+    let changed = changes::between(&Document::default(), &current.document);
+    let version = CampaignVersion { version: 1, time_ms: wall_ms, who, changed, digest: current.digest };
+    let mut versions = Versions { file_digest, models, ..Versions::default() };
+    versions.add(version);
+    Ok((current, versions))
+}
+
+/// The ids that are known, and those of the document behind them.
+fn slots_of(known: &[Id], document: &Document) -> Result<Vec<Id>, Invalid> {
+    Slots::extended(known, document.campaign.iter().map(|campaign| &campaign.id)).ok_or_else(|| Invalid {
+        path: "campaign".to_owned(),
+        line: None,
+        reason: format!(
+            "with the new ids more than {MOST_SLOTS} campaigns would have run on this data directory, each of which is \
+             kept apart for ever; use an id again"
+        ),
+    })
+}
+
+impl Engine {
+    /// The campaigns that run.
+    #[must_use]
+    pub fn campaigns(&self) -> Arc<Current> {
+        self.campaigns.load_full()
+    }
+
+    /// The same without a count of references, for the time of one answer.
+    #[must_use]
+    pub fn running(&self) -> Guard<Arc<Current>> {
+        self.campaigns.load()
+    }
+
+    /// The versions of the campaigns, oldest first: the last [`MOST_VERSIONS`] of them.
+    #[must_use]
+    pub fn campaign_history(&self) -> Vec<CampaignVersion> {
+        self.versions().history.iter().cloned().collect()
+    }
+
+    /// The digest of the last text that came from a file; a file of another digest makes a new version.
+    #[must_use]
+    pub fn campaign_file_digest(&self) -> Option<[u8; 32]> {
+        self.versions().file_digest
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        // What panicked under it has stored nothing yet.
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs other campaigns from now on; returns the number of the version. A text that is the present one makes no new version
+    /// unless it is the first from a file. `wall_ms` in Unix milliseconds.
+    ///
+    /// # Errors
+    /// The document is wrong, names a model that is not there, or cannot be recorded; the present campaigns stay.
+    pub fn set_campaigns(&self, new: NewCampaigns, wall_ms: i64) -> Result<u64, NotSet> {
+        let NewCampaigns { toml, document, who, models } = new;
+        let mut versions = self.versions();
+        let current = self.campaigns.load_full();
+        let within = |invalid: campaign::Invalid| Invalid::within(invalid, &toml);
+        document.check().map_err(within)?;
+        let (who, digest) = (shortened(who, MAX_WHO), digest(&toml));
+        let file_digest = if who == FILE { Some(digest) } else { versions.file_digest };
+        let models = versions.with(&models);
+        let ids = slots_of(current.slots.ids(), &document)?;
+        let slots = Arc::new(Slots::new(ids, self.decision_ids.key()));
+        let plan = Plan::new(&document, &slots.numbered(), &models).map_err(within)?;
+        if digest == current.digest && file_digest == versions.file_digest {
+            let next = Current::new(current.version, toml.into(), Arc::new(document), plan, slots);
+            versions.models = models;
+            self.campaigns.store(Arc::new(next));
+            return Ok(current.version);
+        }
+        let changed = changes::between(&current.document, &document);
+        let version =
+            CampaignVersion { version: current.version + 1, time_ms: wall_ms, who, changed, digest };
+        let number = version.version;
+        let kept = KeptCampaigns { version, toml: toml.into(), file_digest, slots: slots.ids().to_vec() };
+        self.publish_campaigns(&kept)?;
+        versions.add(kept.version);
+        (versions.models, versions.file_digest) = (models, file_digest);
+        let next = Current::new(number, kept.toml, Arc::new(document), plan, slots);
+        self.campaigns.store(Arc::new(next));
+        Ok(number)
+    }
+
+    /// Serves these models from now on, each in place of the one of its name, without a new version of the campaigns.
+    ///
+    /// # Errors
+    /// A campaign asks more of one than it can judge; the present models stay.
+    pub fn serve_models(&self, models: &[Served]) -> Result<(), Invalid> {
+        let mut versions = self.versions();
+        let current = self.campaigns.load_full();
+        let models = versions.with(models);
+        let plan = Plan::new(&current.document, &current.slots.numbered(), &models)?;
+        let Current { version, toml, document, slots, .. } = &*current;
+        let next = Current::new(*version, toml.clone(), document.clone(), plan, slots.clone());
+        versions.models = models;
+        self.campaigns.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// What the log and snapshots keep of the campaigns, and all versions before.
+    pub(crate) fn kept_campaigns(&self) -> (KeptCampaigns, Vec<CampaignVersion>) {
+        let versions = self.versions();
+        let current = self.campaigns.load();
+        let mut history: Vec<_> = versions.history.iter().cloned().collect();
+        let version = history.pop().unwrap_or_else(|| CampaignVersion {
+            version: current.version,
+            time_ms: 0,
+            who: String::new(),
+            changed: Vec::new(),
+            digest: current.digest,
+        });
+        let slots = current.slots.ids().to_vec();
+        let (toml, file_digest) = (current.toml.clone(), versions.file_digest);
+        (KeptCampaigns { version, toml, file_digest, slots }, history)
+    }
+
+    /// Goes on with the campaigns of a directory, and with its key of decisions' ids. `kept` is `None` where none were kept:
+    /// then `slots` are those of the campaigns that its processes began with, and this engine's own run.
+    ///
+    /// # Errors
+    /// The text that was kept is no document that this version reads.
+    pub(crate) fn adopt_campaigns(
+        &self,
+        kept: Option<KeptCampaigns>,
+        slots: &[Id],
+        history: Vec<CampaignVersion>,
+    ) -> Result<(), Invalid> {
+        let mut versions = self.versions();
+        let current = self.campaigns.load_full();
+        let key = self.decision_ids.key();
+        let Some(KeptCampaigns { version, toml, file_digest, slots }) = kept else {
+            let ids = slots_of(slots, &current.document)?;
+            let slots = Arc::new(Slots::new(ids, key));
+            let plan = Plan::recovered(&current.document, &slots.numbered(), &versions.models)?;
+            let Current { version, toml, document, .. } = &*current;
+            let next = Current::new(*version, toml.clone(), document.clone(), plan, slots);
+            self.campaigns.store(Arc::new(next));
+            return Ok(());
+        };
+        let document = parse::read(&toml)?;
+        let slots = Arc::new(Slots::new(slots, key));
+        let plan = Plan::recovered(&document, &slots.numbered(), &versions.models)?;
+        let next = Current::new(version.version, toml, Arc::new(document), plan, slots);
+        versions.history.clear();
+        history.into_iter().chain([version]).for_each(|version| versions.add(version));
+        versions.file_digest = file_digest;
+        self.campaigns.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Publishes a version, with the lock of the versions held, so that they are in the log in their order.
+    fn publish_campaigns(&self, kept: &KeptCampaigns) -> Result<(), NotSet> {
+        let Some(log) = self.log.get() else { return Ok(()) };
+        let payload = Payload::of_campaigns(kept);
+        let (bytes, most) = (payload.bytes().len(), log.most_payload());
+        if bytes > most {
+            return Err(NotSet::TooLarge(bytes, most));
+        }
+        log.room(Use::Show, 1, bytes).ok_or(NotSet::LogUnavailable)?.publish(&payload, 0);
+        Ok(())
+    }
+}
+
+/// A text of so many bytes at most.
+fn shortened(mut text: String, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;

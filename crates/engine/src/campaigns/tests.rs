@@ -1,0 +1,153 @@
+use std::sync::Arc;
+
+use upbeat_core::campaign::Single;
+use upbeat_core::event::{Event, EventKind, ImpressionOf, Time};
+use upbeat_core::profile::{Applied, Window};
+use upbeat_journal::Memory;
+use upbeat_journal::disk::simulated::{Dice, SimulatedDisk};
+use upbeat_svm::Model;
+
+use super::*;
+use crate::{Clock, Rejection, Settings, storage};
+
+const WALL_MS: i64 = 1_700_000_000_000;
+
+fn engine() -> Engine {
+    let settings = Settings {
+        window: Window::default(),
+        clock: Clock::Wall,
+        max_future_ms: 300_000,
+        expected_customers: 0,
+        max_customers: 100,
+        max_profile_bytes: 1 << 20,
+        max_retry_bytes: 1 << 20,
+        max_tracks: 2,
+        max_tombstones: 10,
+        first_decision: 1,
+    };
+    let single = Single { min_plays: 1, threshold: -1e9, ..Single::default() };
+    let engine = Engine::new(settings, single.document());
+    let model = Model::read(include_bytes!("../../../../model/default.json")).expect("a model");
+    engine.promote(model).expect("it fits");
+    engine
+}
+
+/// A document of one campaign with this id, shown to everybody with a play.
+fn toml(id: &str) -> String {
+    format!("[[campaign]]\nid = \"{id}\"\nad = \"AN_AD\"\nmin_plays = 1\nthreshold = {{ score = -1e9 }}\n")
+}
+
+fn new(toml: &str, who: &str) -> NewCampaigns {
+    let document = parse(toml).expect("a document");
+    NewCampaigns { toml: toml.to_owned(), document, who: who.to_owned(), models: Vec::new() }
+}
+
+fn event(id: u64, kind: EventKind) -> Event {
+    Event { customer: Id::Number(48), id: Id::Number(id), time: Time::from_unix_ms(WALL_MS), kind }
+}
+
+fn play() -> Event {
+    event(1, EventKind::Play { track: Id::Number(7), mobile: true })
+}
+
+fn opened(engine: &Engine, disk: &SimulatedDisk) -> storage::Opened<SimulatedDisk> {
+    let journal = upbeat_journal::Options { segment_bytes: 64 << 10, group_bytes: 16 << 10, sync: true };
+    let mut dice = Dice::new(7);
+    let lanes = vec![Memory::anonymous(4096 + (64 << 10))];
+    let options = storage::Options { journal, threads: 2 };
+    storage::open(engine, Arc::new(disk.clone()), lanes, options, Box::new(move || dice.draw()), &|_| {})
+        .expect("it is opened")
+}
+
+/// The id of a decision that shows the ad.
+fn shown(engine: &Engine) -> (upbeat_core::event::DecisionId, Option<Id>) {
+    let decision = engine.decide_once(&Id::Number(48), false, WALL_MS);
+    assert!(decision.reason.shows(), "{decision:?}");
+    (decision.id, decision.campaign.and_then(|slot| engine.running().campaign(slot).cloned()))
+}
+
+#[test]
+fn version_has_its_time_who_made_it_and_what_it_changed() {
+    let engine = engine();
+    assert_eq!((engine.campaigns().version, engine.campaign_file_digest()), (1, None));
+    assert_eq!(engine.set_campaigns(new(&toml("b"), FILE), WALL_MS), Ok(2));
+    assert_eq!(engine.campaign_file_digest(), Some(digest(&toml("b"))));
+    let paused = toml("b") + "paused = true\n";
+    assert_eq!(engine.set_campaigns(new(&paused, "anna"), WALL_MS + 1), Ok(3));
+    // The file has not changed: whoever starts the server again does not undo what anna did.
+    assert_eq!(engine.campaign_file_digest(), Some(digest(&toml("b"))));
+    let last = engine.campaign_history().pop().expect("a version");
+    let changed = vec!["b: paused false → true".to_owned()];
+    let expected = CampaignVersion {
+        version: 3,
+        time_ms: WALL_MS + 1,
+        who: "anna".into(),
+        changed,
+        digest: digest(&paused),
+    };
+    assert_eq!(last, expected);
+    assert_eq!(engine.campaign_history()[1].changed, ["b added", "gold-one-day removed"]);
+    assert_eq!(engine.set_campaigns(new(&paused, "anna"), WALL_MS + 2), Ok(3), "nothing is changed");
+    assert_eq!(engine.campaign_history().len(), 3);
+}
+
+#[test]
+fn wrong_document_changes_nothing() {
+    let engine = engine();
+    let before = engine.campaigns();
+    let mut wrong = new(&toml("b"), "anna");
+    wrong.document.campaign[0].model = "missing".into();
+    let Err(NotSet::Invalid(Invalid { path, line, .. })) = engine.set_campaigns(wrong, WALL_MS) else {
+        panic!("there is no such model")
+    };
+    assert_eq!((path.as_str(), line), ("campaign[0].model", Some(1)));
+    assert!(Arc::ptr_eq(&before, &engine.campaigns()));
+    assert_eq!(engine.campaign_history().len(), 1);
+}
+
+#[test]
+fn campaigns_outlive_a_kill_and_ids_of_a_former_one_are_known_again() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let first = engine();
+    let mut log = opened(&first, &disk);
+    first.apply(play(), WALL_MS).expect("a play");
+    let (former, campaign) = shown(&first);
+    assert_eq!(campaign, Some(Id::Text("gold-one-day".into())));
+    assert_eq!(first.set_campaigns(new(&toml("b"), "anna"), WALL_MS), Ok(2));
+    let (later, campaign) = shown(&first);
+    assert_eq!(campaign, Some(Id::Text("b".into())));
+    while first.durable() < first.barrier() {
+        log.writer.step().expect("the disk works");
+    }
+    for has_snapshot in [false, true] {
+        let disk = disk.copy(2);
+        let mut second = engine();
+        let mut log = opened(&second, &disk);
+        if has_snapshot {
+            let written = log.snapshotter.write(&second, &mut |_| log.writer.step().is_ok());
+            assert!(matches!(written, Ok(Some(_))), "{written:?}");
+            second = engine();
+            assert!(opened(&second, &disk.copy(3)).recovered.snapshot_bytes > 0);
+        }
+        let (one, other) = (first.campaigns(), second.campaigns());
+        assert_eq!(
+            (one.version, &one.toml, one.slots.ids()),
+            (other.version, &other.toml, other.slots.ids())
+        );
+        assert_eq!(first.campaign_history(), second.campaign_history());
+        assert_eq!(second.profile(&Id::Number(48)), first.profile(&Id::Number(48)));
+        assert_eq!(second.remove(&Id::Number(48), WALL_MS - 1), Ok(true));
+        let id_of = |number: u64, decision| {
+            let time = Time::from_unix_ms(WALL_MS + 1000);
+            Event { time, ..event(number, EventKind::Impression(ImpressionOf::Decision(decision))) }
+        };
+        for (number, decision) in [(10, former), (11, later)] {
+            assert_eq!(second.apply(id_of(number, decision), WALL_MS + 1000), Ok(Applied::Accepted));
+        }
+        let never = upbeat_core::event::DecisionId(former.0 ^ 1);
+        assert!(matches!(second.apply(id_of(12, never), WALL_MS + 1000), Err(Rejection::Conflict(_))));
+        let profile = second.profile(&Id::Number(48)).expect("it is known again");
+        let campaigns: Vec<String> = profile.impressions().map(|of| of.campaign.to_string()).collect();
+        assert_eq!(campaigns, ["gold-one-day", "b"]);
+    }
+}
