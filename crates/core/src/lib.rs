@@ -8,4 +8,5 @@ pub mod event;
 pub mod excerpt;
 pub mod feature;
 pub mod model;
+pub mod pacing;
 pub mod profile;

@@ -98,6 +98,12 @@ impl Schedule {
         None
     }
 
+    /// The time of day that the clocks show at an instant, in milliseconds from midnight.
+    #[must_use]
+    pub fn local_of_day_ms(&self, now_ms: i64) -> i64 {
+        (now_ms + offset_ms(&self.zone, now_ms)).rem_euclid(DAY_MS)
+    }
+
     fn is_whole_week(&self) -> bool {
         self.weekdays == EVERY_DAY && self.hours.is_empty()
     }
