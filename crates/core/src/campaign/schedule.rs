@@ -3,6 +3,8 @@
 //! Hours are those that a clock on the wall shows: an hour that the clocks repeat is open twice, and one that they skip is
 //! not there.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
@@ -128,6 +130,27 @@ impl Schedule {
         let next_ms =
             next_transition_ms(&self.zone, now_ms).map_or(next_ms, |change_ms| change_ms.min(next_ms));
         Some(next_ms.min(self.end_ms))
+    }
+}
+
+/// For people to read, as in `sat, sun 22:00-02:00 Europe/Berlin, until 2026-11-01T00:00:00+01:00`.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = Weekday::ALL.iter().filter(|day| self.weekdays & 1 << **day as u8 != 0);
+        let days: Vec<_> = days.map(|day| format!("{day:?}").to_lowercase()).collect();
+        let hours: Vec<_> = self.hours.iter().map(HourRange::to_string).collect();
+        match (self.weekdays == EVERY_DAY, hours.as_slice()) {
+            (true, []) => f.write_str("always")?,
+            (true, hours) => write!(f, "every day {}", hours.join(", "))?,
+            (false, []) => f.write_str(&days.join(", "))?,
+            (false, hours) => write!(f, "{} {}", days.join(", "), hours.join(", "))?,
+        }
+        write!(f, " {}", self.zone.iana_name().unwrap_or("UTC"))?;
+        for (word, at_ms) in [("from", self.start_ms()), ("until", self.end_ms())] {
+            let Some(at) = at_ms.and_then(timestamp) else { continue };
+            write!(f, ", {word} {}", at.display_with_offset(self.zone.to_offset(at)))?;
+        }
+        Ok(())
     }
 }
 

@@ -207,3 +207,21 @@ fn next_change_is_the_first_minute_at_which_the_answer_differs() {
     }
     assert_eq!(schedule("UTC", |_| {}).next_change_ms(0), None, "always open");
 }
+
+#[test]
+fn schedule_is_told_in_words() {
+    let (start, end) = ("2026-10-01T00:00:00", "2026-11-01T00:00:00");
+    let told = |edit: fn(&mut Campaign)| schedule("Europe/Berlin", edit).to_string();
+    assert_eq!(told(|_| {}), "always Europe/Berlin");
+    let weekend: fn(&mut Campaign) = |campaign| {
+        campaign.weekdays = vec![Weekday::Sat, Weekday::Sun];
+        campaign.hours = hours(&["22:00-02:00"]);
+    };
+    assert_eq!(told(weekend), "sat, sun 22:00-02:00 Europe/Berlin");
+    let flight = schedule("Europe/Berlin", |campaign| {
+        campaign.start = Some(start.parse().expect("a time"));
+        campaign.end = Some(end.parse().expect("a time"));
+    });
+    let expected = "always Europe/Berlin, from 2026-10-01T00:00:00+02:00, until 2026-11-01T00:00:00+01:00";
+    assert_eq!(flight.to_string(), expected);
+}

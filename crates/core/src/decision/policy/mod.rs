@@ -5,8 +5,10 @@
 
 mod contest;
 mod eligible;
+mod explain;
 
 pub use contest::{Propensities, propensities};
+pub use explain::{CampaignTrace, Coin, CoinTrace, FeaturePart, Finding, RuleTrace, explain};
 
 use crate::campaign::{Plan, Rate, Share, Slot};
 use crate::event::Id;
@@ -121,6 +123,26 @@ impl Rule {
         Self::Budget,
         Self::Score,
     ];
+
+    /// The rule in answers, as in `cooldown_after_click`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Schedule => "schedule",
+            Self::Audience => "audience",
+            Self::SignedUp => "signed_up_days",
+            Self::Model => "model",
+            Self::History => "min_plays",
+            Self::Cap => "cap",
+            Self::CapOverAll => "cap_over_all",
+            Self::CooldownAfterImpression => "cooldown_after_impression",
+            Self::CooldownAfterClick => "cooldown_after_click",
+            Self::CooldownAfterUpgrade => "cooldown_after_upgrade",
+            Self::Budget => "budget",
+            Self::Score => "threshold",
+        }
+    }
 }
 
 /// The result of the policy.
