@@ -280,6 +280,22 @@ fn what_a_long_silence_left_is_caught_up_before_the_end_of_the_flight() {
 }
 
 #[test]
+fn rate_jumps_to_all_shortly_before_the_end_and_not_sooner() {
+    let schedule = schedule("UTC", |_| {});
+    let day = day_of("UTC", "2026-06-01T12:00:00Z");
+    let forecast = Forecast::of_day(&schedule, day, None);
+    // Traffic has come down to nearly nothing, and the rate is still that of the rush before.
+    let left =
+        Limit { budget_micro: 1_000 * COST_MICRO, committed_micro: 900 * COST_MICRO, forecast: &forecast };
+    let used_up = Limit { committed_micro: 1_000 * COST_MICRO, ..left };
+    let rate = |now_ms, limit| Pacer::resumed(Rate(1_000)).adjust(now_ms, 0, COST_MICRO, &[limit]);
+    let catch_up_ms = day.end_ms - CATCH_UP_SLICES * SLICE_MS;
+    assert_eq!(rate(catch_up_ms - SLICE_MS, left), Rate(1_100));
+    assert_eq!(rate(catch_up_ms, left), Rate::ALWAYS);
+    assert_eq!(rate(catch_up_ms, used_up), Rate(1_000));
+}
+
+#[test]
 fn several_limits_are_coupled_by_the_minimum() {
     let schedule = schedule("UTC", |campaign| {
         campaign.start = Some(local("2026-06-01T00:00:00"));

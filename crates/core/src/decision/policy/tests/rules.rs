@@ -369,3 +369,20 @@ fn exploring_takes_neither_a_campaign_without_money_nor_the_place_of_one_that_is
         ("b", Reason::Paced, false)
     );
 }
+
+#[test]
+fn ghosts_of_held_out_shows_take_caps_and_cooldowns_and_voided_ones_do_not() {
+    let document = of(vec![Campaign { caps: vec![hours(1, 24)], ..campaign("a") }, campaign("b")]);
+    let mut over_all = document.clone();
+    over_all.cap = vec![hours(1, 24)];
+    let mut ghost = Profile::default();
+    let at = Time::from_unix_ms(NOW_MS - 1);
+    ghost.count_decided_impression(DecisionId(1 << 63 | 5), id("a"), at, &bounds(&[]));
+    let verdict = decided(&plan_of(&document), &ghost);
+    assert_eq!(named(&plan_of(&document), &verdict), "b", "a is capped");
+    assert_eq!(decided(&plan_of(&over_all), &ghost).reason, Reason::Capped);
+    let mut voided = shown(&[("a", MINUTE_MS)]);
+    apply(&mut voided, Id::Number(9), 1, EventKind::Void { decision: DecisionId(0) });
+    assert_eq!(named(&plan_of(&document), &decided(&plan_of(&document), &voided)), "a");
+    assert_eq!(decided(&plan_of(&over_all), &voided).reason, Reason::LikelyToClick);
+}
