@@ -14,6 +14,29 @@ impl<D: Disk> Writer<D> {
         self.packer = Packer::of(kind);
     }
 
+    /// Whether everything that is published and not in a group is of the kind that is packed, and there is something: whoever steps at
+    /// intervals may wait for more of them, since each group takes a whole block at least.
+    #[must_use]
+    pub fn holds_packed_kind_only(&self) -> bool {
+        if self.packer.kind.is_none() || self.kept || self.group.len() > group::HEAD {
+            return false;
+        }
+        let mut holds_any = false;
+        for (lane, collected) in self.lanes.iter().zip(&self.collected) {
+            let (mut at, tail) = (*collected, lane.published().tail);
+            while let Some((bytes, next)) = lane.record(at, tail) {
+                if let Some((record, _)) = record::read(bytes) {
+                    if self.packer.kind != Some(record.kind) || record.unit != 0 {
+                        return false;
+                    }
+                    holds_any = true;
+                }
+                at = next;
+            }
+        }
+        holds_any
+    }
+
     /// Copies records from the lanes into the group.
     pub(super) fn collect(&mut self) {
         if self.rotation.takes_position() {

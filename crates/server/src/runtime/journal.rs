@@ -29,6 +29,10 @@ const LONG_SLEEP: Duration = Duration::from_millis(50);
 /// A lane that is so full is collected at once, in thousandths: a decision never waits for room.
 const EARLY_FILL: u16 = 125;
 
+/// How long decisions that showed nothing are left in their lanes where nothing else is there: each group takes a block of the disk
+/// at least, and a single decision a hundredth of that.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// After so long without a group the mark of the last one is written, which tells damage from a torn end.
 const MARK_AFTER: Duration = Duration::from_millis(50);
 
@@ -130,8 +134,17 @@ impl<D: Disk> Journal<D> {
         {
             return at - now;
         }
-        let due = self.stepped + self.every;
-        if self.retry.is_some() || self.is_wanted() || now >= due {
+        let mut due = self.stepped + self.every;
+        let is_wanted = self.retry.is_some() || self.is_wanted();
+        if !is_wanted
+            && now >= due
+            && now < self.written + LONGEST_WAIT
+            && self.writer.holds_packed_kind_only()
+        {
+            self.stepped = now;
+            due = (now + self.every).min(self.written + LONGEST_WAIT);
+        }
+        if is_wanted || now >= due {
             self.step(now);
             // More may have come meanwhile.
             return Duration::ZERO;

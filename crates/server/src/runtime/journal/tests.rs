@@ -201,6 +201,37 @@ fn record_that_nobody_waits_for_is_written_when_its_time_is_over() {
 }
 
 #[test]
+fn decisions_alone_wait_for_more_of_them_for_a_second_and_anything_else_takes_them_along() {
+    let mut bench = Bench::new();
+    bench.journal.writer.pack(1);
+    let decide = |bench: &mut Bench| {
+        assert!(bench.lane.has_room(1, 30));
+        bench.lane.publish(1, 0, 30, |into| into.fill(7));
+        bench.durability.barrier().expect("it is not durable yet")
+    };
+    let barrier = decide(&mut bench);
+    let mut now = Duration::ZERO;
+    while now < LONGEST_WAIT - MS {
+        now += MS;
+        let sleep = bench.turn(now);
+        assert!(!sleep.is_zero() && now + sleep <= LONGEST_WAIT, "{now:?}: {sleep:?}");
+    }
+    assert_eq!(bench.durability.fate(barrier), Fate::Pending);
+    bench.turn(LONGEST_WAIT);
+    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
+    // Something else is written when its time is over, and they with it.
+    let barrier = decide(&mut bench);
+    bench.lane.publish(2, 0, 6, |into| into.copy_from_slice(b"a show"));
+    bench.turn(LONGEST_WAIT + EVERY);
+    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
+    // Whoever waits does not wait for more of them.
+    let barrier = decide(&mut bench);
+    bench.awaits(barrier);
+    bench.turn(LONGEST_WAIT + EVERY + MS);
+    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
+}
+
+#[test]
 fn everything_that_is_due_is_written_where_one_group_has_no_room_for_it() {
     let mut bench = Bench::new();
     // More than a group, and what is left of it fills less than an eighth of the lane.
