@@ -117,6 +117,7 @@ struct Counts {
     dry_runs: AtomicU64,
     retries: AtomicU64,
     requests_not_kept: AtomicU64,
+    unlogged: AtomicU64,
     /// Negative where the stripe's threads removed what others had added.
     plays_kept: AtomicIsize,
     evicted: AtomicU64,
@@ -187,6 +188,16 @@ impl Counters {
     #[must_use]
     pub fn requests_not_kept(&self) -> u64 {
         self.counts.sum(|counts| &counts.requests_not_kept)
+    }
+
+    pub(super) fn count_unlogged(&self) {
+        add_one(&self.counts.own().unlogged);
+    }
+
+    /// Decisions that showed nothing and are not in the log, for want of room.
+    #[must_use]
+    pub fn unlogged(&self) -> u64 {
+        self.counts.sum(|counts| &counts.unlogged)
     }
 
     pub(super) fn add_plays(&self, count: usize) {

@@ -8,7 +8,7 @@ use upbeat_core::event::{DecisionId, Id, Time};
 use upbeat_core::profile::Profile;
 
 use crate::campaigns::Current;
-use crate::log::{Answered, Payload, Use};
+use crate::log::{Answered, Coins, Facts, Payload, Use};
 use crate::storage::blocks::ShownAnswer;
 use crate::{Champion, Customer, Engine, ModelId, NotKept, RequestId};
 
@@ -120,7 +120,7 @@ impl Engine {
         let now_ms = self.now_ms(wall_ms);
         let champion = self.champion.load();
         let campaigns = self.campaigns.load();
-        let mut shown_as = None;
+        let (mut shown_as, mut unshown_as) = (None, None);
         let known = self.customers.with_mut(id, |customer| {
             let mut verdict = self.verdict(customer, &campaigns, champion.as_deref(), now_ms);
             // Nothing of the log is touched before this is known.
@@ -140,12 +140,18 @@ impl Engine {
                     (verdict.reason, shown_as) = (Reason::LogUnavailable, None);
                 }
             }
+            if !dry_run && shown_as.is_none() {
+                let decision_id = self.decision_ids.unshown();
+                unshown_as = Some(decision_id);
+                let decision = decision(&verdict, &campaigns, champion.as_deref(), decision_id);
+                self.log_unshown(id, customer, &decision, &campaigns, now_ms);
+            }
             verdict
         });
         let verdict = known.unwrap_or(Verdict::UNKNOWN);
         self.counters.count_decision(verdict.reason, dry_run);
         // Nothing that was not shown has an id that could be confirmed.
-        let decision_id = shown_as.unwrap_or_else(|| self.decision_ids.unshown());
+        let decision_id = shown_as.or(unshown_as).unwrap_or_else(|| self.decision_ids.unshown());
         decision(&verdict, &campaigns, champion.as_deref(), decision_id)
     }
 
@@ -161,6 +167,34 @@ impl Engine {
         self.counters.count_decision(verdict.reason, true);
         let decision = decision(&verdict, &campaigns, champion.as_deref(), self.decision_ids.unshown());
         Some(Explanation { decision, trace: verdict.trace, profile, champion, now_ms })
+    }
+
+    /// Logs a decision that shows nothing, with the customer's shard locked.
+    #[inline]
+    fn log_unshown(
+        &self,
+        id: &Id,
+        customer: &mut Customer,
+        decision: &Decision,
+        campaigns: &Current,
+        now_ms: i64,
+    ) {
+        if self.log.get().is_none() {
+            return;
+        }
+        let facts = Facts {
+            id: decision.id,
+            time_ms: now_ms,
+            reason: decision.reason,
+            // What the score refused alone is policy; before it are rules.
+            eligible: decision.reason == Reason::UnlikelyToClick,
+            campaign: decision.campaign.map(|slot| slot.0),
+            version: campaigns.version,
+            model: decision.model,
+            counts: Some(customer.counts(&self.settings.window, now_ms)),
+            coins: Coins::None,
+        };
+        self.log_decision(id, &facts);
     }
 
     /// Whether the log would take the impression of a decision at this moment, with the customer's shard locked.

@@ -22,7 +22,7 @@ use crate::striped::Numbers;
 use crate::tombstones::DigestKey;
 
 /// Set in the ids of decisions that show nothing.
-const UNSHOWN: u64 = 1 << 63;
+pub(crate) const UNSHOWN: u64 = 1 << 63;
 
 /// Bits below the two that say how many bits the number has.
 const BITS: u32 = 61;
@@ -169,8 +169,10 @@ impl DecisionIds {
 
     /// Goes on with the key of a directory and above the numbers that were given with it; 0 are none.
     pub fn keep(&self, key: IdKey, next: NextNumbers) {
-        self.unshown.raise(next.unshown);
-        self.shown.restart(if next.shown == 0 { key.first_number() } else { next.shown });
+        // Small, so that a decision takes few bytes in the log.
+        let first = |next| if next == 0 { key.first_number() } else { next };
+        self.unshown.restart(first(next.unshown));
+        self.shown.restart(first(next.shown));
         // A second directory is refused before.
         let _ = self.kept.set(key.into());
     }

@@ -41,7 +41,7 @@ pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};
 pub use event_clock::EventClockStatus;
 pub use evict::NotRemoved;
-pub use log::{Answered, Entry, LogRefusal, LogState, Started};
+pub use log::{Answered, Coins, Entry, Facts, LogRefusal, LogState, Started};
 pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
 pub use striped::{Numbers, Striped, take_own_stripe};

@@ -30,6 +30,20 @@ pub(super) fn other(entry: &Entry) -> Value {
             "time_ms": time_ms,
             "request_id": answer.as_ref().map(|answer| answer.request.as_str().to_owned()),
         }),
+        Entry::Decided { customer, facts, has_state } => json!({
+            "type": "decided",
+            "customer_id": id(customer),
+            "decision_id": facts.id.to_string(),
+            "campaign": facts.campaign,
+            "time_ms": facts.time_ms,
+            "reason": facts.reason.name(),
+            "eligible": facts.eligible,
+            "has_state": has_state,
+            "model": facts.model.map(|model| model.to_string()),
+            "plays": facts.counts.map(|counts| counts.plays),
+            "parts": facts.counts.map(|counts| counts.parts),
+            "campaigns_version": facts.version,
+        }),
         Entry::Erased { customer } => json!({"type": "erased", "customer_id": id(customer)}),
         Entry::Erasure { customer, tombstone } => {
             let mut line = self::tombstone(tombstone);

@@ -134,6 +134,12 @@ impl<'de> serde::Deserialize<'de> for Money {
 pub struct Share(u64);
 
 impl Share {
+    /// The share of so many of 2^64 hashes; the highest count is all.
+    #[must_use]
+    pub const fn of_count(count: u64) -> Self {
+        Self(count)
+    }
+
     /// None.
     pub const NONE: Self = Self(0);
     /// All: the highest count, which no other share rounds to.

@@ -11,6 +11,7 @@ use upbeat_core::event::{DecisionId, Event, Id, IdRef};
 use upbeat_core::profile::{MembershipChange, Window};
 
 use super::campaigns::decode_campaigns;
+use super::decided::{self, Facts};
 use super::parts::{
     TOMBSTONE_BYTES, decode_answer, decode_event, decode_model, decode_ms, decode_started, decode_tombstone,
     decode_track, decode_usual_play,
@@ -122,6 +123,15 @@ pub enum Entry {
         /// The model.
         model: ModelId,
     },
+    /// A decision that showed nothing.
+    Decided {
+        /// The customer.
+        customer: Id,
+        /// What it came to.
+        facts: Box<Facts<'static>>,
+        /// Whether it changed what is known of the customer: an ad that was held back, or the toss of the day.
+        has_state: bool,
+    },
     /// Numbers of decisions below these may be given.
     Leased {
         /// One above the highest of those that show nothing.
@@ -139,6 +149,9 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// The name of decisions that showed nothing.
+    pub(crate) const DECIDED: &'static str = "decided";
+
     /// Reads a record.
     ///
     /// # Errors
@@ -207,6 +220,10 @@ impl Entry {
                 }
                 Self::Money { slot, change }
             }
+            kind::DECIDED | kind::DECIDED_STATE => {
+                let (customer, facts) = decided::decode(&mut from)?;
+                Self::Decided { customer, facts: Box::new(facts), has_state: kind == kind::DECIDED_STATE }
+            }
             kind => {
                 return Err(DecodeError::bad(
                     "the kind of a record",
@@ -236,6 +253,7 @@ impl Entry {
             Self::Leased { .. } => "leased",
             Self::Money { change: Change::Leased { .. }, .. } => "budget_leased",
             Self::Money { .. } => "money",
+            Self::Decided { .. } => Self::DECIDED,
         }
     }
 
@@ -259,12 +277,17 @@ impl Entry {
             Self::Promoted { model } => Payload::of_promotion(*model),
             Self::Leased { until, shown_until } => Payload::of_lease(*until, *shown_until),
             Self::Money { slot, change } => Payload::of_money(*slot, change),
+            Self::Decided { customer, facts, has_state: false } => Payload::of_decision(customer, facts),
+            Self::Decided { customer, facts, has_state: true } => {
+                Payload::of_decision_with_state(customer, facts)
+            }
         };
         (payload.kind(), payload.bytes().to_vec())
     }
 }
 
-/// The customer of a record, or the track: records of one have to be applied in their order. `None` if it is of neither.
+/// The customer of a record, or the track: records of one have to be applied in their order. `None` if it is of neither, or
+/// is not applied to anything.
 pub(crate) fn subject(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, DecodeError> {
     let mut from = Decoder::new(payload);
     match kind {
@@ -274,13 +297,18 @@ pub(crate) fn subject(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, De
             from.bytes(TOMBSTONE_BYTES, "a tombstone")?;
             from.id_ref("a customer").map(Some)
         }
+        kind::DECIDED_STATE => decided::customer_of(&mut from).map(Some),
         _ => Ok(None),
     }
 }
 
 /// The customer of a record; `None` if it is of none, also where it is of a track.
 pub(crate) fn customer_of(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, DecodeError> {
-    if kind == kind::TRACK { Ok(None) } else { subject(kind, payload) }
+    match kind {
+        kind::TRACK => Ok(None),
+        kind::DECIDED => decided::customer_of(&mut Decoder::new(payload)).map(Some),
+        _ => subject(kind, payload),
+    }
 }
 
 #[cfg(all(test, not(feature = "loom")))]

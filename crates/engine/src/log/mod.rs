@@ -2,15 +2,17 @@
 //!
 //! An engine has a log or none. With one, every change of a customer and of the catalogue takes a position and publishes a
 //! record within the closure that makes it; room for the record is asked before, and where there is none the change is refused.
-//! Duplicates publish nothing, and neither does a decision that shows nothing.
+//! Duplicates publish nothing. A decision that shows nothing is published where there is room, and answered in any case.
 
 mod campaigns;
+mod decided;
 mod entry;
 mod lease;
 mod parts;
 mod payload;
 mod refusal;
 mod unit;
+mod unshown;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +23,7 @@ use crate::striped::{Padded, own_stripe};
 use crate::{Engine, ModelId};
 
 pub(crate) use campaigns::{decode_campaigns, decode_version, put_campaigns, put_version};
+pub use decided::{Coins, Facts};
 pub use entry::{Answered, Entry, Started};
 pub(crate) use entry::{customer_of, subject};
 pub(crate) use parts::{
@@ -64,6 +67,8 @@ pub(crate) enum Use {
     Show,
     /// What has begun and cannot be taken back: the rest of an atomic body.
     Rest,
+    /// A decision that showed nothing. Half of a lane is left to what is refused where there is no room for it.
+    Decision,
 }
 
 /// The log of an engine.
@@ -128,7 +133,7 @@ impl Log {
     pub(crate) fn takes(&self, by: Use) -> bool {
         match self.state() {
             LogState::Off | LogState::Accepting => true,
-            LogState::Reserve => by != Use::Change,
+            LogState::Reserve => !matches!(by, Use::Change | Use::Decision),
             LogState::Full => by == Use::Rest,
             LogState::Failed => false,
         }
@@ -147,7 +152,8 @@ impl Log {
             _ => 0,
         };
         let mut lane = self.lanes[lane].0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = bytes <= lane.most_payload() && lane.has_room(records, bytes);
+        let left = if by == Use::Decision { lane.most_payload() / 2 } else { 0 };
+        let fits = bytes <= lane.most_payload() && lane.has_room(records, bytes + left);
         if !fits {
             self.count_refusal(by);
             return None;
@@ -155,10 +161,11 @@ impl Log {
         Some(Room { log: self, lane })
     }
 
-    /// Counts that something is refused now. The rest of an atomic body is not: it waits.
+    /// Counts that something is refused now. The rest of an atomic body is not: it waits; and a decision that shows nothing is
+    /// answered all the same.
     #[cold]
     pub(crate) fn count_refusal(&self, by: Use) {
-        if by != Use::Rest {
+        if !matches!(by, Use::Rest | Use::Decision) {
             self.refusals.count(LogRefusal::of(self.state()));
         }
     }

@@ -6,6 +6,7 @@ use upbeat_core::event::{DecisionId, Event, Id};
 use upbeat_core::profile::MembershipChange;
 
 use super::campaigns::put_campaigns;
+use super::decided::{self, Coins, Facts, MOST_USUAL};
 use super::entry::{Answered, Entry, Started};
 use super::parts::{
     TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
@@ -42,12 +43,16 @@ pub(crate) mod kind {
     pub(crate) const ERASURE: u16 = 12;
     /// The same, without the id.
     pub(crate) const TOMBSTONE: u16 = 13;
+    /// A decision that showed nothing. The log packs them.
+    pub(crate) const DECIDED: u16 = 14;
     /// A change of a campaign's account.
     pub(crate) const MONEY: u16 = 17;
     /// A lease of a campaign's account.
     pub(crate) const BUDGET_LEASE: u16 = 19;
     /// A version of the campaigns.
     pub(crate) const CAMPAIGNS: u16 = 18;
+    /// A decision that showed nothing and changed what is known of the customer: an ad that was held back, or the toss of the day.
+    pub(crate) const DECIDED_STATE: u16 = 20;
     /// A process began.
     pub(crate) const BEGUN: u16 = 21;
     /// The day of a customer's last toss, as a snapshot has it.
@@ -61,6 +66,8 @@ pub(crate) const MOST_GROWTH: usize = 4;
 pub(crate) enum Payload {
     /// Without memory of its own, since nearly all are of this kind.
     UsualPlay([u8; 32]),
+    /// The same of decisions, and how many of the bytes are theirs.
+    UsualDecision([u8; MOST_USUAL], usize),
     /// Of this kind.
     Other(u16, Vec<u8>),
 }
@@ -69,6 +76,7 @@ impl Payload {
     pub(crate) fn kind(&self) -> u16 {
         match self {
             Self::UsualPlay(_) => kind::USUAL_PLAY,
+            Self::UsualDecision(..) => kind::DECIDED,
             Self::Other(kind, _) => *kind,
         }
     }
@@ -76,6 +84,7 @@ impl Payload {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::UsualPlay(bytes) => bytes,
+            Self::UsualDecision(bytes, length) => &bytes[..*length],
             Self::Other(_, bytes) => bytes,
         }
     }
@@ -113,6 +122,24 @@ impl Payload {
         let Some(answer) = answer else { return Self::Other(kind::SHOWN, into) };
         encode_answer(answer, &mut into);
         Self::Other(kind::ANSWERED, into)
+    }
+
+    /// The record of a decision that showed nothing.
+    #[inline]
+    pub(crate) fn of_decision(customer: &Id, facts: &Facts<'_>) -> Self {
+        match facts.coins {
+            Coins::None => decided::usual(customer, facts),
+            _ => None,
+        }
+        .map_or_else(
+            || Self::Other(kind::DECIDED, decided::encode(customer, facts)),
+            |(bytes, length)| Self::UsualDecision(bytes, length),
+        )
+    }
+
+    /// The record of a decision that showed nothing and changed what is known of the customer.
+    pub(crate) fn of_decision_with_state(customer: &Id, facts: &Facts<'_>) -> Self {
+        Self::Other(kind::DECIDED_STATE, decided::encode(customer, facts))
     }
 
     /// The record of a customer who was erased, as it was written before there were tombstones.

@@ -7,7 +7,7 @@ use crate::log::kind;
 pub enum RecordClass {
     /// What happened to customers and tracks.
     Event,
-    /// An ad that was shown, and what became of its cost.
+    /// A decision, whatever it came to, and what became of its cost.
     Decision,
     /// What explains the others, and takes little: beginnings, models, leases, tombstones, the ends of units.
     Other,
@@ -20,7 +20,9 @@ pub const fn record_class(kind: u16) -> RecordClass {
         kind::USUAL_PLAY | kind::EVENT | kind::ERASED | kind::EVICTED | kind::LAST_EVENT | kind::TRACK => {
             RecordClass::Event
         }
-        kind::SHOWN | kind::ANSWERED | kind::MONEY => RecordClass::Decision,
+        kind::SHOWN | kind::ANSWERED | kind::MONEY | kind::DECIDED | kind::DECIDED_STATE => {
+            RecordClass::Decision
+        }
         _ => RecordClass::Other,
     }
 }

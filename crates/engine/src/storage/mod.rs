@@ -23,7 +23,7 @@ use upbeat_journal::snapshot::{Found, SnapshotError, find};
 use upbeat_journal::{Memory, OpenError as LogError, RecoveryError, Start, StepError, Writer};
 
 use crate::decision_ids::{IdKey, NextNumbers};
-use crate::log::{Log, Payload, Started};
+use crate::log::{Log, Payload, Started, kind};
 use crate::{Engine, campaigns};
 
 pub use class::{RecordClass, record_class};
@@ -203,6 +203,7 @@ pub fn open<D: Disk>(
         (error, _) => error,
     })?;
     let upbeat_journal::Opened { mut writer, lanes, positions, recovered, drained, complete } = opened;
+    writer.pack(kind::DECIDED);
     let log = Log::new(lanes, positions);
     let numbers = restored.map_or_else(NextNumbers::default, |restored| restored.numbers);
     engine.decision_ids.keep(ids.key.unwrap_or(new_key), numbers.max(ids.next));

@@ -105,6 +105,8 @@ impl<'e> Redo<'e> {
             }
             // Whoever reads the records puts tombstones: they are not of one customer whose id is known.
             Entry::Tombstone(_) | Entry::Promoted { .. } | Entry::Leased { .. } | Entry::Money { .. } => {}
+            // Nothing was changed by it.
+            Entry::Decided { .. } => {}
         }
     }
 

@@ -345,6 +345,11 @@ impl Visitor for Reader<'_, '_> {
         Ok(())
     }
 
+    /// Decisions that changed nothing are most of a log, and there is nothing to do again.
+    fn wants(&self, kind: u16) -> bool {
+        kind != kind::DECIDED
+    }
+
     /// Before the directory is changed: a record that cannot be done again leaves it as it is.
     fn finished(&mut self) -> Result<(), String> {
         self.end();

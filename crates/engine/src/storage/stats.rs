@@ -6,12 +6,12 @@ use std::sync::Arc;
 use upbeat_core::event::Time;
 use upbeat_journal::disk::Disk;
 use upbeat_journal::snapshot::find;
-use upbeat_journal::{Record, oldest, record_bytes};
+use upbeat_journal::{Record, oldest, record_bytes, stored};
 
 use super::OpenError;
 use super::dump::dump_snapshot;
 use crate::campaigns::KeptCampaigns;
-use crate::log::{Entry, Started};
+use crate::log::{Entry, Started, kind};
 
 /// Records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,6 +89,16 @@ pub fn stats<D: Disk>(disk: Arc<D>) -> Result<Stats, OpenError> {
         return Err(refused);
     }
     let log = read.map_err(upbeat_journal::OpenError::from)?;
+    let name = Entry::DECIDED;
+    if let Some(decided) = stats.records.get_mut(name) {
+        // They are packed: what one takes by itself is not what it takes.
+        let read = upbeat_journal::read_groups(&*disk, start, |group| {
+            let of = stored(group.records).filter(|stored| stored.kind == kind::DECIDED);
+            decided.bytes += of.map(|stored| stored.bytes as u64).sum::<u64>();
+            Ok(())
+        });
+        read.map_err(upbeat_journal::OpenError::from)?;
+    }
     stats.groups = log.groups;
     stats.positions = (start.from, log.next.position);
     Ok(stats)
@@ -99,7 +109,9 @@ impl Stats {
         let entry = Entry::decode(record.kind, record.payload)?;
         let count = self.records.entry(entry.name()).or_default();
         count.records += 1;
-        count.bytes += record_bytes(record.payload.len()) as u64;
+        if record.kind != kind::DECIDED {
+            count.bytes += record_bytes(record.payload.len()) as u64;
+        }
         match entry {
             Entry::Event { event, .. } => {
                 let time = event.time;

@@ -1,6 +1,7 @@
 //! Engines on a simulated disk: what was acknowledged is there after the process was killed or the power lost.
 
 mod clocks;
+mod decisions;
 mod dumps;
 mod erasures;
 mod histories;

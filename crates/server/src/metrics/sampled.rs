@@ -144,6 +144,12 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|engine| Value::Count(engine.counters().requests_not_kept())),
     },
     Sampled {
+        name: "decisions_unlogged",
+        help: "Decisions that showed nothing, were answered, and are not in the log: it had no room for them",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.counters().unlogged())),
+    },
+    Sampled {
         name: "impression_cost_spent",
         help: "Cost of the impressions decided",
         kind: Kind::Counter,

@@ -77,6 +77,15 @@ pub(super) fn toss(plan: &Plan, explorers: u64, hash: u64) -> Option<usize> {
     })
 }
 
+/// The campaigns that passed every rule, by their places in [`Plan::campaigns`], in the order in which their coins are
+/// thrown.
+pub fn contest_order(plan: &Plan, counts: &Counts, verdict: &Verdict) -> impl Iterator<Item = usize> + use<> {
+    let contest = (verdict.passed != 0)
+        .then(|| Contest::<64>::new(plan, verdict.passed, &mut Scores::new(plan, counts)));
+    let count = contest.as_ref().map_or(0, |contest| contest.count);
+    (0..count).filter_map(move |place| Some(usize::from(contest.as_ref()?.order[place])))
+}
+
 /// How probable each action was, every coin in it; together 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Propensities {

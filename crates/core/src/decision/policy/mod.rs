@@ -7,7 +7,7 @@ mod contest;
 mod eligible;
 mod explain;
 
-pub use contest::{Propensities, propensities};
+pub use contest::{Propensities, contest_order, propensities};
 pub use explain::{CampaignTrace, Coin, CoinTrace, FeaturePart, Finding, RuleTrace, explain};
 
 use crate::campaign::{Plan, Rate, Share, Slot};

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 use upbeat_core::campaign::Bill;
+use upbeat_core::decision::Reason;
 use upbeat_core::event::{CUSTOMER_FILE_ID, ClickOf, EventKind, ImpressionOf, Membership, Time};
+use upbeat_core::feature::Counts;
 
+use super::super::decided::Coins;
 use super::*;
 use crate::campaigns::CampaignVersion;
 use crate::ledger::{Budgets, Charge, Confirmed, Terms, Voided};
@@ -121,6 +124,47 @@ fn campaigns() -> impl Strategy<Value = Entry> {
     )
 }
 
+fn coins() -> impl Strategy<Value = Coins<'static>> {
+    let (rates, shares) =
+        ((any::<u16>(), any::<u16>()), (any::<u16>(), prop_oneof![any::<u64>(), Just(u64::MAX)]));
+    prop_oneof![
+        3 => Just(Coins::None),
+        1 => prop::collection::vec(rates, 1..9).prop_map(|of| Coins::Pacing(of.into())),
+        1 => prop::collection::vec(shares, 1..9).prop_map(|of| Coins::Exploration(of.into())),
+    ]
+}
+
+/// Of the usual form and of every other.
+fn decided() -> impl Strategy<Value = Entry> {
+    let count = || prop_oneof![3 => 0u16..60, 1 => 0u16..260, 1 => any::<u16>()];
+    let counts = (prop::array::uniform6(count()), any::<bool>()).prop_map(|(parts, sums_up)| {
+        let sum = parts[..4].iter().map(|part| u32::from(*part)).sum::<u32>();
+        Counts { plays: if sums_up { u16::try_from(sum).unwrap_or(u16::MAX) } else { 7 }, parts }
+    });
+    let model =
+        prop_oneof![3 => "[0-9a-f]{12}", 1 => "[0-9a-zA-Z]{1,15}"].prop_map(|text| ModelId::new(&text));
+    let model = prop_oneof![5 => model.prop_map(Some), 1 => Just(None)];
+    let campaign =
+        prop_oneof![1 => Just(None), 3 => (0u16..9).prop_map(Some), 1 => any::<u16>().prop_map(Some)];
+    let number = prop_oneof![(0u64..1 << 40).prop_map(|number| number | 1 << 63), any::<u64>()];
+    let reason = prop::sample::select(Reason::ALL.to_vec());
+    let time = prop_oneof![3 => 1_577_836_800_000_i64..2_600_000_000_000, 1 => ms()];
+    let counts = prop_oneof![5 => counts.prop_map(Some), 1 => Just(None)];
+    let rest = (model, counts, coins(), any::<u64>());
+    (id(), (number, time, reason, any::<bool>(), campaign), rest, any::<bool>()).prop_map(
+        |(
+            customer,
+            (number, time_ms, reason, eligible, campaign),
+            (model, counts, coins, version),
+            has_state,
+        )| {
+            let id = DecisionId(number);
+            let facts = Facts { id, time_ms, reason, eligible, campaign, version, model, counts, coins };
+            Entry::Decided { customer, facts: Box::new(facts), has_state }
+        },
+    )
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let kept = (time(), id(), level()).prop_map(|(time, event_id, level)| MembershipChange {
         time,
@@ -158,6 +202,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         6 => event(),
         3 => shown,
+        3 => decided(),
         1 => id().prop_map(|customer| Entry::Erased { customer }),
         1 => (id(), tombstone()).prop_map(|(customer, tombstone)| Entry::Erasure { customer, tombstone }),
         1 => tombstone().prop_map(Entry::Tombstone),
@@ -193,7 +238,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused_and_never_panic(kind in 0u16..24, bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-        let _ = subject(kind, &bytes);
+        let _ = (subject(kind, &bytes), customer_of(kind, &bytes));
         if let Ok(entry) = Entry::decode(kind, &bytes) {
             let _ = entry.encode();
         }
@@ -209,15 +254,21 @@ proptest! {
             | Entry::Erasure { customer, .. }
             | Entry::Evicted { customer, .. }
             | Entry::LastEvent { customer, .. }
-            | Entry::Tossed { customer, .. } => Some(customer.clone()),
+            | Entry::Tossed { customer, .. }
+            | Entry::Decided { customer, has_state: true, .. } => Some(customer.clone()),
             Entry::Track { id, .. } => Some(id.clone()),
             Entry::Started(_)
             | Entry::Campaigns(_)
             | Entry::Promoted { .. }
             | Entry::Leased { .. }
             | Entry::Money { .. }
-            | Entry::Tombstone(_) => None,
+            | Entry::Tombstone(_)
+            | Entry::Decided { .. } => None,
         };
+        if let Entry::Decided { customer, .. } = &entry {
+            let of = customer_of(kind, &bytes).expect("it was encoded").map(IdRef::to_id);
+            prop_assert_eq!(of.as_ref(), Some(customer));
+        }
         prop_assert_eq!(subject(kind, &bytes).expect("it was encoded").map(IdRef::to_id), expected);
     }
 }
@@ -247,6 +298,33 @@ fn kinds_keep_their_numbers_and_a_play_takes_32_bytes() {
     assert_eq!(Entry::Tombstone(tombstone).encode(), (13, bytes));
     let leased = Entry::Leased { until: 258, shown_until: 3 };
     assert_eq!(leased.encode(), (11, vec![2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]));
+}
+
+#[test]
+fn decision_of_the_usual_form_takes_these_bytes() {
+    let facts = Facts {
+        id: DecisionId(1 << 63 | 300),
+        time_ms: 1_577_836_800_000 + (1 << 33) + 5,
+        reason: Reason::UnlikelyToClick,
+        eligible: true,
+        campaign: Some(3),
+        version: 2,
+        model: Some(ModelId::new("4017e3471abc")),
+        counts: Some(Counts { plays: 10, parts: [1, 2, 3, 4, 5, 255] }),
+        coins: Coins::None,
+    };
+    let customer = Id::Number(48);
+    let decided =
+        Entry::Decided { customer: customer.clone(), facts: Box::new(facts.clone()), has_state: false };
+    let expected = [
+        0x21, 48, 0, 0, 0, 5, 0, 0, 0, 2, 3, 1, 2, 3, 4, 5, 255, 0x40, 0x17, 0xe3, 0x47, 0x1a, 0xbc, 0xac, 2,
+        2,
+    ];
+    assert_eq!(decided.encode(), (14, expected.to_vec()));
+    let coins = Coins::Pacing(vec![(3, 0x0201), (4, u16::MAX)].into());
+    let facts = Box::new(Facts { coins, ..facts });
+    let (kind, bytes) = Entry::Decided { customer, facts, has_state: true }.encode();
+    assert_eq!((kind, bytes[0], &bytes[26..]), (20, 0xa1, &[4, 3, 1, 2, 4, 255, 255][..]));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Random histories of one engine over several processes, ended by a kill or a loss of power.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::sync::Arc;
 
 use upbeat_core::catalogue::Track;
@@ -199,9 +198,10 @@ impl History {
             return;
         }
         assert!(is_new, "seed {}: decision {} was given before", self.seed, decision.id);
-        assert!(decision.reason.shows() && !dry_run, "seed {}: {decision:?} has a record", self.seed);
+        assert!(!dry_run, "seed {}: {decision:?} has a record", self.seed);
         let request = request.map(|request| (request, made_ms));
-        self.note(from, vec![Change::Shown { customer, decision: decision.id, time_ms: now_ms, request }]);
+        let shown = Change::Shown { customer, decision: decision.id, time_ms: now_ms, request };
+        self.note(from, vec![if decision.reason.shows() { shown } else { Change::Decided }]);
     }
 
     fn sweep(&mut self) {

@@ -20,6 +20,8 @@ pub enum Change {
         time_ms: i64,
         request: Option<(String, i64)>,
     },
+    /// A decision that showed nothing, and changed nothing.
+    Decided,
     /// Up to this time, when the wall clock said that.
     Erased(Id, i64, i64),
     Profile(Id, Option<Profile>),
@@ -98,6 +100,7 @@ impl Model {
             Change::Profile(id, Some(profile)) => self.customer(id).0 = profile,
             Change::LastEvent(id, last_event_s) => self.customer(id).1 = last_event_s,
             Change::Track(id, track) => drop(self.tracks.insert(id, track)),
+            Change::Decided => {}
         }
     }
 
