@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use upbeat_batch::blocks::Input;
-use upbeat_batch::features::{self, Resources, Source, Watch};
+use upbeat_batch::features::{self, Resources, Source, Style, Watch};
 use upbeat_core::event::{Id, Zone};
+use upbeat_core::profile::Window;
 use upbeat_ingest::decode::{Context, Format, csv, rows};
 use upbeat_svm::{Bias, Choice, Loss, Method, NoProgress, Parameters, Plan, Problem, fit, train};
 
@@ -237,5 +238,67 @@ fn features_of_any_file_take_little_memory() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn rows_of_many_impressions_take_the_memory_that_they_are_given() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    const CUSTOMERS: usize = 500;
+    const IMPRESSIONS: usize = 150_000;
+    let time = |second: usize| {
+        format!(
+            "2014-10-{:02} {:02}:{:02}:{:02}",
+            1 + second / 86_400,
+            second / 3600 % 24,
+            second / 60 % 60,
+            second % 60
+        )
+    };
+    let plays: String = (0..20_000)
+        .map(|play| {
+            format!("{play},{},{},{},{},1\n", play % CUSTOMERS, play % 97, time(play * 100), play % 2)
+        })
+        .collect();
+    let impressions: String = (0..IMPRESSIONS)
+        .map(|one| format!("{one},{},ADV,{},{}\n", one % CUSTOMERS, time(one * 13 + 50), one % 7 / 6))
+        .collect();
+    let source = |name: &str, text: &'static str| Source {
+        input: Input::Seekable(Box::new(Cursor::new(text.as_bytes()))),
+        name: name.to_owned(),
+        zone: Zone::utc(),
+        watch: Box::new(Unwatched),
+    };
+    let (plays, impressions): (&'static str, &'static str) = (plays.leak(), impressions.leak());
+    let resources = Resources { threads: 2, plays_bytes: 2 << 20, ..Resources::new(std::env::temp_dir()) };
+    let mut written = 0;
+    let peak = peak_of(|| {
+        let open: [&dyn Fn() -> anyhow::Result<Source<'static>>; 2] =
+            [&|| Ok(source("plays", plays)), &|| Ok(source("impressions", impressions))];
+        let ad = Id::parse("ADV").expect("an id");
+        let history = features::read_impressions(open, &ad, &resources).expect("read");
+        let style = Style { ids: false, precise: true };
+        let table = history.aggregate(Window::default(), false, style, 2, || ()).expect("a good disk");
+        let mut count = Counted(0);
+        table.write(&mut count).expect("it takes everything");
+        written = count.0;
+        assert!(table.counts().rows > IMPRESSIONS as u64 * 9 / 10, "{:?}", table.counts());
+    });
+    // The records are 32 bytes each and a row some 100: neither is held as a whole.
+    assert!(written > 10 << 20, "{written} bytes of rows");
+    assert!(peak < 5 << 20, "{peak} bytes");
+}
+
+/// Takes everything and counts it.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
