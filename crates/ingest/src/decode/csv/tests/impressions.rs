@@ -67,3 +67,42 @@ fn impressions_of_a_file_are_no_events() {
     assert!(serde_json::from_str::<Kind>("\"impressions\"").is_err(), "no request asks for them");
     assert!(serde_json::from_str::<Kind>("\"clicks\"").is_ok());
 }
+
+/// A field in one of the forms that files have.
+fn written(field: &'static [&'static str]) -> impl Strategy<Value = String> {
+    (proptest::sample::select(field), 0u8..8).prop_map(|(field, form)| match form {
+        0..4 => field.to_owned(),
+        4 | 5 => format!("\"{field}\""),
+        6 => format!(" {field} "),
+        _ => format!("{field}\""),
+    })
+}
+
+proptest! {
+    /// A column more in the header takes rows away from the reader for those of the usual form.
+    #[test]
+    fn impressions_of_the_usual_form_are_read_as_others_are(
+        rows in proptest::collection::vec(
+            (
+                written(&["0", "7", "18446744073709551615", "18446744073709551616", "007", "a:b", "", "é"]),
+                written(&["48", "c-1", "", "1 2"]),
+                written(&["ADV", "ADV_REDUCED_1DAY", "7", "A V"]),
+                written(&["2014-10-23 03:26:20", "2014-10-23T03:26:20.5+02:00", "2014-02-29 00:00:00", "", "2014-10-23"]),
+                written(&["0", "1", "true", "F", "2", "", "truest"]),
+            ),
+            1..6,
+        ),
+    ) {
+        let lines: Vec<String> = rows.iter().map(|(e, c, a, t, k)| format!("{e},{c},{a},{t},{k}")).collect();
+        let header = "event_id,customer_id,ad,time,clicked";
+        let usual = impressions(format!("{header}\n{}\n", lines.join("\n")).as_bytes());
+        let other = impressions(format!("{header},x\n{},x\n", lines.join(",x\n")).as_bytes());
+        prop_assert_eq!(usual.len(), other.len());
+        for (one, other) in usual.iter().zip(&other) {
+            prop_assert_eq!(one.is_ok(), other.is_ok(), "{:?} {:?}", one, other);
+            if let (Ok(one), Ok(other)) = (one, other) {
+                prop_assert_eq!(one, other);
+            }
+        }
+    }
+}
