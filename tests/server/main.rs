@@ -32,6 +32,7 @@ mod erasing;
 mod erasing_log;
 mod events;
 mod exports;
+mod feedback;
 mod formats;
 mod golden;
 mod guides;

@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod event;
 pub mod excerpt;
 pub mod feature;
+pub mod feedback;
 pub mod model;
 pub mod pacing;
 pub mod profile;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 
 use upbeat_core::decision::Reason;
 use upbeat_core::event::EventKind;
+use upbeat_core::feedback::{FeedbackKind, FeedbackKinds};
 
 use crate::RowProblem;
 use crate::striped::{Padded, Striped};
@@ -122,7 +123,11 @@ struct Counts {
     plays_kept: AtomicIsize,
     evicted: AtomicU64,
     erasures: AtomicU64,
+    feedback: [[AtomicU64; FeedbackKind::ALL.len()]; FEEDBACK_EVENTS.len()],
 }
+
+/// The events that say what became of a shown ad.
+const FEEDBACK_EVENTS: [RowKind; 3] = [RowKind::Click, RowKind::Impression, RowKind::Void];
 
 fn add_one(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
@@ -132,6 +137,21 @@ impl Counters {
     /// Counts one event.
     pub fn count_event(&self, kind: RowKind, outcome: Outcome) {
         add_one(&self.counts.own().events[kind as usize][outcome as usize]);
+    }
+
+    /// Counts what was odd about an event that says what became of a shown ad.
+    pub fn count_feedback(&self, of: RowKind, said: FeedbackKinds) {
+        let Some(place) = FEEDBACK_EVENTS.iter().position(|kind| *kind == of) else { return };
+        said.iter().for_each(|kind| add_one(&self.counts.own().feedback[place][kind as usize]));
+    }
+
+    /// How many events had what is odd about them, by kind of event.
+    pub fn feedback(&self) -> impl Iterator<Item = (RowKind, FeedbackKind, u64)> {
+        FEEDBACK_EVENTS.into_iter().enumerate().flat_map(move |(place, of)| {
+            FeedbackKind::ALL.iter().map(move |kind| {
+                (of, *kind, self.counts.sum(|counts| &counts.feedback[place][*kind as usize]))
+            })
+        })
     }
 
     /// Events by kind and outcome.

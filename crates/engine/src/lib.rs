@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use upbeat_core::campaign::{Document, Label, Served};
 use upbeat_core::event::Id;
+use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_core::model::{ServingError, check_serving};
 use upbeat_core::profile::{Profile, Window};
 use upbeat_svm::{Model, Scorer};
@@ -74,6 +75,8 @@ pub struct Settings {
     pub window: Window,
     /// The meaning of *now*.
     pub clock: Clock,
+    /// How long what is shown waits for clicks and upgrades.
+    pub feedback: FeedbackPeriods,
     /// Events more than this far ahead of the wall clock are refused, in milliseconds.
     pub max_future_ms: i64,
     /// The number of customers for which memory is reserved at the start.

@@ -4,6 +4,7 @@ use upbeat_core::campaign::Single;
 use upbeat_core::catalogue::Track;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Time};
+use upbeat_core::feedback::{FeedbackKinds, FeedbackPeriods};
 use upbeat_core::profile::{Applied, Bounds};
 
 use super::*;
@@ -24,6 +25,7 @@ fn settings() -> Settings {
         max_tracks: 2,
         max_tombstones: 1000,
         first_decision: 1,
+        feedback: FeedbackPeriods::default(),
     }
 }
 
@@ -191,7 +193,7 @@ fn full_memory_refuses_only_events_that_need_more() {
         "the first dropped play is recorded"
     );
     let applied = engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation(), None);
-    assert_eq!(applied, Ok(Applied::Accepted));
+    assert_eq!(applied, Ok((Applied::Accepted, FeedbackKinds::default())));
     assert_eq!(engine.apply(tenth, WALL_MS), Ok(Applied::Accepted), "from then on the oldest is dropped");
     let click = Event { kind: EventKind::click(Id::Number(1)), ..play(1, 1, WALL_MS) };
     assert_eq!(engine.apply(click, WALL_MS), Err(Rejection::MemoryFull(1)));

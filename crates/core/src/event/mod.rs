@@ -21,7 +21,7 @@ use crate::catalogue::Track;
 /// The event id of every membership that comes from a customer file.
 pub const CUSTOMER_FILE_ID: &str = "customer-file";
 
-/// A customer's level of membership.
+/// A customer's level of membership, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Membership {

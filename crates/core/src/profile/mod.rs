@@ -308,6 +308,19 @@ impl Profile {
         self.membership.change(self.listed_memberships())
     }
 
+    /// The level just before an event of this time and id; `None` if none was reported of a time before it.
+    #[must_use]
+    pub fn level_before(&self, time: Time, event_id: &Id) -> Option<Membership> {
+        let mut changes = self.membership.changes(self.listed_memberships()).into_iter();
+        changes.rfind(|change| change.key() < (time, event_id)).map(|change| change.level)
+    }
+
+    /// Whether the membership change of this time and id is kept.
+    #[must_use]
+    pub fn has_membership(&self, time: Time, event_id: &Id) -> bool {
+        self.membership.find(self.listed_memberships(), time, event_id).is_some()
+    }
+
     fn listed_memberships(&self) -> Option<&Recent<MembershipChange>> {
         self.extras.as_deref().map(|extras| &extras.memberships)
     }

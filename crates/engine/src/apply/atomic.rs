@@ -18,9 +18,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Row};
+use upbeat_core::feedback::{FeedbackCounts, FeedbackKinds, is_feedback};
 use upbeat_core::profile::{Applied, EventConflict};
 
 use super::can_conflict;
+use super::feedback::kinds_of;
 use super::report::{Refusal, Report};
 use crate::claims::{Claim, ClaimedCustomers, Claims};
 use crate::log::OpenUnit;
@@ -162,7 +164,8 @@ impl Engine {
 
     fn check_rows(&self, body: &mut AtomicBody, rows: Range<usize>) {
         for index in rows {
-            if let Err(refusal) = body.additions.check(self, &body.rows[index], body.wall_ms) {
+            let row = &body.rows[index];
+            if let Err(refusal) = body.additions.check(self, row, body.wall_ms, &mut body.report.feedback) {
                 body.report.count(index, Err(refusal), &self.counters);
             }
         }
@@ -180,7 +183,12 @@ impl Engine {
             // Rows are taken out, so that the memory of each is freed here and not that of all at the end.
             if let Ok(row) = std::mem::replace(&mut body.rows[index], Err(String::new())) {
                 match body.additions.apply(self, row, body.wall_ms, body.unit.as_mut()) {
-                    Ok(applied) => body.report.count(index, Ok(applied), &self.counters),
+                    Ok((applied, said)) => {
+                        if let Some(feedback) = &mut body.report.feedback {
+                            feedback.add(said);
+                        }
+                        body.report.count(index, Ok(applied), &self.counters);
+                    }
                     Err(row) => {
                         body.rows[index] = Ok(row);
                         return index;
@@ -266,9 +274,27 @@ impl Additions {
         }
     }
 
-    fn check(&mut self, engine: &Engine, row: &Result<Row, String>, wall_ms: i64) -> Result<(), Refusal> {
+    /// Checks a row; `feedback` is there once a row says what became of a shown ad.
+    fn check(
+        &mut self,
+        engine: &Engine,
+        row: &Result<Row, String>,
+        wall_ms: i64,
+        feedback: &mut Option<Box<FeedbackCounts>>,
+    ) -> Result<(), Refusal> {
         match row {
-            Ok(Row::Event(event)) => Ok(self.check_event(engine, event, wall_ms)?),
+            Ok(Row::Event(event)) => {
+                let checked = self.check_event(engine, event, wall_ms);
+                if is_feedback(&event.kind) {
+                    let counts = feedback.get_or_insert_default();
+                    if let Err(Rejection::Conflict(conflict)) = &checked {
+                        let said = kinds_of(conflict);
+                        counts.add(said);
+                        engine.counters.count_feedback(RowKind::from(&event.kind), said);
+                    }
+                }
+                Ok(checked?)
+            }
             Ok(Row::Track(id, _)) => self.check_track(engine, id),
             Err(reason) => Err(reason.clone().into()),
         }
@@ -317,20 +343,21 @@ impl Additions {
         Ok(())
     }
 
-    /// Applies a row; it comes back where the log has no room for it.
+    /// Applies a row, and says what is odd about it; it comes back where the log has no room for it.
     fn apply(
         &mut self,
         engine: &Engine,
         row: Row,
         wall_ms: i64,
         unit: Option<&mut OpenUnit>,
-    ) -> Result<Applied, Row> {
+    ) -> Result<(Applied, FeedbackKinds), Row> {
         match row {
             Row::Event(event) => {
                 engine.apply_reserved(event, wall_ms, &mut self.places, unit).map_err(Row::Event)
             }
             Row::Track(id, track) => engine
                 .put_track_reserved(id, track, &mut self.track_places, unit)
+                .map(|applied| (applied, FeedbackKinds::default()))
                 .map_err(|(id, track)| Row::Track(id, track)),
         }
     }

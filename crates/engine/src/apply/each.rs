@@ -1,6 +1,7 @@
 //! Applying the rows of a body one by one.
 
 use upbeat_core::event::Row;
+use upbeat_core::feedback::{FeedbackCounts, is_feedback};
 use upbeat_core::profile::Applied;
 
 use super::Report;
@@ -25,15 +26,27 @@ impl Engine {
             let result = row
                 .inspect_err(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected))
                 .map_err(Refusal::from)
-                .and_then(|row| self.apply_row(row, wall_ms));
+                .and_then(|row| self.apply_row(row, wall_ms, &mut report.feedback));
             report.count(index, result, &self.counters);
         }
         report
     }
 
-    fn apply_row(&self, row: Row, wall_ms: i64) -> Result<Applied, Refusal> {
+    fn apply_row(
+        &self,
+        row: Row,
+        wall_ms: i64,
+        feedback: &mut Option<Box<FeedbackCounts>>,
+    ) -> Result<Applied, Refusal> {
         match row {
-            Row::Event(event) => Ok(self.apply(event, wall_ms)?),
+            Row::Event(event) => {
+                let says = is_feedback(&event.kind);
+                let (applied, said) = self.apply_row_of(event, wall_ms);
+                if says {
+                    feedback.get_or_insert_default().add(said);
+                }
+                Ok(applied?)
+            }
             Row::Track(id, track) => Ok(self.put_track(id, track)?),
         }
     }

@@ -3,6 +3,7 @@
 mod atomic;
 mod decisions;
 mod each;
+mod feedback;
 mod report;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 use upbeat_core::event::{Event, EventKind, Id, ImpressionOf, Time};
+use upbeat_core::feedback::FeedbackKinds;
 use upbeat_core::profile::{Applied, Bounds, EventConflict, Profile};
 
 pub use atomic::{AtomicBody, Progress, Remains};
@@ -122,15 +124,30 @@ impl Engine {
     ///
     /// # Errors
     /// The event is refused, and nothing was changed: see [`Rejection`].
-    pub fn apply(&self, mut event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
-        self.look_up_ad(&mut event);
-        let kind = RowKind::from(&event.kind);
-        let applied = self.apply_uncounted(event, wall_ms);
-        self.counters.count_event(kind, outcome(&applied));
-        applied
+    pub fn apply(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+        self.apply_row_of(event, wall_ms).0
     }
 
-    fn apply_uncounted(&self, event: Event, wall_ms: i64) -> Result<Applied, Rejection> {
+    /// Applies one event as [`Engine::apply`] does; what is odd about it as well.
+    fn apply_row_of(&self, mut event: Event, wall_ms: i64) -> (Result<Applied, Rejection>, FeedbackKinds) {
+        self.look_up_ad(&mut event);
+        let kind = RowKind::from(&event.kind);
+        let mut said = FeedbackKinds::default();
+        let applied = self.apply_uncounted(event, wall_ms, &mut said);
+        if let Err(Rejection::Conflict(conflict)) = &applied {
+            said = feedback::kinds_of(conflict);
+        }
+        self.counters.count_event(kind, outcome(&applied));
+        self.counters.count_feedback(kind, said);
+        (applied, said)
+    }
+
+    fn apply_uncounted(
+        &self,
+        event: Event,
+        wall_ms: i64,
+        said: &mut FeedbackKinds,
+    ) -> Result<Applied, Rejection> {
         self.check_time(&event, wall_ms)?;
         self.check_log()?;
         // What is erased needs no place, which a new customer has to take before the question is asked under the shard's lock. It
@@ -151,6 +168,8 @@ impl Engine {
                 return Err(Unapplied::Unchanged(Applied::Erased));
             }
             let lost = self.check_profile(&customer.profile, &event).map_err(Rejection::Conflict)?;
+            let feedback = self.feedback(&campaigns, &customer.profile, &event, wall_ms);
+            *said = feedback.kinds;
             if has_nothing_to_void(&customer.profile, &event) {
                 return Err(Unapplied::Unchanged(Applied::TooOld));
             }
@@ -205,7 +224,7 @@ impl Engine {
         wall_ms: i64,
         places: &mut Reservation,
         unit: Option<&mut OpenUnit>,
-    ) -> Result<Applied, Event> {
+    ) -> Result<(Applied, FeedbackKinds), Event> {
         self.look_up_ad(&mut event);
         let kind = RowKind::from(&event.kind);
         let campaigns = self.campaigns.load();
@@ -213,11 +232,14 @@ impl Engine {
         let (sighting, last_event_ms) =
             (self.event_clock.sighting(&event), self.last_event_ms(&event, wall_ms));
         let mut recording = unit.zip(self.recording(&event, last_event_ms));
+        let mut said = FeedbackKinds::default();
         let customer_id = event.customer.clone();
         let result = self.customers.update_reserved(customer_id, places, |customer: &mut Customer| {
             if self.is_erased(&event) {
                 return Err(Unapplied::Unchanged(Applied::Erased));
             }
+            let feedback = self.feedback(&campaigns, &customer.profile, &event, wall_ms);
+            said = feedback.kinds;
             if has_nothing_to_void(&customer.profile, &event) {
                 return Err(Unapplied::Unchanged(Applied::TooOld));
             }
@@ -256,7 +278,8 @@ impl Engine {
         };
         self.count_growth(growth);
         self.counters.count_event(kind, outcome::<Rejection>(&Ok(applied)));
-        Ok(applied)
+        self.counters.count_feedback(kind, said);
+        Ok((applied, said))
     }
 
     /// The record of an event and the log that it is for, if there is one.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use upbeat_core::excerpt::bounded_message;
+use upbeat_core::feedback::FeedbackCounts;
 use upbeat_core::profile::Applied;
 
 use super::Rejection;
@@ -36,6 +37,9 @@ pub struct Report {
     /// Rows of a time up to which their customer was erased; they changed nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub erased: usize,
+    /// What was odd about the clicks, impressions and voids among the rows; `None` if there were none. Few bodies have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Box<FeedbackCounts>>,
     /// Rows that were refused, in order; at most [`MAX_REJECTED_REPORTED`].
     pub rejected: Vec<RejectedRow>,
     /// How many more were refused than `rejected` lists.

@@ -1,5 +1,6 @@
 use upbeat_core::campaign::Single;
 use upbeat_core::event::{CUSTOMER_FILE_ID, Event, EventKind, Id, MINUTE_MS, Membership, Row, Time};
+use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_core::profile::Window;
 
 use super::*;
@@ -19,6 +20,7 @@ pub(super) fn engine_with(max_customers: usize, max_profile_bytes: usize) -> Eng
         max_tracks: 2,
         max_tombstones: 1000,
         first_decision: 1,
+        feedback: FeedbackPeriods::default(),
     };
     Engine::new(settings, Single::default().document())
 }

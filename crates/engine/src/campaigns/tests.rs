@@ -24,6 +24,7 @@ fn engine() -> Engine {
         max_tracks: 2,
         max_tombstones: 10,
         first_decision: 1,
+        feedback: upbeat_core::feedback::FeedbackPeriods::default(),
     };
     let single = Single { min_plays: 1, threshold: -1e9, ..Single::default() };
     let engine = Engine::new(settings, single.document());

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use upbeat_core::campaign::{Cap, Single};
 use upbeat_core::event::{Event, EventKind, Id, MINUTE_MS, Time};
+use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_core::profile::Window;
 use upbeat_journal::disk::simulated::{Dice, SimulatedDisk};
 
@@ -36,6 +37,7 @@ fn settings(clock: Clock) -> Settings {
         max_tombstones: 1000,
         // The wall clock does not help: numbers of decisions have to come from the log.
         first_decision: 1,
+        feedback: FeedbackPeriods::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use upbeat_core::campaign::Single;
 use upbeat_core::decision::{Check, Reason};
 use upbeat_core::event::{DAY_MS, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Row, Time};
+use upbeat_core::feedback::FeedbackPeriods;
 
 use super::*;
 
@@ -27,6 +28,7 @@ fn engine() -> Engine {
         max_tracks: 2,
         max_tombstones: 1000,
         first_decision: 1,
+        feedback: FeedbackPeriods::default(),
     };
     let engine = Engine::new(settings, campaign.document());
     let model = Model::read(include_bytes!("../../../../model/default.json").as_slice()).expect("a model");

@@ -1,5 +1,6 @@
 use upbeat_core::campaign::Single;
 use upbeat_core::event::{DecisionId, EventKind, Id, ImpressionOf, Membership, Row, Time};
+use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_core::profile::{Applied, Window};
 
 use super::*;
@@ -19,6 +20,7 @@ fn engine_for(max_customers: usize, max_tombstones: usize) -> Engine {
         max_tracks: 2,
         max_tombstones,
         first_decision: 1,
+        feedback: FeedbackPeriods::default(),
     };
     Engine::new(settings, Single::default().document())
 }

@@ -82,6 +82,16 @@ const SAMPLED: &[Sampled] = &[
         }),
     },
     Sampled {
+        name: "feedback",
+        help: "Clicks, impressions and voids with something odd about them, by kind",
+        kind: Kind::Counter,
+        read: Read::Labelled(|engine, give| {
+            for (event, kind, count) in engine.counters().feedback() {
+                give(&[("event", event.name()), ("kind", kind.name())], Value::Count(count));
+            }
+        }),
+    },
+    Sampled {
         name: "rows_refused",
         help: "Refused rows of POST /events by the type of their problem, single events included",
         kind: Kind::Counter,

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upbeat_core::event::{DAY_MS, Time, Zone, hex_digits};
+use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_engine::{Clock, Engine, ModelId, Numbers, Settings};
 
 use super::backups::Backups;
@@ -98,6 +99,7 @@ impl App {
             max_tracks: config.limits.tracks,
             max_tombstones: config.limits.tombstones,
             first_decision: first_number,
+            feedback: FeedbackPeriods::default(),
         };
         let engine = Arc::new(Engine::new(settings, config.campaign.document()));
         let metrics = Metrics::new(Arc::clone(&engine));

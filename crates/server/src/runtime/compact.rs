@@ -7,6 +7,7 @@ use std::thread;
 use std::{fs, io};
 
 use upbeat_core::campaign::{Document, Single};
+use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_engine::storage::{self, OpenError};
 use upbeat_engine::{Clock, Engine, Settings, Started};
 use upbeat_journal::disk::{Disk, RealDisk};
@@ -274,6 +275,7 @@ pub(super) fn settings(started: Option<&Started>) -> Settings {
         max_tracks: config.limits.tracks,
         max_tombstones: config.limits.tombstones,
         first_decision: 0,
+        feedback: FeedbackPeriods::default(),
     }
 }
 
