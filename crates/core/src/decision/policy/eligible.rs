@@ -100,12 +100,19 @@ impl<'a> Customer<'a> {
     }
 }
 
-/// Whether a cap is reached by the impressions of a campaign, or of all.
+/// Whether a cap is reached by the impressions of a campaign, or of all: whether the last of as many as it allows, counted
+/// from the newest on, is in its period.
 fn is_capped(profile: &Profile, caps: &[PeriodCap], campaign: Option<&Id>, now_ms: i64) -> bool {
-    caps.iter().any(|cap| {
-        let after_ms = now_ms.saturating_sub(cap.period_ms);
-        let mut counted = times(profile, campaign).take_while(|time_ms| *time_ms > after_ms);
-        counted.nth(cap.impressions as usize - 1).is_some()
+    let Some(longest_ms) = caps.iter().map(|cap| cap.period_ms).max() else { return false };
+    let mut count = 0;
+    // One pass for all caps: a customer may have many impressions.
+    let mut recent =
+        times(profile, campaign).take_while(|time_ms| *time_ms > now_ms.saturating_sub(longest_ms));
+    recent.any(|time_ms| {
+        count += 1;
+        let reaches =
+            |cap: &PeriodCap| cap.impressions == count && time_ms > now_ms.saturating_sub(cap.period_ms);
+        caps.iter().any(reaches)
     })
 }
 
@@ -148,7 +155,8 @@ pub(super) fn is_above(campaign: &Planned, value: f64, probability: impl FnOnce(
     }
 }
 
-/// The scores of one customer: each model scores once, whatever number of campaigns name it.
+/// The scores of one customer: each model scores once, whatever number of campaigns name it, and its probability, which takes
+/// an exponential, is computed once where it is asked for.
 pub(super) struct Scores<'a, const N: usize> {
     plan: &'a Plan,
     counts: &'a Counts,
@@ -156,11 +164,22 @@ pub(super) struct Scores<'a, const N: usize> {
     values: [f64; N],
     /// A bit for each model that has scored.
     known: u64,
+    probabilities: [Option<f64>; N],
+    /// A bit for each model whose probability is known.
+    calibrated: u64,
 }
 
 impl<'a, const N: usize> Scores<'a, N> {
     pub(super) fn new(plan: &'a Plan, counts: &'a Counts) -> Self {
-        Self { plan, counts, vector: None, values: [0.0; N], known: 0 }
+        Self {
+            plan,
+            counts,
+            vector: None,
+            values: [0.0; N],
+            known: 0,
+            probabilities: [None; N],
+            calibrated: 0,
+        }
     }
 
     /// The score by a model; `None` when the window is empty.
@@ -176,15 +195,18 @@ impl<'a, const N: usize> Scores<'a, N> {
     }
 
     pub(super) fn probability(&mut self, model: usize) -> Option<f64> {
-        let value = self.value(model)?;
-        self.plan.models[model].scorer.probability(value)
+        if self.calibrated & 1 << model == 0 {
+            let value = self.value(model)?;
+            self.probabilities[model] = self.plan.models[model].scorer.probability(value);
+            self.calibrated |= 1 << model;
+        }
+        self.probabilities[model]
     }
 
     /// The score of a campaign; `None` without a model, and when the window is empty.
     pub(super) fn of(&mut self, campaign: usize) -> Option<Score> {
         let model = self.plan.campaigns[campaign].model?;
-        let value = self.value(model)?;
-        Some(Score { value, probability: self.plan.models[model].scorer.probability(value) })
+        Some(Score { value: self.value(model)?, probability: self.probability(model) })
     }
 
     /// The expected profit of a show in micro-units; negative infinity where no probability is known.
