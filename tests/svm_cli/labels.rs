@@ -27,6 +27,30 @@ fn model_carries_the_label_that_it_was_trained_with() {
     assert!(refused.stderr.contains("impression"), "{}", refused.stderr);
 }
 
+/// From simulated listeners to a model of impressions, with the commands of docs/guides/training.md.
+#[test]
+fn impressions_of_simulated_listeners_make_a_model_of_impressions() {
+    let place = Place::new();
+    place.done("simulate --customers 200 --plays 20000 --seed 3 -o history");
+    let files = "--tracks history/tracks.csv --impressions history/impressions.csv";
+    let window = "--window-plays 256 --window-days 28 --precise";
+    place.done(&format!("features --label impression {files} {window} -o rows.txt"));
+    place.done("train rows.txt --label impression --calibration isotonic --cv 5 -o gold.json");
+    let shown = place.done("model show gold.json").stdout;
+    assert!(shown.contains("label      impression"), "{shown}");
+    let rows = place.text("rows.txt");
+    let clicked = rows.lines().filter(|row| row.starts_with("1 ")).count();
+    assert!(
+        shown.contains(&format!("on {} rows, {clicked} of them positive", rows.lines().count())),
+        "{shown}"
+    );
+    // A quarter of all ads, but for those before a listener's first play.
+    assert!((4_600..5_100).contains(&rows.lines().count()), "{}", rows.lines().count());
+    let of_clicks =
+        place.text("history/clicks.csv").lines().filter(|row| row.contains("ADV_REDUCED_1DAY")).count();
+    assert!(clicked <= of_clicks && clicked + 40 > of_clicks, "{clicked} of {of_clicks} clicks");
+}
+
 #[test]
 fn imported_model_carries_the_label_that_the_call_names() {
     let place = Place::new();
