@@ -151,6 +151,9 @@ impl Engine {
     ) -> Result<Self, campaigns::Invalid> {
         let decision_ids = DecisionIds::new(settings.first_decision);
         let (current, versions) = campaigns::beginning(new, wall_ms, decision_ids.key())?;
+        let accounts = ledger::Accounts::default();
+        // Without a log there is room.
+        let _ = accounts.configure(None, &current.plan, None);
         Ok(Self {
             customers: Table::new(settings.expected_customers, settings.max_customers),
             claims: sync::Arc::default(),
@@ -162,7 +165,7 @@ impl Engine {
             decision_ids,
             requests: RecentRequests::new(settings.max_retry_bytes),
             counters: Counters::default(),
-            accounts: ledger::Accounts::default(),
+            accounts,
             erasures: evict::Erasures::default(),
             tombstones: Tombstones::new(settings.max_tombstones),
             log: OnceLock::new(),

@@ -24,6 +24,12 @@ impl Zone {
         })
     }
 
+    /// Its IANA name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.as_ref().and_then(jiff::tz::TimeZone::iana_name).unwrap_or("UTC")
+    }
+
     /// The zone's rules.
     pub(crate) fn time_zone(&self) -> jiff::tz::TimeZone {
         self.0.clone().unwrap_or(jiff::tz::TimeZone::UTC)

@@ -296,6 +296,8 @@ impl Engine {
         let number = version.version;
         let kept = KeptCampaigns { version, toml: toml.into(), file_digest, slots: slots.ids().to_vec() };
         self.publish_campaigns(&kept)?;
+        // What finds no room is set by the next tick.
+        let _ = self.accounts.configure(self.log(), &plan, Some(self.now_ms(wall_ms)));
         versions.add(kept.version);
         (versions.models, versions.file_digest) = (models, file_digest);
         let next = Current::new(number, kept.toml, Arc::new(document), plan, slots);

@@ -12,18 +12,29 @@ use upbeat_core::event::Zone;
 
 use super::days::{REASONS, place_of};
 use super::leases::Leases;
+use super::pacing::Pace;
 use super::terms::SECOND_MS;
-use super::{AccountState, Change, Charge, NoMoney};
+use super::{AccountState, Accounts, Change, Charge, NoMoney};
 use crate::log::{Log, Payload, Use};
 use crate::striped::Padded;
 
 /// Threads count what was not shown in so many places.
 const STRIPES: usize = 8;
 
+/// An account among the others, and the log.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub log: Option<&'a Log>,
+    pub slot: u16,
+    pub accounts: &'a Accounts,
+}
+
 /// The account of one campaign.
 pub(super) struct Account {
     hot: Padded<Hot>,
     not_shown: [Padded<[AtomicU64; REASONS]>; STRIPES],
+    /// Decisions that named the campaign and are not in `not_shown`.
+    others: AtomicU64,
     locked: Mutex<Locked>,
 }
 
@@ -47,7 +58,7 @@ impl Default for Account {
             pass: AtomicU16::new(u16::MAX),
         };
         let not_shown = std::array::from_fn(|_| Padded(std::array::from_fn(|_| AtomicU64::new(0))));
-        Self { hot: Padded(hot), not_shown, locked: Mutex::default() }
+        Self { hot: Padded(hot), not_shown, others: AtomicU64::new(0), locked: Mutex::default() }
     }
 }
 
@@ -56,6 +67,7 @@ impl Default for Account {
 pub(super) struct Locked {
     pub(super) state: AccountState,
     pub(super) leases: Leases,
+    pub(super) pace: Pace,
     /// Records at lower positions are in the state already.
     pub(super) from: u64,
     /// The zone that was used last, by its name.
@@ -83,13 +95,13 @@ impl Account {
 
     /// What is left for a show at this instant.
     #[inline]
-    pub(super) fn available(&self, log: Option<&Log>, slot: u16, now_ms: i64) -> i64 {
+    pub(super) fn available(&self, place: Place<'_>, now_ms: i64) -> i64 {
         if self.is_current(now_ms) {
             return self.hot.0.available.load(Ordering::Relaxed);
         }
         let mut locked = self.lock();
         // Without room for the record of what ends, it is held a little longer.
-        let _ = self.bring_up(&mut locked, log, slot, now_ms);
+        let _ = self.bring_up(&mut locked, place, now_ms);
         self.hot.0.available.load(Ordering::Relaxed)
     }
 
@@ -103,6 +115,13 @@ impl Account {
         }
         let stripe = crate::striped::own_stripe().unwrap_or(STRIPES - 1) % STRIPES;
         self.not_shown[stripe].0[place_of(reason)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What decisions read without the lock is to be read again.
+    pub(super) fn outdate(&self, locked: &mut Locked) {
+        self.collect_not_shown(locked);
+        locked.today = None;
+        self.hot.0.until_ms.store(i64::MIN, Ordering::Release);
     }
 
     /// Makes the local day of this instant the one that is counted on.
@@ -134,24 +153,28 @@ impl Account {
                 if count.load(Ordering::Relaxed) > 0 {
                     let count = count.swap(0, Ordering::Relaxed);
                     locked.state.count_not_shown(today.day, place, count);
+                    self.others.fetch_add(count, Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// Turns to the day of this instant and ends the reservations that are due.
-    pub(super) fn bring_up(
-        &self,
-        locked: &mut Locked,
-        log: Option<&Log>,
-        slot: u16,
-        now_ms: i64,
-    ) -> Result<(), NoMoney> {
-        self.turn_to(locked, now_ms);
+    /// Decisions of this process that named the campaign.
+    pub(super) fn decisions(&self) -> u64 {
+        let not_shown = self.not_shown.iter().flat_map(|stripe| &stripe.0);
+        not_shown.chain([&self.others]).map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Turns to the day of this instant, ends the reservations that are due, and adjusts the pace where a slice has ended.
+    pub(super) fn bring_up(&self, locked: &mut Locked, place: Place<'_>, now_ms: i64) -> Result<(), NoMoney> {
+        let today = self.turn_to(locked, now_ms);
         let ended = match locked.state.expiry(now_ms) {
-            Some(change) => locked.make(log, slot, &change).map(drop),
+            Some(change) => locked.make(place, &change).map(drop),
             None => Ok(()),
         };
+        if let Some(today) = today {
+            locked.pace.adjust(&locked.state, today, now_ms, || place.accounts.decisions());
+        }
         self.publish_hot(locked, now_ms);
         ended
     }
@@ -165,7 +188,9 @@ impl Account {
             if locked.state.is_first(terms) { today.start_ms } else { today.start_ms.max(terms.from_ms) };
         let hot = &self.hot.0;
         hot.available.store(locked.state.available(today.day), Ordering::Relaxed);
-        hot.until_ms.store(today.end_ms.min(next_ms).min(ends_ms), Ordering::Release);
+        hot.pass.store(locked.pace.rate(&locked.state).0, Ordering::Relaxed);
+        let slice_ms = locked.pace.slice_end_ms(&locked.state);
+        hot.until_ms.store(today.end_ms.min(next_ms).min(ends_ms).min(slice_ms), Ordering::Release);
         hot.from_ms.store(from_ms, Ordering::Release);
     }
 
@@ -186,21 +211,20 @@ impl Account {
     /// Holds the cost of a show, if there is money and `publish` has published its record.
     pub(super) fn reserve(
         &self,
-        log: Option<&Log>,
-        slot: u16,
+        place: Place<'_>,
         now_ms: i64,
         publish: impl FnOnce(&Charge) -> bool,
     ) -> Result<Charge, NoMoney> {
         let mut guard = self.lock();
         let locked = &mut *guard;
-        self.bring_up(locked, log, slot, now_ms)?;
+        self.bring_up(locked, place, now_ms)?;
         let charge = self.charge_at(locked, now_ms).ok_or(NoMoney::Budget)?;
         locked.state.check(&charge)?;
-        if let Some(log) = log.filter(|_| charge.cost > 0 && locked.state.budgets().any()) {
+        if let Some(log) = place.log.filter(|_| charge.cost > 0 && locked.state.budgets().any()) {
             let shown = locked.state.days().sums(charge.day).shown;
             let covered = locked.leases.covers(charge.day, shown + charge.cost, log.durable());
             // Before the show where it has to wait, so that it waits once.
-            locked.extend_lease(log, slot, charge.day);
+            locked.extend_lease(place, charge.day);
             if !covered {
                 return Err(NoMoney::Lease);
             }
@@ -209,6 +233,8 @@ impl Account {
             return Err(NoMoney::Log);
         }
         locked.state.apply(&Change::Shown { charge, time_ms: now_ms });
+        locked.pace.count_show();
+        self.others.fetch_add(1, Ordering::Relaxed);
         self.publish_hot(locked, now_ms);
         Ok(charge)
     }
@@ -219,11 +245,11 @@ impl Locked {
     ///
     /// # Errors
     /// The log has no room.
-    pub(super) fn make(&mut self, log: Option<&Log>, slot: u16, change: &Change) -> Result<u64, NoMoney> {
-        let position = match log {
+    pub(super) fn make(&mut self, place: Place<'_>, change: &Change) -> Result<u64, NoMoney> {
+        let position = match place.log {
             None => 0,
             Some(log) => {
-                let payload = Payload::of_money(slot, change);
+                let payload = Payload::of_money(place.slot, change);
                 let room = log.room(Use::Show, 1, payload.bytes().len());
                 room.ok_or(NoMoney::Log)?.publish(&payload, 0)
             }
@@ -233,12 +259,13 @@ impl Locked {
     }
 
     /// Extends the lease of a day where that is due.
-    pub(super) fn extend_lease(&mut self, log: &Log, slot: u16, day: i32) {
-        let Some(change @ Change::Leased { until, .. }) = self.leases.extension(&self.state, day) else {
-            return;
-        };
-        if let Ok(position) = self.make(Some(log), slot, &change) {
-            self.leases.extended(position, day, until);
+    pub(super) fn extend_lease(&mut self, place: Place<'_>, day: i32) {
+        let Some(log) = place.log else { return };
+        let extension = self.leases.extension(&self.state, day, log.next_position(), log.durable());
+        if let Some(change @ Change::Leased { until, .. }) = extension
+            && let Ok(position) = self.make(place, &change)
+        {
+            self.leases.extended(&self.state, position, day, until);
         }
     }
 }

@@ -2,32 +2,14 @@
 
 use std::sync::{MutexGuard, OnceLock};
 
-use upbeat_core::campaign::Bill;
+use upbeat_core::campaign::{Plan, Planned};
 use upbeat_core::decision::Reason;
 
-use super::account::{Account, Locked};
-use super::{AccountState, Budgets, Change, Charge, NoMoney, Terms};
+use super::account::{Account, Locked, Place};
+use super::setting::Setting;
+use super::{Change, Charge, NoMoney};
+use crate::campaigns::MOST_SLOTS;
 use crate::log::{Log, Payload};
-
-/// The most campaigns that there may ever be in one directory.
-pub(crate) const MOST_SLOTS: usize = 4096;
-
-/// What a campaign's account is set to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
-    /// The time zone of local days, by its IANA name.
-    pub zone: Box<str>,
-    /// What a show costs, in micro-units.
-    pub cost: i64,
-    /// Which shows cost.
-    pub bill: Bill,
-    /// How long a show holds its cost, in milliseconds.
-    pub reserve_ms: i64,
-    /// What a click is worth, in micro-units.
-    pub click_value: i64,
-    /// The budgets.
-    pub budgets: Budgets,
-}
 
 /// A show about which something is known that came later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,37 +45,69 @@ impl Default for Accounts {
 }
 
 impl Accounts {
-    fn get(&self, slot: u16) -> Option<&Account> {
+    pub(super) fn get(&self, slot: u16) -> Option<&Account> {
         self.0.get(usize::from(slot))?.get().map(|account| &**account)
     }
 
-    fn get_or_make(&self, slot: u16) -> Option<&Account> {
+    pub(super) fn get_or_make(&self, slot: u16) -> Option<&Account> {
         self.0.get(usize::from(slot)).map(|place| &**place.get_or_init(Box::default))
     }
 
     /// All that there are, with their numbers.
-    fn all(&self) -> impl Iterator<Item = (u16, &Account)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (u16, &Account)> {
         (0..).zip(&self.0).filter_map(|(slot, place)| Some((slot, &**place.get()?)))
     }
 
-    /// Sets a campaign's costs and budgets from now on; whether the log had room for that. What is set already is not
-    /// published again. Budgets count at once; costs for shows later than all so far.
+    pub(super) fn place<'a>(&'a self, log: Option<&'a Log>, slot: u16) -> Place<'a> {
+        Place { log, slot, accounts: self }
+    }
+
+    /// Decisions of this process that named a campaign.
+    pub(super) fn decisions(&self) -> u64 {
+        self.all().map(|(_, account)| account.decisions()).sum()
+    }
+
+    /// Sets each campaign's costs and budgets, and its pace; whether the log had room for what is new. Budgets count at once, costs for
+    /// shows that are later than all so far. `now_ms` is known but while a directory is opened.
     #[must_use]
-    pub fn configure(&self, log: Option<&Log>, slot: u16, setting: &Setting, now_ms: i64) -> bool {
-        let Some(account) = self.get_or_make(slot) else { return false };
-        let Setting { zone, cost, bill, reserve_ms, click_value, budgets } = setting.clone();
-        let terms = Terms { from_ms: now_ms, zone, cost, bill, reserve_ms, click_value };
+    pub fn configure(&self, log: Option<&Log>, plan: &Plan, now_ms: Option<i64>) -> bool {
+        let set = |campaign: &Planned| self.set(log, campaign.slot.0, Setting::of(campaign), now_ms);
+        // All of them, whatever becomes of one.
+        plan.campaigns.iter().filter(|campaign| !set(campaign)).count() == 0
+    }
+
+    /// Sets costs and budgets that had no room in the log before. Nearly always there are none.
+    fn configure_again(&self, log: Option<&Log>, plan: &Plan, now_ms: i64) {
+        for campaign in &plan.campaigns {
+            let setting = Setting::of(campaign);
+            let is_set = self.get(campaign.slot.0).is_some_and(|account| {
+                let locked = account.lock();
+                locked.state.configuration(setting.terms(), setting.budgets).is_none()
+            });
+            if !is_set {
+                let _ = self.set(log, campaign.slot.0, setting, Some(now_ms));
+            }
+        }
+    }
+
+    /// Sets an account.
+    #[must_use]
+    pub(crate) fn set(&self, log: Option<&Log>, slot: u16, setting: Setting, now_ms: Option<i64>) -> bool {
+        let (Some(account), place) = (self.get_or_make(slot), self.place(log, slot)) else { return false };
         let mut locked = account.lock();
-        if let Some(change) = locked.state.configuration(terms, budgets)
-            && locked.make(log, slot, &change).is_err()
+        if let Some(change) = locked.state.configuration(setting.terms(), setting.budgets)
+            && locked.make(place, &change).is_err()
         {
             return false;
         }
-        let today = account.turn_to(&mut locked, now_ms);
-        if let (Some(log), Some(today)) = (log, today) {
-            locked.extend_lease(log, slot, today.day);
+        locked.pace.set(setting.paced);
+        account.outdate(&mut locked);
+        if let Some(now_ms) = now_ms
+            && let Some(today) = account.turn_to(&mut locked, now_ms)
+        {
+            locked.extend_lease(place, today.day);
+            account.publish_hot(&locked, now_ms);
         }
-        account.publish_hot(&locked, now_ms);
         true
     }
 
@@ -101,7 +115,7 @@ impl Accounts {
     /// Nearly always three loads.
     #[inline]
     pub fn available(&self, log: Option<&Log>, slot: u16, now_ms: i64) -> i64 {
-        self.get(slot).map_or(i64::MAX, |account| account.available(log, slot, now_ms))
+        self.get(slot).map_or(i64::MAX, |account| account.available(self.place(log, slot), now_ms))
     }
 
     /// The share of shows that pacing lets pass, of 65,535.
@@ -122,7 +136,7 @@ impl Accounts {
         now_ms: i64,
         publish: impl FnOnce(&Charge) -> bool,
     ) -> Result<Charge, NoMoney> {
-        self.get(slot).ok_or(NoMoney::Budget)?.reserve(log, slot, now_ms, publish)
+        self.get(slot).ok_or(NoMoney::Budget)?.reserve(self.place(log, slot), now_ms, publish)
     }
 
     /// Counts a decision that named the campaign and showed nothing.
@@ -144,7 +158,7 @@ impl Accounts {
     ) -> bool {
         let Some(account) = self.get(slot) else { return publish(None) };
         let mut locked = account.lock();
-        if account.bring_up(&mut locked, log, slot, now_ms).is_err() {
+        if account.bring_up(&mut locked, self.place(log, slot), now_ms).is_err() {
             return false;
         }
         let change = account.change(&mut locked, op);
@@ -178,7 +192,7 @@ impl Accounts {
         for slot in slots {
             let Some(account) = self.get(slot) else { continue };
             let mut locked = account.lock();
-            if account.bring_up(&mut locked, log, slot, now_ms).is_err() {
+            if account.bring_up(&mut locked, self.place(log, slot), now_ms).is_err() {
                 return false;
             }
             accounts.push((slot, account, locked));
@@ -198,20 +212,27 @@ impl Accounts {
         true
     }
 
-    /// Ends what is due, turns to the day of `now_ms`, and sees to leases. To be called each second.
-    pub fn tick(&self, log: Option<&Log>, now_ms: i64) {
+    /// Ends what is due, turns to the day of `now_ms`, and sees to leases and forecasts of the campaigns of `plan`, and of others that
+    /// have accounts. To be called each second.
+    pub fn tick(&self, log: Option<&Log>, plan: &Plan, now_ms: i64) {
+        self.configure_again(log, plan, now_ms);
         for (slot, account) in self.all() {
-            let mut guard = account.lock();
+            let (mut guard, place) = (account.lock(), self.place(log, slot));
             let locked = &mut *guard;
-            let _ = account.bring_up(locked, log, slot, now_ms);
-            let (Some(log), Some(today)) = (log, account.turn_to(locked, now_ms)) else { continue };
-            for change in locked.leases.tick(&locked.state, today.day, log.next_position(), log.durable()) {
-                locked.close_lease(log, slot, &change);
+            let _ = account.bring_up(locked, place, now_ms);
+            let Some(today) = account.turn_to(locked, now_ms) else { continue };
+            if let Some(log) = log {
+                let closed = locked.leases.tick(&locked.state, today.day, log.next_position(), log.durable());
+                closed.iter().for_each(|change| locked.close_lease(place, change));
+                locked.extend_lease(place, today.day);
+                if today.end_ms - now_ms < AHEAD_MS {
+                    locked.extend_lease(place, today.day + 1);
+                }
             }
-            locked.extend_lease(log, slot, today.day);
-            if today.end_ms - now_ms < AHEAD_MS {
-                locked.extend_lease(log, slot, today.day + 1);
-            }
+            let Some(expected) = locked.pace.expected(&locked.state, today) else { continue };
+            drop(guard);
+            let forecasts = expected.forecasts(now_ms);
+            account.lock().pace.take(&expected, forecasts);
         }
     }
 
@@ -221,74 +242,8 @@ impl Accounts {
         for (slot, account) in self.all() {
             let mut locked = account.lock();
             for change in locked.leases.close_all(&locked.state) {
-                locked.close_lease(log, slot, &change);
+                locked.close_lease(self.place(Some(log), slot), &change);
             }
-        }
-    }
-
-    /// After all records were done again: whether all that the last process has published is `complete`. Else what it had leased and not
-    /// shown is forfeited; whether the log had room for these records.
-    #[must_use]
-    pub fn take_over(&self, log: &Log, complete: bool) -> bool {
-        for (slot, account) in self.all() {
-            let mut guard = account.lock();
-            let locked = &mut *guard;
-            let losses = if complete { Vec::new() } else { locked.state.losses() };
-            for change in losses {
-                if locked.make(Some(log), slot, &change).is_err() {
-                    return false;
-                }
-            }
-            locked.leases.take_over(&locked.state);
-        }
-        true
-    }
-
-    /// Does the change at this position again.
-    pub fn redo(&self, slot: u16, position: u64, change: &Change) {
-        if let Some(account) = self.get_or_make(slot) {
-            let mut locked = account.lock();
-            if position >= locked.from {
-                locked.state.apply(change);
-            }
-        }
-    }
-
-    /// Does the show at this position again.
-    pub fn redo_show(&self, slot: u16, position: u64, charge: Charge, time_ms: i64) {
-        self.redo(slot, position, &Change::Shown { charge, time_ms });
-    }
-
-    /// Counts again the decision at this position, which showed nothing.
-    pub fn redo_not_shown(&self, slot: u16, position: u64, time_ms: i64, reason: Reason) {
-        if let Some(account) = self.get_or_make(slot) {
-            let mut locked = account.lock();
-            if position >= locked.from
-                && let Some(charge) = account.charge_at(&mut locked, time_ms)
-            {
-                locked.state.count_not_shown(charge.day, super::days::place_of(reason), 1);
-            }
-        }
-    }
-
-    /// The numbers of all accounts.
-    pub fn slots(&self) -> Vec<u16> {
-        self.all().map(|(slot, _)| slot).collect()
-    }
-
-    /// A copy of an account, and the position from which on records are not in it.
-    pub fn copy(&self, slot: u16, log: Option<&Log>) -> Option<(AccountState, u64)> {
-        let account = self.get(slot)?;
-        let mut locked = account.lock();
-        account.collect_not_shown(&mut locked);
-        Some((locked.state.clone(), log.map_or(0, Log::next_position)))
-    }
-
-    /// Puts an account as a snapshot holds it.
-    pub fn restore(&self, slot: u16, state: AccountState, from: u64) {
-        if let Some(account) = self.get_or_make(slot) {
-            let mut locked = account.lock();
-            (locked.state, locked.from) = (state, from);
         }
     }
 }
@@ -316,9 +271,9 @@ impl Account {
 }
 
 impl Locked {
-    fn close_lease(&mut self, log: &Log, slot: u16, change: &Change) {
+    fn close_lease(&mut self, place: Place<'_>, change: &Change) {
         if let Change::Leased { day, .. } = change
-            && self.make(Some(log), slot, change).is_ok()
+            && self.make(place, change).is_ok()
         {
             self.leases.closed(*day);
         }

@@ -1,5 +1,8 @@
 //! The accounts of an engine, for whoever runs it.
 
+use upbeat_core::event::Id;
+
+use super::Report;
 use crate::Engine;
 use crate::log::Log;
 
@@ -13,7 +16,16 @@ impl Engine {
     /// of decisions' numbers. To be called each second, and once before the first decision; `wall_ms` in Unix milliseconds.
     pub fn tick(&self, wall_ms: i64) {
         self.renew_lease();
-        self.accounts.tick(self.log(), self.now_ms(wall_ms));
+        self.accounts.tick(self.log(), &self.running().plan, self.now_ms(wall_ms));
+    }
+
+    /// What became of a campaign's money on the local days from `from_day` on and before `to_day`, in days since 1970; `None` for a
+    /// campaign that never ran here.
+    #[must_use]
+    pub fn report(&self, campaign: &Id, from_day: i32, to_day: i32) -> Option<Report> {
+        let slot = self.running().slots.ids().iter().position(|id| id == campaign)?;
+        let account = self.accounts.copy(u16::try_from(slot).ok()?, self.log())?;
+        Some(account.state.report(from_day, to_day))
     }
 
     /// Gives back what the budgets' leases hold, so that no later loss of power forfeits it. To be called when no more

@@ -25,8 +25,29 @@ struct Extension {
     durable: i64,
     /// The position of the last extension, and up to which sum it goes.
     pending: Option<(u64, i64)>,
+    /// What the shows cost whose records are durable, at least,
+    recorded: i64,
+    /// and will have cost once the log is durable up to this position.
+    next_recorded: Option<(u64, i64)>,
     /// Once the day is over: what has to be durable before the lease is closed.
     closes_at: Option<u64>,
+}
+
+impl Extension {
+    /// Of a day of which all shows so far are durable.
+    fn new(state: &AccountState, day: i32, durable: i64) -> Self {
+        let recorded = state.days().sums(day).shown;
+        Self { day, durable, pending: None, recorded, next_recorded: None, closes_at: None }
+    }
+
+    /// What shows cost whose records are durable, at least, where all so far cost `shown`.
+    fn recorded(&mut self, shown: i64, next: u64, durable: u64) -> i64 {
+        if let Some((_, recorded)) = self.next_recorded.take_if(|(position, _)| *position <= durable) {
+            self.recorded = recorded;
+        }
+        self.next_recorded.get_or_insert((next, shown));
+        self.recorded
+    }
 }
 
 /// The leases of an account in a process.
@@ -41,13 +62,8 @@ pub(super) struct Leases {
 impl Leases {
     /// All that the state has leased is durable.
     pub fn take_over(&mut self, state: &AccountState) {
-        let extension = |(day, until): &(i32, i64)| Extension {
-            day: *day,
-            durable: *until,
-            pending: None,
-            closes_at: None,
-        };
-        self.days = state.leases().iter().map(extension).collect();
+        let leases = state.leases().iter();
+        self.days = leases.map(|(day, until)| Extension::new(state, *day, *until)).collect();
     }
 
     /// Whether shows of the day may cost so much in all, with what is `durable` in the log.
@@ -63,8 +79,9 @@ impl Leases {
         covers
     }
 
-    /// What extends the lease of a day if half of it is used, or there is none.
-    pub fn extension(&self, state: &AccountState, day: i32) -> Option<Change> {
+    /// What extends the lease of a day if half of it is used, or there is none. The log goes on at `next` and is durable below
+    /// `durable`. A lease is never longer than its size beyond what is recorded of the day: so much is forfeited at most.
+    pub fn extension(&mut self, state: &AccountState, day: i32, next: u64, durable: u64) -> Option<Change> {
         let cost = state.terms_at(i64::MAX)?.cost;
         if !state.budgets().any() || cost == 0 {
             return None;
@@ -74,19 +91,21 @@ impl Leases {
             return None;
         }
         let shown = state.days().sums(day).shown;
+        let lease = self.days.iter_mut().find(|lease| lease.day == day);
+        let recorded = lease.map_or(shown, |lease| lease.recorded(shown, next, durable));
         let rest = state.leased(day).saturating_sub(shown);
         let (size, available) = (self.size(state, cost), state.available(day));
-        let until = shown.checked_add(size.min(available))?;
+        let until = recorded.checked_add(size)?.min(shown.checked_add(available)?);
         (rest < size / 2 && rest < available && until > state.leased(day))
             .then_some(Change::Leased { day, until })
     }
 
     /// An extension was published at this position.
-    pub fn extended(&mut self, position: u64, day: i32, until: i64) {
+    pub fn extended(&mut self, state: &AccountState, position: u64, day: i32, until: i64) {
         let pending = Some((position, until));
         match self.days.iter_mut().find(|lease| lease.day == day) {
             Some(lease) => (lease.pending, lease.closes_at) = (pending, None),
-            None => self.days.push(Extension { day, durable: 0, pending, closes_at: None }),
+            None => self.days.push(Extension { pending, ..Extension::new(state, day, 0) }),
         }
     }
 

@@ -14,15 +14,19 @@ mod change;
 mod days;
 mod encoding;
 mod engine;
+mod kept;
 mod leases;
+mod pacing;
 mod report;
+mod setting;
 mod state;
 mod terms;
 #[cfg(all(test, not(feature = "loom")))]
-mod tests;
+pub(crate) mod tests;
 
-pub(crate) use accounts::{Accounts, Op, Setting, Shown};
+pub(crate) use accounts::{Accounts, Op, Shown};
 pub use change::{Change, Confirmed, Voided};
+pub(crate) use kept::AccountCopy;
 pub use report::Report;
 pub(crate) use state::{AccountState, NoMoney};
 pub use terms::{Budgets, Charge, Terms};

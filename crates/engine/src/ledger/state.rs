@@ -75,6 +75,11 @@ impl AccountState {
         &self.days
     }
 
+    /// What counts towards the total budget, in micro-units.
+    pub fn committed_of_flight(&self) -> i64 {
+        self.flight
+    }
+
     /// The costs of a show at this instant; `None` before any were set.
     pub fn terms_at(&self, now_ms: i64) -> Option<&Terms> {
         let later = self.terms.partition_point(|terms| terms.from_ms <= now_ms);
@@ -172,7 +177,8 @@ impl AccountState {
         is_spent.then_some(Change::Voided(charge, Voided::Spent))
     }
 
-    /// What sets these budgets, and these costs for shows that are later than all so far; `None` if they are set already.
+    /// What sets these budgets, and these costs for shows from their beginning on that are later than all so far; `None` if they are
+    /// set already.
     pub fn configuration(&self, mut terms: Terms, budgets: Budgets) -> Option<Change> {
         let known = self.terms.last().is_some_and(|known| known.same_costs(&terms));
         if known && self.budgets == budgets {

@@ -215,7 +215,7 @@ impl Entry {
                     u16::try_from(slot).map_err(|_| DecodeError::bad("the number of a campaign", slot))?;
                 let change = Change::read(&mut from)?;
                 let is_lease = matches!(change, Change::Leased { .. });
-                if is_lease != (kind == kind::BUDGET_LEASE) || matches!(change, Change::Shown { .. }) {
+                if is_lease != (kind == kind::BUDGET_LEASE) {
                     return Err(DecodeError::bad("a change of an account", "in a record of another kind"));
                 }
                 Self::Money { slot, change }

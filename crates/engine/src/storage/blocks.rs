@@ -7,10 +7,11 @@ use upbeat_core::campaign::Slot;
 use upbeat_core::encoding::{DecodeError, Decoder, put_id, put_varint};
 use upbeat_core::event::{DecisionId, Id};
 use upbeat_core::profile::Profile;
+use upbeat_journal::snapshot::MOST_BLOCK_BYTES;
 
 use crate::campaigns::KeptCampaigns;
 use crate::decision_ids::NextNumbers;
-use crate::ledger::AccountState;
+use crate::ledger::{AccountCopy, AccountState};
 use crate::log::{
     Answered, Started, decode_answer, decode_campaigns, decode_started, decode_tombstone, encode_answer,
     encode_started, put_campaigns, put_tombstone,
@@ -173,19 +174,24 @@ pub(crate) fn placed_tombstone(from: &mut Decoder<'_>) -> Result<Tombstone, Deco
     Ok(Tombstone { position: from.u64("a tombstone")?, ..tombstone })
 }
 
-/// Appends the account of the campaign with this number. Records from `from` on are not in it.
-pub(crate) fn put_account(into: &mut Vec<u8>, slot: u16, state: &AccountState, from: u64) {
+/// Appends the account of the campaign with this number.
+pub(crate) fn put_account(into: &mut Vec<u8>, slot: u16, account: &AccountCopy) {
     put_varint(into, slot.into());
-    into.extend_from_slice(&from.to_le_bytes());
-    state.encode(into);
+    into.extend_from_slice(&account.from.to_le_bytes());
+    account.state.encode(into);
+    put_varint(into, account.pace.len() as u64);
+    into.extend_from_slice(&account.pace);
 }
 
 /// Reads what [`put_account`] wrote.
-pub(crate) fn account(from: &mut Decoder<'_>) -> Result<(u16, AccountState, u64), DecodeError> {
+pub(crate) fn account(from: &mut Decoder<'_>) -> Result<(u16, AccountCopy), DecodeError> {
     let slot = from.varint("the number of a campaign")?;
     let slot = u16::try_from(slot).map_err(|_| DecodeError::bad("the number of a campaign", slot))?;
     let position = from.u64("an account")?;
-    Ok((slot, AccountState::decode(from)?, position))
+    let state = AccountState::decode(from)?;
+    let length = from.count(MOST_BLOCK_BYTES, "an account")?;
+    let pace = from.bytes(length, "an account")?.to_vec();
+    Ok((slot, AccountCopy { state, pace, from: position }))
 }
 
 /// An answer that showed an ad, to a request of a customer.

@@ -237,9 +237,9 @@ impl Copying {
 
 /// The block of an account: what one holds is so bounded that it fits.
 fn copy_account(engine: &Engine, slot: u16) -> Option<Vec<u8>> {
-    let (state, from) = engine.accounts.copy(slot, engine.log.get().map(|log| &**log))?;
+    let account = engine.accounts.copy(slot, engine.log())?;
     let mut block = vec![kind::ACCOUNT];
-    put_account(&mut block, slot, &state, from);
+    put_account(&mut block, slot, &account);
     Some(block)
 }
 

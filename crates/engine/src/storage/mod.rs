@@ -176,6 +176,7 @@ pub fn open<D: Disk>(
         return Err(OpenError::Twice);
     }
     engine.event_clock.set_key(random());
+    engine.accounts.reset();
     let lane_bytes = lanes.first().map_or(0, Memory::len);
     let Found { snapshots, newest, damaged } = find(Arc::clone(&disk))?;
     let damaged: Vec<String> = damaged.iter().map(ToString::to_string).collect();
@@ -216,6 +217,8 @@ pub fn open<D: Disk>(
     let campaigns = (!has_campaigns).then(|| Payload::of_campaigns(&engine.kept_campaigns().0));
     log.begin(&engine.started(), campaigns.as_ref(), engine.decision_ids.next())
         .ok_or(OpenError::NoRoom(lane_bytes))?;
+    let configured = engine.accounts.configure(Some(&log), &engine.running().plan, None);
+    configured.then_some(()).ok_or(OpenError::NoRoom(lane_bytes))?;
     // All of it, before a change can come: the numbers of this process are its own from here on.
     while engine_needs(&log, &mut writer)? {}
     engine.log.set(Arc::new(log)).map_err(|_| OpenError::Twice)?;

@@ -168,8 +168,9 @@ impl<D: Disk> Shared<'_, D> {
                 }
             }
             kind::ACCOUNT => {
-                let (slot, state, from) = account(&mut from)?;
-                self.engine.accounts.restore(slot, state, from);
+                let (slot, account) = account(&mut from)?;
+                from.end()?;
+                self.engine.accounts.restore(slot, account)?;
             }
             kind => return Err(DecodeError::bad("the kind of a block", kind)),
         }

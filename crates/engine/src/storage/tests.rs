@@ -1,5 +1,6 @@
 //! Engines on a simulated disk: what was acknowledged is there after the process was killed or the power lost.
 
+mod accounts;
 mod clocks;
 mod decisions;
 mod dumps;

@@ -1,14 +1,18 @@
 //! The account against a plain model, and its bytes.
 
 mod model;
+mod paced;
 mod rules;
 mod threads;
 
 use proptest::prelude::*;
-use upbeat_core::campaign::Bill;
+use upbeat_core::campaign::schedule::Schedule;
+use upbeat_core::campaign::{Bill, Campaign, Pacing};
 use upbeat_core::encoding::Decoder;
-use upbeat_core::event::{DAY_MS, HOUR_MS, MINUTE_MS};
+use upbeat_core::event::{DAY_MS, HOUR_MS, Id, MINUTE_MS, Zone};
 
+use super::pacing::Paced;
+use super::setting::Setting;
 use super::{AccountState, Budgets, Change, Charge, NoMoney, Terms};
 use model::Model;
 
@@ -22,6 +26,21 @@ const BACK_MS: i64 = BEGINNING_MS + DAY_MS + HOUR_MS;
 fn day_in_berlin(unix_ms: i64) -> i32 {
     let offset_ms = if unix_ms < BACK_MS { 2 * HOUR_MS } else { HOUR_MS };
     (unix_ms + offset_ms).div_euclid(DAY_MS) as i32
+}
+
+/// What an account is set to that is not paced.
+pub(crate) fn setting(cost: i64, bill: Bill, daily: Option<i64>, total: Option<i64>) -> Setting {
+    let zone = Zone::named("Europe/Berlin").expect("zone files");
+    let schedule = Schedule::new(&Campaign::new(Id::Number(1), Id::Number(2)), &zone);
+    Setting {
+        zone: "Europe/Berlin".into(),
+        cost,
+        bill,
+        reserve_ms: 30 * MINUTE_MS,
+        click_value: 25,
+        budgets: Budgets { daily, total, from_day: None },
+        paced: Paced { mode: Pacing::None, schedule, zone },
+    }
 }
 
 fn terms(cost: i64, bill: Bill, reserve_ms: i64) -> Terms {

@@ -2,30 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use upbeat_core::campaign::Bill;
+use upbeat_core::campaign::{Bill, Plan};
 use upbeat_core::event::{DAY_MS, HOUR_MS, MINUTE_MS};
 
-use super::BEGINNING_MS;
-use crate::ledger::{Accounts, Budgets, NoMoney, Op, Setting, Shown};
+use super::{BEGINNING_MS, setting};
+use crate::ledger::{Accounts, NoMoney, Op, Shown};
 
 const THREADS: u64 = 64;
 
-pub(super) fn setting(cost: i64, bill: Bill, daily: Option<i64>, total: Option<i64>) -> Setting {
-    Setting {
-        zone: "Europe/Berlin".into(),
-        cost,
-        bill,
-        reserve_ms: 30 * MINUTE_MS,
-        click_value: 25,
-        budgets: Budgets { daily, total, from_day: None },
-    }
-}
-
 /// Random numbers; each seed has its own.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -76,7 +65,7 @@ fn shows_of_thread(accounts: &Accounts, seed: u64, asked: u64, clock: &AtomicI64
 
 fn run(bill: Bill, daily: Option<i64>, total: Option<i64>) -> (Accounts, Tally, i64) {
     let accounts = Accounts::default();
-    assert!(accounts.configure(None, 0, &setting(20, bill, daily, total), BEGINNING_MS));
+    assert!(accounts.set(None, 0, setting(20, bill, daily, total), Some(BEGINNING_MS)));
     let budget = daily.or(total).expect("one of them");
     let (clock, ended) = (AtomicI64::new(BEGINNING_MS), AtomicBool::new(false));
     // At least twice what can be paid.
@@ -84,7 +73,7 @@ fn run(bill: Bill, daily: Option<i64>, total: Option<i64>) -> (Accounts, Tally, 
     let tally = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !ended.load(Ordering::Acquire) {
-                let (state, _) = accounts.copy(0, None).expect("it was set");
+                let state = accounts.copy(0, None).expect("it was set").state;
                 let committed: i64 = state.days().iter().map(|day| day.sums.committed()).sum();
                 assert!((0..=budget).contains(&committed), "{committed} of {budget}");
                 assert!(accounts.available(None, 0, clock.load(Ordering::Relaxed)) >= 0);
@@ -119,13 +108,13 @@ fn budget_is_spent_to_the_last_show_and_never_exceeded_by_64_threads() {
         let committed = (tally.shows - tally.voided) * 20;
         assert!(committed > budget - 20 && committed <= budget, "{committed} of {budget}");
         assert!(tally.refused > tally.shows / 2, "there was demand for twice as much");
-        let (state, _) = accounts.copy(0, None).expect("it was set");
+        let state = accounts.copy(0, None).expect("it was set").state;
         let report = state.report(0, i32::MAX);
         assert_eq!(report.reserved + report.spent, committed);
         assert_eq!((report.returned, report.late, report.overrun), (tally.voided * 20, 0, 0));
         // When all has ended, every show has cost, or those that were confirmed.
-        accounts.tick(None, BEGINNING_MS + HOUR_MS);
-        let (state, _) = accounts.copy(0, None).expect("it was set");
+        accounts.tick(None, &Plan::default(), BEGINNING_MS + HOUR_MS);
+        let state = accounts.copy(0, None).expect("it was set").state;
         let report = state.report(0, i32::MAX);
         let paid = if bill == Bill::Show { tally.shows - tally.voided } else { tally.confirmed };
         assert_eq!((report.reserved, report.spent), (0, paid * 20), "{bill:?}");
@@ -137,7 +126,7 @@ fn budget_is_spent_to_the_last_show_and_never_exceeded_by_64_threads() {
 #[test]
 fn reading_without_the_lock_tells_what_is_left_at_that_instant() {
     let accounts = Accounts::default();
-    assert!(accounts.configure(None, 3, &setting(5, Bill::Impression, Some(12), None), BEGINNING_MS));
+    assert!(accounts.set(None, 3, setting(5, Bill::Impression, Some(12), None), Some(BEGINNING_MS)));
     let available = |now_ms: i64| accounts.available(None, 3, now_ms);
     assert_eq!((available(BEGINNING_MS), accounts.available(None, 4, 0)), (12, i64::MAX));
     accounts.reserve(None, 3, BEGINNING_MS, |_| true).expect("there is money");
@@ -152,14 +141,14 @@ fn reading_without_the_lock_tells_what_is_left_at_that_instant() {
     assert_eq!(available(BEGINNING_MS), 12);
     assert_eq!(available(BEGINNING_MS + 2 * DAY_MS), 12);
     // A lower budget counts at once.
-    assert!(accounts.configure(None, 3, &setting(5, Bill::Impression, Some(6), None), BEGINNING_MS + DAY_MS));
+    assert!(accounts.set(None, 3, setting(5, Bill::Impression, Some(6), None), Some(BEGINNING_MS + DAY_MS)));
     assert_eq!(available(BEGINNING_MS + DAY_MS), 6);
 }
 
 #[test]
 fn show_whose_record_is_not_published_costs_nothing() {
     let accounts = Accounts::default();
-    assert!(accounts.configure(None, 0, &setting(5, Bill::Show, Some(5), None), BEGINNING_MS));
+    assert!(accounts.set(None, 0, setting(5, Bill::Show, Some(5), None), Some(BEGINNING_MS)));
     assert_eq!(accounts.reserve(None, 0, BEGINNING_MS, |_| false), Err(NoMoney::Log));
     assert_eq!(accounts.available(None, 0, BEGINNING_MS), 5);
     assert!(accounts.reserve(None, 0, BEGINNING_MS, |_| true).is_ok());

@@ -176,7 +176,7 @@ fn history(seed: u64, clock: Clock) {
 
 /// The seeds of histories: few by default, and those in which a fault was found; `UPBEAT_HISTORIES` says which for a long run, as
 /// `150` for the first or `1000..2000`.
-fn histories(few: u64, found: &[u64]) -> Vec<u64> {
+pub fn histories(few: u64, found: &[u64]) -> Vec<u64> {
     let Ok(range) = std::env::var("UPBEAT_HISTORIES") else {
         return (0..few).chain(found.iter().copied()).collect();
     };
