@@ -1,8 +1,8 @@
 //! Pacing: at which rate shows pass, so that a budget lasts as long as it is meant to.
 //!
 //! After Agarwal, Ghosh, Wei, You: Budget Pacing for Targeted Online Advertisements at LinkedIn (KDD 2014), sections 3
-//! and 4: a pass-through rate is steered slice by slice, by at most a tenth, so that spending follows the forecast of
-//! traffic. Pacing never bounds what is spent: the budget itself does, beneath it.
+//! and 4: a pass-through rate is steered slice by slice, by at most a tenth once shows tell of the demand, so that
+//! spending follows the forecast of traffic. Pacing never bounds what is spent: the budget itself does, beneath it.
 
 mod curve;
 mod forecast;
@@ -21,16 +21,21 @@ const STEP: f64 = 1.1;
 /// So many slices before its end a budget is planned to be spent; what is left then passes at once.
 const CATCH_UP_SLICES: i64 = 10;
 
-/// The rate of a campaign of which nothing is known yet.
-const FIRST_RATE: f64 = 0.1;
+/// The rate of a campaign of which nothing is known yet: a small budget must not be gone in the first minute. It is doubled
+/// each slice until something was shown.
+const FIRST_RATE: f64 = 0.001;
+const FIRST_STEP: f64 = 2.0;
 
 /// The estimate of demand is made of so many shows, and of so many slices: shows are few where the rate is low, and one slice
 /// alone would tell nothing.
 const ESTIMATE_SHOWS: f64 = 20.0;
-const ESTIMATE_SLICES: std::ops::RangeInclusive<f64> = 20.0..=60.0;
+const ESTIMATE_SLICES: std::ops::RangeInclusive<f64> = 20.0..=90.0;
 
-/// The lowest rate: one that is 0 would never learn that traffic has come down.
-const LOWEST_RATE: f64 = 1.0 / u16::MAX as f64;
+/// The lowest rate that is aimed at: one that is 0 would never learn that traffic has come down.
+const LOWEST_RATE: f64 = 1e-7;
+
+/// Below so many 65,535ths the rates of slices alternate, since the nearest would be too far off.
+const ALTERNATES_BELOW: f64 = 100.0;
 
 /// One budget, and the time for which it is meant.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +82,11 @@ impl Limit<'_> {
 /// The rate of one campaign.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pacer {
+    /// The rate that is aimed at.
     rate: f64,
+    /// The rate in force, and by how many 65,535ths the slices before were too low.
+    in_force: Rate,
+    owed: f64,
     /// The shows of the last slices, and the sum of the rates at which they passed; older slices count for less.
     shows: f64,
     passed: f64,
@@ -85,7 +94,7 @@ pub struct Pacer {
 
 impl Default for Pacer {
     fn default() -> Self {
-        Self { rate: FIRST_RATE, shows: 0.0, passed: 0.0 }
+        Self { rate: FIRST_RATE, in_force: Rate::of(FIRST_RATE), owed: 0.0, shows: 0.0, passed: 0.0 }
     }
 }
 
@@ -93,13 +102,13 @@ impl Pacer {
     /// A pacer that goes on with a rate.
     #[must_use]
     pub fn resumed(rate: Rate) -> Self {
-        Self { rate: rate.value().max(LOWEST_RATE), ..Self::default() }
+        Self { rate: rate.value().max(LOWEST_RATE), in_force: rate, ..Self::default() }
     }
 
     /// The rate in force.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        Rate::of(self.rate)
+        self.in_force
     }
 
     /// Adjusts the rate at the end of a slice of [`SLICE_MS`], and gives that of the next. `shows` passed in
@@ -122,21 +131,36 @@ impl Pacer {
             Some(Wanted::Micro(wanted)) => self.steered(wanted, shows, cost_micro),
         };
         self.rate = self.rate.clamp(LOWEST_RATE, 1.0);
-        self.rate()
+        self.in_force = self.in_65_535ths();
+        self.in_force
+    }
+
+    /// The rate of the next slice, such that those of many are the rate that is aimed at on average: a budget of a few shows
+    /// among millions of requests needs less than the lowest rate.
+    fn in_65_535ths(&mut self) -> Rate {
+        let exact = self.rate * f64::from(u16::MAX);
+        if exact >= ALTERNATES_BELOW {
+            self.owed = 0.0;
+            return Rate::of(self.rate);
+        }
+        let due = exact + self.owed;
+        self.owed = due.fract();
+        Rate(due as u16)
     }
 
     /// The rate at which the next slice is estimated to spend what is wanted, a tenth away from the present one at most.
     fn steered(&mut self, wanted_micro: f64, shows: u32, cost_micro: i64) -> f64 {
         let is_first = self.shows <= 0.0;
         let (least, most) = (*ESTIMATE_SLICES.start(), *ESTIMATE_SLICES.end());
-        let per_slice = self.rate * self.shows / self.passed.max(LOWEST_RATE);
+        let per_slice = if self.passed > 0.0 { self.rate * self.shows / self.passed } else { 0.0 };
         let kept = 1.0 - 1.0 / (ESTIMATE_SHOWS / per_slice).clamp(least, most);
         self.shows = self.shows * kept + f64::from(shows);
-        self.passed = self.passed * kept + self.rate;
-        // What a slice costs if everything passes.
-        let demand_micro = self.shows / self.passed * cost_micro as f64;
-        if demand_micro <= 0.0 {
-            return self.rate * STEP;
+        self.passed = self.passed * kept + self.in_force.value();
+        // What a slice costs if everything passes. One show more is counted than there were: for a Poisson count n, as that of few
+        // shows is, 1 / (n + 1) is on average nearly 1 / mean, where 1 / n is more.
+        let demand_micro = (self.shows + 1.0) / self.passed * cost_micro as f64;
+        if self.shows <= 0.0 || !demand_micro.is_finite() || demand_micro <= 0.0 {
+            return self.rate * if is_first { FIRST_STEP } else { STEP };
         }
         let rate = wanted_micro / demand_micro;
         // The first shows tell how far off a rate is that was set without knowing of any.

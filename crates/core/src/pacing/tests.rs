@@ -139,7 +139,14 @@ fn spending_follows_the_traffic_and_uses_up_the_budget() {
     }
     // Few shows a day: single coins are seen.
     let (farthest, spent) = one_day(evening, Some(&curve), 10.0, 100);
-    assert!(farthest < 0.12 && spent >= 0.999, "{farthest} {spent}");
+    assert!(farthest < 0.15 && spent >= 0.999, "{farthest} {spent}");
+}
+
+#[test]
+fn few_shows_among_millions_of_requests_last_the_day() {
+    // The lowest rate of 1/65,535 alone would spend them in a quarter of it.
+    let (farthest, spent) = one_day(evening, Some(&curve_of(evening)), 250_000.0, 12);
+    assert!(farthest < 0.45 && spent >= 0.999, "{farthest} {spent}");
 }
 
 #[test]
@@ -193,7 +200,10 @@ fn hours_in_which_it_does_not_run_are_planned_for() {
     let span = (day.start_ms, day.end_ms);
     run(span, &schedule, evening, 20_000.0, &mut budgets, &mut Pacer::default(), |now_ms, budgets, rate| {
         if now_ms < day.start_ms + 7 * HOUR_MS {
-            assert_eq!(rate, Pacer::default().rate(), "no traffic that is not expected raises the rate");
+            assert!(
+                rate.0.abs_diff(Pacer::default().rate().0) <= 1,
+                "no traffic that is not expected raises the rate"
+            );
         }
         assert!(budgets[0].spent_micro <= budgets[0].micro);
     });
@@ -288,7 +298,14 @@ fn rate_jumps_to_all_shortly_before_the_end_and_not_sooner() {
     let left =
         Limit { budget_micro: 1_000 * COST_MICRO, committed_micro: 900 * COST_MICRO, forecast: &forecast };
     let used_up = Limit { committed_micro: 1_000 * COST_MICRO, ..left };
-    let rate = |now_ms, limit| Pacer::resumed(Rate(1_000)).adjust(now_ms, 0, COST_MICRO, &[limit]);
+    let rate = |now_ms, limit| {
+        Pacer { shows: 1.0, passed: 1e9, ..Pacer::resumed(Rate(1_000)) }.adjust(
+            now_ms,
+            0,
+            COST_MICRO,
+            &[limit],
+        )
+    };
     let catch_up_ms = day.end_ms - CATCH_UP_SLICES * SLICE_MS;
     assert_eq!(rate(catch_up_ms - SLICE_MS, left), Rate(1_100));
     assert_eq!(rate(catch_up_ms, left), Rate::ALWAYS);
@@ -348,9 +365,12 @@ fn rate_moves_by_a_tenth_a_slice_and_stays_where_nothing_is_left() {
     assert!((faster - before).abs() < 1e-4);
     let stays = pacer.adjust(now_ms, 1, COST_MICRO, &[limit(5 * COST_MICRO, 5 * COST_MICRO)]);
     assert_eq!(stays, Rate::of(faster));
-    let never_zero =
-        (0..400).map(|_| pacer.adjust(now_ms, u32::MAX, COST_MICRO, &[limit(COST_MICRO, 0)])).last();
-    assert_eq!(never_zero, Some(Rate(1)));
+    let mut slices = Vec::new();
+    for _ in 0..1_000 {
+        slices.push(pacer.adjust(now_ms, u32::MAX, COST_MICRO, &[limit(COST_MICRO, 0)]));
+    }
+    let last = &slices[500..];
+    assert!(last.contains(&Rate(1)) && last.contains(&Rate::NEVER), "it goes on asking, and rarely");
 }
 
 #[test]
