@@ -178,6 +178,10 @@ impl Counters {
         add_one(if dry_run { &counts.dry_runs } else { &counts.decisions[reason as usize] });
     }
 
+    pub(super) fn count_dry_run(&self) {
+        add_one(&self.counts.own().dry_runs);
+    }
+
     /// Decisions by reason, without dry runs and without retries that got their earlier answer.
     pub fn decisions(&self) -> impl Iterator<Item = (Reason, u64)> {
         let count = |reason: Reason| self.counts.sum(|counts| &counts.decisions[reason as usize]);

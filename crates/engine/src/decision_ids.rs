@@ -18,6 +18,7 @@ use upbeat_core::campaign::Slot;
 use upbeat_core::event::{DecisionId, Id, IdRef, MAX_ID_LENGTH};
 
 use crate::campaigns::Slots;
+use crate::decide::CoinKeys;
 use crate::striped::Numbers;
 use crate::tombstones::DigestKey;
 
@@ -133,16 +134,17 @@ impl NextNumbers {
     }
 }
 
-/// A key of ids, and that of digests, which is derived from it.
+/// A key of ids, and those that are derived from it.
 #[derive(Debug)]
 struct Keys {
     ids: IdKey,
     digests: DigestKey,
+    coins: CoinKeys,
 }
 
 impl From<IdKey> for Keys {
     fn from(ids: IdKey) -> Self {
-        Self { ids, digests: DigestKey::of(ids) }
+        Self { ids, digests: DigestKey::of(ids), coins: CoinKeys::of(ids) }
     }
 }
 
@@ -189,6 +191,11 @@ impl DecisionIds {
     /// The key of digests of customers' ids, which is derived from it.
     pub fn digests(&self) -> DigestKey {
         self.keys().digests
+    }
+
+    /// The keys of coins, which are derived from it.
+    pub fn coins(&self) -> &CoinKeys {
+        &self.keys().coins
     }
 
     /// Above all numbers that were given.

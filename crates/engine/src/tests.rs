@@ -107,7 +107,8 @@ fn refused_event_of_a_new_customer_makes_no_profile() {
 #[test]
 fn retry_within_the_minute_gets_the_same_answer_and_counts_once() {
     let engine = engine_with(settings());
-    let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
+    let ask =
+        Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")), ..Ask::default() };
     let first = engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room");
     plays(&engine, 48, 1);
     assert_eq!(engine.decide(&Id::Number(48), &ask, WALL_MS + RETRY_PERIOD_MS).expect("room"), first);
@@ -270,7 +271,8 @@ fn wrong_date_far_ahead_keeps_its_customer_no_longer_than_the_window_on_the_even
 #[test]
 fn deletion_drops_the_answers_of_a_customer_who_is_not_known() {
     let engine = engine_with(settings());
-    let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
+    let ask =
+        Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")), ..Ask::default() };
     let answer = || engine.decide(&Id::Number(48), &ask, WALL_MS).expect("room").id;
     let first = answer();
     assert_eq!(answer(), first);
@@ -285,7 +287,8 @@ fn explanation_is_a_dry_run_of_its_own_snapshot() {
     plays(&engine, 48, 3);
     let explained = engine.explain(&Id::Number(48), WALL_MS).expect("a customer");
     assert_eq!((explained.decision.reason, explained.profile.plays().len()), (Reason::NoModel, 3));
-    assert_eq!(explained.trace.checks().last(), Some(upbeat_core::decision::Check::Model));
+    let refused = explained.traces[0].rules.iter().find(|rule| !rule.passed);
+    assert_eq!(refused.map(|rule| rule.rule), Some(upbeat_core::decision::policy::Rule::Model));
     assert_eq!(engine.counters().dry_runs(), 1);
     assert_eq!(engine.counters().decisions().map(|(_, count)| count).sum::<u64>(), 0);
 }

@@ -23,11 +23,14 @@ pub(super) fn dump(directory: &Path, all: bool) -> anyhow::Result<ExitCode> {
         output::note(format_args!("upbeat journal dump: {note}"));
     }
     let held = Held::of(directory, &usage)?;
-    let mut text = String::new();
+    let (mut text, mut campaigns) = (String::new(), Vec::new());
     let read = held.each(&mut |entry| {
+        if let Entry::Campaigns(kept) = &entry {
+            campaigns.clone_from(&kept.slots);
+        }
         let line = match entry {
             Entry::Event { event, .. } => lines::event(event),
-            other if all => lines::other(other),
+            other if all => lines::other(other, &campaigns),
             _ => return Ok(()),
         };
         text.push_str(&line.to_string());

@@ -1,6 +1,7 @@
 //! Records of the log as lines of JSON.
 
 use serde_json::{Value, json};
+use upbeat_core::event::Id;
 use upbeat_engine::ledger::{Change, Charge, Confirmed, Voided};
 use upbeat_engine::{Entry, Tombstone};
 pub(super) use upbeat_server::event_line as event;
@@ -18,8 +19,10 @@ fn tombstone(tombstone: &Tombstone) -> Value {
     })
 }
 
-/// Anything else that is in the log. These types are none that `POST /events` takes.
-pub(super) fn other(entry: &Entry) -> Value {
+/// Anything else that is in the log, with the ids of campaigns by their numbers. These types are none that `POST /events` takes.
+pub(super) fn other(entry: &Entry, campaigns: &[Id]) -> Value {
+    let campaign =
+        |slot: Option<u16>| slot.map(|slot| campaigns.get(usize::from(slot)).map_or(json!(slot), id));
     match entry {
         Entry::Event { event: of, .. } => event(of),
         Entry::Shown { customer, decision, campaign, time_ms, answer } => json!({
@@ -30,11 +33,28 @@ pub(super) fn other(entry: &Entry) -> Value {
             "time_ms": time_ms,
             "request_id": answer.as_ref().map(|answer| answer.request.as_str().to_owned()),
         }),
+        Entry::ShownInPlan { customer, facts, charge, answer } => json!({
+            "type": "shown",
+            "customer_id": id(customer),
+            "decision_id": facts.id.to_string(),
+            "campaign": campaign(facts.campaign),
+            "time_ms": facts.time_ms,
+            "reason": facts.reason.name(),
+            "eligible": facts.eligible,
+            "model": facts.model.map(|model| model.to_string()),
+            "plays": facts.counts.map(|counts| counts.plays),
+            "parts": facts.counts.map(|counts| counts.parts),
+            "campaigns_version": facts.version,
+            "cost_micro": charge.cost,
+            "day": charge.day,
+            "expires_s": charge.expires_s,
+            "request_id": answer.as_ref().map(|answer| answer.request.as_str().to_owned()),
+        }),
         Entry::Decided { customer, facts, has_state } => json!({
             "type": "decided",
             "customer_id": id(customer),
             "decision_id": facts.id.to_string(),
-            "campaign": facts.campaign,
+            "campaign": campaign(facts.campaign),
             "time_ms": facts.time_ms,
             "reason": facts.reason.name(),
             "eligible": facts.eligible,

@@ -14,17 +14,18 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use arc_swap::Guard;
 use sha2::{Digest, Sha256};
-use upbeat_core::campaign::{self, Cap, Document, Plan, Planned, Served, Single, Slot, Threshold};
-use upbeat_core::event::{HOUR_MS, Id};
+use upbeat_core::campaign::{self, Document, Plan, Planned, Served, Slot};
+use upbeat_core::event::Id;
 use upbeat_core::profile::Bounds;
 
 pub use parse::{Invalid, MAX_BYTES, parse};
 pub use slots::MOST_SLOTS;
 pub(crate) use slots::Slots;
 
-use crate::Engine;
+use crate::decide::Hours;
 use crate::decision_ids::IdKey;
 use crate::log::{Payload, Use};
+use crate::{Engine, ModelId};
 
 /// How many versions are kept in the history.
 pub const MOST_VERSIONS: usize = 1_000;
@@ -111,34 +112,27 @@ pub struct Current {
     /// The same, compiled.
     pub plan: Plan,
     pub(crate) slots: Arc<Slots>,
-    /// The first campaign of the document as the policy of one campaign takes it.
-    pub(crate) single: Option<(Slot, Single)>,
+    /// The ids of the plan's models, as answers carry them.
+    pub(crate) models: Box<[ModelId]>,
+    pub(crate) hours: Hours,
 }
 
 impl Current {
     fn new(version: u64, toml: Arc<str>, document: Arc<Document>, plan: Plan, slots: Arc<Slots>) -> Self {
-        let single = document.campaign.first().and_then(|campaign| {
-            let planned = plan.campaigns.iter().find(|planned| planned.place == 0)?;
-            let threshold = match campaign.threshold {
-                Threshold::Score(score) => score,
-                _ => 0.0,
-            };
-            let cap = planned.caps.first().map_or(Cap { impressions: 64, hours: 1 }, |cap| Cap {
-                impressions: cap.impressions,
-                hours: u32::try_from(cap.period_ms / HOUR_MS).unwrap_or(1),
-            });
-            let single = Single {
-                id: campaign.id.clone(),
-                ad: campaign.ad.clone(),
-                audience: campaign.audience.clone(),
-                min_plays: campaign.min_plays,
-                threshold,
-                cap,
-                ..Single::default()
-            };
-            Some((planned.slot, single))
-        });
-        Self { version, digest: digest(&toml), toml, document, plan, slots, single }
+        let models = plan.models.iter().map(|served| ModelId::new(&served.id)).collect();
+        let hours = Hours::new(&document, &plan);
+        Self { version, digest: digest(&toml), toml, document, plan, slots, models, hours }
+    }
+
+    /// The same, in which the campaign at this place in the plan runs alone.
+    pub(crate) fn alone(&self, index: usize) -> Self {
+        let place = self.plan.campaigns[index].place;
+        let document =
+            Document { campaign: vec![self.document.campaign[place].clone()], ..Document::default() };
+        let mut plan = self.plan.alone(index);
+        plan.campaigns.iter_mut().for_each(|planned| planned.place = 0);
+        let Self { version, toml, slots, .. } = self;
+        Self::new(*version, toml.clone(), Arc::new(document), plan, slots.clone())
     }
 
     /// How long what was shown, clicked or bought bears on decisions, in milliseconds.

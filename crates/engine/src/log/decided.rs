@@ -237,29 +237,34 @@ fn day_parts(counts: &Counts) -> u32 {
 /// The bytes in whatever form.
 pub(super) fn encode(customer: &Id, facts: &Facts<'_>) -> Vec<u8> {
     let mut into = Vec::with_capacity(96);
+    put(customer, facts, &mut into);
+    into
+}
+
+/// Appends the bytes in whatever form.
+pub(super) fn put(customer: &Id, facts: &Facts<'_>, into: &mut Vec<u8>) {
     if let Some((bytes, length)) = usual(customer, facts) {
         into.extend_from_slice(&bytes[..length]);
     } else {
-        encode_other(customer, facts, &mut into);
+        encode_other(customer, facts, into);
     }
     match &facts.coins {
         Coins::None => {}
         Coins::Pacing(of) => {
-            put_varint(&mut into, (of.len() as u64) << 1);
+            put_varint(into, (of.len() as u64) << 1);
             for (slot, rate) in &**of {
-                put_varint(&mut into, (*slot).into());
+                put_varint(into, (*slot).into());
                 into.extend_from_slice(&rate.to_le_bytes());
             }
         }
         Coins::Exploration(of) => {
-            put_varint(&mut into, (of.len() as u64) << 1 | 1);
+            put_varint(into, (of.len() as u64) << 1 | 1);
             for (slot, share) in &**of {
-                put_varint(&mut into, (*slot).into());
+                put_varint(into, (*slot).into());
                 into.extend_from_slice(&share.to_le_bytes());
             }
         }
     }
-    into
 }
 
 fn encode_other(customer: &Id, facts: &Facts<'_>, into: &mut Vec<u8>) {

@@ -19,7 +19,7 @@ use super::parts::{
 use super::payload::{Payload, kind};
 use crate::campaigns::KeptCampaigns;
 use crate::decision_ids::IdKey;
-use crate::ledger::Change;
+use crate::ledger::{Change, Charge};
 use crate::{ModelId, RequestId, Tombstone};
 
 /// What a process logs first: with what it runs, and so with what its records are to be applied.
@@ -72,6 +72,17 @@ pub enum Entry {
         /// The answer, if it is kept for retries.
         answer: Option<Answered>,
     },
+    /// An ad was shown by a plan, and counts as an impression.
+    ShownInPlan {
+        /// The customer.
+        customer: Id,
+        /// What the decision came to.
+        facts: Box<Facts<'static>>,
+        /// What it holds of the campaign's account.
+        charge: Charge,
+        /// The answer, if it is kept for retries.
+        answer: Option<Answered>,
+    },
     /// A customer was erased, by a version without tombstones.
     Erased {
         /// The customer.
@@ -111,7 +122,7 @@ pub enum Entry {
     Started(Box<Started>),
     /// A version of the campaigns runs from here on.
     Campaigns(Box<KeptCampaigns>),
-    /// A customer was tossed on this local day. No process logs it so: it is what a snapshot has of former tosses.
+    /// A customer was tossed on this local day.
     Tossed {
         /// The customer.
         customer: Id,
@@ -170,6 +181,16 @@ impl Entry {
                     _ => Some(decode_answer(&mut from)?),
                 };
                 Self::Shown { customer, decision, campaign, time_ms, answer }
+            }
+            kind::SHOWN_IN_PLAN => {
+                let has_answer = match from.byte("an ad that was shown")? {
+                    flag @ (0 | 1) => flag == 1,
+                    flag => return Err(DecodeError::bad("an ad that was shown", flag)),
+                };
+                let (customer, facts) = decided::decode(&mut from)?;
+                let charge = Charge::read(facts.time_ms, &mut from)?;
+                let answer = if has_answer { Some(decode_answer(&mut from)?) } else { None };
+                Self::ShownInPlan { customer, facts: Box::new(facts), charge, answer }
             }
             kind::ERASED => Self::Erased { customer: from.id("a customer")? },
             kind::ERASURE => {
@@ -240,7 +261,7 @@ impl Entry {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Event { event, .. } => event.kind.name(),
-            Self::Shown { .. } => "shown",
+            Self::Shown { .. } | Self::ShownInPlan { .. } => "shown",
             Self::Erased { .. } | Self::Erasure { .. } => "erased",
             Self::Tombstone(_) => "tombstone",
             Self::Evicted { .. } => "evicted",
@@ -264,6 +285,9 @@ impl Entry {
             Self::Event { event, last_event_s } => Payload::of_event(event, *last_event_s),
             Self::Shown { customer, decision, campaign, time_ms, answer } => {
                 Payload::of_show(customer, *decision, campaign, *time_ms, answer.as_ref())
+            }
+            Self::ShownInPlan { customer, facts, charge, answer } => {
+                Payload::of_show_in_plan(customer, facts, charge, answer.as_ref())
             }
             Self::Erased { customer } => Payload::of_former_erasure(customer),
             Self::Erasure { customer, tombstone } => Payload::of_erasure(customer, tombstone),
@@ -296,6 +320,10 @@ pub(crate) fn subject(kind: u16, payload: &[u8]) -> Result<Option<IdRef<'_>>, De
         kind::ERASURE => {
             from.bytes(TOMBSTONE_BYTES, "a tombstone")?;
             from.id_ref("a customer").map(Some)
+        }
+        kind::SHOWN_IN_PLAN => {
+            from.byte("an ad that was shown")?;
+            decided::customer_of(&mut from).map(Some)
         }
         kind::DECIDED_STATE => decided::customer_of(&mut from).map(Some),
         _ => Ok(None),

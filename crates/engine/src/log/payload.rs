@@ -12,7 +12,7 @@ use super::parts::{
     TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
 };
 use crate::campaigns::KeptCampaigns;
-use crate::ledger::Change;
+use crate::ledger::{Change, Charge};
 use crate::{ModelId, Tombstone};
 
 /// The numbers of the kinds of records.
@@ -49,6 +49,8 @@ pub(crate) mod kind {
     pub(crate) const MONEY: u16 = 17;
     /// A lease of a campaign's account.
     pub(crate) const BUDGET_LEASE: u16 = 19;
+    /// An ad that was shown by a plan, with what the decision came to.
+    pub(crate) const SHOWN_IN_PLAN: u16 = 16;
     /// A version of the campaigns.
     pub(crate) const CAMPAIGNS: u16 = 18;
     /// A decision that showed nothing and changed what is known of the customer: an ad that was held back, or the toss of the day.
@@ -122,6 +124,23 @@ impl Payload {
         let Some(answer) = answer else { return Self::Other(kind::SHOWN, into) };
         encode_answer(answer, &mut into);
         Self::Other(kind::ANSWERED, into)
+    }
+
+    /// The record of an ad that was shown by a plan.
+    pub(crate) fn of_show_in_plan(
+        customer: &Id,
+        facts: &Facts<'_>,
+        charge: &Charge,
+        answer: Option<&Answered>,
+    ) -> Self {
+        let mut into = Vec::with_capacity(160);
+        into.push(answer.is_some().into());
+        decided::put(customer, facts, &mut into);
+        charge.put(facts.time_ms, &mut into);
+        if let Some(answer) = answer {
+            encode_answer(answer, &mut into);
+        }
+        Self::Other(kind::SHOWN_IN_PLAN, into)
     }
 
     /// The record of a decision that showed nothing.

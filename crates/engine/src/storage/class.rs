@@ -20,9 +20,13 @@ pub const fn record_class(kind: u16) -> RecordClass {
         kind::USUAL_PLAY | kind::EVENT | kind::ERASED | kind::EVICTED | kind::LAST_EVENT | kind::TRACK => {
             RecordClass::Event
         }
-        kind::SHOWN | kind::ANSWERED | kind::MONEY | kind::DECIDED | kind::DECIDED_STATE => {
-            RecordClass::Decision
-        }
+        kind::SHOWN
+        | kind::ANSWERED
+        | kind::SHOWN_IN_PLAN
+        | kind::TOSSED
+        | kind::MONEY
+        | kind::DECIDED
+        | kind::DECIDED_STATE => RecordClass::Decision,
         _ => RecordClass::Other,
     }
 }

@@ -58,6 +58,7 @@ pub fn log_of<D: Disk>(
             // Each kind by its name, so that whoever adds one that erases adds it here.
             Entry::Tombstone(_)
             | Entry::Shown { .. }
+            | Entry::ShownInPlan { .. }
             | Entry::Decided { .. }
             | Entry::Evicted { .. }
             | Entry::LastEvent { .. }

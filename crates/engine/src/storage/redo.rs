@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 
 use upbeat_core::catalogue::Track;
+use upbeat_core::decision::Reason;
 use upbeat_core::event::{Id, Time};
 use upbeat_core::profile::{Bounds, Profile};
 
-use crate::log::{Entry, Started};
+use crate::log::{Entry, Facts, Started};
 use crate::table::Reservation;
 use crate::tombstones::DigestKey;
 use crate::{Customer, Engine, Tombstone};
@@ -105,9 +106,23 @@ impl<'e> Redo<'e> {
             }
             // Whoever reads the records puts tombstones: they are not of one customer whose id is known.
             Entry::Tombstone(_) | Entry::Promoted { .. } | Entry::Leased { .. } | Entry::Money { .. } => {}
-            // Nothing was changed by it.
+            Entry::ShownInPlan { customer, facts, .. } => self.show(customer, &facts),
+            // An ad that was held back takes its place in the caps; nothing else was changed by it.
+            Entry::Decided { customer, facts, has_state: true } if facts.reason == Reason::HeldOut => {
+                self.show(customer, &facts);
+            }
             Entry::Decided { .. } => {}
         }
+    }
+
+    fn show(&mut self, customer: Id, facts: &Facts<'_>) {
+        let campaign = facts.campaign.and_then(|slot| self.campaigns.get(usize::from(slot)).cloned());
+        // A version of the campaigns is in the log before whatever names its numbers.
+        let Some(campaign) = campaign else { return };
+        let time = Time::from_unix_ms(facts.time_ms);
+        self.change(customer, |customer, bounds| {
+            customer.count_decided_impression(facts.id, campaign, time, bounds);
+        });
     }
 
     /// Puts a customer as a snapshot holds them.

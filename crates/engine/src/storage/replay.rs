@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
 use upbeat_core::campaign::Slot;
+use upbeat_core::decision::Reason;
 use upbeat_core::encoding::DecodeError;
 use upbeat_core::event::{DecisionId, Id, StableHash};
 use upbeat_journal::{Record, Visitor};
@@ -254,6 +255,20 @@ impl Reader<'_, '_> {
             Entry::Shown { customer, decision, campaign, answer, .. } => {
                 let campaign = self.ids.slot_of(&campaign);
                 self.shown(customer, decision, campaign, false, answer);
+            }
+            Entry::ShownInPlan { customer, facts, charge, answer } => {
+                let campaign = facts.campaign.map(Slot);
+                if let Some(Slot(slot)) = campaign {
+                    self.engine.accounts.redo_show(slot, record.position, charge, facts.time_ms);
+                }
+                let is_exploring = facts.reason == Reason::Exploring;
+                self.shown(customer, facts.id, campaign, is_exploring, answer);
+            }
+            Entry::Decided { facts, .. } => {
+                self.ids.next = self.ids.next.max(NextNumbers::above(facts.id));
+                if let Some(slot) = facts.campaign {
+                    self.engine.accounts.redo_not_shown(slot, record.position, facts.time_ms, facts.reason);
+                }
             }
             Entry::Erased { customer } => self.erase_answers(&customer),
             Entry::Erasure { customer, tombstone } => {

@@ -4,7 +4,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use upbeat_core::campaign::Single;
-use upbeat_core::decision::{Check, Reason};
+use upbeat_core::decision::Reason;
+use upbeat_core::decision::policy::Rule;
 use upbeat_core::event::{DAY_MS, Event, EventKind, ImpressionOf, MINUTE_MS, Membership, Row, Time};
 use upbeat_core::feedback::FeedbackPeriods;
 
@@ -136,7 +137,7 @@ fn counts_are_right_after_apply_decide_sweep_and_delete_at_once() {
                             }
                             _ => {
                                 let request_id = RequestId::parse(&(seed % 100).to_string()).ok();
-                                let ask = Ask { dry_run: false, request_id };
+                                let ask = Ask { dry_run: false, request_id, ..Ask::default() };
                                 let _ = engine.decide(&event(seed).customer, &ask, wall_ms);
                             }
                         }
@@ -259,11 +260,12 @@ fn explanation_never_contradicts_itself_beside_deletions() {
             let plays = explained.profile.plays_in(&settings.window, explained.now_ms).len();
             let reason = explained.decision.reason;
             assert!(plays > 0 && reason != Reason::UnknownCustomer, "{reason:?} of {plays} plays");
-            assert_eq!(explained.trace.plays, plays);
-            assert_eq!(explained.decision.score.map(|score| score.value), explained.trace.value);
-            match explained.trace.checks().last() {
-                Some(Check::History) => assert!(plays < Single::default().min_plays as usize),
-                Some(Check::Score) => assert_eq!(reason, Reason::LikelyToClick),
+            assert_eq!(usize::from(explained.counts.plays), plays);
+            let trace = &explained.traces[0];
+            assert_eq!(explained.decision.score, trace.score);
+            match trace.rules.iter().find(|rule| !rule.passed).map(|rule| rule.rule) {
+                Some(Rule::History) => assert!(plays < Single::default().min_plays as usize),
+                None => assert_eq!(reason, Reason::LikelyToClick),
                 other => panic!("{other:?} with {plays} plays"),
             }
         }

@@ -38,7 +38,7 @@ fn cap_holds_when_the_wall_clock_is_set_back() {
 fn window_counts_plays_that_are_ahead_of_a_clock_set_back() {
     let engine = showing(Cap::default());
     plays(&engine, 48, 20);
-    let ask = Ask { dry_run: true, request_id: None };
+    let ask = Ask { dry_run: true, request_id: None, ..Ask::default() };
     let score = |wall_ms: i64| engine.decide(&Id::Number(48), &ask, wall_ms).expect("no request id").score;
     let expected = score(WALL_MS);
     assert!(expected.is_some());
@@ -59,7 +59,8 @@ fn window_counts_plays_that_are_ahead_of_a_clock_set_back() {
 fn retry_after_a_step_back_of_less_than_a_minute_gets_the_same_answer() {
     let engine = showing(Cap { impressions: 64, hours: 1 });
     plays(&engine, 48, 20);
-    let ask = Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")) };
+    let ask =
+        Ask { dry_run: false, request_id: Some(RequestId::parse("abc").expect("an id")), ..Ask::default() };
     let answer = |wall_ms: i64| engine.decide(&Id::Number(48), &ask, wall_ms).expect("room");
     let first = answer(WALL_MS);
     assert_eq!(answer(WALL_MS - 30_000), first);
@@ -96,7 +97,7 @@ fn shown_ad_keeps_a_customer_for_as_long_as_an_event_does() {
 fn decision_without_show_does_not_keep_a_customer() {
     let engine = showing(Cap::default());
     plays(&engine, 48, 20);
-    let ask = Ask { dry_run: true, request_id: None };
+    let ask = Ask { dry_run: true, request_id: None, ..Ask::default() };
     let dry = engine.decide(&Id::Number(48), &ask, WALL_MS + 20 * DAY_MS).expect("no request id");
     assert_eq!(dry.reason, Reason::LikelyToClick);
     assert_eq!(sweep(&engine, WALL_MS + 28 * DAY_MS + 1000), 1);

@@ -9,9 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use upbeat_core::campaign::Single;
-use upbeat_core::decision::Check;
-use upbeat_core::event::{Id, Membership, Time};
+use upbeat_core::decision::policy::{CampaignTrace, Finding, Rule, RuleTrace};
+use upbeat_core::event::{HOUR_MS, Id, Membership, Time};
 use upbeat_core::feature::{self, FEATURE_NAMES, Heard};
 use upbeat_core::profile::{ImpressionSource, PlayRef, RecentPlays};
 use upbeat_engine::{Explanation, NotRemoved, Settings};
@@ -196,7 +195,7 @@ pub(super) async fn explain(
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(json(&ExplanationView {
         decision,
-        steps: steps(settings, &app.config.campaign, &explained),
+        steps: steps(settings, &explained),
         features: features(plays),
         contributions: contributions(&explained, plays),
     }))
@@ -217,55 +216,79 @@ fn contributions(explained: &Explanation, plays: RecentPlays<'_>) -> Option<Map<
     Some(parts.map(|(name, part)| ((*name).to_owned(), Value::from(part))).collect())
 }
 
-/// The checks that the policy made; the last of them gave the reason.
-fn steps(settings: &Settings, campaign: &Single, explained: &Explanation) -> Vec<Step> {
-    let checks: Vec<Check> = explained.trace.checks().collect();
-    let shows = explained.decision.reason.shows();
-    let passed = |index: usize| shows || index + 1 < checks.len();
-    let step = |(index, check): (usize, &Check)| {
-        let (question, detail) = question(*check, settings, campaign, explained);
-        Step { question, passed: passed(index), detail }
+/// The rules that the campaign of the decision was asked; the last of them gave the reason.
+fn steps(settings: &Settings, explained: &Explanation) -> Vec<Step> {
+    let slot = explained.decision.campaign;
+    let Some(trace) = explained.traces.iter().find(|trace| Some(trace.slot) == slot) else {
+        return Vec::new();
     };
-    checks.iter().enumerate().map(step).collect()
+    let last = trace.rules.iter().position(|rule| !rule.passed);
+    let asked = &trace.rules[..last.map_or(trace.rules.len(), |last| last + 1)];
+    asked.iter().filter_map(|rule| step(rule, trace, settings, explained)).collect()
 }
 
-/// A check's question, and its findings.
-fn question(
-    check: Check,
+/// A rule's question, and its findings; `None` of one that a campaign of one offer does not have and that passed.
+fn step(
+    rule: &RuleTrace,
+    trace: &CampaignTrace,
     settings: &Settings,
-    campaign: &Single,
     explained: &Explanation,
-) -> (&'static str, String) {
-    let Settings { window, .. } = settings;
-    let Explanation { decision, trace, .. } = explained;
-    match check {
-        Check::Audience => {
-            let level = trace.level.map_or("free, as none was reported", Membership::name);
-            let audience: Vec<_> = campaign.audience.iter().map(|level| level.name()).collect();
-            let detail = format!("membership {level}; audience {}", audience.join(", "));
-            ("membership is in the audience", detail)
+) -> Option<Step> {
+    let window = settings.window;
+    let text = |finding: &Option<Finding>| finding.as_ref().map_or_else(|| "none".to_owned(), told);
+    let (input, limit) = (text(&rule.input), text(&rule.limit));
+    let (question, detail) = match rule.rule {
+        Rule::Audience => {
+            let level = explained.profile.level().map_or("free, as none was reported", Membership::name);
+            ("membership is in the audience", format!("membership {level}; audience {limit}"))
         }
-        Check::Model => {
-            let model = decision.model.as_ref().map_or("none".to_owned(), |id| format!("model {id}"));
+        Rule::Model => {
+            let model = trace.model.as_ref().map_or("none".to_owned(), |id| format!("model {id}"));
             ("a model is loaded", model)
         }
-        Check::History => (
+        Rule::History => (
             "enough plays in the window",
             format!(
-                "{} plays in the last {} days, counting {} at most; {} needed",
-                trace.plays, window.days, window.plays, campaign.min_plays
+                "{} plays in the last {} days, counting {} at most; {limit} needed",
+                explained.counts.plays, window.days, window.plays
             ),
         ),
-        Check::Cap => (
+        Rule::Cap => (
             "heard less often than the cap",
             format!(
-                "{} impressions in the last {} hours; cap {}",
-                trace.impressions, campaign.cap.hours, campaign.cap.impressions
+                "{input} impressions in the last {} hours; cap {limit}",
+                rule.period_ms.unwrap_or(0) / HOUR_MS
             ),
         ),
-        Check::Score => {
-            let score = trace.value.map_or_else(|| "none".to_owned(), |value| value.to_string());
-            ("score above the threshold", format!("score {score}; threshold {}", campaign.threshold))
-        }
+        Rule::Score => ("score above the threshold", format!("score {input}; threshold {limit}")),
+        _ if rule.passed => return None,
+        Rule::Paused => ("the campaign does not rest", "it is paused".to_owned()),
+        Rule::Schedule => ("the campaign runs at this time", format!("it does not; open from {limit}")),
+        Rule::SignedUp => ("signed up in time", format!("signed up {input} days ago; limit {limit}")),
+        Rule::CapOverAll => (
+            "heard all ads less often than the caps over all campaigns",
+            format!(
+                "{input} impressions in the last {} hours; cap {limit}",
+                rule.period_ms.unwrap_or(0) / HOUR_MS
+            ),
+        ),
+        Rule::CooldownAfterImpression => ("not cooling down after an impression", format!("last {input}")),
+        Rule::CooldownAfterClick => ("not cooling down after a click", format!("last {input}")),
+        Rule::CooldownAfterUpgrade => ("not cooling down after an upgrade", format!("last {input}")),
+        Rule::Budget => ("the budget pays an impression", format!("{input} left; it costs {limit}")),
+    };
+    Some(Step { question, passed: rule.passed, detail })
+}
+
+/// A finding in words.
+fn told(finding: &Finding) -> String {
+    match finding {
+        Finding::Flag(flag) => flag.to_string(),
+        Finding::Count(count) => count.to_string(),
+        Finding::Number(number) => number.to_string(),
+        Finding::MoneyMicro(micro) => format!("{} micro-units", micro),
+        Finding::TimeMs(unix_ms) => Time::from_unix_ms(*unix_ms).to_string(),
+        Finding::LengthMs(length_ms) => format!("{} s", length_ms / 1000),
+        Finding::Text(text) => text.clone(),
     }
 }

@@ -46,7 +46,8 @@ pub(super) async fn one(
     let request_id = query.request_id.as_deref().map(RequestId::parse).transpose();
     let request_id =
         request_id.map_err(|error| Problem::new(Kind::InvalidQuery, format!("request_id: {error}")))?;
-    let ask = Ask { dry_run: query.dry_run || method == Method::HEAD, request_id };
+    let dry_run = query.dry_run || method == Method::HEAD;
+    let ask = Ask { dry_run, preview: None, request_id };
     let decision = app.engine.decide(&customer, &ask, app.wall_ms())?;
     let mut body = Vec::with_capacity(answer::MAX_BYTES);
     answer::write(&mut body, &customer, &app.engine.running(), &decision);

@@ -233,7 +233,7 @@ fn ask(query: &str) -> Option<Ask> {
             _ => return None,
         }
     }
-    Some(Ask { dry_run: dry_run.unwrap_or(false), request_id })
+    Some(Ask { dry_run: dry_run.unwrap_or(false), preview: None, request_id })
 }
 
 /// What stands before and behind the first of an ASCII byte.

@@ -113,6 +113,20 @@ fn money() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn shown_in_plan() -> impl Strategy<Value = Entry> {
+    let charge = (0_i64..=i64::MAX, -1_i64..86_400, -1_i64..=1, any::<bool>());
+    (decided(), charge, prop::option::of(answer())).prop_map(
+        |(decided, (cost, held_s, day, is_show), answer)| {
+            let Entry::Decided { customer, facts, .. } = decided else { unreachable!("a decision") };
+            let bill = if is_show { Bill::Show } else { Bill::Impression };
+            let (day, expires_s) =
+                (facts.time_ms.div_euclid(86_400_000) + day, facts.time_ms.div_euclid(1000) + held_s);
+            let charge = Charge { expires_s, day: day as i32, bill, cost };
+            Entry::ShownInPlan { customer, facts, charge, answer }
+        },
+    )
+}
+
 fn campaigns() -> impl Strategy<Value = Entry> {
     let (texts, digests) = (prop::collection::vec(".{0,30}", 0..4), prop::array::uniform32(any::<u8>()));
     let rest = (prop::collection::vec(id(), 0..4), ".{0,200}", prop::option::of(digests));
@@ -203,6 +217,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         6 => event(),
         3 => shown,
         3 => decided(),
+        3 => shown_in_plan(),
         1 => id().prop_map(|customer| Entry::Erased { customer }),
         1 => (id(), tombstone()).prop_map(|(customer, tombstone)| Entry::Erasure { customer, tombstone }),
         1 => tombstone().prop_map(Entry::Tombstone),
@@ -255,6 +270,7 @@ proptest! {
             | Entry::Evicted { customer, .. }
             | Entry::LastEvent { customer, .. }
             | Entry::Tossed { customer, .. }
+            | Entry::ShownInPlan { customer, .. }
             | Entry::Decided { customer, has_state: true, .. } => Some(customer.clone()),
             Entry::Track { id, .. } => Some(id.clone()),
             Entry::Started(_)

@@ -17,7 +17,7 @@ fn sent_again(disk: &SimulatedDisk, settings: Settings) -> (Engine, usize) {
         match entry {
             Entry::Event { event, .. } => drop(engine.apply(event, WALL_MS)),
             Entry::Erasure { customer, .. } => drop(engine.remove(&customer, WALL_MS)),
-            Entry::Shown { .. } => shown += 1,
+            Entry::Shown { .. } | Entry::ShownInPlan { .. } => shown += 1,
             _ => {}
         }
         Ok(())

@@ -186,22 +186,26 @@ impl History {
         let dry_run = self.dice.one_in(5);
         let request_id = request.as_deref().map(|text| RequestId::parse(text).expect("it may be one"));
         let (now_ms, made_ms) = (self.engine.now_ms(self.wall_ms), self.wall_ms);
-        let decision =
-            self.engine.decide(&customer, &Ask { dry_run, request_id }, made_ms).expect("it is kept");
+        let ask = Ask { dry_run, request_id, preview: None };
+        let decision = self.engine.decide(&customer, &ask, made_ms).expect("it is kept");
         let is_new = self.decisions.insert(decision.id);
         if decision.reason.shows() && !dry_run {
             self.shown.insert((customer.clone(), decision.id));
         }
         if self.next() == from {
             let counted = decision.reason.shows() && !dry_run && is_new;
-            assert!(!counted, "seed {}: an impression without a record", self.seed);
-            return;
+            return assert!(!counted, "seed {}: an impression without a record", self.seed);
         }
         assert!(is_new, "seed {}: decision {} was given before", self.seed, decision.id);
         assert!(!dry_run, "seed {}: {decision:?} has a record", self.seed);
-        let request = request.map(|request| (request, made_ms));
-        let shown = Change::Shown { customer, decision: decision.id, time_ms: now_ms, request };
-        self.note(from, vec![if decision.reason.shows() { shown } else { Change::Decided }]);
+        let last = if decision.reason.shows() {
+            let request = request.map(|request| (request, made_ms));
+            Change::Shown { customer, decision: decision.id, time_ms: now_ms, request }
+        } else {
+            Change::Decided
+        };
+        // Reservations that have ended are booked before another is made.
+        self.note(from, (from + 1..self.next()).map(|_| Change::Decided).chain([last]).collect());
     }
 
     fn sweep(&mut self) {
@@ -214,9 +218,7 @@ impl History {
             let mut changes = Vec::new();
             for (id, (profile, last_event_s)) in before {
                 match after.get(&id) {
-                    None => {
-                        changes.push(Change::Profile(id, None));
-                    }
+                    None => changes.push(Change::Profile(id, None)),
                     Some((left, left_s)) => {
                         if *left_s != last_event_s {
                             changes.push(Change::LastEvent(id.clone(), *left_s));
@@ -340,10 +342,9 @@ impl History {
             if step == steps - 30 && self.dice.one_in(4) {
                 self.disk.hang_after(Call::Sync, self.dice.below(4));
             } else if step == steps - 30 && self.dice.one_in(2) {
-                let call =
-                    [Call::Write, Call::Sync, Call::Create, Call::SyncNames][self.dice.below(4) as usize];
+                let calls = [Call::Write, Call::Sync, Call::Create, Call::SyncNames];
                 let error = [EIO, ENOSPC][self.dice.below(2) as usize];
-                self.disk.fail_after(call, self.dice.below(4), error);
+                self.disk.fail_after(calls[self.dice.below(4) as usize], self.dice.below(4), error);
             }
             match self.dice.below(80) {
                 0 => self.snapshot(),

@@ -149,7 +149,7 @@ impl History {
         for ((customer, request), (decision, made_ms, position)) in &model.answers {
             let (from, id) = (self.next(), RequestId::parse(request).expect("it may be one"));
             if self.wall_ms.abs_diff(*made_ms) <= 60_000 && *position >= self.jumped_at {
-                let ask = Ask { dry_run: false, request_id: Some(id) };
+                let ask = Ask { dry_run: false, request_id: Some(id), ..Ask::default() };
                 let again = self.engine.decide(customer, &ask, self.wall_ms).expect("it is kept");
                 assert_eq!((again.id, self.next()), (*decision, from), "seed {seed}: {customer} {request}");
                 assert!(again.reason.shows() && again.score.is_some(), "seed {seed}: {again:?}");

@@ -289,7 +289,7 @@ fn plays_beyond_a_window_that_was_made_smaller_count_for_nothing() {
     let says = |engine: &Engine| {
         let said = engine.explain(&Id::Number(1), WALL_MS).expect("there are plays");
         let counted = said.profile.plays_in(&smaller.window, WALL_MS).len();
-        (said.trace.plays, said.trace.value, said.decision.score, counted)
+        (said.counts.plays, said.decision.score, counted)
     };
     assert_eq!(says(&reopened), says(&fresh));
     assert_eq!(says(&reopened).0, 3);
