@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use upbeat_engine::tombstones::{self, file::TombstoneFile};
 use upbeat_journal::disk::ReadOnlyDisk;
 use upbeat_journal::is_file_name;
+use upbeat_server::runtime::is_model_copy;
 
 use super::progress::Progress;
 
@@ -26,7 +27,7 @@ pub(super) const MANIFEST: &str = "backup.json";
 pub(super) const TOMBSTONES: &str = "tombstones";
 
 /// The version of the format that this program writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Longer ones are none that this program writes: a backup has a file for each 64 KiB at least.
 const MOST_MANIFEST_BYTES: u64 = 256 << 20;
@@ -159,9 +160,9 @@ impl Manifest {
     }
 }
 
-/// Whether a snapshot or a file of the log has this name.
+/// Whether a snapshot, a file of the log or a copy of a model has this name.
 pub(super) fn is_of_backup(name: &str) -> bool {
-    is_file_name(name) && !name.ends_with(".tmp")
+    (is_file_name(name) && !name.ends_with(".tmp")) || is_model_copy(name)
 }
 
 /// Reads the text of a file of tombstones, which has to be of this server.
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn manifest_of_a_newer_program_and_one_that_names_other_places_are_refused() {
         let newer = Manifest { version: VERSION + 1, ..manifest() }.text().expect("text");
-        assert!(Manifest::parse(&newer).expect_err("it is newer").to_string().contains("version 2"));
+        assert!(Manifest::parse(&newer).expect_err("it is newer").to_string().contains("version 3"));
         for name in ["../segment-000000000001", "/etc/passwd", "lock", "segment-000000000001/x", ""] {
             let mut manifest = manifest();
             manifest.files[0].name = name.to_owned();

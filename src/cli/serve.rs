@@ -14,8 +14,9 @@ use upbeat_core::model::serving_notes;
 use upbeat_engine::Clock;
 use upbeat_server::config::{Bytes, Config, ConfigError, ENV_CONFIG};
 use upbeat_server::runtime::{
-    App, Inherited, Listeners, Listening, MemoryLimit, Passed, Server, Stopped, Storage, Supervisor,
-    capped_backlog, heap, listen, listen_on, load_model, machine_clock, make_room, memory_limit,
+    App, CampaignsError, Inherited, Listeners, Listening, MemoryLimit, Passed, Server, Stopped, Storage,
+    Supervisor, capped_backlog, heap, listen, listen_on, load_campaigns, load_model, machine_clock,
+    make_room, memory_limit,
 };
 
 /// Run the server
@@ -23,7 +24,7 @@ use upbeat_server::runtime::{
 /// Serves decisions and events on one listener, metrics and profiles on another. What it acknowledges it keeps in
 /// upbeat-data (--data-dir), and reads again at the next start. Settings come from defaults, then
 /// the file, then UPBEAT_… environment variables, then these flags. Stops cleanly on SIGTERM or Ctrl-C; SIGHUP reads
-/// the model file again. Serves on sockets that systemd or another launcher passes (LISTEN_FDS), and tells it how it
+/// the campaigns and the models again. Serves on sockets that systemd or another launcher passes (LISTEN_FDS), and tells it how it
 /// goes (NOTIFY_SOCKET, WATCHDOG_USEC).
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -52,13 +53,16 @@ pub(crate) struct Args {
     /// Model file; none to serve without [default: the built-in model]
     #[arg(long, value_name = "FILE")]
     model: Option<String>,
+    /// File of campaigns [default: campaigns.toml beside the configuration, if it is there]
+    #[arg(long, value_name = "FILE")]
+    campaigns: Option<PathBuf>,
     /// What "now" means: the wall clock, or the newest event seen (to replay history) [default: wall]
     #[arg(long)]
     clock: Option<ClockArg>,
     /// Threads that answer decisions and events; 0 for one per core [default: 0]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Check configuration and model, then exit: status 0 if they are good, else 2
+    /// Check configuration, campaigns and models, then exit: status 0 if they are good, else 2
     #[arg(long)]
     check_config: bool,
 }
@@ -125,11 +129,12 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 }
 
 fn check(config: &Config) -> anyhow::Result<ExitCode> {
-    match load_model(&config.model, config.window) {
+    let loaded = load_model(&config.model, config.window).map_err(CampaignsError::from);
+    match loaded.and_then(|model| load_campaigns(config).map(|_| model)) {
         Ok(model) => {
             let notes = model.as_ref().map_or(Vec::new(), serving_notes);
             let note: String = notes.iter().map(|note| format!(", but {note}")).collect();
-            output::print(format_args!("configuration and model are good{note}\n"))?;
+            output::print(format_args!("configuration, campaigns and models are good{note}\n"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Ok(refuse(&error.into())),
@@ -144,7 +149,11 @@ fn load(args: &Args) -> anyhow::Result<Config> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let loaded = Config::load(file.as_deref(), environment);
     let mut config = match path {
-        Some(path) => loaded.with_context(|| path.display().to_string())?,
+        Some(path) => {
+            let config = loaded.with_context(|| path.display().to_string())?;
+            // Of a file in the working directory this is the empty path, which is joined as such.
+            Config { directory: path.parent().map(Path::to_owned), ..config }
+        }
         None => loaded?,
     };
     config.listen = args.listen.unwrap_or(config.listen);
@@ -152,6 +161,9 @@ fn load(args: &Args) -> anyhow::Result<Config> {
     config.workers = args.workers.unwrap_or(config.workers);
     if let Some(model) = &args.model {
         config.model.clone_from(model);
+    }
+    if let Some(campaigns) = &args.campaigns {
+        config.campaigns.clone_from(campaigns);
     }
     if let Some(clock) = args.clock {
         config.clock = match clock {
@@ -219,14 +231,15 @@ async fn serve(mut config: Config, inherited: &Inherited, passed: Passed) -> any
              if more of them may come at once"
         );
     }
-    // A model that cannot be served is said before anything is written.
-    load_model(&config.model, config.window)?;
+    // Campaigns and models that are not good are said before anything is written.
+    let campaigns = load_campaigns(&config)?;
     let storage = Storage::take(&config)?;
     match &storage {
         Some(_) => tracing::info!(data_dir = %config.data_dir.display(), "keeping what is acknowledged"),
         None => tracing::warn!("in memory only: nothing is kept on a disk, and a restart begins empty"),
     }
-    let app = Arc::new(App::new(config, zone, machine_clock).with_supervisor(supervisor(inherited)));
+    let app = App::with_campaigns(config, campaigns, zone, machine_clock)?;
+    let app = Arc::new(app.with_supervisor(supervisor(inherited)));
     // Before a request is let in: one in between would be answered without it.
     let model = app.serve_configured_model()?.map(|id| id.to_string());
     if model.is_none() {
@@ -234,7 +247,7 @@ async fn serve(mut config: Config, inherited: &Inherited, passed: Passed) -> any
     }
     // Before the addresses are printed: a signal sent as soon as they are known must find its handler.
     let mut stop = pin!(stop_signal()?);
-    // Until the model can be reloaded SIGHUP does nothing, rather than end the process.
+    // Until campaigns and models can be reloaded SIGHUP does nothing, rather than end the process.
     let _hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     let opening = Server::open(listeners, Arc::clone(&app), storage);
     let mut server = tokio::select! {
@@ -245,7 +258,7 @@ async fn serve(mut config: Config, inherited: &Inherited, passed: Passed) -> any
             return Ok(ExitCode::SUCCESS);
         }
     };
-    server.reload_model_on_hangup()?;
+    server.reload_on_hangup()?;
     // For scripts; the server also runs where stdout is closed.
     let _ = writeln!(std::io::stdout(), "data  http://{data}\nadmin http://{admin}");
     tracing::info!(%data, %admin, model, "serving");

@@ -148,8 +148,10 @@ test("a profile can be read, explained and deleted", async () => {
 test("the server reports its model, campaign and readiness", async () => {
   const { data: models } = await admin.GET("/models");
   assert.equal(models?.models[0]?.role, "champion");
-  const { data: campaigns } = await admin.GET("/campaigns");
-  assert.ok(campaigns?.campaigns[0]?.audience.includes("free"));
+  const { data: campaigns } = await admin.GET("/campaigns", { parseAs: "text" });
+  assert.match(campaigns ?? "", /id = "gold-one-day"/);
+  const { data: versions } = await admin.GET("/campaigns/history");
+  assert.ok((versions?.at(-1)?.version ?? 0) >= 1);
   const { data: ready } = await data.GET("/readyz");
   assert.equal(ready?.status, "ready");
 });

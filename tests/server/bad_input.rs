@@ -349,6 +349,7 @@ fn unusual_queries_to_every_path_get_typed_answers() {
         "/metrics",
         "/models",
         "/campaigns",
+        "/campaigns/history",
         "/openapi.yaml",
         "/customers/48",
         "/customers/48/explain",

@@ -124,10 +124,10 @@ fn flags_override_variables_and_variables_override_the_file() {
         ("UPBEAT_CAMPAIGN_CAP_HOURS", "2"),
     ];
     let server = Server::with(&["--config", &file.text()], &environment);
-    let campaign = server.admin_get("/campaigns").ok()["campaigns"][0].clone();
-    assert_eq!(campaign["id"], "from-file");
-    assert_eq!((&campaign["min_plays"], &campaign["cap"]["hours"]), (&4.into(), &2.into()));
-    assert_eq!(campaign["threshold"], 0.0, "a key that is not set keeps its default");
+    let campaigns = server.admin_get("/campaigns").text();
+    for line in ["id = \"from-file\"", "min_plays = 4", "hours = 2", "threshold = { score = 0.0 }"] {
+        assert!(campaigns.contains(line), "{line} in {campaigns}");
+    }
 }
 
 /// The table of ranges is tried whole in the crate; here one beyond each end goes through the real command line.

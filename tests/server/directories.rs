@@ -49,8 +49,8 @@ impl Template {
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
         for entry in std::fs::read_dir(self.0.directory()).expect("a directory") {
             let entry = entry.expect("an entry");
-            // What was made ahead is for that server alone.
-            if entry.file_name().to_string_lossy().starts_with("spare") {
+            // What was made ahead is for that server alone, and models are no part of the log.
+            if entry.file_name().to_string_lossy().starts_with("spare") || entry.path().is_dir() {
                 continue;
             }
             std::fs::copy(entry.path(), copy.join(entry.file_name())).expect("a copy");

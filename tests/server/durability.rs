@@ -172,7 +172,8 @@ fn directory_and_files_are_for_this_user_alone() {
     assert_eq!(mode(Path::new(&directory)), 0o700);
     for entry in std::fs::read_dir(&directory).expect("a directory") {
         let path = entry.expect("an entry").path();
-        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        let ours = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), ours, "{}", path.display());
     }
 }
 

@@ -139,7 +139,11 @@ fn copy(from: &str, to: &Path) {
     std::fs::create_dir(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("an entry");
-        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        if entry.path().is_dir() {
+            copy(&entry.path().display().to_string(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod atomic;
 mod backups;
 mod bad_input;
 mod callers;
+mod campaigns;
 mod clocks;
 mod closing;
 mod cloudevents;

@@ -26,10 +26,10 @@ pub mod tombstones;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use upbeat_core::campaign::{Document, Label, Served};
+use upbeat_core::campaign::{Document, Served};
 use upbeat_core::event::Id;
 use upbeat_core::feedback::FeedbackPeriods;
-use upbeat_core::model::{ServingError, check_serving};
+use upbeat_core::model::{ServingError, check_serving, label};
 use upbeat_core::profile::{Profile, Window};
 use upbeat_svm::{Model, Scorer};
 
@@ -186,13 +186,22 @@ impl Engine {
 
     /// Serves a model whatever it was trained for.
     fn serve_as_default(&self, model: Model) -> Result<(), campaigns::Invalid> {
-        let (id, model) = (ModelId::new(model.id()), Arc::new(model));
-        let served = Served::new(campaigns::DEFAULT_MODEL, id.as_str(), Label::Customer, Arc::clone(&model));
-        let scorer = Arc::clone(&served.scorer);
-        self.serve_models(&[served])?;
+        let (id, label) = (model.id().to_owned(), label(&model));
+        self.serve_models(&[Served::new(campaigns::DEFAULT_MODEL, id, label, Arc::new(model))])
+    }
+
+    /// The default model among these is served from now on.
+    pub(crate) fn note_default(&self, models: &[Served]) {
+        let Some(served) = models.iter().find(|served| served.name == campaigns::DEFAULT_MODEL) else {
+            return;
+        };
+        let (id, model, scorer) =
+            (ModelId::new(&served.id), Arc::clone(&served.model), Arc::clone(&served.scorer));
+        let is_other = self.champion.load().as_ref().is_none_or(|champion| champion.id != id);
         self.champion.store(Some(Arc::new(Champion { scorer, id, model })));
-        self.log_promotion(id);
-        Ok(())
+        if is_other {
+            self.log_promotion(id);
+        }
     }
 
     /// The model that is served; `None` before the first [`Engine::promote`].

@@ -280,6 +280,7 @@ impl Engine {
         let plan = Plan::new(&document, &slots.numbered(), &models).map_err(within)?;
         if digest == current.digest && file_digest == versions.file_digest {
             let next = Current::new(current.version, toml.into(), Arc::new(document), plan, slots);
+            self.note_default(&models);
             versions.models = models;
             self.campaigns.store(Arc::new(next));
             return Ok(current.version);
@@ -293,6 +294,7 @@ impl Engine {
         // What finds no room is set by the next tick.
         let _ = self.accounts.configure(self.log(), &plan, Some(self.now_ms(wall_ms)));
         versions.add(kept.version);
+        self.note_default(&models);
         (versions.models, versions.file_digest) = (models, file_digest);
         let next = Current::new(number, kept.toml, Arc::new(document), plan, slots);
         self.campaigns.store(Arc::new(next));
@@ -310,6 +312,7 @@ impl Engine {
         let plan = Plan::new(&current.document, &current.slots.numbered(), &models)?;
         let Current { version, toml, document, slots, .. } = &*current;
         let next = Current::new(*version, toml.clone(), document.clone(), plan, slots.clone());
+        self.note_default(&models);
         versions.models = models;
         self.campaigns.store(Arc::new(next));
         Ok(())

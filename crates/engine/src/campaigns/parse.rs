@@ -74,7 +74,7 @@ fn paths(toml: &str) -> impl Iterator<Item = (usize, String)> {
             table = format!("{name}[{count}]");
             *count += 1;
             table.clone()
-        } else if let Some(name) = header("[", "]").filter(|name| !name.contains(['"', '{', ','])) {
+        } else if let Some(name) = header("[", "]").filter(|name| !name.contains(['"', '{', ',', '['])) {
             let last = usize::checked_sub(campaigns, 1).map(|last| format!("campaign[{last}]"));
             table = match (name.strip_prefix("campaign"), last) {
                 (Some(rest), Some(campaign)) => format!("{campaign}{rest}"),

@@ -2,6 +2,7 @@
 
 mod announce;
 mod backups;
+mod campaigns;
 mod customers;
 mod history;
 mod linger;
@@ -21,7 +22,6 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use upbeat_core::campaign::Single;
 use upbeat_core::catalogue::Track;
 use upbeat_core::feature::FEATURE_NAMES;
 use upbeat_core::model;
@@ -48,7 +48,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/metrics", get(metrics))
         .route("/openapi.yaml", get(openapi))
         .route("/models", get(models))
-        .route("/campaigns", get(campaigns))
+        .route("/campaigns", get(campaigns::get).put(campaigns::put))
+        .route("/campaigns/history", get(campaigns::history))
         .route("/tracks/{track}", get(track))
         .route("/tombstones", get(tombstones::get))
         .route("/backups", post(backups::begin))
@@ -143,16 +144,6 @@ async fn models(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQu
         converged: model::solver_record(&champion.model).map(|record| record.converged),
     });
     json(&Models { models: view.into_iter().collect() })
-}
-
-#[derive(Serialize)]
-struct Campaigns<'a> {
-    campaigns: [&'a Single; 1],
-}
-
-/// `GET /campaigns`: the active campaigns.
-async fn campaigns(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
-    json(&Campaigns { campaigns: [&app.config.campaign] })
 }
 
 #[derive(Serialize)]

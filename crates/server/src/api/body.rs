@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::Extensions;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{Kind, Problem};
 use crate::runtime::App;
@@ -23,6 +23,26 @@ pub(super) async fn collect(app: &App, extensions: &Extensions, body: Body) -> R
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) => Err(broke_off(0, &error.to_string())),
         },
+    }
+}
+
+/// The body of a request of the admin listener, of at most `limit` bytes. Its share of `limits.body_memory_bytes` is held while
+/// it arrives.
+///
+/// # Errors
+/// The body did not arrive: it is larger, too slow or cut short, or all bodies together would take too much memory.
+pub(crate) async fn collect_for_admin(app: &App, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let permits = u32::try_from(limit).unwrap_or(u32::MAX);
+    let Ok(_held) = app.body_memory().try_acquire_many_owned(permits) else {
+        return Err(problem(app, Fault::NoMemory));
+    };
+    let collected =
+        tokio::time::timeout(app.config.limits.body_timeout.get(), Limited::new(body, limit).collect());
+    match collected.await {
+        Err(_) => Err(problem(app, Fault::TimedOut)),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(problem(app, Fault::TooLarge { limit })),
+        Ok(Err(error)) => Err(broke_off(0, &error.to_string())),
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) async fn readyz(
         ready["log"] = log(&app);
         let clock = if app.metrics.clock_suspect.get() == 0 { "believed" } else { "in doubt" };
         ready["clock"] = clock.into();
+        let refused = app.metrics.campaigns_refused.get();
+        ready["campaigns"] = object!({"version": app.engine.campaigns().version, "refused": refused});
     }
     Ok(json(&ready))
 }

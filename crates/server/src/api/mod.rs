@@ -1,7 +1,7 @@
 //! The data listener's routes: thin handlers around plain calls, and the form of every error.
 
 pub(crate) mod answer;
-mod body;
+pub(crate) mod body;
 pub(crate) mod content;
 mod decisions;
 mod event_line;
@@ -21,7 +21,9 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use upbeat_engine::{LogRefusal, LogState};
 
+pub(crate) use body::collect_for_admin;
 pub use event_line::{event_line, id_value};
+pub(crate) use problem::Place;
 pub use problem::{Kind, Problem};
 pub(crate) use refused_rows::RefusedRows;
 
@@ -58,8 +60,7 @@ pub(crate) fn body_limit(app: &App, head: &Request<()>) -> Option<usize> {
 /// Why a request cannot be answered now, whatever it says: what was kept is still being read, or the log takes no events. Asked
 /// by its head, so that no body is read for it.
 pub(crate) fn unavailable(app: &App, method: &Method, path: &str) -> Option<Problem> {
-    const ALWAYS: [&str; 7] =
-        ["/healthz", "/readyz", "/metrics", "/openapi.yaml", "/", "/models", "/campaigns"];
+    const ALWAYS: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/openapi.yaml", "/", "/models"];
     if app.recovery().is_under_way() && !ALWAYS.contains(&path) {
         let progress = app.recovery().progress();
         let detail =

@@ -18,7 +18,17 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub struct Problem {
     kind: Kind,
     detail: String,
-    report: Option<Report>,
+    report: Option<Box<Report>>,
+    place: Option<Box<Place>>,
+}
+
+/// Where in a document something is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Place {
+    /// The key's path, as in `campaign[2].daily_budget`; empty where the document is not TOML.
+    pub path: String,
+    /// The line, from 1 on; `None` where what is wrong has no line, such as a key that is missing.
+    pub line: Option<usize>,
 }
 
 macro_rules! kinds {
@@ -56,9 +66,11 @@ macro_rules! kinds {
 
 kinds! {
     InvalidCustomerId, BAD_REQUEST, "invalid-customer-id", "The customer id is not valid";
+    InvalidHeader, BAD_REQUEST, "invalid-header", "A header is not valid";
     InvalidQuery, BAD_REQUEST, "invalid-query", "The query string is not valid";
     MalformedBody, BAD_REQUEST, "malformed-body", "The body cannot be read";
     InvalidBody, UNPROCESSABLE_ENTITY, "invalid-body", "The body does not say what it should";
+    InvalidCampaigns, UNPROCESSABLE_ENTITY, "invalid-campaigns", "The campaigns are refused";
     InvalidEvent, UNPROCESSABLE_ENTITY, "invalid-event", "The event is refused";
     EventConflict, CONFLICT, "event-conflict", "The event does not fit what the server knows";
     AtomicRejected, UNPROCESSABLE_ENTITY, "atomic-rejected", "Some rows are refused, so none was applied";
@@ -68,6 +80,7 @@ kinds! {
     NotFound, NOT_FOUND, "not-found", "There is nothing at this path";
     CustomerNotFound, NOT_FOUND, "customer-not-found", "Nothing is known of this customer";
     InvalidTrackId, BAD_REQUEST, "invalid-track-id", "The track id is not valid";
+    CampaignNotFound, NOT_FOUND, "campaign-not-found", "There is no such campaign";
     TrackNotFound, NOT_FOUND, "track-not-found", "The catalogue does not hold this track";
     BackupNotFound, NOT_FOUND, "backup-not-found", "There is no such backup, or no such file in it";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
@@ -75,6 +88,7 @@ kinds! {
     NothingKept, CONFLICT, "nothing-kept", "The server keeps nothing on a disk";
     TooManyBackups, CONFLICT, "too-many-backups", "As many backups are under way as there may be";
     InvalidRange, RANGE_NOT_SATISFIABLE, "invalid-range", "The part that is asked for is not there";
+    PreconditionFailed, PRECONDITION_FAILED, "precondition-failed", "The campaigns are another version by now";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not read here";
     UnsupportedEncoding, UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "The content encoding is not read here";
@@ -98,13 +112,15 @@ struct Body<'a> {
     detail: &'a str,
     #[serde(flatten)]
     report: Option<&'a Report>,
+    #[serde(flatten)]
+    place: Option<&'a Place>,
 }
 
 impl Problem {
     /// A problem; `detail` says what was wrong, where, and how to fix it. It is [bounded](bounded_message): whatever a
     /// caller sent, no answer quotes more of it.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: bounded_message(detail.into()), report: None }
+        Self { kind, detail: bounded_message(detail.into()), report: None, place: None }
     }
 
     /// What stands in place of an answer that could not wait any longer for the log; `timeout` is how long one may.
@@ -118,7 +134,7 @@ impl Problem {
 
     /// The report on the body's rows, if there is one.
     pub(crate) fn report(&self) -> Option<&Report> {
-        self.report.as_ref()
+        self.report.as_deref()
     }
 
     /// Its kind.
@@ -130,7 +146,13 @@ impl Problem {
     /// Adds the report on the body's rows.
     #[must_use]
     pub fn with_report(self, report: Report) -> Self {
-        Self { report: Some(report), ..self }
+        Self { report: Some(Box::new(report)), ..self }
+    }
+
+    /// Adds where in the document it is.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place: Some(Box::new(place)), ..self }
     }
 }
 
@@ -157,7 +179,8 @@ impl IntoResponse for Problem {
             title: self.kind.title(),
             status: status.as_u16(),
             detail: &self.detail,
-            report: self.report.as_ref(),
+            report: self.report.as_deref(),
+            place: self.place.as_deref(),
         };
         let json = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], json).into_response();

@@ -5,6 +5,7 @@ mod duration;
 mod environment;
 mod fit;
 mod kept;
+mod learn;
 mod ranges;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use duration::Duration;
 use environment::{environment_keys, set};
 pub use fit::Fitted;
 pub use kept::{Backup, Decisions, Durability, Journal, Retained, Retention};
+pub use learn::Learn;
 pub use ranges::{Bound, Quantity, Range};
 
 /// Every setting; `upbeat.toml` in the repository explains each key.
@@ -77,14 +79,21 @@ pub struct Config {
     /// The window of plays that count.
     #[serde(deserialize_with = "window_or_defaults")]
     pub window: Window,
-    /// The active campaign.
+    /// Path of the file of campaigns; empty to take `campaigns.toml` of [`Config::directory`], where there is one.
+    pub campaigns: PathBuf,
+    /// The one campaign of a server without a file of campaigns.
     pub campaign: Single,
+    /// What is learned from decisions.
+    pub learn: Learn,
     /// Bounds on everything.
     pub limits: Limits,
     /// Durations of a graceful shutdown.
     pub shutdown: Shutdown,
     /// The log's level, format and sampling.
     pub log: Log,
+    /// The directory of the file that this was read from; `None` where there was none.
+    #[serde(skip)]
+    pub directory: Option<PathBuf>,
 }
 
 /// Reads a window whose keys are optional; in a model file both are required.
@@ -201,10 +210,13 @@ impl Default for Config {
             backup: Backup::default(),
             erase_deadline: Duration::from_secs(24 * 3600),
             window: Window::default(),
+            campaigns: PathBuf::new(),
             campaign: Single::default(),
+            learn: Learn::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            directory: None,
         }
     }
 }

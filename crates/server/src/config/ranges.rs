@@ -128,7 +128,7 @@ impl Config {
     /// The range of every key that is a number or a length of time. No length of time can overflow an instant.
     #[must_use]
     pub fn ranges(&self) -> Vec<Range> {
-        let Self { journal, decisions, retention, backup, window, limits, shutdown, log, .. } = self;
+        let Self { journal, decisions, retention, backup, window, learn, limits, shutdown, log, .. } = self;
         let zero = Duration::from_secs(0);
         let mut ranges = vec![
             time("max_future", self.max_future, zero, YEAR),
@@ -156,6 +156,8 @@ impl Config {
                 u64::from(*Window::DAYS.start()),
                 u64::from(*Window::DAYS.end()),
             ),
+            time("learn.attribution", learn.attribution, Duration::from_secs(1), DAY),
+            time("learn.conversion", learn.conversion, Duration::from_secs(1), YEAR),
             count("limits.customers", limits.customers, 1, 1 << 32),
             count("limits.profile_bytes", limits.profile_bytes, 1024, 1 << 46),
             count(

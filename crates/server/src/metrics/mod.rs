@@ -73,6 +73,8 @@ pub struct Metrics {
     pub acks_unknown: Counter,
     /// 1 while the wall clock is in doubt.
     pub clock_suspect: Gauge,
+    /// Reloads of campaigns and models that were refused because something was not good.
+    pub campaigns_refused: Counter,
     /// What the journal's thread counts.
     pub journal: JournalMetrics,
     /// What is counted of backups.
@@ -147,6 +149,10 @@ impl Metrics {
             clock_suspect: declare.single(
                 "clock_suspect",
                 "1 while the wall clock is in doubt, and nothing is deleted for its age",
+            ),
+            campaigns_refused: declare.single(
+                "campaigns_refused",
+                "Reloads of campaigns and models that were refused; the present ones stay in force",
             ),
             journal: JournalMetrics::declare(&mut declare),
             backups: BackupMetrics::declare(&mut declare),

@@ -118,6 +118,12 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|_| Value::Count(LOG_LINES_DROPPED.load(Ordering::Relaxed))),
     },
     Sampled {
+        name: "campaigns_version",
+        help: "The version of the campaigns that runs",
+        kind: Kind::Gauge,
+        read: Read::Single(|engine| Value::Count(engine.running().version)),
+    },
+    Sampled {
         name: "dry_run_decisions",
         help: "Decisions asked for with dry_run",
         kind: Kind::Counter,

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upbeat_core::event::{DAY_MS, Time, Zone, hex_digits};
-use upbeat_core::feedback::FeedbackPeriods;
+use upbeat_engine::campaigns::{Invalid, NewCampaigns};
 use upbeat_engine::{Clock, Engine, ModelId, Numbers, Settings};
 
 use super::backups::Backups;
 use super::bulk::BulkPool;
+use super::campaigns::of_table;
 use super::durability::{Durability, Waits};
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
@@ -71,6 +72,8 @@ pub struct App {
     supervisor: Supervisor,
     kept: OnceLock<Kept>,
     backups: Backups,
+    /// Locked while campaigns are changed or read again.
+    campaigns: Mutex<()>,
     gate: Gate,
     clock: WallClock,
     clock_guard: ClockGuard,
@@ -83,9 +86,27 @@ pub struct App {
 }
 
 impl App {
-    /// An app with an empty engine.
+    /// An app with an empty engine, in which the campaign of the `[campaign]` table runs.
+    ///
+    /// # Panics
+    /// [`Config::validate`] refuses the table.
     #[must_use]
     pub fn new(config: Config, zone: Zone, clock: WallClock) -> Self {
+        let campaigns = of_table(&config.campaign);
+        Self::with_campaigns(config, campaigns, zone, clock)
+            .unwrap_or_else(|invalid| panic!("campaign: {invalid}"))
+    }
+
+    /// An app with an empty engine, in which these campaigns run.
+    ///
+    /// # Errors
+    /// The campaigns are not good.
+    pub fn with_campaigns(
+        config: Config,
+        campaigns: NewCampaigns,
+        zone: Zone,
+        clock: WallClock,
+    ) -> Result<Self, Invalid> {
         // Numbers repeat after a restart only if more than 2^20 were used per millisecond of the earlier run.
         let first_number = (clock() as u64) << 20;
         let settings = Settings {
@@ -99,13 +120,13 @@ impl App {
             max_tracks: config.limits.tracks,
             max_tombstones: config.limits.tombstones,
             first_decision: first_number,
-            feedback: FeedbackPeriods::default(),
+            feedback: config.learn.periods(),
         };
-        let engine = Arc::new(Engine::new(settings, config.campaign.document()));
+        let engine = Arc::new(Engine::with_campaigns(settings, campaigns, clock())?);
         let metrics = Metrics::new(Arc::clone(&engine));
         let response_memory =
             ResponseMemory::new(config.limits.response_memory_bytes, metrics.response_bytes.clone());
-        Self {
+        Ok(Self {
             metrics,
             response_memory: Arc::new(response_memory),
             refused_rows: RefusedRows::default(),
@@ -118,6 +139,7 @@ impl App {
             supervisor: Supervisor::default(),
             kept: OnceLock::new(),
             backups: Backups::default(),
+            campaigns: Mutex::default(),
             gate: Gate::new(&config),
             clock,
             clock_guard: ClockGuard::new(Instant { wall_ms: clock(), monotonic_ms: monotonic_ms() }),
@@ -128,7 +150,7 @@ impl App {
             engine,
             config,
             zone,
-        }
+        })
     }
 
     /// The wall clock in Unix milliseconds.
@@ -292,6 +314,12 @@ impl App {
     /// The backups that are under way.
     pub(crate) fn backups(&self) -> &Backups {
         &self.backups
+    }
+
+    /// Waits until nobody else changes campaigns, or reads their models again.
+    pub(super) fn one_change_of_campaigns(&self) -> MutexGuard<'_, ()> {
+        // What panicked under it has changed nothing.
+        self.campaigns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on this is kept.

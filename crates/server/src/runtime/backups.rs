@@ -329,6 +329,6 @@ fn expiring(held: &Held, app: &App) -> BackupView {
 }
 
 /// A time as RFC 3339 writes it.
-fn utc(unix_ms: i64) -> String {
+pub(crate) fn utc(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms).map_or_else(|_| "unknown".to_owned(), |time| time.to_string())
 }

@@ -1,5 +1,5 @@
-//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, reloading the model. All
-//! of them are started and stopped here.
+//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, reloading campaigns and
+//! models. All of them are started and stopped here.
 
 use std::io;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use tokio::time::MissedTickBehavior;
 
 use upbeat_core::event::Time;
 use upbeat_engine::Clock;
+use upbeat_engine::campaigns::DEFAULT_MODEL;
 
 use super::app::App;
-use super::model::{LoadError, serve_model};
+use super::campaigns::{CampaignsError, Reloaded, note};
 
 /// The shortest period between sweeps; if shards are due more often, several are swept at a time.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
@@ -49,18 +50,18 @@ impl Jobs {
         }
     }
 
-    /// Reloads the model file at each SIGHUP.
+    /// Reads the file of campaigns, and models, again at each SIGHUP.
     ///
     /// # Errors
     /// The signal handler cannot be installed.
-    pub(super) fn reload_model_on_hangup(&mut self, app: &Arc<App>) -> io::Result<()> {
+    pub(super) fn reload_on_hangup(&mut self, app: &Arc<App>) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup())?;
         let app = Arc::clone(app);
         self.tasks.spawn(async move {
             while hangup.recv().await.is_some() {
                 app.supervisor().reloading();
-                reload_model(&app).await;
+                reload(&app).await;
                 app.supervisor().ready();
             }
         });
@@ -196,18 +197,28 @@ async fn expire_backups(app: Arc<App>) {
     }
 }
 
-/// Reads the configured model file and promotes it; a file that cannot be served leaves the present model in place.
-async fn reload_model(app: &Arc<App>) {
+/// Reads the file of campaigns and their models again; where anything is not good, everything stays as it is.
+async fn reload(app: &Arc<App>) {
     let worker = Arc::clone(app);
-    let reload = move || match worker.config.model.as_str() {
-        "none" => Err(LoadError::NoFile),
-        name => serve_model(&worker.engine, name).map(|id| id.map(|id| id.to_string())),
-    };
-    match tokio::task::spawn_blocking(reload).await {
-        Ok(Ok(model)) => tracing::info!(model, "model read again"),
-        Ok(Err(error)) => tracing::error!("model not read again, the present one stays: {error}"),
-        Err(error) => tracing::error!(%error, "reading the model again failed"),
+    let reloaded = tokio::task::spawn_blocking(move || worker.take_file_of_campaigns()).await;
+    match reloaded {
+        Ok(Ok(Reloaded { models, version, is_new })) => {
+            note(&models);
+            let default = models.iter().find(|served| served.name == DEFAULT_MODEL);
+            let model = default.map(|served| &*served.id);
+            if is_new {
+                tracing::info!(version, "campaigns taken from their file");
+            }
+            tracing::info!(model, "model read again");
+            return;
+        }
+        Ok(Err(CampaignsError::Model(error))) => {
+            tracing::error!("model not read again, the present one stays: {error}");
+        }
+        Ok(Err(error)) => tracing::error!("campaigns not read again, the present ones stay: {error}"),
+        Err(error) => tracing::error!(%error, "reading campaigns and models again failed"),
     }
+    app.metrics.campaigns_refused.inc();
 }
 
 #[cfg(test)]

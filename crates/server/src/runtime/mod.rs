@@ -7,6 +7,7 @@ mod ahead;
 mod app;
 mod backups;
 mod bulk;
+mod campaigns;
 mod cgroup;
 mod compact;
 mod data_dir;
@@ -51,6 +52,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use app::{App, WallClock, machine_clock};
+pub(crate) use campaigns::tag;
+pub use campaigns::{CampaignsError, KeepError, SourceError, is_model_copy, load_campaigns};
 pub use cgroup::{MemoryLimit, memory_limit};
 pub(crate) use descriptors::are_used_up;
 pub use descriptors::{make_room, raise_limit};
@@ -64,7 +67,7 @@ pub use shipped::{SHIPPED_CAMPAIGNS, shipped_model};
 pub use supervisor::Supervisor;
 
 use accept::{Connections, Permit};
-pub(crate) use backups::{Part, ReadPart};
+pub(crate) use backups::{Part, ReadPart, utc};
 pub use compact::{CompactError, Compacted, Compaction};
 pub use data_dir::DataDirError;
 use descriptors::Reserve;
@@ -221,12 +224,12 @@ impl Server {
         }
     }
 
-    /// From now on SIGHUP reloads the model file. A file that cannot be served leaves the present model in place.
+    /// From now on SIGHUP reads the file of campaigns and the models again. Where one is not good, everything stays as it is.
     ///
     /// # Errors
     /// The signal handler cannot be installed.
-    pub fn reload_model_on_hangup(&mut self) -> io::Result<()> {
-        self.jobs.reload_model_on_hangup(&self.app)
+    pub fn reload_on_hangup(&mut self) -> io::Result<()> {
+        self.jobs.reload_on_hangup(&self.app)
     }
 
     /// Serves until `shutdown` resolves, then drains: `/readyz` answers 503, and every answer announces that its connection

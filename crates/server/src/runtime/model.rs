@@ -52,14 +52,30 @@ pub enum LoadError {
 /// # Errors
 /// The file cannot be read, is not a valid model, or cannot be served with this window.
 pub fn load_model(name: &str, window: Window) -> Result<Option<Model>, LoadError> {
-    let model = match name {
-        "none" => return Ok(None),
-        "" => read(BUILT_IN_MODEL),
-        path => read(&read_file(path)?),
-    };
-    let model = model.map_err(|error| LoadError::Model { name: display_name(name), error })?;
-    check_serving(&model, window).map_err(|error| LoadError::Serving { name: display_name(name), error })?;
-    Ok(Some(model))
+    match name {
+        "none" => Ok(None),
+        "" => of_bytes(&display_name(name), BUILT_IN_MODEL, window).map(Some),
+        path => read_model(path, window).map(Some),
+    }
+}
+
+/// Reads the model in a file.
+///
+/// # Errors
+/// As for [`load_model`].
+pub(super) fn read_model(path: &str, window: Window) -> Result<Model, LoadError> {
+    of_bytes(&display_name(path), &read_file(path)?, window)
+}
+
+/// The model in these bytes, with its name in messages.
+///
+/// # Errors
+/// As for [`load_model`].
+pub(super) fn of_bytes(name: &str, bytes: &[u8], window: Window) -> Result<Model, LoadError> {
+    let name = || name.to_owned();
+    let model = read(bytes).map_err(|error| LoadError::Model { name: name(), error })?;
+    check_serving(&model, window).map_err(|error| LoadError::Serving { name: name(), error })?;
+    Ok(model)
 }
 
 /// Serves the model of this name from now on; returns its id, or `None` for `none`. The log says of a model that tells

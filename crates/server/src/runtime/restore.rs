@@ -15,6 +15,7 @@ use upbeat_journal::disk::{Disk, RealDisk};
 use upbeat_journal::snapshot::SnapshotError;
 use upbeat_journal::{LOCK_NAME, LockFile, MOST_BYTES, RewriteError, SPARE_NAMES, StepError, is_file_name};
 
+use super::campaigns::{KEPT as MODELS_NAME, file_of_backup};
 use super::data_dir::{DataDir, DataDirError, above, make};
 use opened::open_and_erase;
 
@@ -204,7 +205,10 @@ impl Restoration {
         };
         for entry in entries {
             let name = entry.map_err(at(partial))?.file_name().to_string_lossy().into_owned();
-            let is_ours = is_file_name(&name) || name == LOCK_NAME || SPARE_NAMES.contains(&&*name);
+            let is_ours = is_file_name(&name)
+                || name == LOCK_NAME
+                || SPARE_NAMES.contains(&&*name)
+                || name == MODELS_NAME;
             if !is_ours {
                 let what = format!(
                     "it holds {name:?}, and the new directory is to be made under this name: move it away"
@@ -228,7 +232,12 @@ impl Restoration {
         // Held until the directory has its name.
         let directory = DataDir::open(path, true)?;
         for file in files {
-            copy(&backup.join(file), &path.join(file))?;
+            let to = file_of_backup(file).unwrap_or_else(|| PathBuf::from(file));
+            if let Some(of_models) = to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                let of_models = path.join(of_models);
+                make(&of_models).map_err(at(&of_models))?;
+            }
+            copy(&backup.join(file), &path.join(to))?;
         }
         let disk = Arc::new(RealDisk::new(path));
         let unreadable = |error: OpenError| RestoreError::Open { path: path.clone(), error };

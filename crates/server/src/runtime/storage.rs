@@ -12,6 +12,11 @@ use upbeat_engine::storage::{self, OpenError, Phase};
 use upbeat_journal::disk::{Disk, RealDisk};
 use upbeat_journal::{MOST_BYTES, RecoveryError, StepError, bytes_to_give_back};
 
+mod error;
+
+pub use error::StorageError;
+pub(super) use error::quoted;
+
 use super::app::{App, Kept};
 use super::backups::remove_pins;
 use super::data_dir::{DataDir, DataDirError};
@@ -34,77 +39,6 @@ const GIVING_UP: Duration = Duration::from_millis(100);
 
 /// Threads that apply what is read, at most: more than these wait for the one that reads.
 pub(super) const MOST_THREADS: usize = 8;
-
-/// Why the server does not start with what is kept.
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The lanes cannot lie where they should.
-    #[error(transparent)]
-    Lanes(#[from] LanesError),
-    /// What is kept cannot be read, or not gone on with.
-    #[error("data directory {}: {error}{}", path.display(), commands(path, error))]
-    Open {
-        /// The data directory.
-        path: PathBuf,
-        /// Why.
-        error: OpenError,
-    },
-    /// There is no space for a file of the log.
-    #[error("data directory {}: the log's next file needs {needed} bytes, and {free} are free: make space, or set a smaller \
-        journal.segment_bytes", path.display())]
-    Space {
-        /// The data directory.
-        path: PathBuf,
-        /// In bytes.
-        needed: u64,
-        /// In bytes.
-        free: u64,
-    },
-    /// The lanes that a killed process left are of a later state than the directory.
-    #[error(
-        "data directory {}: {error}. To go on with what is in the directory, and without what the lanes hold, remove {}",
-        path.display(), lanes.display()
-    )]
-    OlderThanLanes {
-        /// The data directory.
-        path: PathBuf,
-        /// Where the lanes lie.
-        lanes: PathBuf,
-        /// What does not fit.
-        error: RecoveryError,
-    },
-    /// The system has no more threads.
-    #[error("no thread for the log: {0}")]
-    Thread(io::Error),
-    /// A defect in Upbeat.
-    #[error("reading what was kept panicked")]
-    Panicked,
-}
-
-/// The commands for a directory that is damaged, ready to be copied; nothing for one that is not.
-fn commands(path: &Path, error: &OpenError) -> String {
-    if !error.is_damage() {
-        return String::new();
-    }
-    let directory = quoted(path);
-    format!(
-        "\nNothing was changed. What is sound, and what a repair would lose, say\n  upbeat journal check {directory}\n  \
-         upbeat journal repair {directory}"
-    )
-}
-
-/// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) && !text.starts_with('-') {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
 
 /// A data directory that is this process's, and where its lanes lie. Nothing of it is read yet.
 pub struct Storage {
@@ -233,6 +167,7 @@ impl Storage {
             recovered_records: opened.recovered.records,
             recovery_seconds: took.as_secs_f64(),
         });
+        app.take_file_of_campaigns()?;
         let read = opened.recovered.log.bytes;
         let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), (read, rotation));
         let snapshots = snapshots.start().map_err(StorageError::Thread)?;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use upbeat_journal::disk::RealDisk;
-use upbeat_journal::{Copy, LogEnd, RecoveryError, files_of_copy, is_file_name};
+use upbeat_journal::{CopiedFile, Copy, LogEnd, RecoveryError, files_of_copy, is_file_name};
+
+use crate::runtime::campaigns::{files_for_backup, is_model_copy};
 
 /// What the name of such a directory begins with; 16 hexadecimal digits follow.
 const PREFIX: &str = "backup-";
@@ -50,7 +52,7 @@ impl Drop for PinDirectory {
 }
 
 impl PinDirectory {
-    /// Makes the directory, and links all files of the log and all snapshots that there are.
+    /// Makes the directory, and links all files of the log, all snapshots and all copies of models that there are.
     ///
     /// # Errors
     /// The file system has no hard links, or failed.
@@ -73,13 +75,20 @@ impl PinDirectory {
             if !is_file_name(&name) || name.ends_with(".tmp") {
                 continue;
             }
-            match fs::hard_link(self.data_dir.join(&name), self.path.join(&name)) {
-                // It was removed meanwhile, as history is; or was linked before.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {}
-                linked => linked?,
-            }
+            self.link_one(&self.data_dir.join(&name), &name)?;
+        }
+        for (file, name) in files_for_backup(&self.data_dir)? {
+            self.link_one(&file, &name)?;
         }
         Ok(())
+    }
+
+    fn link_one(&self, file: &Path, name: &str) -> io::Result<()> {
+        match fs::hard_link(file, self.path.join(name)) {
+            // It was removed meanwhile, as history is; or was linked before.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => Ok(()),
+            linked => linked,
+        }
     }
 
     /// Keeps what a copy needs of a log that has had this end since the directory was made, and nothing else.
@@ -89,13 +98,20 @@ impl PinDirectory {
     pub(super) fn choose(&self, end: &LogEnd, history: bool) -> Result<Copy, RecoveryError> {
         let at = |error| RecoveryError::Disk { file: self.path.display().to_string(), error };
         self.link().map_err(at)?;
-        let copy = files_of_copy(&RealDisk::new(&self.path), end, history)?;
+        let mut copy = files_of_copy(&RealDisk::new(&self.path), end, history)?;
+        let mut models = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(at)? {
-            let name = entry.map_err(at)?.file_name();
-            if !copy.files.iter().any(|file| *file.name == *name) {
-                fs::remove_file(self.path.join(name)).map_err(at)?;
+            let entry = entry.map_err(at)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_model_copy(&name) {
+                let bytes = entry.metadata().map_err(at)?.len();
+                models.push(CopiedFile { name, bytes, size: bytes });
+            } else if !copy.files.iter().any(|file| file.name == name) {
+                fs::remove_file(entry.path()).map_err(at)?;
             }
         }
+        models.sort_by(|one, other| one.name.cmp(&other.name));
+        copy.files.extend(models);
         Ok(copy)
     }
 

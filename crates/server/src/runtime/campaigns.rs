@@ -1,0 +1,171 @@
+//! The campaigns that run: taken from their file at a start and at SIGHUP, and over HTTP, all or nothing.
+//!
+//! The log owns them. A file whose digest is another than that of the last file taken becomes a new version; an unchanged file
+//! never undoes what was put over HTTP.
+
+mod models;
+mod source;
+
+use std::sync::Arc;
+
+use upbeat_core::campaign::{Document, Plan, Served, Single, Slot};
+use upbeat_engine::campaigns::{Current, DEFAULT_MODEL, FILE, Invalid, NewCampaigns, NotSet, digest, parse};
+
+pub use source::SourceError;
+use source::{Source, is_of_table, text_of};
+
+use super::app::App;
+use super::durability::Fate;
+use super::model::LoadError;
+use crate::api::{Kind, Place, Problem};
+use crate::config::Config;
+pub(super) use models::note;
+pub(super) use models::{KEPT, file_of_backup, files_for_backup};
+pub use models::{KeepError, is_model_copy};
+
+/// Why campaigns are not taken; the present ones stay.
+#[derive(Debug, thiserror::Error)]
+pub enum CampaignsError {
+    /// Their file, or the `[campaign]` table, is not good.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A model that they name is not good.
+    #[error(transparent)]
+    Model(#[from] LoadError),
+    /// A model that they name cannot be kept.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// They ask more of a model than it can judge, or cannot be recorded.
+    #[error("campaigns {name}: {error}")]
+    NotSet {
+        /// Their name in messages.
+        name: String,
+        /// Why.
+        error: NotSet,
+    },
+}
+
+/// Reads the campaigns of a configuration with their models, for a server that begins with them.
+///
+/// # Errors
+/// The file, or a model, is not good.
+pub fn load_campaigns(config: &Config) -> Result<NewCampaigns, CampaignsError> {
+    let Source { toml, document, name, .. } = Source::read(config)?;
+    let models = models::named(config, &document)?;
+    models::note(models.iter().filter(|served| served.name != DEFAULT_MODEL));
+    let slots: Vec<_> =
+        document.campaign.iter().map(|campaign| campaign.id.clone()).zip((0..).map(Slot)).collect();
+    if let Err(invalid) = Plan::new(&document, &slots, &models) {
+        let error = NotSet::Invalid(Invalid::within(invalid, &toml));
+        return Err(CampaignsError::NotSet { name, error });
+    }
+    Ok(NewCampaigns { toml, document, who: FILE.to_owned(), models })
+}
+
+/// The campaign of a `[campaign]` table that [`Single::validate`] accepts, without its model.
+pub(super) fn of_table(table: &Single) -> NewCampaigns {
+    NewCampaigns {
+        toml: text_of(table),
+        document: table.document(),
+        who: FILE.to_owned(),
+        models: Vec::new(),
+    }
+}
+
+/// The tag of a version of the campaigns, with its quotes.
+pub(crate) fn tag(current: &Current) -> String {
+    let half: String = current.digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{half}\"")
+}
+
+/// What a reload has come to.
+#[derive(Debug)]
+pub(super) struct Reloaded {
+    /// The models that are served.
+    pub(super) models: Vec<Served>,
+    /// The version that runs.
+    pub(super) version: u64,
+    /// Whether it is a new one.
+    pub(super) is_new: bool,
+}
+
+impl App {
+    /// Takes the file of campaigns if it has changed since the last one was taken, and reads their models again. Blocks for as long
+    /// as files are read and written.
+    ///
+    /// # Errors
+    /// Something is not good: everything stays as it is.
+    pub(super) fn take_file_of_campaigns(&self) -> Result<Reloaded, CampaignsError> {
+        let _alone = self.one_change_of_campaigns();
+        let Source { toml, document, name, is_default } = Source::read(&self.config)?;
+        let before = self.engine.campaigns();
+        // A file that is gone takes nothing back: what it said, or was put over it, stays in force.
+        let is_gone = is_default && !is_of_table(&before.toml);
+        let is_other = !is_gone && self.engine.campaign_file_digest() != Some(digest(&toml));
+        let document = if is_other { document } else { Document::clone(&before.document) };
+        let models = models::named(&self.config, &document)?;
+        self.keep_models(&models)?;
+        let not_set = |error| CampaignsError::NotSet { name, error };
+        if is_other {
+            let models = models.clone();
+            let new = NewCampaigns { toml, document, who: FILE.to_owned(), models };
+            self.engine.set_campaigns(new, self.wall_ms()).map_err(not_set)?;
+        } else {
+            self.engine.serve_models(&models).map_err(|invalid| not_set(invalid.into()))?;
+        }
+        let version = self.engine.campaigns().version;
+        Ok(Reloaded { models, version, is_new: version != before.version })
+    }
+
+    /// Replaces the campaigns, if `condition` holds of the tag of those that run. Gives the version that runs once it is durable.
+    ///
+    /// # Errors
+    /// The problem to answer with; unless it is that nobody knows whether they are durable, the present campaigns stay.
+    pub(crate) async fn put_campaigns(
+        self: Arc<Self>,
+        toml: String,
+        who: String,
+        condition: impl FnOnce(&Current) -> Result<(), Problem> + Send + 'static,
+    ) -> Result<Arc<Current>, Problem> {
+        let this = Arc::clone(&self);
+        let put = move || {
+            // Between the look at the tag and the change nobody else changes anything.
+            let _alone = this.one_change_of_campaigns();
+            condition(&this.engine.campaigns())?;
+            this.put_document(toml, who)
+        };
+        let put = tokio::task::spawn_blocking(put).await;
+        let current = put.map_err(|error| Problem::new(Kind::Internal, error.to_string()))??;
+        if let Some(barrier) = self.durability().barrier() {
+            let timeout = self.config.ack_timeout;
+            if self.durability().fate_within(barrier, timeout.get()).await != Fate::Durable {
+                self.metrics.acks_unknown.inc();
+                return Err(Problem::fate_unknown(timeout));
+            }
+        }
+        Ok(current)
+    }
+
+    fn put_document(&self, toml: String, who: String) -> Result<Arc<Current>, Problem> {
+        let document = parse(&toml).map_err(refused)?;
+        let models = models::named(&self.config, &document)
+            .map_err(|error| Problem::new(Kind::InvalidCampaigns, error.to_string()))?;
+        self.keep_models(&models).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+        let new = NewCampaigns { toml, document, who, models };
+        match self.engine.set_campaigns(new, self.wall_ms()) {
+            Ok(_) => Ok(self.engine.campaigns()),
+            Err(NotSet::Invalid(invalid)) => Err(refused(invalid)),
+            Err(error @ NotSet::TooLarge(..)) => Err(Problem::new(Kind::BodyTooLarge, error.to_string())),
+            Err(error @ NotSet::LogUnavailable) => Err(Problem::new(Kind::LogUnavailable, error.to_string())),
+        }
+    }
+
+    fn keep_models(&self, models: &[Served]) -> Result<(), KeepError> {
+        self.kept().map_or(Ok(()), |kept| models::keep(&kept.data_dir, models))
+    }
+}
+
+fn refused(invalid: Invalid) -> Problem {
+    let Invalid { path, line, reason } = invalid;
+    Problem::new(Kind::InvalidCampaigns, format!("{path}: {reason}")).at(Place { path, line })
+}
