@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::durability::{Kept, kill};
-use super::listeners::{likely, play_at, seconds_from_now};
+use super::listeners::{later_than_now, likely, play_at, seconds_from_now};
 use super::support::*;
 
 /// The instant of decisions of a server by the event clock, in seconds from now.
@@ -291,8 +291,12 @@ fn feedback_outlives_a_kill_and_its_repeats_change_nothing() {
     let kept = Kept::new();
     let server = kept.start();
     let (one, two, three) = (shown(&server, "1"), shown(&server, "2"), shown(&server, "3"));
+    // Later than the shows, which are of the wall clock, however long the tests have run.
+    let time = later_than_now();
     let of = |kind: &str, customer: &str, decision: &str| {
-        event(kind, "a", customer, ("decision_id", decision), 7200)
+        let mut event = event(kind, "a", customer, ("decision_id", decision), 0);
+        event["time"] = json!(time);
+        event
     };
     let sent =
         [of("void", "1", &one), of("void", "2", &two), of("impression", "2", &two), of("click", "3", &three)];
@@ -320,7 +324,8 @@ fn feedback_outlives_a_kill_and_its_repeats_change_nothing() {
     kill(server);
     let server = kept.start();
     assert_eq!(server.reason("1"), "capped");
-    let confirmation = event("impression", "b", "1", ("decision_id", &again), 7200 + 200);
+    let mut confirmation = of("impression", "1", &again);
+    confirmation["event_id"] = json!("b");
     assert_eq!(said(&server, &confirmation), (none(), "new"));
     assert_eq!(said(&server, &of("void", "1", &one)), (none(), "known"));
     assert_eq!(server.reason("1"), "capped");

@@ -193,7 +193,8 @@ fn full_memory_refuses_only_events_that_need_more() {
         Err(Rejection::MemoryFull(1)),
         "the first dropped play is recorded"
     );
-    let applied = engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation(), None);
+    let applied =
+        engine.apply_reserved(ninth, WALL_MS, &mut engine.customers.reservation(), None, &mut Vec::new());
     assert_eq!(applied, Ok((Applied::Accepted, FeedbackKinds::default())));
     assert_eq!(engine.apply(tenth, WALL_MS), Ok(Applied::Accepted), "from then on the oldest is dropped");
     let click = Event { kind: EventKind::click(Id::Number(1)), ..play(1, 1, WALL_MS) };

@@ -12,21 +12,21 @@
 //!   made before.
 //! - *the rows themselves*: each is checked against the earlier ones.
 //!
-//! So the last step cannot fail, and its functions return no error. A decision meanwhile may see a part of the body.
+//! So the last step cannot fail, and its functions return no error. A decision meanwhile may see a part of the body, but no
+//! account: what becomes of money is booked together with the commit.
 
-use std::collections::{HashMap, HashSet};
+mod additions;
+
 use std::ops::Range;
 
-use upbeat_core::event::{DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Row};
-use upbeat_core::feedback::{FeedbackCounts, FeedbackKinds, is_feedback};
-use upbeat_core::profile::{Applied, EventConflict};
+use additions::Additions;
+use upbeat_core::event::Row;
 
 use super::can_conflict;
-use super::feedback::kinds_of;
-use super::report::{Refusal, Report};
+use super::report::Report;
 use crate::claims::{Claim, ClaimedCustomers, Claims};
-use crate::log::OpenUnit;
-use crate::table::Reservation;
+use crate::ledger::Op;
+use crate::log::{OpenUnit, Payload, Use};
 use crate::{Engine, Outcome, Rejection, RowKind};
 
 /// A body whose rows are being applied, all or none.
@@ -39,6 +39,10 @@ pub struct AtomicBody {
     claim: Claim,
     /// Open from the first row that is applied to the commit, if there is a log.
     unit: Option<OpenUnit>,
+    /// What becomes of money with the commit, and what is counted of shows behind it.
+    ops: Vec<(u16, Op)>,
+    counts: Vec<(u16, Op)>,
+    committed: bool,
 }
 
 /// What is left of a body that has ended. To free the memory of a large one takes milliseconds, so it is for the caller
@@ -115,6 +119,9 @@ impl Engine {
             additions,
             claim,
             unit: None,
+            ops: Vec::new(),
+            counts: Vec::new(),
+            committed: false,
         })
     }
 
@@ -140,6 +147,11 @@ impl Engine {
                 body.next = Step::Apply(self.apply_rows(&mut body, rows));
             }
         }
+        let all_applied = matches!(body.next, Step::Apply(next) if next == body.rows.len());
+        if all_applied && self.commit(&mut body) {
+            let (report, remains) = body.end();
+            return Progress::Applied(report, remains);
+        }
         match body.next {
             Step::Check(next) if next == body.rows.len() => {
                 let refused = body.report.refused();
@@ -152,14 +164,35 @@ impl Engine {
                 body.next = Step::Apply(0);
                 Progress::UnderWay(body)
             }
-            Step::Apply(next)
-                if next == body.rows.len() && body.unit.as_mut().is_none_or(OpenUnit::commit) =>
-            {
-                let (report, remains) = body.end();
-                Progress::Applied(report, remains)
-            }
             Step::Check(_) | Step::Apply(_) => Progress::UnderWay(body),
         }
+    }
+
+    /// Commits a body whose rows are all applied, with what becomes of money, and counts what clicks and upgrades belong to shows;
+    /// whether there was room for all of that.
+    fn commit(&self, body: &mut AtomicBody) -> bool {
+        if !body.committed {
+            let now_ms = self.now_ms(body.wall_ms);
+            body.committed = match (&mut body.unit, body.ops.is_empty()) {
+                (unit, true) => unit.as_mut().is_none_or(OpenUnit::commit),
+                (Some(unit), false) => unit.commit_with(&self.accounts, &body.ops, now_ms),
+                (None, false) => self.accounts.make_all(None, &body.ops, now_ms, |_, _| Some(()), |(), _| {}),
+            };
+        }
+        while let Some(op) = body.counts.last().filter(|_| body.committed) {
+            let publish = |money: Option<&Payload>| match (self.log.get(), money) {
+                (Some(log), Some(money)) => {
+                    let room = log.room(Use::Rest, 1, money.bytes().len());
+                    room.map(|mut room| room.publish(money, 0)).is_some()
+                }
+                _ => true,
+            };
+            if !self.book(Some(*op), body.wall_ms, publish) {
+                return false;
+            }
+            body.counts.pop();
+        }
+        body.committed
     }
 
     fn check_rows(&self, body: &mut AtomicBody, rows: Range<usize>) {
@@ -182,10 +215,15 @@ impl Engine {
         for index in rows.clone() {
             // Rows are taken out, so that the memory of each is freed here and not that of all at the end.
             if let Ok(row) = std::mem::replace(&mut body.rows[index], Err(String::new())) {
-                match body.additions.apply(self, row, body.wall_ms, body.unit.as_mut()) {
+                let mut ops = Vec::new();
+                match body.additions.apply(self, row, body.wall_ms, body.unit.as_mut(), &mut ops) {
                     Ok((applied, said)) => {
                         if let Some(feedback) = &mut body.report.feedback {
                             feedback.add(said);
+                        }
+                        for op in ops {
+                            let moves_money = matches!(op.1, Op::Confirm(_) | Op::Void(_));
+                            (if moves_money { &mut body.ops } else { &mut body.counts }).push(op);
                         }
                         body.report.count(index, Ok(applied), &self.counters);
                     }
@@ -230,136 +268,6 @@ impl AtomicBody {
         self.additions.track_places.give_back();
         let claimed = self.claim.release();
         (std::mem::take(&mut self.report), Remains { _body: self, _claimed: claimed })
-    }
-}
-
-/// What the rows so far would add: each row is checked against the earlier rows as well as against the store, and room
-/// is reserved for it.
-struct Additions {
-    customers: HashSet<Id>,
-    places: Reservation,
-    tracks: HashSet<Id>,
-    track_places: Reservation,
-    /// By customer, time in Unix milliseconds and event id.
-    memberships: HashMap<(Id, i64, Id), Membership>,
-    /// By customer, time in Unix milliseconds and event id.
-    confirmations: HashMap<(Id, i64, Id), DecisionId>,
-    /// By customer, time in Unix milliseconds and event id.
-    voids: HashMap<(Id, i64, Id), DecisionId>,
-}
-
-impl Additions {
-    /// No additions yet, but the memory for those of all rows: to grow a large map would take one slice milliseconds.
-    fn new(engine: &Engine, rows: &[Result<Row, String>], customers: usize) -> Self {
-        let (mut tracks, mut memberships, mut confirmations, mut voids) = (0, 0, 0, 0);
-        for row in rows.iter().flatten() {
-            match row {
-                Row::Track(..) => tracks += 1,
-                Row::Event(event) => match event.kind {
-                    EventKind::Membership(_) => memberships += 1,
-                    EventKind::Impression(ImpressionOf::Decision(_)) => confirmations += 1,
-                    EventKind::Void { .. } => voids += 1,
-                    _ => {}
-                },
-            }
-        }
-        Self {
-            customers: HashSet::with_capacity(customers),
-            places: engine.customers.reservation(),
-            tracks: HashSet::with_capacity(tracks),
-            track_places: engine.tracks.reservation(),
-            memberships: HashMap::with_capacity(memberships),
-            confirmations: HashMap::with_capacity(confirmations),
-            voids: HashMap::with_capacity(voids),
-        }
-    }
-
-    /// Checks a row; `feedback` is there once a row says what became of a shown ad.
-    fn check(
-        &mut self,
-        engine: &Engine,
-        row: &Result<Row, String>,
-        wall_ms: i64,
-        feedback: &mut Option<Box<FeedbackCounts>>,
-    ) -> Result<(), Refusal> {
-        match row {
-            Ok(Row::Event(event)) => {
-                let checked = self.check_event(engine, event, wall_ms);
-                if is_feedback(&event.kind) {
-                    let counts = feedback.get_or_insert_default();
-                    if let Err(Rejection::Conflict(conflict)) = &checked {
-                        let said = kinds_of(conflict);
-                        counts.add(said);
-                        engine.counters.count_feedback(RowKind::from(&event.kind), said);
-                    }
-                }
-                Ok(checked?)
-            }
-            Ok(Row::Track(id, _)) => self.check_track(engine, id),
-            Err(reason) => Err(reason.clone().into()),
-        }
-    }
-
-    fn check_event(&mut self, engine: &Engine, event: &Event, wall_ms: i64) -> Result<(), Rejection> {
-        let Some(is_known) = engine.check_but_for_places(event, wall_ms)? else { return Ok(()) };
-        let key = || (event.customer.clone(), event.time.unix_ms, event.id.clone());
-        if let EventKind::Membership(level) = event.kind {
-            let earlier = *self.memberships.entry(key()).or_insert(level);
-            if earlier != level {
-                return Err(EventConflict::Membership { level: earlier, time: event.time }.into());
-            }
-        }
-        if let EventKind::Impression(ImpressionOf::Decision(decision)) = event.kind {
-            let earlier = *self.confirmations.entry(key()).or_insert(decision);
-            if earlier != decision {
-                let (event_id, time) = (event.id.clone(), event.time);
-                return Err(EventConflict::OtherDecision { decision, earlier, event_id, time }.into());
-            }
-        }
-        if let EventKind::Void { decision } = event.kind {
-            let earlier = *self.voids.entry(key()).or_insert(decision);
-            if earlier != decision {
-                let (event_id, time) = (event.id.clone(), event.time);
-                return Err(EventConflict::OtherVoided { decision, earlier, event_id, time }.into());
-            }
-        }
-        if !is_known && !self.customers.contains(&event.customer) {
-            if !self.places.add_one() {
-                return Err(Rejection::StoreFull(engine.settings().max_customers));
-            }
-            self.customers.insert(event.customer.clone());
-        }
-        Ok(())
-    }
-
-    fn check_track(&mut self, engine: &Engine, id: &Id) -> Result<(), Refusal> {
-        engine.check_log()?;
-        if engine.track(id).is_none() && !self.tracks.contains(id) {
-            if !self.track_places.add_one() {
-                return Err(Refusal::catalogue_full(engine.settings().max_tracks));
-            }
-            self.tracks.insert(id.clone());
-        }
-        Ok(())
-    }
-
-    /// Applies a row, and says what is odd about it; it comes back where the log has no room for it.
-    fn apply(
-        &mut self,
-        engine: &Engine,
-        row: Row,
-        wall_ms: i64,
-        unit: Option<&mut OpenUnit>,
-    ) -> Result<(Applied, FeedbackKinds), Row> {
-        match row {
-            Row::Event(event) => {
-                engine.apply_reserved(event, wall_ms, &mut self.places, unit).map_err(Row::Event)
-            }
-            Row::Track(id, track) => engine
-                .put_track_reserved(id, track, &mut self.track_places, unit)
-                .map(|applied| (applied, FeedbackKinds::default()))
-                .map_err(|(id, track)| Row::Track(id, track)),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ mod atomic;
 mod decisions;
 mod each;
 mod feedback;
+mod records;
 mod report;
 #[cfg(all(test, not(feature = "loom")))]
 mod tests;
@@ -18,10 +19,12 @@ pub use atomic::{AtomicBody, Progress, Remains};
 pub use report::{MAX_REJECTED_REPORTED, RejectedRow, Report, RowProblem};
 
 use decisions::has_nothing_to_void;
+use records::Records;
 
 use crate::customer::{Growth, Lost};
 use crate::event_clock::Sighting;
-use crate::log::{Log, MOST_GROWTH, OpenUnit, Payload, Room, Use};
+use crate::ledger::Op;
+use crate::log::{Log, OpenUnit, Payload, Use};
 use crate::table::{Reservation, UpdateError};
 use crate::{Clock, Customer, Engine, Outcome, RowKind, Settings};
 
@@ -183,25 +186,32 @@ impl Engine {
             if can_conflict(&event.kind) && self.claims.can_be_contradicted(&event.customer) {
                 return Err(Rejection::Claimed(event.customer).into());
             }
-            let room = match &recording {
-                None => None,
-                Some((log, payload)) => {
-                    let records = Records::new(payload, lost.as_ref(), &event);
-                    let room = log.room(Use::Change, records.count(), records.bytes());
-                    Some((room.ok_or(Rejection::LogUnavailable)?, records))
+            let mut done = Err(Rejection::LogUnavailable.into());
+            let op = feedback::op_of(&campaigns, feedback.consequence.as_ref(), lost.as_ref(), &event);
+            self.book(op, wall_ms, |money| {
+                let room = match &recording {
+                    None => None,
+                    Some((log, payload)) => {
+                        let records = Records::new(payload, lost.as_ref(), &event, money);
+                        let room = log.room(Use::Change, records.count(), records.bytes());
+                        let Some(room) = room else { return false };
+                        Some((room, records))
+                    }
+                };
+                let (applied, growth) = match &lost {
+                    None => customer.apply(event, &bounds, last_event_ms),
+                    Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
+                };
+                if changes(applied) {
+                    self.advance_clock(sighting);
+                    if let Some((mut room, records)) = room {
+                        records.publish(&mut room, 0, applied, customer);
+                    }
                 }
-            };
-            let (applied, growth) = match &lost {
-                None => customer.apply(event, &bounds, last_event_ms),
-                Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
-            };
-            if changes(applied) {
-                self.advance_clock(sighting);
-                if let Some((mut room, records)) = room {
-                    records.publish(&mut room, 0, applied, customer);
-                }
-            }
-            Ok((applied, growth))
+                done = Ok((applied, growth));
+                changes(applied)
+            });
+            done
         });
         match result {
             Ok((applied, growth)) => {
@@ -214,7 +224,8 @@ impl Engine {
         }
     }
 
-    /// Applies an event of an atomic body, which was checked whole, has claimed its customers and reserved their places.
+    /// Applies an event of an atomic body, which was checked whole, has claimed its customers and reserved their places. What becomes of
+    /// money waits in `ops` for the commit.
     ///
     /// # Errors
     /// The log has no room for the unit's record at the moment: nothing was changed, and the event comes back.
@@ -224,6 +235,7 @@ impl Engine {
         wall_ms: i64,
         places: &mut Reservation,
         unit: Option<&mut OpenUnit>,
+        ops: &mut Vec<(u16, Op)>,
     ) -> Result<(Applied, FeedbackKinds), Event> {
         self.look_up_ad(&mut event);
         let kind = RowKind::from(&event.kind);
@@ -252,18 +264,20 @@ impl Engine {
             let room = match &mut recording {
                 None => None,
                 Some((unit, (_, payload))) => {
-                    let records = Records::new(payload, lost.as_ref(), &event);
+                    let records = Records::new(payload, lost.as_ref(), &event, None);
                     match unit.room(records.count(), records.bytes()) {
                         None => return Err(Unapplied::Refused(event)),
                         Some(room) => Some((room, records)),
                     }
                 }
             };
+            let op = feedback::op_of(&campaigns, feedback.consequence.as_ref(), lost.as_ref(), &event);
             let (applied, growth) = match &lost {
                 None => customer.apply(event, &bounds, last_event_ms),
                 Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
             };
             if changes(applied) {
+                ops.extend(op);
                 self.advance_clock(sighting);
                 if let Some(((mut room, unit), records)) = room {
                     records.publish(&mut room, unit, applied, customer);
@@ -328,41 +342,6 @@ impl Lost {
     /// What becomes of an event that confirms it, if the event changes nothing.
     fn unchanged(&self, customer: &Customer, event: &Event, bounds: &Bounds<'_>) -> Option<Applied> {
         customer.profile.check_lost(event, self.decision, &self.campaign, bounds).err()
-    }
-}
-
-/// The records of an event: one, or two where it confirms a decision whose own was lost.
-struct Records<'a> {
-    shown: Option<Payload>,
-    event: &'a Payload,
-}
-
-impl<'a> Records<'a> {
-    #[inline]
-    fn new(event_payload: &'a Payload, lost: Option<&Lost>, event: &Event) -> Self {
-        let of = |lost: &Lost| {
-            Payload::of_show(&event.customer, lost.decision, &lost.campaign, event.time.unix_ms, None)
-        };
-        Self { shown: lost.map(of), event: event_payload }
-    }
-
-    fn count(&self) -> usize {
-        1 + usize::from(self.shown.is_some())
-    }
-
-    fn bytes(&self) -> usize {
-        self.event.bytes().len() + MOST_GROWTH + self.shown.as_ref().map_or(0, |shown| shown.bytes().len())
-    }
-
-    /// In the order in which they are done again.
-    fn publish(&self, room: &mut Room<'_>, unit: u16, applied: Applied, customer: &Customer) {
-        if let Some(shown) = &self.shown {
-            room.publish(shown, unit);
-        }
-        match applied {
-            Applied::Replaced => room.publish(&self.event.of_replacement(customer.last_event_s()), unit),
-            _ => room.publish(self.event, unit),
-        };
     }
 }
 

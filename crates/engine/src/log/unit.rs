@@ -5,6 +5,7 @@ use std::sync::Arc;
 use upbeat_journal::Unit;
 
 use super::{Log, LogState, Room, Use};
+use crate::ledger::{Accounts, Op};
 
 /// The unit of an atomic body whose rows are being applied.
 ///
@@ -40,6 +41,24 @@ impl OpenUnit {
     /// Whether the log has failed: the unit will never be committed.
     pub(crate) fn has_failed(&self) -> bool {
         self.log.state() == LogState::Failed
+    }
+
+    /// Publishes what becomes of the money of several shows, and the commit with it; whether there was room for that. The accounts are
+    /// locked meanwhile, and change together.
+    pub(crate) fn commit_with(&mut self, accounts: &Accounts, ops: &[(u16, Op)], now_ms: i64) -> bool {
+        let number = self.number();
+        let Self { log, unit, published } = self;
+        let room = |records: usize, bytes: usize| log.room(Use::Rest, records + 1, bytes);
+        let committed = accounts.make_all(Some(log), ops, now_ms, room, |mut room, payloads| {
+            for payload in payloads {
+                room.publish(payload, number);
+            }
+            if let Some(unit) = unit.take() {
+                unit.commit(&mut room.lane);
+            }
+        });
+        *published &= !committed;
+        committed
     }
 
     /// Publishes the commit; whether there was room for it. A unit without records needs none.

@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use upbeat_core::catalogue::Track;
-use upbeat_core::event::{DAY_MS, DecisionId, ImpressionOf, Time};
+use upbeat_core::event::{DAY_MS, DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
+use upbeat_core::profile::Applied;
 
 use super::*;
 use crate::apply::tests::engine_with as engine;
