@@ -41,8 +41,9 @@ impl Forecast {
                 extend_by_slots(&mut points, schedule, day, curve);
             } else {
                 let before = points.last().map_or(0.0, |(_, weight)| *weight);
-                let of_day: f64 =
-                    slots(day).map(|from_ms| slot_weight(schedule, from_ms, day.end_ms, curve)).sum();
+                // One look at each quarter of an hour does for whole days: a flight of years has very many.
+                let weight = |from_ms| slot_weight(schedule, from_ms, day.end_ms, curve, SLOT_MS);
+                let of_day: f64 = slots(day).map(weight).sum();
                 points.push((day.end_ms, before + of_day));
             }
             day = local_day(zone, day.end_ms);
@@ -89,16 +90,24 @@ fn slots(day: LocalDay) -> impl Iterator<Item = i64> {
 fn extend_by_slots(points: &mut Vec<(i64, f64)>, schedule: &Schedule, day: LocalDay, curve: Option<&Curve>) {
     let mut weight = points.last().map_or(0.0, |(_, weight)| *weight);
     for from_ms in slots(day) {
-        weight += slot_weight(schedule, from_ms, day.end_ms, curve);
+        weight += slot_weight(schedule, from_ms, day.end_ms, curve, MINUTE_MS);
         points.push(((from_ms + SLOT_MS).min(day.end_ms), weight));
     }
 }
 
-/// What is expected in one quarter of an hour: its share of the curve, by the minutes in which the campaign runs.
-fn slot_weight(schedule: &Schedule, from_ms: i64, day_end_ms: i64, curve: Option<&Curve>) -> f64 {
+/// What is expected in one quarter of an hour: its share of the curve, by how long the campaign runs in it, looked at once each
+/// `step_ms`.
+fn slot_weight(
+    schedule: &Schedule,
+    from_ms: i64,
+    day_end_ms: i64,
+    curve: Option<&Curve>,
+    step_ms: i64,
+) -> f64 {
     let to_ms = (from_ms + SLOT_MS).min(day_end_ms);
-    let open = (from_ms..to_ms).step_by(MINUTE_MS as usize).filter(|minute_ms| schedule.is_open(*minute_ms));
-    let open = open.count() as f64 / (SLOT_MS / MINUTE_MS) as f64;
+    let looks = (from_ms + step_ms / 2..to_ms).step_by(step_ms as usize);
+    let open =
+        looks.filter(|at_ms| schedule.is_open(*at_ms)).count() as f64 * step_ms as f64 / SLOT_MS as f64;
     let share = curve.map_or(1.0, |curve| {
         let slot = (schedule.local_of_day_ms(from_ms) / SLOT_MS) as usize;
         curve.shares()[slot.min(DAY_SLOTS - 1)]

@@ -1,5 +1,7 @@
 //! Simulated days: what is spent follows the traffic, up to the last show and not beyond.
 
+mod forecasts;
+
 use super::*;
 use crate::campaign::schedule::{LocalDay, Schedule, local_day};
 use crate::campaign::{Campaign, LocalTime};
@@ -371,22 +373,4 @@ fn rate_moves_by_a_tenth_a_slice_and_stays_where_nothing_is_left() {
     }
     let last = &slices[500..];
     assert!(last.contains(&Rate(1)) && last.contains(&Rate::NEVER), "it goes on asking, and rarely");
-}
-
-#[test]
-fn curve_learns_the_shape_of_days_and_not_their_size() {
-    let shape = |size: u64| std::array::from_fn(|slot| size * slot as u64);
-    let (mut few, mut many) = (Curve::default(), Curve::default());
-    for _ in 0..40 {
-        few.learn(&shape(1));
-        many.learn(&shape(1_000_000));
-    }
-    let total: f64 = (0..DAY_SLOTS).map(|slot| slot as f64).sum();
-    for (slot, (one, other)) in few.shares().iter().zip(many.shares()).enumerate() {
-        assert!((one - other).abs() < 1e-12 && (one - slot as f64 / total).abs() < 1e-5);
-    }
-    let before = few.clone();
-    few.learn(&[0; DAY_SLOTS]);
-    assert_eq!(few, before);
-    assert_eq!(Curve::of([f64::NAN; DAY_SLOTS]).shares(), &[0.0; DAY_SLOTS]);
 }
