@@ -278,7 +278,7 @@ fn rows_of_many_impressions_take_the_memory_that_they_are_given() {
         let ad = Id::parse("ADV").expect("an id");
         let history = features::read_impressions(open, &ad, &resources).expect("read");
         let style = Style { ids: false, precise: true };
-        let table = history.aggregate(Window::default(), false, style, 2, || ()).expect("a good disk");
+        let table = history.aggregate(Window::default(), 1, false, style, 2, || ()).expect("a good disk");
         let mut count = Counted(0);
         table.write(&mut count).expect("it takes everything");
         written = count.0;

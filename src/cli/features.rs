@@ -27,7 +27,7 @@ use upbeat_ingest::file::Text;
   upbeat features --tracks tracks.csv --clicks clicks.csv -o features.txt
   upbeat features --tracks tracks.csv --clicks clicks.csv --window-plays 256 --window-days 28 -o features.txt
   upbeat features --label impression --tracks tracks.csv --impressions impressions.csv --window-plays 256 \
-      --window-days 28 --precise -o features.txt
+      --window-days 28 --min-plays 10 --precise -o features.txt
       then: upbeat train features.txt --label impression -o model.json
   cat tracks.csv | upbeat features --tracks - --clicks clicks.csv --ids | head")]
 pub(crate) struct Args {
@@ -43,6 +43,10 @@ pub(crate) struct Args {
     /// Impressions, for --label impression: event id, customer id, ad, time, clicked 0|1; plain, gzip or zstd; - for stdin
     #[arg(long, value_name = "FILE")]
     impressions: Option<PathBuf>,
+    /// Leave out impressions with fewer plays in the window before them, for --label impression; a campaign scores nobody
+    /// with fewer than its own min_plays
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    min_plays: Option<u32>,
     /// The ad whose clicks make label 1
     #[arg(long, default_value = "ADV_REDUCED_1DAY")]
     ad: Id,
@@ -97,6 +101,11 @@ impl Args {
                 return Err(
                     "--impressions is read with --label impression only; add it, or leave --impressions out"
                         .to_owned(),
+                );
+            }
+            (LabelName::Customer, ..) if self.min_plays.is_some() => {
+                return Err(
+                    "--min-plays is for --label impression only; add it, or leave --min-plays out".to_owned()
                 );
             }
             (LabelName::Customer, None, _) => {
@@ -182,20 +191,23 @@ fn impressions(args: &Args, impressions: &Path) -> anyhow::Result<ExitCode> {
         features::read_impressions([&|| open(&args.tracks), &|| open(impressions)], &args.ad, &resources)?;
     let mut progress = Progress::new(history.partitions(), "partitions");
     let step = || progress.add(1);
-    let table = history.aggregate(args.window(), args.keep_repeats, args.style(), resources.threads, step)?;
+    let min_plays = args.min_plays.unwrap_or(1);
+    let (window, threads) = (args.window(), resources.threads);
+    let table =
+        history.aggregate(window, min_plays as usize, args.keep_repeats, args.style(), threads, step)?;
     drop(progress);
-    let ImpressionCounts { rows, without_plays, repeated_plays, repeated_impressions } = table.counts();
+    let ImpressionCounts { rows, few_plays, repeated_plays, repeated_impressions } = table.counts();
     args.note_repeats(repeated_plays, "plays");
     args.note_repeats(repeated_impressions, "impressions");
     if !args.accepts_bad_lines(history.bad()) {
         return Ok(ExitCode::FAILURE);
     }
-    if without_plays > 0 {
+    if few_plays > 0 {
         output::note(format_args!(
-            "{without_plays} of {} impressions of {} have no play of their customer in the window before them and are \
-             left out",
-            rows + without_plays,
-            args.ad
+            "{few_plays} of {} impressions of {} have {} of their customer in the window before them and are left out",
+            rows + few_plays,
+            args.ad,
+            if min_plays == 1 { "no play".to_owned() } else { format!("fewer than {min_plays} plays") }
         ));
     }
     if !history.has_impressions() {

@@ -57,13 +57,16 @@ fn impressions_file(style: Style, header: bool, impressions: &[Impression]) -> V
 
 #[test]
 fn rows_of_impressions_equal_the_reference_on_any_files() {
-    let asked = (any::<bool>(), any::<bool>(), prop::option::of(1usize..12), prop::option::of(1u32..31))
-        .prop_map(|(keep_repeats, precise, window_plays, window_days)| Asked {
+    let windows = (prop::option::of(1usize..12), prop::option::of(1u32..31), prop::option::of(1usize..5));
+    let asked = (any::<bool>(), any::<bool>(), windows).prop_map(
+        |(keep_repeats, precise, (window_plays, window_days, min_plays))| Asked {
             keep_repeats,
             precise,
             window_plays,
             window_days,
-        });
+            min_plays,
+        },
+    );
     let cases = (
         prop::collection::vec(play(), 0..100),
         prop::collection::vec(impression(), 0..60),
@@ -91,6 +94,7 @@ fn rows_of_impressions_equal_the_reference_on_any_files() {
             flags.extend(asked.precise.then(|| "--precise".to_owned()));
             flags.extend(asked.window_plays.map(|plays| format!("--window-plays={plays}")));
             flags.extend(asked.window_days.map(|days| format!("--window-days={days}")));
+            flags.extend(asked.min_plays.map(|plays| format!("--min-plays={plays}")));
             let flags: Vec<_> = flags.iter().map(String::as_str).collect();
             let (tracks, file) =
                 (tracks_file(tracks_style, &plays), impressions_file(style, header, &impressions));
@@ -134,6 +138,16 @@ fn window_of_an_impression_ends_with_it_rather_than_with_the_file() {
 }
 
 #[test]
+fn impression_with_too_few_plays_before_it_is_left_out_and_told() {
+    let impressions =
+        "0,48,ADV_REDUCED_1DAY,2014-10-23 13:00:00,1\n1,48,ADV_REDUCED_1DAY,2014-10-23 13:00:01,0\n";
+    let output = labelled(&["--min-plays", "2"], TRACKS.as_bytes(), impressions.as_bytes());
+    assert_eq!(rows(&output).lines().count(), 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("1 of 2 impressions of ADV_REDUCED_1DAY have fewer than 2 plays"), "{said}");
+}
+
+#[test]
 fn repeated_impression_is_one_row_and_clicked_if_a_copy_says_so() {
     let [not, clicked] = [0, 1].map(|flag| format!("0,48,ADV_REDUCED_1DAY,2014-10-23 13:00:00,{flag}\n"));
     for copies in [[&not, &clicked, &not], [&clicked, &not, &not], [&not, &not, &clicked]] {
@@ -169,6 +183,7 @@ fn files_that_do_not_fit_the_label_are_refused_with_what_to_do() {
             &["--tracks", "t", "--clicks", "c", "--impressions", "i"],
             "--impressions is read with --label impression",
         ),
+        (&["--tracks", "t", "--clicks", "c", "--min-plays", "3"], "--min-plays is for --label impression"),
         (&["--tracks", "t"], "--clicks is missing"),
         (
             &["--tracks", "-", "--label", "impression", "--impressions", "-"],

@@ -33,6 +33,8 @@ pub struct Asked {
     pub precise: bool,
     pub window_plays: Option<usize>,
     pub window_days: Option<u32>,
+    /// Of impressions alone.
+    pub min_plays: Option<usize>,
 }
 
 /// Numbers as numbers before other ids as text.
@@ -132,7 +134,7 @@ pub fn rows_of_impressions(
         }
         let old = asked.window_plays.map_or(0, |most| own.len().saturating_sub(most));
         own.drain(..old);
-        if own.is_empty() {
+        if own.len() < asked.min_plays.unwrap_or(1) {
             left_out += 1;
             continue;
         }

@@ -86,6 +86,7 @@ fn features_equal_the_reference_on_any_files() {
             precise,
             window_plays,
             window_days,
+            min_plays: None,
         });
     let cases = (
         prop::collection::vec(play(), 0..120),

@@ -113,15 +113,15 @@ pub fn read_impressions<'a>(
 pub struct ImpressionCounts {
     /// Impressions with a row.
     pub rows: u64,
-    /// Impressions left out, because no play is in the window before them.
-    pub without_plays: u64,
+    /// Impressions left out, because too few plays are in the window before them.
+    pub few_plays: u64,
     /// Plays that repeat an earlier row of the file, by customer, event id and time.
     pub repeated_plays: u64,
     /// Impressions that do.
     pub repeated_impressions: u64,
 }
 
-/// A row for each impression with plays before it: by ascending id of the customer, numbers before other ids as text, and
+/// A row for each impression with enough plays before it: by ascending id of the customer, numbers before other ids as text, and
 /// of each customer by time and event id.
 pub struct ImpressionTable {
     rows: RowTexts,
@@ -145,7 +145,7 @@ impl ImpressionTable {
 
     fn add(&mut self, part: Part, counts: ImpressionCounts, directory: &Path) -> anyhow::Result<()> {
         self.counts.rows += counts.rows;
-        self.counts.without_plays += counts.without_plays;
+        self.counts.few_plays += counts.few_plays;
         self.counts.repeated_plays += counts.repeated_plays;
         self.counts.repeated_impressions += counts.repeated_impressions;
         let at = || format!("{}: rows that do not fit in memory cannot be written", directory.display());
@@ -179,7 +179,8 @@ impl ImpressionHistory {
     }
 
     /// Computes the row of each impression from the customer's plays in the `window` that ends just before it: plays earlier
-    /// than the impression, where *now* is its time; `u32::MAX` plays and days count all of them. Repeats of a play or an
+    /// than the impression, where *now* is its time; `u32::MAX` plays and days count all of them. One with fewer than
+    /// `min_plays` makes no row, as a campaign of that many `min_plays` scores nobody. Repeats of a play or an
     /// impression, which share customer, event id and time, count once unless `keep_repeats`; an impression was clicked if
     /// one of its copies says so. Takes time in proportion to impressions times plays in the window. `step` is called as each
     /// partition is done.
@@ -189,13 +190,14 @@ impl ImpressionHistory {
     pub fn aggregate(
         &self,
         window: Window,
+        min_plays: usize,
         keep_repeats: bool,
         style: Style,
         threads: usize,
         mut step: impl FnMut() + Send,
     ) -> anyhow::Result<ImpressionTable> {
         let mut partitions = 0..PARTITIONS;
-        let rules = Rules { window, keep_repeats, style };
+        let rules = Rules { window, min_plays, keep_repeats, style };
         let rows = RowTexts::new(self.rows_bytes, self.directory.clone());
         let mut table = Ok(ImpressionTable { rows, counts: ImpressionCounts::default() });
         in_order(
@@ -232,6 +234,8 @@ impl ImpressionHistory {
 /// What the rows are made by.
 struct Rules {
     window: Window,
+    /// An impression with fewer plays in the window makes no row; one without any makes none either.
+    min_plays: usize,
     keep_repeats: bool,
     style: Style,
 }
@@ -310,9 +314,9 @@ impl Rules {
                 if range != last.0 {
                     last = (range.clone(), vector(&plays[range]));
                 }
-                match last.1 {
+                match last.1.filter(|_| last.0.len() >= self.min_plays) {
                     Some(vector) => rows.push((vector, is_clicked(impression))),
-                    None => counts.without_plays += 1,
+                    None => counts.few_plays += 1,
                 }
             }
             counts.rows += rows.len() as u64;

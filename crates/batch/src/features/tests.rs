@@ -23,6 +23,8 @@ struct Options {
     keep_repeats: bool,
     precise: bool,
     window: Window,
+    /// Of impressions alone.
+    min_plays: usize,
 }
 
 /// Rows and reports.
@@ -161,11 +163,14 @@ fn execution() -> impl Strategy<Value = Execution> {
 fn options() -> impl Strategy<Value = Options> {
     let plays = prop_oneof![1u32..6, Just(u32::MAX)];
     let days = prop_oneof![1u32..20, Just(36_500), Just(u32::MAX)];
-    (any::<bool>(), any::<bool>(), plays, days).prop_map(|(keep_repeats, precise, plays, days)| Options {
-        keep_repeats,
-        precise,
-        window: Window { plays, days },
-    })
+    (any::<bool>(), any::<bool>(), plays, days, 1usize..4).prop_map(
+        |(keep_repeats, precise, plays, days, min_plays)| Options {
+            keep_repeats,
+            precise,
+            window: Window { plays, days },
+            min_plays,
+        },
+    )
 }
 
 /// An id: mostly a number of few, so that plays meet.
@@ -316,8 +321,12 @@ proptest! {
     }
 }
 
-const ALL: Options =
-    Options { keep_repeats: false, precise: false, window: Window { plays: u32::MAX, days: u32::MAX } };
+const ALL: Options = Options {
+    keep_repeats: false,
+    precise: false,
+    window: Window { plays: u32::MAX, days: u32::MAX },
+    min_plays: 1,
+};
 
 /// Reads files of plays in all ways, of which each must give what the server reads.
 fn in_all_ways(tracks: &str) -> Outcome {

@@ -54,8 +54,9 @@ fn expected(tracks: &[u8], impressions: &[u8], options: &Options) -> (String, Im
             .map(|(_, play)| play)
             .collect();
         let counted = &counted[counted.len().saturating_sub(options.window.plays as usize)..];
-        let Some(vector) = feature::vector(counted.iter().map(|play| play.view().into())) else {
-            counts.without_plays += 1;
+        let vector = feature::vector(counted.iter().map(|play| play.view().into()));
+        let Some(vector) = vector.filter(|_| counted.len() >= options.min_plays) else {
+            counts.few_plays += 1;
             continue;
         };
         counts.rows += 1;
@@ -97,7 +98,7 @@ fn actual(
             .expect("bytes in memory");
     let style = Style { ids: true, precise: options.precise };
     let table = history
-        .aggregate(options.window, options.keep_repeats, style, execution.threads, || ())
+        .aggregate(options.window, options.min_plays, options.keep_repeats, style, execution.threads, || ())
         .expect("a good disk");
     let mut text = Vec::new();
     table.write(&mut text).expect("memory");
