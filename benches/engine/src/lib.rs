@@ -367,6 +367,16 @@ pub fn decision_ns(engine: &Engine, customers: u64, count: u64, seed: u64, now_m
     start.elapsed().as_nanos() as f64 / count as f64
 }
 
+/// Nanoseconds that the calling thread was on a processor so far, as Linux counts them.
+///
+/// # Panics
+/// There is no `/proc/thread-self/schedstat`.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts");
+    text.split(' ').next().and_then(|first| first.parse().ok()).expect("a number")
+}
+
 /// Nanoseconds for each of one decision about everybody, all at one instant.
 pub fn round_ns(engine: &Engine, customers: u64, now_ms: i64) -> f64 {
     let start = Instant::now();

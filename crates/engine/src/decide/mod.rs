@@ -284,3 +284,6 @@ impl Current {
         Decision { reason: *reason, score: *score, campaign, model, id }
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests;
