@@ -200,7 +200,10 @@ impl Engine {
     ) -> (Verdict, DecisionId) {
         loop {
             let mut verdict = self.verdict(asked, customer, live);
-            let Some(index) = verdict.campaign else { return (verdict, asked.unshown) };
+            let Some(index) = verdict.campaign else {
+                self.log_unshown(asked, customer, live, &verdict);
+                return (verdict, asked.unshown);
+            };
             if verdict.reason.shows() {
                 match self.show(asked, customer, live, &verdict, request) {
                     Ok(id) => return (verdict, id),
