@@ -40,6 +40,10 @@ systemd:
 # Nothing acknowledged is lost, at length: a million histories of the log on a simulated disk, then the real binary
 torture seeds="0..1000000" rounds="10" seed="1": (torture-log seeds) (torture-binary rounds seed)
 
+# The policy of the engine against a plain model of it, 500 steps a seed
+policy seeds="0..200":
+    UPBEAT_SEEDS={{seeds}} cargo test --release --locked --test policy -- --nocapture
+
 # A million histories of the log on a simulated disk
 torture-log seeds="0..1000000":
     UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-journal torture -- --ignored --nocapture
