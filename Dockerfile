@@ -21,7 +21,7 @@ COPY crates/svm/Cargo.toml crates/svm/
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && for crate in crates/*; do mkdir "$crate/src" && touch "$crate/src/lib.rs"; done \
-    && cargo build --release --locked --bin upbeat \
+    && cargo build --release --locked --features parquet --bin upbeat \
     && rm -r src crates
 
 # What the binary is made of: the sources, and the model and contract that ship inside it.
@@ -31,7 +31,7 @@ COPY crates ./crates
 COPY src ./src
 # Files keep the times of their checkout, which may be older than the layer above: cargo would think them built.
 RUN find src crates -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --bin upbeat \
+    && cargo build --release --locked --features parquet --bin upbeat \
     && cp "${CARGO_TARGET_DIR:-target}/release/upbeat" /build/upbeat \
     && mkdir /build/data && chmod 700 /build/data
 

@@ -32,6 +32,7 @@ mod echoes;
 mod erasing;
 mod erasing_log;
 mod events;
+mod export_decisions;
 mod exports;
 mod feedback;
 mod formats;

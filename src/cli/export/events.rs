@@ -3,21 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use upbeat_core::event::Id;
-
 use super::sink::Sink;
 use super::{EventsArgs, Wanted, directory, listener};
 use crate::cli::{WrongCall, output};
 
 pub(super) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
-    let customer = args.customer.as_deref().map(Id::parse).transpose();
-    let customer = customer.map_err(|error| WrongCall(format!("--customer: {error}")))?;
-    let wanted = Wanted { customer, since: args.since, until: args.until };
-    if let (Some(since), Some(until)) = (&wanted.since, &wanted.until)
-        && since.unix_ms >= until.unix_ms
-    {
-        return Err(WrongCall("--since is to be before --until".to_owned()).into());
-    }
+    let wanted = Wanted::of(args.customer.as_deref(), args.since, args.until)?;
     let is_url = args.from.contains("://");
     if is_url && wanted.customer.is_none() {
         let what = "a server is asked about one customer: name it with --customer, or read all events from its data directory with \

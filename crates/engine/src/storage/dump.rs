@@ -106,11 +106,7 @@ pub fn last_started<D: Disk>(disk: Arc<D>) -> Result<Option<Started>, OpenError>
     let mut start = Start::BEGINNING;
     if let Some(snapshot) = find(Arc::clone(&disk))?.newest {
         start = snapshot.start();
-        let mut block = Vec::new();
-        snapshot.block(0, &mut block)?;
-        let head = Head::decode(&block);
-        let named = |error| OpenError::Block { file: snapshot.name().to_owned(), number: 0, error };
-        started = Some(head.map_err(named)?.started);
+        started = Some(head_of(&snapshot)?.started);
     }
     let read = upbeat_journal::read(&disk, start, &mut |record: Record<'_>| {
         if matches!(record.kind, log_kind::STARTED | log_kind::BEGUN)
@@ -123,6 +119,14 @@ pub fn last_started<D: Disk>(disk: Arc<D>) -> Result<Option<Started>, OpenError>
     });
     read.map_err(upbeat_journal::OpenError::from)?;
     Ok(started)
+}
+
+/// What a snapshot begins with.
+pub(super) fn head_of<D: Disk>(snapshot: &Snapshot<D>) -> Result<Head, OpenError> {
+    let mut block = Vec::new();
+    snapshot.block(0, &mut block)?;
+    let named = |error| OpenError::Block { file: snapshot.name().to_owned(), number: 0, error };
+    Head::decode(&block).map_err(named)
 }
 
 pub(super) fn dump_snapshot<D: Disk>(

@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 mod class;
 mod copying;
+mod decisions;
 mod dump;
 mod erased;
 mod of_customer;
@@ -27,6 +28,7 @@ use crate::log::{Log, Payload, Started, kind};
 use crate::{Engine, campaigns};
 
 pub use class::{RecordClass, record_class};
+pub use decisions::decisions;
 pub use dump::{Dumped, dump, history, last_started};
 pub use erased::ErasedCustomers;
 pub use of_customer::{OfCustomer, digest_of, log_of, snapshot_of};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use upbeat_core::event::{Event, Id};
 use upbeat_journal::disk::Disk;
 use upbeat_journal::snapshot::find;
-use upbeat_journal::{Start, oldest};
+use upbeat_journal::{Start, oldest, oldest_whole};
 
 use super::OpenError;
 use super::dump::{dump_log, dump_snapshot, last_started};
@@ -74,13 +74,13 @@ pub fn log_of<D: Disk>(
     dump_log(disk, start, &is_of, &mut visit).map(drop)
 }
 
-/// The events of a customer in the newest sound snapshot where the beginning of the log is gone, and the position from which on the log
+/// The events of a customer in the newest sound snapshot where the beginning of the log, or the events in it, are gone, and the position from which on the log
 /// goes on from it; nothing and 0 where the log has all of them.
 ///
 /// # Errors
 /// It cannot be read: see [`OpenError`].
 pub fn snapshot_of<D: Disk>(disk: &Arc<D>, customer: &Id) -> Result<(Vec<Event>, u64), OpenError> {
-    let begins = oldest(&**disk).map_err(upbeat_journal::OpenError::from)?.from;
+    let begins = oldest_whole(&**disk).map_err(upbeat_journal::OpenError::from)?.from;
     let mut events = Vec::new();
     if begins <= Start::BEGINNING.from {
         return Ok((events, 0));

@@ -9,7 +9,7 @@ use upbeat_engine::{Engine, ModelId};
 use upbeat_svm::{Model, ModelError};
 
 /// The model that ships inside the binary.
-const BUILT_IN_MODEL: &[u8] = include_bytes!("../../../../model/default.json");
+pub(super) const BUILT_IN_MODEL: &[u8] = include_bytes!("../../../../model/default.json");
 
 /// At most this many bytes of a model file are read: one more than [`Model::read`] accepts, so that a longer file is refused.
 const MAX_MODEL_BYTES: u64 = (64 << 20) + 1;

@@ -1,5 +1,9 @@
 //! The example of several campaigns that is part of the binary, and the models that its campaigns name.
 
+use upbeat_core::model::read;
+
+use super::model::BUILT_IN_MODEL;
+
 /// The document of the four campaigns, as TOML.
 pub const SHIPPED_CAMPAIGNS: &str = include_str!("../../../../model/campaigns.toml");
 
@@ -16,4 +20,12 @@ const MODELS: [(&str, &[u8]); 4] = [
 #[must_use]
 pub fn shipped_model(name: &str) -> Option<&'static [u8]> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, file)| *file)
+}
+
+/// The file of the model of this id, as answers tell it, if the binary has it: the built-in one or one of [`shipped_model`].
+#[must_use]
+pub fn model_in_binary(id: &str) -> Option<&'static [u8]> {
+    let files = MODELS.iter().map(|(_, file)| *file).chain([BUILT_IN_MODEL]);
+    let is_it = |file: &&[u8]| read(file).is_ok_and(|model| model.id() == id);
+    files.into_iter().find(is_it)
 }

@@ -1,0 +1,62 @@
+//! The models that decisions name, by which their scores are computed again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use upbeat_core::feature::Counts;
+use upbeat_engine::ModelId;
+use upbeat_server::runtime::model_in_binary;
+use upbeat_svm::{Model, Scorer};
+
+/// The directory of a data directory in which a server keeps every model that a decision names.
+const KEPT: &str = "models";
+
+/// Models by id, each read once.
+pub(super) struct Models {
+    directory: PathBuf,
+    known: BTreeMap<String, Option<Scorer>>,
+    missing: BTreeMap<String, u64>,
+}
+
+impl Models {
+    /// Those that are kept in a data directory.
+    pub(super) fn of(data_dir: &Path) -> Self {
+        Self { directory: data_dir.join(KEPT), known: BTreeMap::new(), missing: BTreeMap::new() }
+    }
+
+    /// Score and probability of these counts by this model; `None` where it is not there, which is counted, or there are no plays.
+    pub(super) fn score(&mut self, model: ModelId, counts: &Counts) -> Option<(f64, Option<f64>)> {
+        let vector = counts.vector()?;
+        let directory = &self.directory;
+        let id = model.as_str();
+        let scorer = self.known.entry(id.to_owned()).or_insert_with(|| read(directory, id));
+        let Some(scorer) = scorer else {
+            *self.missing.entry(id.to_owned()).or_default() += 1;
+            return None;
+        };
+        let score = scorer.score(&vector);
+        Some((score, scorer.probability(score)))
+    }
+
+    /// Models that were not there, and how many decisions name them.
+    pub(super) fn missing(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.missing.iter()
+    }
+}
+
+/// The model of this id, from the directory or of those in the program. A file of another content than its name says is none.
+fn read(directory: &Path, id: &str) -> Option<Scorer> {
+    let kept = || {
+        let entries = std::fs::read_dir(directory).ok()?;
+        let is_it = |path: &PathBuf| {
+            path.extension().is_some_and(|ending| ending == "json")
+                && path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with(id))
+        };
+        let path = entries.map_while(Result::ok).map(|entry| entry.path()).find(is_it)?;
+        upbeat_core::model::read(&std::fs::read(path).ok()?).ok()
+    };
+    let is_it = |model: &Model| ModelId::new(model.id()).as_str() == id;
+    let in_program = || upbeat_core::model::read(model_in_binary(id)?).ok();
+    let model = kept().filter(is_it).or_else(|| in_program().filter(is_it))?;
+    Some(Scorer::new(&model))
+}
