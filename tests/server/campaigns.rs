@@ -233,6 +233,7 @@ fn hangup_takes_a_changed_file_whole_and_a_bad_one_leaves_the_old_campaigns() {
     files.write("campaigns.toml", &format!("{}holdout = 5\n", open("third")));
     server.signal("HUP");
     until("the refusal is counted", || refused() == 1.0);
+    until("the refusal is logged", || server.stderr_text().contains("campaign[0].holdout"));
     let said = server.stderr_text();
     let path = files.path("campaigns.toml").display().to_string();
     let line = said.lines().find(|line| line.contains("campaign[0].holdout")).expect("the refusal is logged");

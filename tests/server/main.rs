@@ -14,6 +14,7 @@ mod backups;
 mod bad_input;
 mod callers;
 mod campaigns;
+mod campaigns_running;
 mod clocks;
 mod closing;
 mod cloudevents;

@@ -1,5 +1,6 @@
 //! The accounts of an engine, for whoever runs it.
 
+use upbeat_core::campaign::Slot;
 use upbeat_core::event::Id;
 
 use super::Report;
@@ -26,6 +27,12 @@ impl Engine {
         let slot = self.running().slots.ids().iter().position(|id| id == campaign)?;
         let account = self.accounts.copy(u16::try_from(slot).ok()?, self.log())?;
         Some(account.state.report(from_day, to_day))
+    }
+
+    /// The share of shows that pacing lets pass of a campaign, `0.0..=1.0`, by its number.
+    #[must_use]
+    pub fn pacing_rate(&self, campaign: Slot) -> f64 {
+        f64::from(self.accounts.pass(campaign.0)) / f64::from(u16::MAX)
     }
 
     /// Gives back what the budgets' leases hold, so that no later loss of power forfeits it. To be called when no more

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use upbeat_core::event::Id;
 use upbeat_core::excerpt::Excerpt;
 use upbeat_engine::campaigns::{CampaignVersion, Current, MAX_BYTES};
 use upbeat_ingest::decode::encoding::Encoding;
@@ -160,4 +163,52 @@ pub(super) async fn history(
 ) -> Response {
     let history = app.engine.campaign_history();
     json(&history.iter().map(VersionView::from).collect::<Vec<_>>())
+}
+
+/// The query of [`report`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Days {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// `GET /campaigns/{campaign}/report`: what became of a campaign's money on some local days.
+pub(super) async fn report(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    CheckedQuery(days): CheckedQuery<Days>,
+) -> Result<Response, Problem> {
+    let unknown = |detail: String| Problem::new(Kind::CampaignNotFound, detail);
+    let Path(text) = path.map_err(|_| unknown("the id in the path is not UTF-8".to_owned()))?;
+    let campaign = Id::parse(&text).map_err(|error| unknown(format!("the id in the path: {error}")))?;
+    let from = days.from.as_deref().map(|text| day("from", text)).transpose()?;
+    let to = days.to.as_deref().map(|text| day("to", text)).transpose()?;
+    if let (Some(from), Some(to)) = (from, to)
+        && to < from
+    {
+        return Err(Problem::new(Kind::InvalidQuery, "query string: to is before from"));
+    }
+    let report = app.engine.report(&campaign, from.unwrap_or(i32::MIN), to.unwrap_or(i32::MAX));
+    let mut report = report.ok_or_else(|| {
+        unknown(format!("no campaign {campaign} runs, and none ever has; GET /campaigns has those that do"))
+    })?;
+    if from.is_none() || to.is_none() {
+        // So many days have no budget by the day.
+        let current = app.engine.campaigns();
+        let campaign = current.plan.find(&campaign).map(|index| &current.plan.campaigns[index]);
+        report.budget = campaign.and_then(|campaign| campaign.total_budget).map(|budget| budget.micro());
+    }
+    Ok(json(&report))
+}
+
+/// A local date as a count of days since 1970.
+fn day(name: &str, text: &str) -> Result<i32, Problem> {
+    let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+    let days = date.and_then(|date| date.since(Date::constant(1970, 1, 1)).ok()).map(|span| span.get_days());
+    days.ok_or_else(|| {
+        let text = Excerpt::of(text);
+        let detail = format!("query string: {name}: {text} is not a date; write it as 2026-11-01");
+        Problem::new(Kind::InvalidQuery, detail)
+    })
 }

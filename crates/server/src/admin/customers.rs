@@ -16,6 +16,7 @@ use upbeat_core::profile::{ImpressionSource, PlayRef, RecentPlays};
 use upbeat_engine::{Explanation, NotRemoved, Settings};
 
 use crate::api::content::json;
+use crate::api::explained::CampaignView;
 use crate::api::extract::{CheckedQuery, CustomerId, NoQuery};
 use crate::api::{Kind, Problem, answer};
 use crate::runtime::{App, Fate};
@@ -168,6 +169,7 @@ pub(super) async fn delete(
 #[derive(Serialize)]
 struct ExplanationView {
     decision: Box<RawValue>,
+    campaigns: Vec<CampaignView>,
     steps: Vec<Step>,
     features: Map<String, Value>,
     contributions: Option<Map<String, Value>>,
@@ -195,6 +197,7 @@ pub(super) async fn explain(
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(json(&ExplanationView {
         decision,
+        campaigns: explained.traces.iter().map(CampaignView::from).collect(),
         steps: steps(settings, &explained),
         features: features(plays),
         contributions: contributions(&explained, plays),
@@ -207,10 +210,13 @@ pub(super) async fn explain(
 /// `None` if there is no score, or the model does not carry its average training row.
 fn contributions(explained: &Explanation, plays: RecentPlays<'_>) -> Option<Map<String, Value>> {
     explained.decision.score?;
-    let champion = explained.champion.as_ref()?;
-    let mean = upbeat_svm::training_mean(champion.model.parts())?;
+    let plan = &explained.campaigns.plan;
+    let campaign =
+        plan.campaigns.iter().find(|campaign| Some(campaign.slot) == explained.decision.campaign)?;
+    let served = &plan.models[campaign.model?];
+    let mean = upbeat_svm::training_mean(served.model.parts())?;
     let vector = feature::vector(plays.iter().map(Heard::from))?;
-    let explanation = upbeat_svm::explain(&champion.scorer, mean, &vector)?;
+    let explanation = upbeat_svm::explain(&served.scorer, mean, &vector)?;
     let parts = FEATURE_NAMES.iter().zip(explanation.contributions);
     let parts = [(&"base", explanation.base)].into_iter().chain(parts);
     Some(parts.map(|(name, part)| ((*name).to_owned(), Value::from(part))).collect())

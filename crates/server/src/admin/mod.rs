@@ -50,6 +50,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/models", get(models))
         .route("/campaigns", get(campaigns::get).put(campaigns::put))
         .route("/campaigns/history", get(campaigns::history))
+        .route("/campaigns/{campaign}/report", get(campaigns::report))
         .route("/tracks/{track}", get(track))
         .route("/tombstones", get(tombstones::get))
         .route("/backups", post(backups::begin))

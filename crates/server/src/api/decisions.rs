@@ -6,13 +6,16 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use upbeat_core::decision::policy::Rule;
 use upbeat_core::event::Id;
 use upbeat_engine::{Ask, RequestId};
 
-use super::content::{json_bytes, require_json};
+use super::content::{json, json_bytes, require_json};
+use super::explained::CampaignView;
 use super::extract::{CheckedQuery, CustomerId, query};
 use super::{Kind, Problem, answer, body};
 use crate::runtime::App;
@@ -33,6 +36,57 @@ pub(super) struct OneQuery {
     #[serde(default)]
     dry_run: bool,
     request_id: Option<String>,
+    #[serde(default)]
+    explain: bool,
+    preview: Option<String>,
+}
+
+impl OneQuery {
+    /// The campaign that is asked as if it alone ran.
+    ///
+    /// # Errors
+    /// It is no id, or no campaign of this id runs.
+    fn previewed(&self, app: &App) -> Result<Option<Id>, Problem> {
+        let Some(text) = &self.preview else { return Ok(None) };
+        let id =
+            Id::parse(text).map_err(|error| Problem::new(Kind::InvalidQuery, format!("preview: {error}")))?;
+        if app.engine.running().plan.find(&id).is_none() {
+            let detail =
+                format!("no campaign {id} runs; GET /campaigns on the admin listener has those that do");
+            return Err(Problem::new(Kind::CampaignNotFound, detail));
+        }
+        Ok(Some(id))
+    }
+}
+
+/// A decision with the whole story of it.
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    decision: Map<String, Value>,
+    campaigns: Vec<CampaignView>,
+}
+
+/// The decision that a customer would get, and every rule of every campaign that is asked. It never counts.
+fn explained(app: &App, customer: &Id, preview: Option<Id>) -> Result<Response, Problem> {
+    let wall_ms = app.wall_ms();
+    let (decision, traces) = match (app.engine.explain(customer, wall_ms), preview) {
+        (explanation, Some(campaign)) => {
+            let mut traces = explanation.map_or_else(Vec::new, |explanation| explanation.traces);
+            traces.retain(|trace| trace.campaign == campaign);
+            // What holds over all campaigns does not hold where one runs alone.
+            traces.iter_mut().for_each(|trace| trace.rules.retain(|rule| rule.rule != Rule::CapOverAll));
+            let ask = Ask { dry_run: true, preview: Some(campaign), request_id: None };
+            (app.engine.decide(customer, &ask, wall_ms)?, traces)
+        }
+        (Some(explanation), None) => (explanation.decision, explanation.traces),
+        (None, None) => (app.engine.decide_once(customer, true, wall_ms), Vec::new()),
+    };
+    let mut body = Vec::with_capacity(answer::MAX_BYTES);
+    answer::write(&mut body, customer, &app.engine.running(), &decision);
+    let decision =
+        serde_json::from_slice(&body).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+    Ok(json(&Explained { decision, campaigns: traces.iter().map(CampaignView::from).collect() }))
 }
 
 /// `GET /should-show-ad/{customer}`: one decision. `HEAD` gives the same headers, but counts no impression, because its
@@ -46,8 +100,12 @@ pub(super) async fn one(
     let request_id = query.request_id.as_deref().map(RequestId::parse).transpose();
     let request_id =
         request_id.map_err(|error| Problem::new(Kind::InvalidQuery, format!("request_id: {error}")))?;
+    let preview = query.previewed(&app)?;
+    if query.explain {
+        return explained(&app, &customer, preview);
+    }
     let dry_run = query.dry_run || method == Method::HEAD;
-    let ask = Ask { dry_run, preview: None, request_id };
+    let ask = Ask { dry_run, preview, request_id };
     let decision = app.engine.decide(&customer, &ask, app.wall_ms())?;
     let mut body = Vec::with_capacity(answer::MAX_BYTES);
     answer::write(&mut body, &customer, &app.engine.running(), &decision);

@@ -6,6 +6,7 @@ pub(crate) mod content;
 mod decisions;
 mod event_line;
 pub(crate) mod events;
+pub(crate) mod explained;
 pub(crate) mod extract;
 pub(crate) mod health;
 pub(crate) mod observe;

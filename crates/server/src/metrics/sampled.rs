@@ -9,7 +9,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use upbeat_core::campaign::Planned;
+use upbeat_core::event::Id;
 use upbeat_engine::Engine;
+use upbeat_engine::ledger::Report;
 
 use super::LOG_LINES_DROPPED;
 
@@ -116,6 +119,61 @@ const SAMPLED: &[Sampled] = &[
         help: "Lines of the log dropped because their reader was too slow",
         kind: Kind::Counter,
         read: Read::Single(|_| Value::Count(LOG_LINES_DROPPED.load(Ordering::Relaxed))),
+    },
+    Sampled {
+        name: "campaign_reserved",
+        help: "Money that shows of a campaign hold, in units of its currency",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| of_campaigns(engine, give, |report| report.reserved)),
+    },
+    Sampled {
+        name: "campaign_spent",
+        help: "Money that a campaign has spent, in units of its currency",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| of_campaigns(engine, give, |report| report.spent + report.lost)),
+    },
+    Sampled {
+        name: "campaign_budget",
+        help: "The total budget of a campaign, in units of its currency; without one there is no sample",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            for campaign in &engine.campaigns().plan.campaigns {
+                if let Some(budget) = campaign.total_budget {
+                    give(&[("campaign", &*campaign.id.to_string())], units(budget.micro()));
+                }
+            }
+        }),
+    },
+    Sampled {
+        name: "campaign_not_shown",
+        help: "Decisions that named a campaign and did not show it",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            for (id, report) in reports(engine) {
+                give(&[("campaign", &*id)], Value::Count(report.not_shown.values().sum()));
+            }
+        }),
+    },
+    Sampled {
+        name: "campaign_clicks",
+        help: "Clicks that belong to shows of a campaign",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            for (id, report) in reports(engine) {
+                give(&[("campaign", &*id)], Value::Count(report.clicks));
+            }
+        }),
+    },
+    Sampled {
+        name: "campaign_pacing_rate",
+        help: "The share of shows that pacing lets pass, from 0 to 1",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            for campaign in &engine.campaigns().plan.campaigns {
+                let rate = engine.pacing_rate(campaign.slot);
+                give(&[("campaign", &*campaign.id.to_string())], Value::Number(rate));
+            }
+        }),
     },
     Sampled {
         name: "campaigns_version",
@@ -237,10 +295,37 @@ const SAMPLED: &[Sampled] = &[
     },
 ];
 
+/// The reports of the campaigns that run, over all days: at most as many as a document may have.
+fn reports(engine: &Engine) -> Vec<(String, Report)> {
+    let current = engine.campaigns();
+    let of = |id: &Id| engine.report(id, i32::MIN, i32::MAX).map(|report| (id.to_string(), report));
+    current.plan.campaigns.iter().filter_map(|campaign| of(&campaign.id)).collect()
+}
+
+fn of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
+    for (id, report) in reports(engine) {
+        give(&[("campaign", &*id)], units(micro(&report)));
+    }
+}
+
+/// Micro-units in units of a currency.
+fn units(micro: i64) -> Value {
+    Value::Number(micro as f64 / 1e6)
+}
+
 /// What the decisions that show cost, or what those that do not would have cost.
 fn cost(engine: &Engine, shows: bool) -> f64 {
-    let decisions = engine.counters().decisions().filter(|(reason, _)| reason.shows() == shows);
     let campaigns = engine.campaigns();
+    if campaigns.document.campaign.len() > 1 {
+        // Each has its own cost, and the ledger knows which was shown.
+        let of = |campaign: &Planned| {
+            let report = engine.report(&campaign.id, i32::MIN, i32::MAX).unwrap_or_default();
+            let saved = report.not_shown.values().sum::<u64>() as f64 * campaign.cost_micro as f64;
+            if shows { (report.spent + report.reserved + report.lost) as f64 } else { saved }
+        };
+        return campaigns.plan.campaigns.iter().map(of).sum::<f64>() / 1e6;
+    }
+    let decisions = engine.counters().decisions().filter(|(reason, _)| reason.shows() == shows);
     let cost = campaigns.document.campaign.first().map_or(0, |first| first.impression_cost.micro());
     decisions.map(|(_, count)| count).sum::<u64>() as f64 * (cost as f64 / 1e6)
 }
