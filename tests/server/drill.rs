@@ -1,4 +1,4 @@
-//! The page on backups is followed as it is written: each of its commands, in order, from an empty directory.
+//! The pages on backups and on campaigns are followed as they are written: each of its commands, in order, from an empty directory.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -33,20 +33,19 @@ fn with_free_ports(commands: &str) -> String {
     })
 }
 
-#[test]
-fn page_on_backups_can_be_followed_command_by_command() {
+/// Runs the commands of a page, each after the other, in an empty directory that is there for as long as what this gives; what they
+/// said. `None` where a program that they need is not installed.
+fn follow(page: &str, programs: &[&str]) -> Option<(tempfile::TempDir, String)> {
     let has = |program: &str| {
         Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status()
     };
-    for program in ["curl", "tar", "gzip"] {
+    for program in programs {
         if !has(program).expect("a shell").success() {
             skipped(format_args!("{program} is not installed"));
-            return;
+            return None;
         }
     }
-    let page = include_str!("../../docs/guides/backups.md");
     let script = format!("set -eu\n{}", with_free_ports(&commands(page)));
-    assert!(script.contains("upbeat backup") && script.contains("upbeat restore"));
     let folder = tempfile::tempdir().expect("a folder");
     let of_binary = Path::new(env!("CARGO_BIN_EXE_upbeat")).parent().expect("a directory");
     let path = format!("{}:{}", of_binary.display(), std::env::var("PATH").expect("a path"));
@@ -72,7 +71,25 @@ fn page_on_backups_can_be_followed_command_by_command() {
     let status = status.unwrap_or_else(|| child.wait().expect("it ends"));
     let said = std::fs::read_to_string(&log).expect("text");
     assert!(status.success(), "{status}: {said}");
+    Some((folder, said))
+}
+
+#[test]
+fn page_on_backups_can_be_followed_command_by_command() {
+    let page = include_str!("../../docs/guides/backups.md");
+    assert!(page.contains("upbeat backup") && page.contains("upbeat restore"));
+    let Some((folder, said)) = follow(page, &["curl", "tar", "gzip"]) else { return };
     assert!(said.contains("200 decisions are the same"), "{said}");
     assert!(said.contains("nothing of customer 7 is left"), "{said}");
     assert!(folder.path().join("nightly").read_dir().expect("a directory").count() == 1, "{said}");
+}
+
+#[test]
+fn page_on_campaigns_can_be_followed_command_by_command() {
+    let page = include_str!("../../docs/guides/campaigns.md");
+    let Some((_folder, said)) = follow(page, &["curl", "sed", "awk", "cmp"]) else { return };
+    assert!(
+        said.contains("reserved, spent, returned and lost are 100000 0 20000 0 before the kill and after it"),
+        "{said}"
+    );
 }
