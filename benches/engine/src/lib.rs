@@ -10,6 +10,7 @@ use upbeat_core::campaign::{Cap, Label, Single};
 use upbeat_core::event::{DAY_MS, Event, EventKind, Id, Membership, Time, Zone};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
+use upbeat_engine::campaigns::{self, NewCampaigns};
 use upbeat_engine::{Engine, LogState, Rejection};
 use upbeat_ingest::decode::{self, Format};
 use upbeat_server::config::Config;
@@ -253,6 +254,16 @@ impl Form {
 #[must_use]
 pub fn engine(customers: u64) -> Arc<Engine> {
     engine_with(customers, Single::default())
+}
+
+/// Has an engine run these campaigns in place of its own.
+///
+/// # Panics
+/// The text is no document of campaigns.
+pub fn run_campaigns(engine: &Engine, toml: &str) {
+    let document = campaigns::parse(toml).expect("a document");
+    let (toml, who, models) = (toml.to_owned(), "bench".to_owned(), Vec::new());
+    engine.set_campaigns(NewCampaigns { toml, document, who, models }, NOW_MS).expect("it is sound");
 }
 
 fn engine_with(customers: u64, campaign: Single) -> Arc<Engine> {

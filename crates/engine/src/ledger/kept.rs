@@ -30,21 +30,22 @@ impl Accounts {
     }
 
     /// After all records were done again: whether all that the last process has published is `complete`. Else what it had leased and not
-    /// shown is forfeited; whether the log had room for these records.
-    #[must_use]
-    pub fn take_over(&self, log: &Log, complete: bool) -> bool {
+    /// shown is forfeited. Returns that sum, in micro-units; `None` if the log had no room for these records.
+    pub fn take_over(&self, log: &Log, complete: bool) -> Option<i64> {
+        let mut forfeited = 0_i64;
         for (slot, account) in self.all() {
             let mut guard = account.lock();
             let locked = &mut *guard;
             let losses = if complete { Vec::new() } else { locked.state.losses() };
             for change in losses {
-                if locked.make(self.place(Some(log), slot), &change).is_err() {
-                    return false;
+                locked.make(self.place(Some(log), slot), &change).ok()?;
+                if let Change::Lost { amount, .. } = change {
+                    forfeited = forfeited.saturating_add(amount);
                 }
             }
             locked.leases.take_over(&locked.state);
         }
-        true
+        Some(forfeited)
     }
 
     /// Does the change at this position again.

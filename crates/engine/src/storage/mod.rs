@@ -81,6 +81,9 @@ pub struct Recovered {
     pub log: upbeat_journal::Recovered,
     /// Records that were in lanes of the former process and not in its log.
     pub drained: usize,
+    /// What a loss of power has forfeited of all campaigns' budgets, in micro-units: shows may have been made for it of which no record
+    /// tells.
+    pub forfeited: i64,
 }
 
 /// An engine's log that goes on.
@@ -213,8 +216,7 @@ pub fn open<D: Disk>(
     let has_campaigns = ids.kept.is_some();
     engine.adopt_campaigns(ids.kept, &ids.campaigns, ids.versions).map_err(OpenError::Campaigns)?;
     // Before the process has begun: who finds its records finds these.
-    let taken_over = engine.accounts.take_over(&log, complete);
-    taken_over.then_some(()).ok_or(OpenError::NoRoom(lane_bytes))?;
+    let forfeited = engine.accounts.take_over(&log, complete).ok_or(OpenError::NoRoom(lane_bytes))?;
     // Those that were kept need no second record.
     let campaigns = (!has_campaigns).then(|| Payload::of_campaigns(&engine.kept_campaigns().0));
     log.begin(&engine.started(), campaigns.as_ref(), engine.decision_ids.next())
@@ -234,6 +236,7 @@ pub fn open<D: Disk>(
         records: recovered.replayed.records,
         log: recovered,
         drained,
+        forfeited,
     };
     Ok(Opened { writer, snapshotter, recovered })
 }

@@ -230,6 +230,8 @@ impl Compaction {
         let opened =
             storage::open(&engine, Arc::clone(disk), lanes.memories, options, Box::new(random), &|_| {});
         let opened = opened.map_err(|error| CompactError::Amid { path: path.clone(), error })?;
+        // The lanes go in the end, and with them what would tell that nothing is lost.
+        engine.end_leases();
         let (mut writer, mut snapshotter) = (opened.writer, opened.snapshotter);
         let mut broken = None;
         // Nobody else uses the disk's time, so nothing is waited for but the log, which is written here.

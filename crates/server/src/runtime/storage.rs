@@ -152,6 +152,8 @@ impl Storage {
         let took = started.elapsed();
         app.metrics.journal.recovery_seconds.set(took.as_secs_f64());
         tell(&opened.recovered, app, took);
+        // Leases of budgets are on their way to the disk before the first ad is shown.
+        app.engine.tick(app.wall_ms());
 
         let every = longest_in_lane(&app.config, lanes.path.is_some());
         let durability = Arc::clone(app.durability());
@@ -224,6 +226,13 @@ fn tell(recovered: &storage::Recovered, app: &App, took: Duration) {
     let drained = recovered.drained;
     let took_s = took.as_secs_f64();
     tracing::info!(records, drained, customers, took_s, "what was kept is read");
+    if recovered.forfeited > 0 {
+        tracing::warn!(
+            micro_units = recovered.forfeited,
+            "the last process has lost its latest records, and what budgets had leased to it counts as lost: ads may have been shown for \
+             it. The reports of the campaigns have it"
+        );
+    }
     for damaged in &recovered.damaged {
         tracing::error!("a snapshot is damaged, and an older one was taken with more of the log: {damaged}");
     }
