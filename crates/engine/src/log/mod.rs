@@ -81,6 +81,9 @@ pub(crate) struct Log {
     lanes: Box<[Padded<Mutex<LaneWriter>>]>,
     leased: lease::Leased,
     refusals: LogRefusals,
+    /// The kinds of records by their positions, but for the ends of units.
+    #[cfg(test)]
+    pub(crate) kinds: Mutex<std::collections::BTreeMap<u64, u16>>,
 }
 
 impl Log {
@@ -94,6 +97,8 @@ impl Log {
             lanes: lanes.into_iter().map(|lane| Padded(Mutex::new(lane))).collect(),
             leased: lease::Leased::default(),
             refusals: LogRefusals::default(),
+            #[cfg(test)]
+            kinds: Mutex::default(),
         }
     }
 
@@ -182,7 +187,11 @@ impl Room<'_> {
     #[inline]
     pub(crate) fn publish(&mut self, payload: &Payload, unit: u16) -> u64 {
         let bytes = payload.bytes();
-        self.lane.publish(payload.kind(), unit, bytes.len(), |into| into.copy_from_slice(bytes))
+        let position =
+            self.lane.publish(payload.kind(), unit, bytes.len(), |into| into.copy_from_slice(bytes));
+        #[cfg(test)]
+        self.log.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(position, payload.kind());
+        position
     }
 }
 

@@ -1,5 +1,6 @@
 //! The account against a plain model, and its bytes.
 
+mod decided;
 mod model;
 mod paced;
 mod rules;

@@ -17,6 +17,7 @@ use super::lost::changes_of;
 use super::model::Change;
 use super::{WALL_MS, memories, opened, settings, showing};
 use crate::apply::{AtomicBody, Progress};
+use crate::log::kind;
 use crate::striped::use_stripe;
 use crate::{Ask, Clock, Engine, LogState, RequestId};
 
@@ -157,10 +158,18 @@ impl History {
         (now.max(event.time.unix_ms) / 1000) as u32
     }
 
+    /// The positions from this one on, but for those of money: accounts have histories of their own, in `accounts.rs`.
+    pub fn positions_from(&self, from: u64) -> Vec<u64> {
+        let kinds = self.engine.log().expect("it was opened").kinds.lock().expect("no panic");
+        let is_money =
+            |position: &u64| matches!(kinds.get(position), Some(&(kind::MONEY | kind::BUDGET_LEASE)));
+        (from..self.next()).filter(|position| !is_money(position)).collect()
+    }
+
     pub fn note(&mut self, from: u64, changes: Vec<Change>) {
-        let taken = self.next() - from;
-        assert_eq!(taken, changes.len() as u64, "seed {}: positions of {changes:?}", self.seed);
-        self.changes.extend((from..).zip(changes));
+        let taken = self.positions_from(from);
+        assert_eq!(taken.len(), changes.len(), "seed {}: positions of {changes:?}", self.seed);
+        self.changes.extend(taken.into_iter().zip(changes));
     }
 
     fn apply(&mut self) {
@@ -192,7 +201,8 @@ impl History {
         if decision.reason.shows() && !dry_run {
             self.shown.insert((customer.clone(), decision.id));
         }
-        if self.next() == from {
+        let taken = self.positions_from(from).len();
+        if taken == 0 {
             let counted = decision.reason.shows() && !dry_run && is_new;
             return assert!(!counted, "seed {}: an impression without a record", self.seed);
         }
@@ -204,8 +214,7 @@ impl History {
         } else {
             Change::Decided
         };
-        // Reservations that have ended are booked before another is made.
-        self.note(from, (from + 1..self.next()).map(|_| Change::Decided).chain([last]).collect());
+        self.note(from, (1..taken).map(|_| Change::Decided).chain([last]).collect());
     }
 
     fn sweep(&mut self) {
@@ -281,19 +290,20 @@ impl History {
         let progress = self.engine.advance(body, 1);
         let ended = matches!(progress, Progress::Applied(..));
         // The last row comes with the commit, unless there is nothing to commit.
-        let records = (self.next() - from).saturating_sub(u64::from(ended));
-        if records > 0 {
+        let mut taken = self.positions_from(from);
+        taken.truncate(taken.len().saturating_sub(usize::from(ended)));
+        if !taken.is_empty() {
             let changes = match rows[row].clone() {
                 Row::Event(event) => {
                     let applied = expected.map(|(applied, _)| applied);
                     let last_event_s = self.recorded_last_event_s(&event, applied, accepted_s);
-                    changes_of(event, last_event_s, records == 2)
+                    changes_of(event, last_event_s, taken.len() == 2)
                 }
                 Row::Track(id, track) => vec![Change::Track(id, track)],
             };
-            assert_eq!(changes.len() as u64, records, "seed {}: positions of {changes:?}", self.seed);
-            self.in_unit.extend(from..from + records);
-            self.changes.extend((from..).zip(changes));
+            assert_eq!(changes.len(), taken.len(), "seed {}: positions of {changes:?}", self.seed);
+            self.in_unit.extend(&taken);
+            self.changes.extend(taken.into_iter().zip(changes));
         }
         match progress {
             Progress::UnderWay(body) => self.body = Some((body, rows, wall_ms)),
