@@ -6,8 +6,6 @@
 //! What holds at every instant, for each local day with a daily budget and for the flight with a total budget:
 //! *reserved + spent + lost ≤ budget*, but where a budget was lowered below what was committed already. Nothing is ever negative.
 
-#![allow(dead_code, unused_imports, reason = "decisions and events call it next")]
-
 mod account;
 mod accounts;
 mod change;
