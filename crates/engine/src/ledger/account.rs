@@ -226,7 +226,8 @@ impl Account {
             // Before the show where it has to wait, so that it waits once.
             locked.extend_lease(place, charge.day);
             if !covered {
-                return Err(NoMoney::Lease);
+                // Without room for records the lease does not come.
+                return Err(if log.takes(Use::Show) { NoMoney::Lease } else { NoMoney::Log });
             }
         }
         if !publish(&charge) {

@@ -82,7 +82,7 @@ impl Accounts {
             let setting = Setting::of(campaign);
             let is_set = self.get(campaign.slot.0).is_some_and(|account| {
                 let locked = account.lock();
-                locked.state.configuration(setting.terms(), setting.budgets).is_none()
+                locked.state.configuration(setting.terms(), setting.budgets, Some(now_ms)).is_none()
             });
             if !is_set {
                 let _ = self.set(log, campaign.slot.0, setting, Some(now_ms));
@@ -95,7 +95,7 @@ impl Accounts {
     pub(crate) fn set(&self, log: Option<&Log>, slot: u16, setting: Setting, now_ms: Option<i64>) -> bool {
         let (Some(account), place) = (self.get_or_make(slot), self.place(log, slot)) else { return false };
         let mut locked = account.lock();
-        if let Some(change) = locked.state.configuration(setting.terms(), setting.budgets)
+        if let Some(change) = locked.state.configuration(setting.terms(), setting.budgets, now_ms)
             && locked.make(place, &change).is_err()
         {
             return false;

@@ -6,6 +6,7 @@ use super::days::{Day, Days, Sums};
 use super::terms::SECOND_MS;
 use super::{Budgets, Change, Charge, Confirmed, Terms, Voided};
 use upbeat_core::campaign::Bill;
+use upbeat_core::event::DAY_MS;
 
 /// The most instants at which reservations end, each with its own cost. More come only of a clock that leaps again and again. With
 /// all that an account may hold it fits into a block of a snapshot.
@@ -178,15 +179,22 @@ impl AccountState {
     }
 
     /// What sets these budgets, and these costs for shows from their beginning on that are later than all so far; `None` if they are
-    /// set already.
-    pub fn configuration(&self, mut terms: Terms, budgets: Budgets) -> Option<Change> {
-        let known = self.terms.last().is_some_and(|known| known.same_costs(&terms));
-        if known && self.budgets == budgets {
+    /// set already. A clock that was a day ahead or more and was set back does not put that off: then they are for shows from
+    /// `now_ms` on.
+    pub fn configuration(&self, mut terms: Terms, budgets: Budgets, now_ms: Option<i64>) -> Option<Change> {
+        let was_ahead = |of_ms: i64| now_ms.filter(|now_ms| of_ms > now_ms.saturating_add(DAY_MS));
+        let last = self.terms.last();
+        let is_known = last.is_some_and(|last| last.same_costs(&terms) && was_ahead(last.from_ms).is_none());
+        if is_known && self.budgets == budgets {
             return None;
         }
-        if let Some(last) = self.terms.last() {
+        if let Some(last) = last {
             let after = last.from_ms.max(self.newest_ms.saturating_add(1));
-            terms.from_ms = if known { last.from_ms } else { terms.from_ms.max(after) };
+            terms.from_ms = match was_ahead(after) {
+                _ if is_known => last.from_ms,
+                Some(now_ms) => now_ms,
+                None => terms.from_ms.max(after),
+            };
         }
         Some(Change::Configured(Box::new(terms), budgets))
     }
@@ -299,10 +307,8 @@ impl AccountState {
     }
 
     fn configure(&mut self, terms: &Terms, budgets: Budgets) {
-        match self.terms.last_mut() {
-            Some(last) if last.from_ms >= terms.from_ms => *last = terms.clone(),
-            _ => self.terms.push(terms.clone()),
-        }
+        self.terms.retain(|known| known.from_ms < terms.from_ms);
+        self.terms.push(terms.clone());
         if self.terms.len() > MOST_TERMS {
             self.terms.remove(0);
         }

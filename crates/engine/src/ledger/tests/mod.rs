@@ -105,7 +105,7 @@ impl Kept {
     }
 
     fn configure(&mut self, terms: Terms, budgets: Budgets) {
-        let change = self.state.configuration(Terms { from_ms: self.now_ms, ..terms }, budgets);
+        let change = self.state.configuration(Terms { from_ms: self.now_ms, ..terms }, budgets, None);
         self.make(change);
     }
 

@@ -3,9 +3,9 @@
 use upbeat_core::campaign::Bill;
 use upbeat_core::event::{DAY_MS, HOUR_MS, MINUTE_MS};
 
-use super::{BEGINNING_MS, Kept, day_in_berlin, terms};
+use super::{BEGINNING_MS, Kept, day_in_berlin, redone, terms};
 use crate::ledger::days::Days;
-use crate::ledger::{Budgets, Change, Charge, NoMoney};
+use crate::ledger::{Budgets, Change, Charge, NoMoney, Terms};
 
 #[test]
 fn void_gives_a_cost_back_once_before_and_after_it_was_spent() {
@@ -85,6 +85,29 @@ fn cost_of_a_former_show_is_known_from_its_time_alone() {
         let terms = kept.state.terms_at(time_ms).expect("they are set");
         assert_eq!(terms.charge(time_ms, charge.day), charge);
     }
+}
+
+#[test]
+fn costs_that_change_while_the_clock_was_far_ahead_hold_when_it_is_set_back() {
+    let mut kept = Kept::new();
+    let set = |kept: &mut Kept, cost: i64| {
+        let terms = Terms { from_ms: i64::MIN, ..terms(cost, Bill::Show, MINUTE_MS) };
+        let change = kept.state.configuration(terms, Budgets::default(), Some(kept.now_ms));
+        kept.make(change);
+    };
+    kept.show().expect("nothing is limited");
+    kept.now_ms += 4_000 * DAY_MS;
+    set(&mut kept, 7);
+    assert_eq!(kept.show().map(|charge| charge.cost), Ok(7));
+    kept.now_ms -= 4_000 * DAY_MS - HOUR_MS;
+    // Before anybody looks at it again, those of then hold; and then the present ones, once.
+    assert_eq!(kept.show().map(|charge| charge.cost), Ok(7));
+    for cost in [7, 9, 9] {
+        set(&mut kept, cost);
+        assert_eq!(kept.show().map(|charge| charge.cost), Ok(cost));
+        kept.now_ms += 1;
+    }
+    assert_eq!(redone(&kept.changes), kept.state);
 }
 
 #[test]
