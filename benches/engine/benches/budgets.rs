@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every decision shows the ad, of one campaign, to a customer of their own; so nothing but the account is shared. Times are
-//! of all threads together, by show: with more threads than cores they should stay as they are.
+//! of all threads together, by show, the best of several: with more threads than cores they should stay as they are.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -15,6 +15,7 @@ use upbeat_engine_benches::{NOW_MS, Order, Population, count_as_event_loop, run_
 
 const CUSTOMERS: u64 = 64_000;
 const ROUNDS: i64 = 8;
+const REPEATS: usize = 7;
 
 fn campaign(budgets: &str) -> String {
     format!(
@@ -34,27 +35,31 @@ fn main() {
         ("used up", "daily_budget = 0.01\n"),
     ] {
         for threads in [1, 2, 64] {
-            let engine = population.engine(2);
-            run_campaigns(&engine, &campaign(budgets));
-            engine.tick(NOW_MS);
-            let started = Instant::now();
-            std::thread::scope(|scope| {
-                for thread in 0..threads {
-                    let engine = &engine;
-                    scope.spawn(move || {
-                        count_as_event_loop();
-                        for round in 0..ROUNDS {
-                            for customer in (thread..CUSTOMERS).step_by(threads as usize) {
-                                let now_ms = NOW_MS + round * 7;
-                                black_box(engine.decide_once(&Id::Number(customer), false, now_ms));
-                            }
-                        }
-                    });
-                }
-            });
-            let shows = CUSTOMERS * ROUNDS as u64;
-            let ns = started.elapsed().as_nanos() as f64 / shows as f64;
-            println!("{name:<28}{threads:>8}{ns:>14.0}");
+            let best = (0..REPEATS).map(|_| ns_a_show(population, budgets, threads)).fold(f64::MAX, f64::min);
+            println!("{name:<28}{threads:>8}{best:>14.0}");
         }
     }
+}
+
+/// The time of a show in a new engine, in nanoseconds.
+fn ns_a_show(population: Population, budgets: &str, threads: u64) -> f64 {
+    let engine = population.engine(2);
+    run_campaigns(&engine, &campaign(budgets));
+    engine.tick(NOW_MS);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let engine = &engine;
+            scope.spawn(move || {
+                count_as_event_loop();
+                for round in 0..ROUNDS {
+                    for customer in (thread..CUSTOMERS).step_by(threads as usize) {
+                        let now_ms = NOW_MS + round * 7;
+                        black_box(engine.decide_once(&Id::Number(customer), false, now_ms));
+                    }
+                }
+            });
+        }
+    });
+    started.elapsed().as_nanos() as f64 / (CUSTOMERS * ROUNDS as u64) as f64
 }
