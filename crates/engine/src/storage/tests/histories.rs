@@ -17,7 +17,6 @@ use super::lost::changes_of;
 use super::model::Change;
 use super::{WALL_MS, memories, opened, settings, showing};
 use crate::apply::{AtomicBody, Progress};
-use crate::log::kind;
 use crate::striped::use_stripe;
 use crate::{Ask, Clock, Engine, LogState, RequestId};
 
@@ -156,20 +155,6 @@ impl History {
     pub fn last_event_s(&self, event: &Event, wall_ms: i64) -> u32 {
         let now = if self.clock == Clock::Event { self.engine.now_ms(i64::MIN) } else { wall_ms };
         (now.max(event.time.unix_ms) / 1000) as u32
-    }
-
-    /// The positions from this one on, but for those of money: accounts have histories of their own, in `accounts.rs`.
-    pub fn positions_from(&self, from: u64) -> Vec<u64> {
-        let kinds = self.engine.log().expect("it was opened").kinds.lock().expect("no panic");
-        let is_money =
-            |position: &u64| matches!(kinds.get(position), Some(&(kind::MONEY | kind::BUDGET_LEASE)));
-        (from..self.next()).filter(|position| !is_money(position)).collect()
-    }
-
-    pub fn note(&mut self, from: u64, changes: Vec<Change>) {
-        let taken = self.positions_from(from);
-        assert_eq!(taken.len(), changes.len(), "seed {}: positions of {changes:?}", self.seed);
-        self.changes.extend(taken.into_iter().zip(changes));
     }
 
     fn apply(&mut self) {

@@ -9,6 +9,7 @@ use upbeat_journal::disk::simulated::SimulatedDisk;
 use super::histories::History;
 use super::model::{Change, held_by};
 use super::{WALL_MS, campaign, memories, opened, play, settings, showing, showing_with};
+use crate::log::kind;
 use crate::{Clock, Engine, Rejection};
 
 /// What the records of an event say; it may be an impression too, of a decision whose own record was lost.
@@ -67,6 +68,20 @@ impl History {
             Some(Applied::Replaced) => known_s().expect("another copy is there"),
             _ => accepted_s,
         }
+    }
+
+    /// The positions from this one on, but for those of money: accounts have histories of their own, in `accounts.rs`.
+    pub fn positions_from(&self, from: u64) -> Vec<u64> {
+        let kinds = self.engine.log().expect("it was opened").kinds.lock().expect("no panic");
+        let is_money =
+            |position: &u64| matches!(kinds.get(position), Some(&(kind::MONEY | kind::BUDGET_LEASE)));
+        (from..self.next()).filter(|position| !is_money(position)).collect()
+    }
+
+    pub fn note(&mut self, from: u64, changes: Vec<Change>) {
+        let taken = self.positions_from(from);
+        assert_eq!(taken.len(), changes.len(), "seed {}: positions of {changes:?}", self.seed);
+        self.changes.extend(taken.into_iter().zip(changes));
     }
 
     pub fn apply_event(&mut self, event: Event) {
