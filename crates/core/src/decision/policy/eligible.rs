@@ -4,7 +4,7 @@ use crate::campaign::{PeriodCap, Plan, Planned, Threshold};
 use crate::decision::{Reason, Score};
 use crate::event::{DAY_MS, Id, Membership};
 use crate::feature::{Counts, FeatureVector};
-use crate::profile::Profile;
+use crate::profile::{AD_HISTORY_LIMIT, Profile};
 
 use super::{Inputs, Live, Rule};
 
@@ -101,19 +101,37 @@ impl<'a> Customer<'a> {
 }
 
 /// Whether a cap is reached by the impressions of a campaign, or of all: whether the last of as many as it allows, counted
-/// from the newest on, is in its period.
+/// from the newest on, is in its period. So is one in whose period there are [`AD_HISTORY_LIMIT`] decisions, those that were
+/// given back among them: the history may have dropped one that counts then.
 fn is_capped(profile: &Profile, caps: &[PeriodCap], campaign: Option<&Id>, now_ms: i64) -> bool {
     let Some(longest_ms) = caps.iter().map(|cap| cap.period_ms).max() else { return false };
-    let mut count = 0;
+    let (mut count, mut decided) = (0, 0);
     // One pass for all caps: a customer may have many impressions.
-    let mut recent =
-        times(profile, campaign).take_while(|time_ms| *time_ms > now_ms.saturating_sub(longest_ms));
-    recent.any(|time_ms| {
-        count += 1;
-        let reaches =
-            |cap: &PeriodCap| cap.impressions == count && time_ms > now_ms.saturating_sub(cap.period_ms);
+    let mut recent = profile
+        .held_impressions()
+        .rev()
+        .take_while(|impression| impression.time.unix_ms > now_ms.saturating_sub(longest_ms))
+        .filter(|impression| campaign.is_none_or(|campaign| impression.campaign == *campaign));
+    recent.any(|impression| {
+        let counts = !impression.is_voided();
+        count += u32::from(counts);
+        decided += usize::from(impression.decision().is_some());
+        let is_cut = decided >= AD_HISTORY_LIMIT;
+        let reaches = |cap: &PeriodCap| {
+            (counts && cap.impressions == count || is_cut)
+                && impression.time.unix_ms > now_ms.saturating_sub(cap.period_ms)
+        };
         caps.iter().any(reaches)
     })
+}
+
+/// The time of the decision from which on a history of a campaign, or of all, may have dropped one that counts, if there are
+/// [`AD_HISTORY_LIMIT`], voided or not; in Unix milliseconds.
+pub(super) fn cut_ms(profile: &Profile, campaign: Option<&Id>) -> Option<i64> {
+    let decided = profile.held_impressions().rev().filter(|impression| impression.decision().is_some());
+    let mut of_it =
+        decided.filter(|impression| campaign.is_none_or(|campaign| impression.campaign == *campaign));
+    of_it.nth(AD_HISTORY_LIMIT - 1).map(|impression| impression.time.unix_ms)
 }
 
 /// The times of the impressions of a campaign, or of all, that count, from the newest on; in Unix milliseconds.

@@ -311,7 +311,8 @@ impl<C> Asked<'_, C> {
         let times: Vec<i64> =
             eligible::times(self.profile, of).take_while(|at_ms| *at_ms > after_ms).collect();
         // It allows one more when so many have left the period that fewer than the cap are in it.
-        let blocking_ms = times.get(cap.impressions as usize - 1);
+        let cut_ms = eligible::cut_ms(self.profile, of).filter(|at_ms| *at_ms > after_ms);
+        let blocking_ms = times.get(cap.impressions as usize - 1).copied().max(cut_ms);
         let until_ms = blocking_ms.map(|at_ms| at_ms.saturating_add(cap.period_ms));
         let [found, limit] =
             [times.len() as i64, cap.impressions.into()].map(|count| Some(Finding::Count(count)));

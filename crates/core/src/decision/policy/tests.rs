@@ -4,6 +4,7 @@ mod coins;
 mod explained;
 mod former;
 mod rules;
+mod voided;
 
 use super::*;
 use crate::campaign::tests::plans::{of, of_score, slots};

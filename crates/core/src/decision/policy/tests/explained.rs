@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::campaign::{CapRule, Money, Served, SignedUp, Threshold};
 
-fn explained(plan: &Plan, profile: &Profile, live: &[Live]) -> Vec<CampaignTrace> {
+pub(super) fn explained(plan: &Plan, profile: &Profile, live: &[Live]) -> Vec<CampaignTrace> {
     explain(&Inputs {
         plan,
         profile: Some(profile),
