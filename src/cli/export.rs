@@ -70,7 +70,7 @@ struct DecisionsArgs {
 /// Write events as POST /events takes them again
 ///
 /// Of one customer, everything that the log has, and what it has no longer of the present profile; or all events. Of a data
-/// directory, also while a server uses it; or of one customer from a running server. Exported was deleted is not there. Exit status 1,
+/// directory, also while a server uses it; or of one customer from a running server. What was deleted is not there. Exit status 1,
 /// and no file, where nothing is known of the customer.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -116,7 +116,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Exported the flags say.
+    /// What the flags say.
     ///
     /// # Errors
     /// The customer is no id, or the times are in the wrong order.

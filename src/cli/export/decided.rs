@@ -19,9 +19,9 @@ use super::{DecisionsArgs, Wanted};
 use crate::cli::journal::{look, note, usage};
 use crate::cli::{WrongCall, output};
 
-/// Exported a first look at the log found: what a second one is read with.
+/// What a first look at the log found: what a second one is read with.
 struct Found {
-    /// Exported was erased must not come out.
+    /// What was erased must not come out.
     erased: ErasedCustomers,
     campaigns: Campaigns,
     /// Records at and above this position are left out: some of them were not in the log yet.

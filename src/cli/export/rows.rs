@@ -101,12 +101,12 @@ pub(super) struct Decision {
     pub(super) campaign: Option<Id>,
     /// `None` of an ad that a version showed which kept nothing else.
     facts: Option<Box<Facts<'static>>>,
-    /// Exported the ad costs in micro-units, and how it is billed.
+    /// What the ad costs in micro-units, and how it is billed.
     charge: Option<(i64, &'static str)>,
 }
 
 impl Decision {
-    /// Exported a record has of a decision; `None` if it is none.
+    /// What a record has of a decision; `None` if it is none.
     pub(super) fn of(entry: Entry, campaigns: &Campaigns) -> Option<Self> {
         match entry {
             Entry::Decided { customer, facts, .. } => Some(Self::with(customer, facts, None, campaigns)),
