@@ -92,4 +92,8 @@ fn page_on_campaigns_can_be_followed_command_by_command() {
         said.contains("reserved, spent, returned and lost are 100000 0 20000 0 before the kill and after it"),
         "{said}"
     );
+    assert!(
+        said.contains("6 shows of 20000, less 20000 returned, are 100000 reserved and 0 spent"),
+        "{said}"
+    );
 }

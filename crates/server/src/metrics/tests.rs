@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use upbeat_core::feedback::FeedbackKind;
+
 use super::*;
 use crate::api::Kind;
 use crate::tests::app;
@@ -41,8 +43,9 @@ fn every_family_has_help_a_type_and_samples_from_the_start() {
     for (name, Described { help, kind, samples }) in families {
         assert!(help.len() > 10 && help.ends_with('.'), "the help of {name} is {help:?}");
         assert!(matches!(kind.as_str(), "counter" | "gauge" | "histogram"), "{name} is of type {kind:?}");
-        // Which model scores is not known beforehand.
-        assert_eq!(samples.is_empty(), name == "upbeat_model", "{name}: {samples:?}");
+        // Which model scores is not known beforehand, and not every campaign has a budget.
+        let may_be_empty = matches!(&*name, "upbeat_model" | "upbeat_campaign_budget");
+        assert_eq!(samples.is_empty(), may_be_empty, "{name}: {samples:?}");
         if kind == "counter" {
             let counted: Vec<_> =
                 samples.iter().filter(|(_, value)| value.parse::<f64>() != Ok(0.0)).collect();
@@ -73,7 +76,7 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
     use upbeat_core::decision::Reason;
     use upbeat_engine::{LogRefusal, Outcome, RowKind, RowProblem};
     let listeners = || ("listener", Listener::ALL.map(Listener::name).to_vec());
-    let expected: [(&str, &[Label<'_>]); 12] = [
+    let expected: [(&str, &[Label<'_>]); 13] = [
         ("upbeat_decisions_total", &[("reason", Reason::ALL.map(Reason::name).to_vec())]),
         (
             "upbeat_events_total",
@@ -86,6 +89,13 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
         (
             "upbeat_rows_refused_total",
             &[("type", RowProblem::ALL.iter().map(|problem| problem.slug()).collect())],
+        ),
+        (
+            "upbeat_feedback_total",
+            &[
+                ("event", vec!["click", "impression", "void"]),
+                ("kind", FeedbackKind::ALL.iter().map(|kind| kind.name()).collect()),
+            ],
         ),
         ("upbeat_journal_refused_total", &[("cause", LogRefusal::ALL.map(LogRefusal::name).to_vec())]),
         ("upbeat_journal_state", &[("state", StateLabels::ALL.to_vec())]),
