@@ -12,6 +12,7 @@ mod wire;
 mod atomic;
 mod backups;
 mod bad_input;
+mod budgets;
 mod callers;
 mod campaigns;
 mod campaigns_running;
