@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::campaigns::CAMPAIGNS;
 use crate::process::CAP;
 
 /// What kind of event a row is.
@@ -178,6 +179,13 @@ impl Account {
         let in_time = held.impressions.iter().filter(|each| !self.late.contains(&each.decision));
         if in_time.filter(|each| !each.is_voided).count() > CAP {
             faults.push(format!("more impressions than the cap of {CAP}: {:?}", held.impressions));
+        }
+        for campaign in &CAMPAIGNS {
+            let in_time = held.impressions.iter().filter(|each| !self.late.contains(&each.decision));
+            let own = in_time.filter(|each| each.campaign == campaign.id && !each.is_voided);
+            if own.count() > campaign.cap {
+                faults.push(format!("more than the cap of {}: {:?}", campaign.id, held.impressions));
+            }
         }
         let missing: Vec<_> =
             self.shown.iter().filter(|decision| !there.contains(decision.as_str())).collect();

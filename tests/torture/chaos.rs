@@ -34,6 +34,9 @@ use traces::{ids_below, traceable_id};
 
 const CLIENTS: u64 = 8;
 
+/// So many shows more are paid from each start on.
+const SHOWS_A_START: i64 = 20;
+
 /// How often what the server takes is looked at.
 const SAMPLED_EVERY: Duration = Duration::from_millis(50);
 
@@ -146,6 +149,8 @@ impl Run {
     }
 
     fn start(&mut self) -> Server {
+        // What there was before is mostly spent.
+        self.place.set_budgets(SHOWS_A_START * (self.tally.starts as i64 + 1));
         let begun = Instant::now();
         let server = self.try_start().unwrap_or_else(|ended| panic!("it starts: {ended:?}"));
         self.tally.longest_start = self.tally.longest_start.max(begun.elapsed());
@@ -269,7 +274,7 @@ impl Run {
                 server.stderr()
             );
         }
-        self.book.take_over(&held, &inspect::tracks(server, &self.book));
+        self.book.take_over(&held, &inspect::tracks(server, &self.book), &inspect::spending(server));
         self.book.forget_past();
         self.book.rest();
         let samples = Sample::most(&std::mem::take(&mut self.samples));

@@ -83,7 +83,7 @@ fn fails_for_good(word: Word, seed: u64) {
     let (held, mut faults) = inspect::faults(&server, &book);
     faults.extend(clients.iter_mut().flat_map(|client| std::mem::take(&mut client.faults)));
     assert!(faults.is_empty(), "{word:?}, seed {seed}: {}\n{}", faults.join("\n"), server.stderr());
-    book.take_over(&held, &inspect::tracks(&server, &book));
+    book.take_over(&held, &inspect::tracks(&server, &book), &inspect::spending(&server));
     work(&mut clients, &server.data, &server.admin, 10, &stop);
     assert_eq!(clients.iter().map(Client::unsure).sum::<usize>(), 0, "it works again");
     let deeds: Vec<Vec<Deed>> = clients.iter_mut().map(Client::take_deeds).collect();

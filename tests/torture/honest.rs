@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::account::Held;
 use crate::inspect;
-use crate::ledger::{Act, Book, Outcome};
+use crate::ledger::{Act, Book, Outcome, Spending};
 use crate::load::{Client, work};
 use crate::process::{Place, Server, folder};
 use crate::trace::Instant;
@@ -73,6 +73,20 @@ fn server_that_never_stopped_holds_what_it_acknowledged() {
         }
     }
     assert!(planted > 100);
+    let says = inspect::spending(&server);
+    assert_eq!(book.check_spending(&says, &held), [""; 0]);
+    let by_show = says["by-show"];
+    assert!(by_show.spent + by_show.reserved > 0, "something was spent: {says:?}");
+    for wrong in [
+        Spending { spent: by_show.spent + 1, ..by_show },
+        Spending { reserved: by_show.reserved - 20_000, ..by_show },
+        Spending { budget: by_show.spent + by_show.reserved - 1, ..by_show },
+        Spending { lost: 1, ..by_show },
+    ] {
+        let mut others = says.clone();
+        others.insert("by-show".to_owned(), wrong);
+        assert!(!book.check_spending(&others, &held).is_empty(), "{wrong:?} is found out");
+    }
     let tracks = inspect::tracks(&server, &book);
     assert!(tracks.len() > 10 && book.catalogue.faults(&tracks).is_empty());
     for (id, version) in &tracks {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::account::{Held, Kind, Row};
+use crate::campaigns::CAMPAIGNS;
 use crate::catalogue::Track;
-use crate::ledger::Book;
+use crate::ledger::{Book, Spending};
 use crate::load::ndjson;
 use crate::process::Server;
 use crate::trace::{Instant, now};
@@ -58,6 +59,28 @@ pub fn tracks(server: &Server, book: &Book) -> BTreeMap<String, u64> {
     versions.collect()
 }
 
+/// What the server says of the money of its campaigns.
+pub fn spending(server: &Server) -> BTreeMap<String, Spending> {
+    let mut admin = Wire::to(&server.admin);
+    let reports = CAMPAIGNS.iter().map(|campaign| {
+        let answer = admin.get(&format!("/campaigns/{}/report", campaign.id)).expect("an answer");
+        assert_eq!(answer.status, 200, "{}: {}", answer.text(), server.stderr());
+        let report = answer.json();
+        let of = |name: &str| report[name].as_i64();
+        let amount = |name: &str| of(name).unwrap_or_else(|| panic!("{name} in {report}"));
+        let spending = Spending {
+            budget: of("budget").unwrap_or(i64::MAX),
+            reserved: amount("reserved"),
+            spent: amount("spent"),
+            returned: amount("returned"),
+            overrun: amount("overrun"),
+            lost: amount("lost"),
+        };
+        (campaign.id.to_owned(), spending)
+    });
+    reports.collect()
+}
+
 /// All that is wrong with what a server holds and answers, and what it holds.
 pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<String>) {
     let held = held(server, book);
@@ -68,6 +91,7 @@ pub fn faults(server: &Server, book: &Book) -> (HashMap<String, Held>, Vec<Strin
         faults.push(format!("{profiles} profiles are held, of which {known} are of known customers"));
     }
     faults.extend(held.keys().next().and_then(|customer| clock_fault(server, customer)));
+    faults.extend(book.check_spending(&spending(server), &held));
     faults.extend(book.catalogue.faults(&tracks(server, book)));
     faults.extend(retry_faults(server, book));
     faults.extend(repeat_faults(server, book));

@@ -12,6 +12,9 @@ use crate::trace;
 
 const CLIENTS: u64 = 8;
 
+/// So many shows more are paid in each round, which is fewer than are wanted.
+const SHOWS_A_ROUND: i64 = 5;
+
 /// All customers are looked at once in so many rounds, in the others those to whom something happened.
 const ROUNDS_PER_REVIEW: u64 = 10;
 
@@ -68,6 +71,7 @@ impl Rounds {
         let ended = compact(&self.place, &watch);
         let death = self.control.take_death();
         assert_eq!(ended, death.is_none(), "it is killed, or ends");
+        self.book.forfeit_leases();
         self.tally.in_compactions.count(death);
         self.tally.compactions += usize::from(ended);
     }
@@ -84,7 +88,7 @@ impl Rounds {
             faults.push(server.stderr());
         }
         self.tally.tracks += self.book.catalogue.promised();
-        self.book.take_over(&held, &inspect::tracks(server, &self.book));
+        self.book.take_over(&held, &inspect::tracks(server, &self.book), &inspect::spending(server));
         faults
     }
 }
@@ -102,6 +106,8 @@ fn run(seed: u64, rounds: u64) -> Tally {
     };
     all.control.set(Word::SyncUs, 1500);
     for round in 0..=rounds {
+        // What there was before is spent.
+        all.place.set_budgets(SHOWS_A_ROUND * (round as i64 + 1));
         let server = all.start();
         if round % ROUNDS_PER_REVIEW == 0 || round == rounds {
             all.book.wake();

@@ -1,6 +1,7 @@
 //! What was sent, what was answered, and what must therefore be there.
 
 mod entering;
+mod purse;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,6 +10,8 @@ use serde_json::Value;
 use crate::account::{Account, Held, Row};
 use crate::catalogue::{Catalogue, Track};
 use crate::trace::Instant;
+use purse::Purse;
+pub use purse::Spending;
 
 /// How a request that changes something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,13 @@ pub enum Outcome {
 pub struct Shown {
     pub decision: String,
     pub answer: Value,
+}
+
+/// One of many decisions that said to show an ad.
+#[derive(Debug, Clone)]
+pub struct Many {
+    pub decision: String,
+    pub campaign: String,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +58,7 @@ pub enum Act {
     /// Many at once, without a request id: the decisions that show the ad, in the order of the customers.
     DecideMany {
         customers: Vec<String>,
-        shown: Option<Vec<Option<String>>>,
+        shown: Option<Vec<Option<Many>>>,
     },
     Tracks {
         tracks: Vec<Track>,
@@ -106,6 +116,7 @@ pub struct Book {
     decisions: BTreeSet<String>,
     retries: Vec<Retry>,
     pub catalogue: Catalogue,
+    purse: Purse,
     faults: Vec<String>,
 }
 
@@ -207,8 +218,28 @@ impl Book {
         faults
     }
 
-    /// Takes what a server holds, which was found right, for what must be there from now on.
-    pub fn take_over(&mut self, held: &HashMap<String, Held>, tracks: &BTreeMap<String, u64>) {
+    /// Notes that the directory of a killed server was compacted: what its budgets had leased may be forfeited.
+    pub fn forfeit_leases(&mut self) {
+        self.purse.lose_power();
+    }
+
+    /// What is wrong with what a server says of its campaigns.
+    pub fn check_spending(
+        &self,
+        says: &BTreeMap<String, Spending>,
+        held: &HashMap<String, Held>,
+    ) -> Vec<String> {
+        self.purse.faults(says, held, |customer| self.accounts.contains_key(customer))
+    }
+
+    /// Takes what a server holds and says, which was found right, for what must be there from now on.
+    pub fn take_over(
+        &mut self,
+        held: &HashMap<String, Held>,
+        tracks: &BTreeMap<String, u64>,
+        says: &BTreeMap<String, Spending>,
+    ) {
+        self.purse.take_over(says, held, |customer| self.accounts.contains_key(customer));
         self.catalogue.take_over(tracks);
         let nothing = Held::default();
         self.groups.clear();

@@ -9,7 +9,7 @@ use crate::account::{Kind, Row};
 use crate::catalogue::Track;
 use crate::customers::{Customers, short_id};
 use crate::dice::Dice;
-use crate::ledger::{Act, Deed, Outcome, Shown};
+use crate::ledger::{Act, Deed, Many, Outcome, Shown};
 use crate::trace::now;
 use crate::wire::{Answer, Encoding, Wire};
 
@@ -381,7 +381,9 @@ impl Client {
                     self.faults.push(format!("{customers:?} are decided as {answer}"));
                 }
                 let id = |decision: &Value| decision["decision_id"].as_str().expect("an id").to_owned();
-                Some(decisions.iter().map(|each| (each["show"] == json!(true)).then(|| id(each))).collect())
+                let campaign = |decision: &Value| decision["campaign"].as_str().expect("an id").to_owned();
+                let many = |decision: &Value| Many { decision: id(decision), campaign: campaign(decision) };
+                Some(decisions.iter().map(|each| (each["show"] == json!(true)).then(|| many(each))).collect())
             }
             Ok(answer) => {
                 self.faults.push(format!("decisions are answered {}: {}", answer.status, answer.text()));

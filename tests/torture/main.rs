@@ -14,6 +14,7 @@ mod lines;
 mod skipped;
 
 mod account;
+mod campaigns;
 mod catalogue;
 mod customers;
 mod dice;

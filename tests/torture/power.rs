@@ -267,9 +267,10 @@ fn run(seed: u64, size: Size) -> Found {
         let server = Server::start(&place, None).unwrap_or_else(|ended| panic!("it starts: {ended:?}"));
         let held = inspect::held(&server, &entered);
         let tracks = inspect::tracks(&server, &entered);
+        let spending = inspect::spending(&server);
         drop(server);
         (image, book) = (left, entered);
-        book.take_over(&held, &tracks);
+        book.take_over(&held, &tracks, &spending);
     }
     found
 }

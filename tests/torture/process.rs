@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::campaigns;
 use crate::lines::lines;
 use crate::preload::Watch;
 use crate::wire::{TIMEOUT, Wire};
 
 /// How often the ad may be shown to a customer in these tests.
 pub const CAP: usize = 3;
+
+/// For how many shows budgets are where nobody says otherwise: more than a lease of them.
+pub const BUDGET: i64 = 300;
 
 /// A folder of a test's own, in memory where there is a file system for that: the disk is traced, not used.
 pub fn folder() -> tempfile::TempDir {
@@ -27,6 +31,8 @@ pub struct Place {
     pub lanes: PathBuf,
     pub stderr: PathBuf,
     pub config: PathBuf,
+    /// Beside it, where it is looked for.
+    pub campaigns: PathBuf,
 }
 
 impl Place {
@@ -37,20 +43,24 @@ impl Place {
             lanes: root.join("lanes"),
             stderr: root.join("stderr"),
             config: root.join("upbeat.toml"),
+            campaigns: root.join("campaigns.toml"),
         };
         fs::create_dir_all(root.join("watched")).expect("a directory");
         place.new_lanes();
         // Segments and snapshots so small that every run crosses from one to the next many times.
-        let config = format!(
-            "workers = 2\nack_timeout = \"20s\"\n\
-             [campaign]\nmin_plays = 1\nthreshold = -1000000000.0\n[campaign.cap]\nimpressions = {CAP}\nhours = 24\n\
+        let config = "workers = 2\nack_timeout = \"20s\"\n\
              [journal]\nsegment_bytes = \"64KiB\"\nsnapshot_bytes = \"128KiB\"\n\
              [retention.events]\nbytes = \"256KiB\"\n\
              [retention.decisions]\nbytes = \"256KiB\"\n\
-             [limits]\nexpected_customers = 1000\n[shutdown]\ndrain = \"0s\"\n"
-        );
+             [limits]\nexpected_customers = 1000\n[shutdown]\ndrain = \"0s\"\n";
         fs::write(&place.config, config).expect("the configuration");
+        place.set_budgets(BUDGET);
         place
+    }
+
+    /// Lets campaigns pay so many shows from the next start on.
+    pub fn set_budgets(&self, shows: i64) {
+        fs::write(&self.campaigns, campaigns::toml(shows)).expect("the campaigns");
     }
 
     /// Empties the directory of the lanes, as the end of a tmpfs does.

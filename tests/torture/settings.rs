@@ -76,6 +76,10 @@ fn held_customers_stay_as_they_are_where_window_campaign_and_model_change() {
     // All of the log is kept, so that each promotion can be looked for.
     let config = std::fs::read_to_string(&place.config).expect("the configuration");
     let config = config.replace("128KiB", "1GiB").replace("256KiB", "1GiB");
+    // One campaign, by the table that stands for it.
+    std::fs::remove_file(&place.campaigns).expect("the campaigns");
+    let cap = format!("[campaign.cap]\nimpressions = {CAP}\nhours = 24\n");
+    let config = format!("{config}[campaign]\nmin_plays = 1\nthreshold = -1e9\n{cap}");
     let mut dice = Dice::part(crate::seed(), 500);
     let today = jiff::Timestamp::now().as_second();
     let (mut before, mut events, mut shown, mut models) = (BTreeMap::new(), 0_u64, 0, Vec::new());

@@ -94,6 +94,7 @@ pub fn restore(run: &mut Run, server: &Server, backup: &Backup, mut book: Book, 
     place.lanes = run.place.lanes.with_file_name("restored-lanes");
     place.new_lanes();
     fs::copy(&run.place.config, &place.config).expect("the configuration");
+    fs::copy(&run.place.campaigns, &place.campaigns).expect("the campaigns");
 
     let mut command = command(binary());
     command.arg("restore").arg(&backup.directory).arg("--data-dir").arg(&place.data);
@@ -123,7 +124,7 @@ pub fn restore(run: &mut Run, server: &Server, backup: &Backup, mut book: Book, 
     run.tally.restored_rows += book.promised().len();
 
     // It serves: other customers come, and the present ones stay as they are.
-    book.take_over(&held, &inspect::tracks(&restored, &book));
+    book.take_over(&held, &inspect::tracks(&restored, &book), &inspect::spending(&restored));
     let mut clients: Vec<Client> = OTHER_CLIENTS.map(|number| client(run.seed, number, 4)).into();
     work(&mut clients, &restored.data, &restored.admin, REQUESTS, &false.into());
     let deeds: Vec<Vec<Deed>> = clients.iter_mut().map(Client::take_deeds).collect();

@@ -1,6 +1,6 @@
 //! What clients did becomes what must be there.
 
-use super::{Act, Book, Deed, Group, Outcome, Retry, account};
+use super::{Act, Book, Deed, Group, Many, Outcome, Retry, account};
 use crate::account::{Account, Kind, Row};
 use crate::trace::Instant;
 
@@ -36,6 +36,9 @@ impl Book {
         let is_durable = |deed: &&Deed| deed.answered.is_some_and(|at| at <= promised) && deed.is_promise();
         let durable = || clients.iter().flatten().filter(is_durable).map(|deed| deed.sent).max().unwrap_or(0);
         let counted = if lanes { Instant::MAX } else { durable() };
+        if !lanes {
+            self.purse.lose_power();
+        }
         self.enter_until(clients, &Extent { until, promised, counted, erased: 0 })
     }
 
@@ -50,6 +53,7 @@ impl Book {
         tombstones: Instant,
     ) {
         let extent = Extent { until: ended, promised: begun, counted: begun, erased: tombstones };
+        self.purse.lose_power();
         self.enter_until(clients, &extent);
     }
 
@@ -87,6 +91,8 @@ impl Book {
                 Act::Decide { customer, request, shown } => match (answered, shown) {
                     (Some(at), Some(Some(shown))) => {
                         let epoch = self.enter_shown(customer, &shown.decision, at < counted);
+                        let campaign = shown.answer["campaign"].as_str().expect("an id");
+                        self.purse.show(&shown.decision, customer, campaign, deed.sent, at, at < counted);
                         self.retries.push(Retry {
                             customer: customer.clone(),
                             request: request.clone(),
@@ -97,21 +103,18 @@ impl Book {
                         });
                     }
                     (Some(_), Some(None)) => {}
-                    _ => account(&mut self.accounts, &mut self.resting, customer).unheard += 1,
+                    _ => self.enter_unheard(customer),
                 },
                 Act::DecideMany { customers, shown } => match (answered, shown) {
                     (Some(at), Some(shown)) => {
                         for (customer, decision) in customers.iter().zip(shown) {
-                            if let Some(decision) = decision {
+                            if let Some(Many { decision, campaign }) = decision {
                                 self.enter_shown(customer, decision, at < counted);
+                                self.purse.show(decision, customer, campaign, deed.sent, at, at < counted);
                             }
                         }
                     }
-                    _ => {
-                        for customer in customers {
-                            account(&mut self.accounts, &mut self.resting, customer).unheard += 1;
-                        }
-                    }
+                    _ => customers.iter().for_each(|customer| self.enter_unheard(customer)),
                 },
                 Act::Tracks { tracks, outcome } => {
                     self.catalogue.enter(tracks, outcome_of(deed, *outcome));
@@ -124,6 +127,13 @@ impl Book {
     fn enter_post(&mut self, rows: &[Row], atomic: bool, outcome: Outcome) {
         let mut fresh = Vec::new();
         for row in rows {
+            if let Kind::Impression(decision) | Kind::Void(decision) = &row.kind
+                && outcome != Outcome::Refused
+            {
+                let (is_void, is_acknowledged) =
+                    (matches!(row.kind, Kind::Void(_)), outcome == Outcome::Acknowledged);
+                self.purse.report(decision, is_void, is_acknowledged);
+            }
             let account = account(&mut self.accounts, &mut self.resting, &row.customer);
             match outcome {
                 Outcome::Acknowledged => {
@@ -166,7 +176,15 @@ impl Book {
         }
     }
 
+    fn enter_unheard(&mut self, customer: &str) {
+        account(&mut self.accounts, &mut self.resting, customer).unheard += 1;
+        self.purse.count_unheard(customer);
+    }
+
     fn enter_erasure(&mut self, customer: &str, outcome: Outcome) {
+        if outcome != Outcome::Refused {
+            self.purse.erase(customer);
+        }
         let account = account(&mut self.accounts, &mut self.resting, customer);
         match outcome {
             Outcome::Acknowledged => *account = Account { epoch: account.epoch + 1, ..Account::default() },
