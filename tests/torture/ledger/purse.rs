@@ -77,6 +77,8 @@ pub struct Purse {
     unseen: i64,
     /// Of each campaign, what was played and is not known of any more.
     gone: BTreeMap<String, i64>,
+    /// The budget of each campaign since then: the next start may have raised it.
+    budgets: BTreeMap<String, i64>,
     /// Of each campaign, what losses of power had cost before.
     lost: BTreeMap<String, i64>,
     /// Losses of power since then.
@@ -167,10 +169,11 @@ impl Purse {
         if !returned.contains(says.returned) || !overrun.contains(says.overrun) {
             faults.push(format!("{name} gave back {says:?}, and not {returned:?}; overrun is {overrun:?}"));
         }
-        if says.taken() > says.budget {
+        let budget = self.budgets.get(name).copied().unwrap_or(says.budget);
+        if says.taken() > budget {
             faults.push(format!("{name} is overspent: {says:?}"));
         }
-        if truly.least - says.overrun > says.budget {
+        if truly.least - says.overrun > budget {
             faults.push(format!("{name} has shown ads for {}, which is too much: {says:?}", truly.least));
         }
         // One lease for each loss.
@@ -233,6 +236,7 @@ impl Purse {
     ) {
         self.learn(held, &is_looked_at);
         self.losses = 0;
+        self.budgets = says.iter().map(|(campaign, says)| (campaign.clone(), says.budget)).collect();
         self.lost = says.iter().map(|(campaign, says)| (campaign.clone(), says.lost)).collect();
     }
 }
