@@ -339,7 +339,11 @@ impl Visitor for Reader<'_, '_> {
             self.failure.set(record.position, error);
             text
         };
-        let subject = subject(record.kind, record.payload).map_err(described)?;
+        // Decisions that changed no customer are most of a log: they count in the account of their campaign alone.
+        let subject = match record.kind {
+            kind::DECIDED => None,
+            kind => subject(kind, record.payload).map_err(described)?,
+        };
         if let Err(error) = self.own(&record) {
             let text = error.to_string();
             self.failure.set(record.position, error);
@@ -358,11 +362,6 @@ impl Visitor for Reader<'_, '_> {
             None => {}
         }
         Ok(())
-    }
-
-    /// Decisions that changed nothing are most of a log, and there is nothing to do again.
-    fn wants(&self, kind: u16) -> bool {
-        kind != kind::DECIDED
     }
 
     /// Before the directory is changed: a record that cannot be done again leaves it as it is.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use upbeat_core::campaign::Bill;
-use upbeat_core::event::{DAY_MS, HOUR_MS, MINUTE_MS};
+use upbeat_core::event::{DAY_MS, Event, EventKind, HOUR_MS, Id, MINUTE_MS, Membership};
 use upbeat_journal::disk::simulated::{Dice, SimulatedDisk};
 use upbeat_journal::{Memory, Record, Start, Writer};
 
 use super::super::Snapshotter;
 use super::recoveries::histories;
-use super::{memories, opened, settings, showing};
+use super::{memories, opened, play, settings, showing};
 use crate::ledger::tests::setting;
 use crate::ledger::{AccountState, Change, Charge, Confirmed, NoMoney, Op, Shown};
 use crate::log::{Entry, Payload, Use};
@@ -314,4 +314,31 @@ fn history(seed: u64) {
 #[test]
 fn account_is_exact_after_a_kill_and_never_overspent_after_a_loss_of_power() {
     histories(40, &[]).into_iter().for_each(history);
+}
+
+#[test]
+fn decisions_that_showed_nothing_are_counted_again_after_a_kill() {
+    let (disk, lanes) = (SimulatedDisk::new(5, 1 << 30), memories(1, 32 << 10));
+    let engine = showing(settings(Clock::Wall));
+    let mut first = opened(&engine, &disk, lanes.clone(), 1, 5);
+    let ours = engine.campaigns().document.campaign[0].id.clone();
+    let count = |engine: &Engine| engine.report(&ours, i32::MIN, i32::MAX).expect("it runs").not_shown;
+    let refuse = |event_id: u64| {
+        // Of Gold members, to whom nothing is shown.
+        let kind = EventKind::Membership(Membership::Gold);
+        engine
+            .apply(Event { kind, ..play(event_id, event_id, BEGINNING_MS) }, BEGINNING_MS)
+            .expect("it is taken");
+        assert!(!engine.decide_once(&Id::Number(event_id), false, BEGINNING_MS).reason.shows());
+    };
+    (0..20).for_each(refuse);
+    let mut pace = |_| first.writer.step().is_ok();
+    assert!(first.snapshotter.write(&engine, &mut pace).expect("there is space").is_some());
+    (20..35).for_each(refuse);
+    let counted = count(&engine);
+    assert_eq!(counted.values().sum::<u64>(), 35, "{counted:?}");
+    disk.kill();
+    let again = showing(settings(Clock::Wall));
+    opened(&again, &disk, lanes, 2, 6);
+    assert_eq!(count(&again), counted);
 }
