@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::documents;
 use crate::engine::Subject;
 use crate::frequencies::Frequencies;
 use crate::model::{Answer, Expected, Logged, Model};
@@ -305,6 +306,7 @@ fn told(setting: &Setting, mut steps: Vec<Step>, mut found: Difference) -> Strin
                     break;
                 }
                 simpler(&mut less, campaign);
+                documents::put_right(&mut less);
                 let mut fewer = steps.clone();
                 fewer[place].act = Act::Change(less.clone());
                 if let Some(difference) = replay(setting, &fewer, with_log) {

@@ -46,7 +46,10 @@ fn add(dice: &mut Dice, document: &mut Document, around: Ms) {
 }
 
 /// What would be refused: the explorations of all campaigns are at most 1 together, and pacing needs a budget and its time.
-fn put_right(document: &mut Document) {
+pub fn put_right(document: &mut Document) {
+    if document.campaigns.is_empty() {
+        return;
+    }
     let share = 1.0 / document.campaigns.len() as f64;
     for campaign in &mut document.campaigns {
         campaign.exploration = campaign.exploration.min(share * 0.5).min(1.0 - campaign.holdout);
