@@ -195,3 +195,32 @@ fn groups_stay_where_campaigns_change() {
     set(&engine, &document(vec![gold]));
     assert_eq!(held_out(&engine), before);
 }
+
+#[test]
+fn tosses_choose_each_campaign_as_often_as_its_share_says() {
+    const CUSTOMERS: u64 = 20_000;
+    let never = Threshold::Score(1e6);
+    let of = |id, exploration| Campaign { exploration, threshold: never, ..for_everybody(id) };
+    let campaigns = vec![of("one", 0.3), of("other", 0.1)];
+    let engine = engine(&crate::world::Document { campaigns, ..Default::default() }, CUSTOMERS);
+    let (mut tosses, mut chosen) = (0, BTreeMap::new());
+    for day in 0..2 {
+        for customer in 0..CUSTOMERS {
+            // One toss a day, whatever comes of it.
+            for again in [false, true] {
+                let now = START + day * DAY;
+                let decision = engine.decide(&Id::Number(customer), &Ask::default(), now).expect("an answer");
+                let explores = decision.reason.name() == "exploring";
+                assert!(!(again && explores), "customer {customer} is tossed once a day");
+                let running = engine.running();
+                let campaign = decision.campaign.and_then(|slot| running.campaign(slot)).expect("a campaign");
+                *chosen.entry(campaign.to_string()).or_insert(0) += u64::from(explores);
+            }
+            tosses += 1;
+        }
+    }
+    for (id, share) in [("one", 0.3), ("other", 0.1)] {
+        let off = deviation(chosen[id], tosses, share);
+        assert!(off.abs() < 6.0, "{id} was chosen {} times in {tosses} tosses", chosen[id]);
+    }
+}
