@@ -5,13 +5,18 @@ mod pace;
 mod remote;
 mod stream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::backed_up::Manifest;
 use super::files::is_dash;
+use super::output;
 use pace::Pace;
 use remote::Remote;
 use upbeat_server::config::Bytes;
+
+/// Bytes a second that are copied where nothing else is asked for.
+const RATE: &str = "32MiB";
 
 /// Copy what a running server keeps, while it serves
 ///
@@ -36,21 +41,36 @@ pub(crate) struct Args {
     #[arg(long)]
     no_history: bool,
     /// Bytes a second, at most: what is read faster may delay the server's own writes
-    #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = rate)]
+    #[arg(long, value_name = "BYTES", default_value = RATE, value_parser = rate)]
     rate: Bytes,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { from, output, no_history, rate } = args;
+    let Args { from, output: output_dir, no_history, rate } = args;
     let remote = Remote::new(&from)?;
     let pace = Pace::new(rate.0);
     lower_priority();
-    if is_dash(&output) {
+    if is_dash(&output_dir) {
         stream::to_standard_output(&remote, !no_history, pace)?;
     } else {
-        directory::to_directory(&remote, &output, !no_history, pace)?;
+        let copied = directory::to_directory(&remote, &output_dir, !no_history, pace)?;
+        let Manifest { server, taken, position, files, .. } = &copied;
+        output::print(format_args!(
+            "{}: whole and checked: {} files of {} bytes, of server {server} as of {taken}, position {position}\n",
+            output_dir.display(),
+            files.len(),
+            copied.bytes()
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Copies what the server of this admin listener keeps into a directory that is not there yet, history and all, checked and at the
+/// rate that a backup has where it names none.
+pub(crate) fn copy(from: &str, directory: &Path) -> anyhow::Result<()> {
+    let pace = Pace::new(rate(RATE).map_err(anyhow::Error::msg)?.0);
+    lower_priority();
+    directory::to_directory(&Remote::new(from)?, directory, true, pace).map(drop)
 }
 
 /// Gives way to the server where both run on one machine.

@@ -40,7 +40,8 @@ enum Command {
 /// propensity of every action, the counts of plays, score and probability by the model that decided, and what became of a shown ad.
 /// `training`: a row for each ad that was shown, not given back, and can no longer be clicked in time; the weight is one over its
 /// propensity. `impressions`: the same ads in the columns of `upbeat simulate`'s impressions.csv, young ones among them. Of a
-/// data directory, also while a server uses it. Customers who were deleted are not there.
+/// data directory, also while a server uses it; of a backup; or of a running server, from which everything is copied as by `upbeat
+/// backup` into a folder in TMPDIR first. Customers who were deleted are not there.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat export decisions --from upbeat-data --since 2026-11-01T00:00:00Z -o decisions.parquet
@@ -50,8 +51,8 @@ struct DecisionsArgs {
     /// The customer; all customers when not given
     #[arg(long, value_name = "ID")]
     customer: Option<String>,
-    /// A data directory
-    #[arg(long, value_name = "DIR")]
+    /// A data directory, a backup, or the address of a server's admin listener, such as http://127.0.0.1:8081
+    #[arg(long, value_name = "DIR|URL")]
     from: String,
     /// Decisions of this time and later; without an offset it is in UTC
     #[arg(long, value_name = "TIME", value_parser = time)]

@@ -28,13 +28,13 @@ const PART: &str = ".part";
 /// How often another backup is begun where the server has let go of the one before.
 const MOST_BACKUPS: u32 = 5;
 
-/// Copies what a server keeps into a directory.
+/// Copies what a server keeps into a directory; returns what the copy holds.
 pub(super) fn to_directory(
     remote: &Remote,
     directory: &Path,
     history: bool,
     mut pace: Pace,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Manifest> {
     let mut begun = look(directory)?;
     let mut lock = None;
     for _ in 0..MOST_BACKUPS {
@@ -255,7 +255,12 @@ fn same_bytes(remote: &Remote, file: &File, (id, held): (&str, &HeldFile)) -> an
 }
 
 /// Checks what was copied, and says in the directory that it is whole.
-fn finish(remote: &Remote, directory: &Path, mut manifest: Manifest, held: &Held) -> anyhow::Result<()> {
+fn finish(
+    remote: &Remote,
+    directory: &Path,
+    mut manifest: Manifest,
+    held: &Held,
+) -> anyhow::Result<Manifest> {
     check(directory, &manifest).context(
         "the files came as the server has them: `upbeat journal check` says whether its own directory is sound. The same command \
          compares them with the server's again",
@@ -284,10 +289,5 @@ fn finish(remote: &Remote, directory: &Path, mut manifest: Manifest, held: &Held
         // It is whole all the same.
         output::note(format_args!("upbeat backup: {error:#}; the server lets go of the files by itself"));
     }
-    let (name, Manifest { server, taken, position, files, .. }) = (directory.display(), &manifest);
-    output::print(format_args!(
-        "{name}: whole and checked: {} files of {} bytes, of server {server} as of {taken}, position {position}\n",
-        files.len(),
-        manifest.bytes()
-    ))
+    Ok(manifest)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use tempfile::TempDir;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::Id;
 use upbeat_engine::storage::{self, ErasedCustomers};
@@ -17,7 +18,7 @@ use super::rows::{Decision, Exported};
 use super::table::Table;
 use super::{DecisionsArgs, Wanted};
 use crate::cli::journal::{look, note, usage};
-use crate::cli::{WrongCall, output};
+use crate::cli::{backup, output};
 
 /// What a first look at the log found: what a second one is read with.
 struct Found {
@@ -70,14 +71,29 @@ impl Campaigns {
     }
 }
 
+/// The name of a copy in its folder.
+const COPY: &str = "copy";
+
+/// A folder with a copy of what the server of this admin listener keeps. It goes with the value.
+fn copied(url: &str) -> anyhow::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("upbeat-export-").tempdir();
+    let folder = folder.context(
+        "no folder for a copy of what the server keeps: set TMPDIR to a directory with room for it",
+    )?;
+    backup::copy(url, &folder.path().join(COPY))?;
+    Ok(folder)
+}
+
 pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(args.customer.as_deref(), args.since, args.until)?;
-    if args.from.contains("://") {
-        let what = "decisions are read from the data directory of a server, also while it runs: name it with --from DIR";
-        return Err(WrongCall(what.to_owned()).into());
-    }
-    let directory = Path::new(&args.from);
     let mut table = Table::open(&args.output, what.columns())?;
+    // A running server is copied as by a backup: consistent, checked, and gone when this ends.
+    let copied = match args.from.contains("://") {
+        true => Some(copied(&args.from)?),
+        false => None,
+    };
+    let inside = copied.as_ref().map(|folder| folder.path().join(COPY));
+    let directory = inside.as_deref().unwrap_or(Path::new(&args.from));
     let usage = usage(directory)?;
     if let Some(note) = note(directory, &usage) {
         output::note(format_args!("upbeat export: {note}"));

@@ -11,6 +11,9 @@ use upbeat_svm::{Model, Scorer};
 /// The directory of a data directory in which a server keeps every model that a decision names.
 const KEPT: &str = "models";
 
+/// The beginning of their names in a backup, which has no directories.
+const IN_BACKUP: &str = "model-";
+
 /// Models by id, each read once.
 pub(super) struct Models {
     directory: PathBuf,
@@ -19,9 +22,9 @@ pub(super) struct Models {
 }
 
 impl Models {
-    /// Those that are kept in a data directory.
+    /// Those that are kept in a data directory, or in a backup.
     pub(super) fn of(data_dir: &Path) -> Self {
-        Self { directory: data_dir.join(KEPT), known: BTreeMap::new(), missing: BTreeMap::new() }
+        Self { directory: data_dir.to_owned(), known: BTreeMap::new(), missing: BTreeMap::new() }
     }
 
     /// Score and probability of these counts by this model; `None` where it is not there, which is counted, or there are no plays.
@@ -46,17 +49,21 @@ impl Models {
 
 /// The model of this id, from the directory or of those in the program. A file of another content than its name says is none.
 fn read(directory: &Path, id: &str) -> Option<Scorer> {
-    let kept = || {
+    let kept = |directory: &Path, beginning: &str| {
         let entries = std::fs::read_dir(directory).ok()?;
         let is_it = |path: &PathBuf| {
             path.extension().is_some_and(|ending| ending == "json")
-                && path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with(id))
+                && path.file_stem().is_some_and(|stem| {
+                    stem.to_string_lossy().strip_prefix(beginning).is_some_and(|stem| stem.starts_with(id))
+                })
         };
         let path = entries.map_while(Result::ok).map(|entry| entry.path()).find(is_it)?;
         upbeat_core::model::read(&std::fs::read(path).ok()?).ok()
     };
     let is_it = |model: &Model| ModelId::new(model.id()).as_str() == id;
     let in_program = || upbeat_core::model::read(model_in_binary(id)?).ok();
-    let model = kept().filter(is_it).or_else(|| in_program().filter(is_it))?;
+    let model = kept(&directory.join(KEPT), "").filter(is_it);
+    let model = model.or_else(|| kept(directory, IN_BACKUP).filter(is_it));
+    let model = model.or_else(|| in_program().filter(is_it))?;
     Some(Scorer::new(&model))
 }
