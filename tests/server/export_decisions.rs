@@ -130,6 +130,8 @@ fn every_answered_decision_of_a_known_customer_is_exported_once_with_what_it_sai
     let server = kept.start();
     all_durable(&server);
     assert_same(&exported("decisions", &["--from", &directory]), &answers);
+    let url = format!("http://{}", server.admin);
+    assert_same(&exported("decisions", &["--from", &url]), &answers);
     // Who is deleted is gone from what is exported at once.
     assert_eq!(server.ask("DELETE", &server.admin, "/customers/49", &[], b"").status, 204);
     all_durable(&server);
@@ -187,10 +189,8 @@ fn export_of_decisions_says_what_it_cannot_read_or_write() {
         String::from_utf8(output.stderr).expect("text")
     };
     let kept = Kept::new();
-    let server = kept.start();
+    let _server = kept.start();
     let directory = kept.directory();
-    let url = format!("http://{}", server.admin);
-    assert!(refused(&["--from", &url]).contains("--from DIR"));
     assert!(refused(&["--from", &directory, "-o", "x.xlsx"]).contains("F.parquet or F.csv"));
     if cfg!(not(feature = "parquet")) {
         let said = refused(&["--from", &directory, "-o", "x.parquet"]);

@@ -254,11 +254,24 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
     }
     let (_, watermark, top) = former.unwrap_or((1, 1, 1));
     report.positions.1 = top.max(watermark);
+    // Where the beginning is missing this says no more.
+    if let Some(thinned) = thinned(disk, start)?.filter(|_| start.from.max(1) >= report.positions.0) {
+        report.findings.push(Finding::Log(thinned));
+    }
     if report.positions.1 < start.reached {
         let behind = RecoveryError::Behind { ends: report.positions.1, reached: start.reached };
         report.findings.push(Finding::Log(behind));
     }
     Ok(())
+}
+
+/// What is wrong with a start whose records are not all there any more: some went for their age. It is for recovery; who looks at a
+/// log takes what there is.
+pub(crate) fn thinned<D: Disk>(disk: &D, start: Start) -> Result<Option<RecoveryError>, RecoveryError> {
+    let heads = heads(disk)?;
+    let begins = whole_from(&heads);
+    let file = heads.iter().map(|(name, _)| name).find(|_| start.from.max(1) < begins);
+    Ok(file.map(|file| RecoveryError::Missing { file: file.clone(), begins, from: start.from }))
 }
 
 /// From where a log has all that happened: not where history was removed, or records were taken from it for their age. For
@@ -267,11 +280,19 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
 /// # Errors
 /// As of [`oldest`].
 pub fn oldest_whole<D: Disk>(disk: &D) -> Result<Start, RecoveryError> {
+    Ok(Start { from: whole_from(&heads(disk)?), reached: 1 })
+}
+
+/// The names and heads of a log's segments.
+fn heads<D: Disk>(disk: &D) -> Result<Vec<(String, SegmentHead)>, RecoveryError> {
     let segments = open_segments(disk)?;
-    let heads: Vec<SegmentHead> = segments.iter().filter_map(|segment| segment.head.ok()).collect();
-    let whole = heads.iter().rposition(|head| head.thinned).map_or(0, |last| last + 1);
-    let floor = heads.get(whole).map_or(1, |head| head.floor);
-    Ok(Start { from: floor, reached: 1 })
+    Ok(segments.into_iter().filter_map(|segment| Some((segment.name, segment.head.ok()?))).collect())
+}
+
+/// The position from which on nothing was taken.
+fn whole_from(heads: &[(String, SegmentHead)]) -> u64 {
+    let whole = heads.iter().rposition(|(_, head)| head.thinned).map_or(0, |last| last + 1);
+    heads.get(whole).map_or(1, |(_, head)| head.floor)
 }
 
 /// From where a log can be read at all: history that was removed is not there. For looking at a log, not for recovery.
