@@ -1,6 +1,6 @@
 //! Money: one account for each campaign, in integer micro-units of its currency.
 //!
-//! [`AccountState`] is plain data. Everything that changes it is a [`Change`], which the state works out first and applies then;
+//! `AccountState` is plain data. Everything that changes it is a `Change`, which the state works out first and applies then;
 //! the change is what the log keeps, so that a state that is read from the log is the one that was. Neither has a clock.
 //!
 //! What holds at every instant, for each local day with a daily budget and for the flight with a total budget:
