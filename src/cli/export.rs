@@ -48,24 +48,31 @@ enum Command {
   upbeat export training --from upbeat-data -o training.csv
   upbeat export impressions --from upbeat-data -o impressions.csv")]
 struct DecisionsArgs {
-    /// The customer; all customers when not given
-    #[arg(long, value_name = "ID")]
-    customer: Option<String>,
+    #[command(flatten)]
+    wanted: WantedArgs,
     /// A data directory, a backup, or the address of a server's admin listener, such as http://127.0.0.1:8081
     #[arg(long, value_name = "DIR|URL")]
     from: String,
-    /// Decisions of this time and later; without an offset it is in UTC
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Time>,
-    /// Decisions before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Time>,
     /// How long after an ad a click on it counts
     #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     attribution: u32,
     /// Where to write, F.parquet or F.csv; CSV to standard output when not given
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,
+}
+
+/// Which rows are wanted.
+#[derive(clap::Args)]
+struct WantedArgs {
+    /// The customer; all customers when not given
+    #[arg(long, value_name = "ID")]
+    customer: Option<String>,
+    /// What is of this time and later; without an offset it is in UTC
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Time>,
+    /// What is before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Time>,
 }
 
 /// Write events as POST /events takes them again
@@ -79,18 +86,11 @@ struct DecisionsArgs {
   upbeat export events --customer 48 --from upbeat-data --since 2026-11-01T00:00:00Z -o events.csv
   upbeat export events --from upbeat-data -o all.ndjson")]
 struct EventsArgs {
-    /// The customer; all customers when not given
-    #[arg(long, value_name = "ID")]
-    customer: Option<String>,
+    #[command(flatten)]
+    wanted: WantedArgs,
     /// A data directory, or the address of a server's admin listener, such as http://127.0.0.1:8081
     #[arg(long, value_name = "DIR|URL")]
     from: String,
-    /// Events of this time and later; without an offset it is in UTC
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Time>,
-    /// Events before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Time>,
     /// Where to write, F.ndjson, F.csv or F.parquet; NDJSON to standard output when not given
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,
@@ -121,15 +121,16 @@ impl Wanted {
     ///
     /// # Errors
     /// The customer is no id, or the times are in the wrong order.
-    fn of(customer: Option<&str>, since: Option<Time>, until: Option<Time>) -> anyhow::Result<Self> {
-        let customer = customer.map(Id::parse).transpose();
+    fn of(args: &WantedArgs) -> anyhow::Result<Self> {
+        let WantedArgs { customer, since, until } = args;
+        let customer = customer.as_deref().map(Id::parse).transpose();
         let customer = customer.map_err(|error| WrongCall(format!("--customer: {error}")))?;
-        if let (Some(since), Some(until)) = (&since, &until)
+        if let (Some(since), Some(until)) = (since, until)
             && since.unix_ms >= until.unix_ms
         {
             return Err(WrongCall("--since is to be before --until".to_owned()).into());
         }
-        Ok(Self { customer, since, until })
+        Ok(Self { customer, since: *since, until: *until })
     }
 
     /// Whether a time is wanted.

@@ -4,6 +4,9 @@
 //!
 //! `UPBEAT_SEEDS=0..200` runs as many histories of 500 steps.
 
+#[path = "../shared/split_mix.rs"]
+mod split_mix;
+
 mod chance;
 mod coins;
 mod compare;

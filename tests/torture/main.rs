@@ -12,6 +12,8 @@
 mod lines;
 #[path = "../shared/skipped.rs"]
 mod skipped;
+#[path = "../shared/split_mix.rs"]
+mod split_mix;
 
 mod account;
 mod campaigns;

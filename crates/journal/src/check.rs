@@ -212,11 +212,6 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
         let (next, watermark, top) = former.unwrap_or((head.first_group, head.floor, head.floor));
         if former.is_none() {
             report.positions = (head.floor, head.floor);
-            if start.from.max(1) < head.floor {
-                let file = segment.name.clone();
-                let missing = RecoveryError::Missing { file, begins: head.floor, from: start.from };
-                report.findings.push(Finding::Log(missing));
-            }
         }
         let (mut next, mut watermark, mut top) = (next, watermark, top.max(head.floor));
         let scanned = scan(segment, &head, |_, bytes| report.records += records(bytes).count() as u64)?;
@@ -254,10 +249,7 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
     }
     let (_, watermark, top) = former.unwrap_or((1, 1, 1));
     report.positions.1 = top.max(watermark);
-    // Where the beginning is missing this says no more.
-    if let Some(thinned) = thinned(disk, start)?.filter(|_| start.from.max(1) >= report.positions.0) {
-        report.findings.push(Finding::Log(thinned));
-    }
+    report.findings.extend(check_whole(&segments, start).err().map(Finding::Log));
     if report.positions.1 < start.reached {
         let behind = RecoveryError::Behind { ends: report.positions.1, reached: start.reached };
         report.findings.push(Finding::Log(behind));
@@ -265,13 +257,23 @@ fn check_log<D: Disk>(disk: &D, start: Start, report: &mut Report) -> Result<(),
     Ok(())
 }
 
-/// What is wrong with a start whose records are not all there any more: some went for their age. It is for recovery; who looks at a
-/// log takes what there is.
-pub(crate) fn thinned<D: Disk>(disk: &D, start: Start) -> Result<Option<RecoveryError>, RecoveryError> {
-    let heads = heads(disk)?;
-    let begins = whole_from(&heads);
-    let file = heads.iter().map(|(name, _)| name).find(|_| start.from.max(1) < begins);
-    Ok(file.map(|file| RecoveryError::Missing { file: file.clone(), begins, from: start.from }))
+/// Whether all records from a start on are there: none was removed, or taken for its age. It is for recovery; who looks at a log takes
+/// what there is.
+pub(crate) fn check_whole<F>(segments: &[SegmentFile<F>], start: Start) -> Result<(), RecoveryError> {
+    match first_whole(segments) {
+        Some((file, head)) if start.from.max(1) < head.floor => {
+            Err(RecoveryError::Missing { file: file.to_owned(), begins: head.floor, from: start.from })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first segment from which on nothing was taken, if there is one.
+fn first_whole<F>(segments: &[SegmentFile<F>]) -> Option<(&str, SegmentHead)> {
+    let made = || segments.iter().filter_map(|segment| Some((segment, segment.head.ok()?)));
+    let thinned = made().filter(|(_, head)| head.thinned).last().map(|(segment, _)| segment.number);
+    let (first, head) = made().find(|(segment, _)| thinned.is_none_or(|thinned| segment.number > thinned))?;
+    Some((&first.name, head))
 }
 
 /// From where a log has all that happened: not where history was removed, or records were taken from it for their age. For
@@ -280,19 +282,8 @@ pub(crate) fn thinned<D: Disk>(disk: &D, start: Start) -> Result<Option<Recovery
 /// # Errors
 /// As of [`oldest`].
 pub fn oldest_whole<D: Disk>(disk: &D) -> Result<Start, RecoveryError> {
-    Ok(Start { from: whole_from(&heads(disk)?), reached: 1 })
-}
-
-/// The names and heads of a log's segments.
-fn heads<D: Disk>(disk: &D) -> Result<Vec<(String, SegmentHead)>, RecoveryError> {
-    let segments = open_segments(disk)?;
-    Ok(segments.into_iter().filter_map(|segment| Some((segment.name, segment.head.ok()?))).collect())
-}
-
-/// The position from which on nothing was taken.
-fn whole_from(heads: &[(String, SegmentHead)]) -> u64 {
-    let whole = heads.iter().rposition(|(_, head)| head.thinned).map_or(0, |last| last + 1);
-    heads.get(whole).map_or(1, |(_, head)| head.floor)
+    let from = first_whole(&open_segments(disk)?).map_or(1, |(_, head)| head.floor);
+    Ok(Start { from, reached: 1 })
 }
 
 /// From where a log can be read at all: history that was removed is not there. For looking at a log, not for recovery.

@@ -121,9 +121,7 @@ pub fn open<D: Disk>(
     mut random: Box<dyn FnMut() -> u64 + Send>,
     visitor: &mut impl Visitor,
 ) -> Result<Opened<D>, OpenError> {
-    if let Some(error) = check::thinned(&disk, start)? {
-        return Err(error.into());
-    }
+    check::check_whole(&files::open_segments(&disk)?, start)?;
     let mut held = Held::of(&memories, start);
     let mut in_order = InOrder::new(start.from, visitor);
     let mut recovered = recovery::read_in_order(&disk, start, &mut in_order, |position| {

@@ -85,7 +85,7 @@ fn copied(url: &str) -> anyhow::Result<TempDir> {
 }
 
 pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted::of(args.customer.as_deref(), args.since, args.until)?;
+    let wanted = Wanted::of(&args.wanted)?;
     let mut table = Table::open(&args.output, what.columns())?;
     // A running server is copied as by a backup: consistent, checked, and gone when this ends.
     let copied = match args.from.contains("://") {

@@ -8,7 +8,7 @@ use super::{EventsArgs, Wanted, directory, listener};
 use crate::cli::{WrongCall, output};
 
 pub(super) fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted::of(args.customer.as_deref(), args.since, args.until)?;
+    let wanted = Wanted::of(&args.wanted)?;
     let is_url = args.from.contains("://");
     if is_url && wanted.customer.is_none() {
         let what = "a server is asked about one customer: name it with --customer, or read all events from its data directory with \
