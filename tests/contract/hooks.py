@@ -89,9 +89,12 @@ def before_call(context, case, kwargs):
             query["from"], query["to"] = query["to"], query["from"]
     if case.path != EVENTS:
         return
-    if not case.meta.is_negative_at(ParameterLocation.QUERY) and case.query.get("kind") != "customers":
-        # The example names the columns of customers, which other kinds do not have.
-        case.query.pop("columns", None)
+    if "columns" in (case.query or {}) and not case.meta.is_negative_at(ParameterLocation.QUERY):
+        # Any text is a string, but the columns that the kind needs must be among those that are named.
+        if case.query.get("kind") == "customers":
+            case.query["columns"] = HEADERS["customers"]
+        else:
+            case.query.pop("columns")
     if case.meta.is_negative_at(ParameterLocation.BODY):
         return
     if case.media_type in (CSV, NDJSON) and isinstance(case.body, str):
