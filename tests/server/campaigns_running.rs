@@ -120,6 +120,54 @@ fn preview_answers_as_if_one_campaign_ran_alone_and_never_counts() {
     server.get("/should-show-ad/48?explain=maybe").problem(400, "invalid-query");
 }
 
+#[test]
+fn explained_preview_has_the_coins_and_propensities_of_that_campaign_alone() {
+    let server = Server::start();
+    server.load("/events", NDJSON, likely("48") + &unlikely("49"));
+    let over_all = "holdout_all = 1.0\n[[cap]]\nimpressions = 1\nhours = 24\n";
+    let picky = open("picky").replace("-1e9", "1e9") + "exploration = 0.9\n";
+    let picky_too = open("picky-too").replace("-1e9", "1e9") + "exploration = 0.1\n";
+    let toml = [over_all, &open("first"), "priority = 1\n", &open("second"), &picky, &picky_too].concat();
+    put(&server, &toml);
+    let told = |query: &str| server.get(&format!("/should-show-ad/48?explain=true{query}")).ok();
+    let of = |told: &Value, id: &str| {
+        let campaigns = told["campaigns"].as_array().expect("a list");
+        campaigns.iter().find(|campaign| campaign["campaign"] == id).expect("the campaign").clone()
+    };
+    // Beside the first, the second is never shown, and everybody is held out.
+    let together = told("");
+    assert_eq!((&together["reason"], &together["campaign"]), (&json!("held_out"), &json!("first")));
+    let second = of(&together, "second");
+    assert_eq!((&second["place"], &second["propensity"]), (&json!(2), &json!(0.0)), "{second}");
+    // Alone it is, as the plain preview says.
+    for query in ["&preview=second", "&preview=second&request_id=r", "&preview=second&dry_run=true"] {
+        let alone = told(query);
+        assert_eq!(alone["campaigns"].as_array().map(Vec::len), Some(1), "{alone}");
+        let second = of(&alone, "second");
+        assert_eq!((&second["place"], &second["propensity"]), (&json!(1), &json!(1.0)), "{second}");
+        let pacing = json!([{"coin": "pacing", "probability": 1.0, "fell": true}]);
+        assert_eq!(second["coins"], pacing, "no holdout over all campaigns");
+        let rules = second["rules"].as_array().expect("a list");
+        assert!(rules.iter().all(|rule| rule["rule"] != "cap_over_all"), "{second}");
+        let plain = server.get("/should-show-ad/48?preview=second").ok();
+        for key in ["show", "reason", "campaign", "score", "probability", "model"] {
+            assert_eq!(alone[key], plain[key], "{key}");
+        }
+    }
+    // Beside others nobody tosses for the unlikely one; alone its toss is made.
+    let alone = of(&told("&preview=picky"), "picky");
+    assert_eq!(
+        (&alone["coins"][0]["coin"], &alone["coins"][0]["probability"]),
+        (&json!("exploration"), &json!(0.9))
+    );
+    assert_eq!(alone["propensity"], 0.9, "{alone}");
+    assert_eq!(of(&together, "picky")["propensity"], 0.0);
+    // Of nobody there is nothing to tell.
+    let nobody = server.get("/should-show-ad/7?explain=true&preview=second").ok();
+    assert_eq!((&nobody["reason"], &nobody["campaigns"]), (&json!("unknown_customer"), &json!([])));
+    assert_eq!(server.held("48")["impressions"], json!([]), "nothing of it counts");
+}
+
 /// The sum of a report in micro-units: what it holds of a budget.
 fn report(server: &Server, campaign: &str) -> Value {
     server.admin_get(&format!("/campaigns/{campaign}/report")).ok()

@@ -229,30 +229,51 @@ impl Engine {
     /// Decides as if one campaign alone ran, without a trace of it.
     fn preview(&self, id: &Id, campaign: &Id, wall_ms: i64) -> Decision {
         let now_ms = self.now_ms(wall_ms);
-        let running = self.campaigns.load();
         let unshown = self.decision_ids.unshown();
         self.counters.count_dry_run();
-        let Some(index) = running.plan.find(campaign) else {
+        let Some((campaigns, live)) = self.alone(campaign, now_ms) else {
             let (reason, score, campaign, model) = (Reason::NoCampaign, None, None, None);
             return Decision { reason, score, campaign, model, id: unshown };
         };
-        let live = [self.live_of(&running, index, now_ms)];
-        let campaigns = running.alone(index);
         let coins = DecisionCoins { keys: self.decision_ids.coins(), number: unshown.0, customer: id };
         let asked = Asked { id, campaigns: &campaigns, coins: &coins, now_ms, unshown };
-        let known = self.customers.with_mut(id, |customer| self.verdict(&asked, customer, &live));
+        let known = self.customers.with_mut(id, |customer| self.verdict(&asked, customer, &[live]));
         let verdict = known.unwrap_or_else(|| unknown(&campaigns.plan, &coins, now_ms));
         campaigns.decision(&verdict, unshown)
+    }
+
+    /// The campaigns with this one alone, and what is true of it; `None` if it does not run.
+    fn alone(&self, campaign: &Id, now_ms: i64) -> Option<(Current, Live)> {
+        let running = self.campaigns.load();
+        let index = running.plan.find(campaign)?;
+        Some((running.alone(index), self.live_of(&running, index, now_ms)))
     }
 
     /// A dry run and everything that it was computed from; `None` if nothing is known of the customer.
     /// `wall_ms` in Unix milliseconds.
     pub fn explain(&self, id: &Id, wall_ms: i64) -> Option<Explanation> {
         let now_ms = self.now_ms(wall_ms);
-        let champion = self.champion.load_full();
         let campaigns = self.campaigns.load_full();
         let (mut few, mut many) = ([Live::UNBOUNDED; FEW], Vec::new());
         let live = self.live(&campaigns, now_ms, &mut few, &mut many);
+        self.explain_among(id, campaigns, live, now_ms)
+    }
+
+    /// The same as if one campaign alone ran; `None` also if it does not run.
+    pub fn explain_preview(&self, id: &Id, campaign: &Id, wall_ms: i64) -> Option<Explanation> {
+        let now_ms = self.now_ms(wall_ms);
+        let (campaigns, live) = self.alone(campaign, now_ms)?;
+        self.explain_among(id, Arc::new(campaigns), &[live], now_ms)
+    }
+
+    fn explain_among(
+        &self,
+        id: &Id,
+        campaigns: Arc<Current>,
+        live: &[Live],
+        now_ms: i64,
+    ) -> Option<Explanation> {
+        let champion = self.champion.load_full();
         let unshown = self.decision_ids.unshown();
         let coins = DecisionCoins { keys: self.decision_ids.coins(), number: unshown.0, customer: id };
         let asked = Asked { id, campaigns: &campaigns, coins: &coins, now_ms, unshown };

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use upbeat_core::decision::policy::Rule;
 use upbeat_core::event::Id;
 use upbeat_engine::{Ask, RequestId};
 
@@ -70,17 +69,16 @@ struct Explained {
 /// The decision that a customer would get, and every rule of every campaign that is asked. It never counts.
 fn explained(app: &App, customer: &Id, preview: Option<Id>) -> Result<Response, Problem> {
     let wall_ms = app.wall_ms();
-    let (decision, traces) = match (app.engine.explain(customer, wall_ms), preview) {
-        (explanation, Some(campaign)) => {
-            let mut traces = explanation.map_or_else(Vec::new, |explanation| explanation.traces);
-            traces.retain(|trace| trace.campaign == campaign);
-            // What holds over all campaigns does not hold where one runs alone.
-            traces.iter_mut().for_each(|trace| trace.rules.retain(|rule| rule.rule != Rule::CapOverAll));
-            let ask = Ask { dry_run: true, preview: Some(campaign), request_id: None };
-            (app.engine.decide(customer, &ask, wall_ms)?, traces)
+    let explanation = match &preview {
+        Some(campaign) => app.engine.explain_preview(customer, campaign, wall_ms),
+        None => app.engine.explain(customer, wall_ms),
+    };
+    let (decision, traces) = match explanation {
+        Some(explanation) => (explanation.decision, explanation.traces),
+        None => {
+            let ask = Ask { dry_run: true, preview, request_id: None };
+            (app.engine.decide(customer, &ask, wall_ms)?, Vec::new())
         }
-        (Some(explanation), None) => (explanation.decision, explanation.traces),
-        (None, None) => (app.engine.decide_once(customer, true, wall_ms), Vec::new()),
     };
     let mut body = Vec::with_capacity(answer::MAX_BYTES);
     answer::write(&mut body, customer, &app.engine.running(), &decision);
