@@ -13,7 +13,7 @@ use crate::group::{self, BLOCK, GroupHead};
 use crate::planted::{Guard, stands};
 use crate::record::{self, records};
 use crate::replay::{InOrder, Replayed, Visitor};
-use crate::segment::SegmentHead;
+use crate::segment::{self, SegmentHead};
 
 /// The torn end of a log: what was being written when the machine stopped. Nothing in it was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,7 +229,7 @@ pub(crate) fn check_size<F>(segment: &SegmentFile<F>, head: &SegmentHead) -> Res
 }
 
 /// A segment without a head was being made when the machine stopped, and has no group that goes on with the log; else its
-/// head is damaged.
+/// head is damaged. A process that uses the directory may have made it since its head was read: then all in it is newer than that.
 pub(crate) fn check_unmade<F: File>(segment: &SegmentFile<F>, next_group: u64) -> Result<(), RecoveryError> {
     let mut buffer = vec![0; BLOCK];
     let mut offset = BLOCK as u64;
@@ -242,6 +242,12 @@ pub(crate) fn check_unmade<F: File>(segment: &SegmentFile<F>, next_group: u64) -
             && let Some(group) = read_group(segment, salt, offset, &mut buffer)?
             && group.number >= next_group
         {
+            // Before the first group its maker has written the whole head: one that is damaged stays so.
+            let mut block = vec![0; BLOCK];
+            let read = at(&segment.name, segment.file.read_at(0, &mut block))?;
+            if segment::decode(&block[..read]).is_ok_and(|head| head.number == segment.number) {
+                return Ok(());
+            }
             return Err(RecoveryError::Damaged {
                 file: segment.name.clone(),
                 offset: 0,
