@@ -36,7 +36,7 @@ fn export(arguments: &[&str]) -> Output {
 
 /// The rows of an export that has to succeed.
 #[track_caller]
-fn exported(what: &str, arguments: &[&str]) -> Vec<BTreeMap<String, String>> {
+pub(super) fn exported(what: &str, arguments: &[&str]) -> Vec<BTreeMap<String, String>> {
     let output = export(&[&[what], arguments].concat());
     assert_eq!(output.status.code(), Some(0), "{what} {arguments:?}: {output:?}");
     table(&String::from_utf8(output.stdout).expect("text"))

@@ -14,6 +14,7 @@ mod backups;
 mod bad_input;
 mod budgets;
 mod callers;
+mod campaign_models;
 mod campaigns;
 mod campaigns_running;
 mod clocks;

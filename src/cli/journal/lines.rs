@@ -1,7 +1,8 @@
 //! Records of the log as lines of JSON.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use upbeat_core::event::Id;
+use upbeat_engine::campaigns::KeptCampaigns;
 use upbeat_engine::ledger::{Change, Charge, Confirmed, Voided};
 use upbeat_engine::{Entry, Tombstone};
 pub(super) use upbeat_server::event_line as event;
@@ -101,6 +102,7 @@ pub(super) fn other(entry: &Entry, campaigns: &[Id]) -> Value {
             "who": kept.version.who,
             "changed": kept.version.changed,
             "slots": kept.slots,
+            "models": models(kept),
             "toml": &*kept.toml,
         }),
         Entry::Tossed { customer, day } => json!({
@@ -114,6 +116,14 @@ pub(super) fn other(entry: &Entry, campaigns: &[Id]) -> Value {
         }
         Entry::Money { slot, change } => money(*slot, change),
     }
+}
+
+/// The ids of the models by which a version of the campaigns decides, by name; nothing where that is not kept.
+fn models(kept: &KeptCampaigns) -> Value {
+    let models = kept.models.as_ref();
+    models.map_or(Value::Null, |models| {
+        models.iter().map(|named| (named.name.clone(), json!(named.id))).collect::<Map<_, _>>().into()
+    })
 }
 
 /// A change of the account of the campaign with this number; amounts in micro-units.

@@ -1,7 +1,11 @@
 //! What a version of the campaigns changed, for people to read.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 use upbeat_core::campaign::Document;
+
+use super::NamedModel;
 
 /// The most changes that a version lists; how many more there were is said after them.
 const MOST_CHANGES: usize = 100;
@@ -34,6 +38,25 @@ pub(super) fn between(before: &Document, after: &Document) -> Vec<String> {
         changes.push(format!("and {more} more"));
     }
     changes
+}
+
+/// The models that both documents name and that are others now, as in `model gold-one-day: 4017e3471abc → 8f4f04b9886b`. Those that
+/// only one of them names come and go with its campaigns.
+pub(super) fn of_models(
+    before: (&Document, &[NamedModel]),
+    after: (&Document, &[NamedModel]),
+) -> Vec<String> {
+    let names = |document: &Document| -> BTreeSet<String> {
+        document.campaign.iter().map(|campaign| campaign.model.clone()).collect()
+    };
+    let id = |models: &[NamedModel], name: &str| {
+        let named = models.iter().find(|named| named.name == name);
+        named.map_or_else(|| "none".to_owned(), |named| named.id.to_string())
+    };
+    let both = names(before.0).intersection(&names(after.0)).cloned().collect::<Vec<_>>();
+    let changes = both.into_iter().map(|name| (id(before.1, &name), id(after.1, &name), name));
+    let changes = changes.filter(|(earlier, later, _)| earlier != later);
+    changes.map(|(earlier, later, name)| format!("model {name}: {earlier} → {later}")).collect()
 }
 
 fn keys(campaign: &upbeat_core::campaign::Campaign) -> (String, Map<String, Value>) {

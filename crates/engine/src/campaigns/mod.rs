@@ -5,26 +5,28 @@
 //! what is held of it, keep their meaning.
 
 mod changes;
+mod kept;
 mod parse;
 mod slots;
 mod text;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use arc_swap::Guard;
 use sha2::{Digest, Sha256};
-use upbeat_core::campaign::{self, Document, Plan, Planned, Served, Slot};
+use upbeat_core::campaign::{Document, Plan, Planned, Served, Slot};
 use upbeat_core::event::Id;
 use upbeat_core::profile::Bounds;
 
+pub(crate) use kept::Versions;
+use kept::named_models;
+pub use kept::{KeptCampaigns, NamedModel};
 pub use parse::{Invalid, MAX_BYTES, parse};
 pub use slots::MOST_SLOTS;
 pub(crate) use slots::Slots;
 
 use crate::decide::Hours;
 use crate::decision_ids::IdKey;
-use crate::log::{Payload, Use};
 use crate::{Engine, ModelId};
 
 /// How many versions are kept in the history.
@@ -163,47 +165,6 @@ impl Current {
     }
 }
 
-/// What the log and snapshots keep of campaigns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptCampaigns {
-    /// The version that runs.
-    pub version: CampaignVersion,
-    /// The text.
-    pub toml: Arc<str>,
-    /// The digest of the last text that came from a file.
-    pub file_digest: Option<[u8; 32]>,
-    /// Every id of a campaign, by its number.
-    pub slots: Vec<Id>,
-}
-
-/// The versions, and what the next one is made with. Locked while campaigns change.
-#[derive(Debug, Default)]
-pub(crate) struct Versions {
-    history: VecDeque<CampaignVersion>,
-    file_digest: Option<[u8; 32]>,
-    /// The models that are served, by name.
-    models: Vec<Served>,
-}
-
-impl Versions {
-    /// With this version, the newest or an older one that a snapshot has.
-    fn add(&mut self, version: CampaignVersion) {
-        let place = self.history.partition_point(|known| known.version < version.version);
-        if self.history.get(place).is_none_or(|known| known.version != version.version) {
-            self.history.insert(place, version);
-        }
-        if self.history.len() > MOST_VERSIONS {
-            self.history.pop_front();
-        }
-    }
-
-    /// These models and those of others that are served.
-    fn with(&self, more: &[Served]) -> Vec<Served> {
-        let is_new = |served: &&Served| more.iter().all(|new| new.name != served.name);
-        self.models.iter().filter(is_new).chain(more).cloned().collect()
-    }
-}
-
 /// What `Engine` begins with: version 1.
 pub(crate) fn beginning(new: NewCampaigns, wall_ms: i64, key: IdKey) -> Result<(Current, Versions), Invalid> {
     let NewCampaigns { toml, document, who, models } = new;
@@ -214,7 +175,8 @@ pub(crate) fn beginning(new: NewCampaigns, wall_ms: i64, key: IdKey) -> Result<(
     let current = Current::new(1, toml.into(), Arc::new(document), plan, slots);
     let changed = changes::between(&Document::default(), &current.document);
     let version = CampaignVersion { version: 1, time_ms: wall_ms, who, changed, digest: current.digest };
-    let mut versions = Versions { file_digest, models, ..Versions::default() };
+    let recorded = Some(named_models(&current.plan));
+    let mut versions = Versions { file_digest, models, recorded, ..Versions::default() };
     versions.add(version);
     Ok((current, versions))
 }
@@ -261,47 +223,74 @@ impl Engine {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs other campaigns from now on; returns the number of the version. A text that is the present one makes no new version
-    /// unless it is the first from a file. `wall_ms` in Unix milliseconds.
+    /// Runs other campaigns from now on; returns the number of the version. A text that is the present one, with the present models,
+    /// makes no new version unless it is the first from a file. `wall_ms` in Unix milliseconds.
     ///
     /// # Errors
     /// The document is wrong, names a model that is not there, or cannot be recorded; the present campaigns stay.
     pub fn set_campaigns(&self, new: NewCampaigns, wall_ms: i64) -> Result<u64, NotSet> {
         let NewCampaigns { toml, document, who, models } = new;
-        let mut versions = self.versions();
-        let current = self.campaigns.load_full();
-        let within = |invalid: campaign::Invalid| Invalid::within(invalid, &toml);
-        document.check().map_err(within)?;
-        let (who, digest) = (shortened(who, MAX_WHO), digest(&toml));
-        let file_digest = if who == FILE { Some(digest) } else { versions.file_digest };
+        document.check().map_err(|invalid| Invalid::within(invalid, &toml))?;
+        let versions = self.versions();
+        let file_digest = if who == FILE { Some(digest(&toml)) } else { versions.file_digest };
         let models = versions.with(&models);
+        let next = Next { toml: toml.into(), document: Arc::new(document), file_digest, who, models };
+        self.run(versions, next, wall_ms)
+    }
+
+    /// Has the present campaigns decide by these models from now on, each in place of the one of its name; returns the number of the
+    /// version. It is a new one where a model that a campaign names is another. `wall_ms` in Unix milliseconds.
+    ///
+    /// # Errors
+    /// A campaign asks more of one than it can judge, or the change cannot be recorded; the present models stay.
+    pub fn set_models(&self, models: &[Served], who: &str, wall_ms: i64) -> Result<u64, NotSet> {
+        let versions = self.versions();
+        let current = self.campaigns.load_full();
+        let next = Next {
+            toml: current.toml.clone(),
+            document: current.document.clone(),
+            file_digest: versions.file_digest,
+            who: who.to_owned(),
+            models: versions.with(models),
+        };
+        self.run(versions, next, wall_ms)
+    }
+
+    /// Runs what is next, as a new version where it is another than the last.
+    fn run(&self, mut versions: MutexGuard<'_, Versions>, next: Next, wall_ms: i64) -> Result<u64, NotSet> {
+        let Next { toml, document, file_digest, who, models } = next;
+        let current = self.campaigns.load_full();
+        let digest = digest(&toml);
         let ids = slots_of(current.slots.ids(), &document)?;
         let slots = Arc::new(Slots::new(ids, self.decision_ids.key()));
-        let plan = Plan::new(&document, &slots.numbered(), &models).map_err(within)?;
-        if digest == current.digest && file_digest == versions.file_digest {
-            let next = Current::new(current.version, toml.into(), Arc::new(document), plan, slots);
-            self.note_default(&models);
-            versions.models = models;
-            self.campaigns.store(Arc::new(next));
-            return Ok(current.version);
+        let plan = Plan::new(&document, &slots.numbered(), &models)
+            .map_err(|invalid| Invalid::within(invalid, &toml))?;
+        let named = named_models(&plan);
+        // What an earlier program recorded without its models is taken to have had these.
+        let before = versions.recorded.as_ref().unwrap_or(&named);
+        let is_same = digest == current.digest && file_digest == versions.file_digest && *before == named;
+        let mut number = current.version;
+        if !is_same {
+            number += 1;
+            let mut changed = changes::of_models((&current.document, before), (&document, &named));
+            changed.extend(changes::between(&current.document, &document));
+            let who = shortened(who, MAX_WHO);
+            let version = CampaignVersion { version: number, time_ms: wall_ms, who, changed, digest };
+            let (toml, slots) = (toml.clone(), slots.ids().to_vec());
+            let kept = KeptCampaigns { version, toml, file_digest, slots, models: Some(named.clone()) };
+            self.publish_campaigns(&kept)?;
+            // What finds no room is set by the next tick.
+            let _ = self.accounts.configure(self.log(), &plan, Some(self.now_ms(wall_ms)));
+            versions.add(kept.version);
         }
-        let changed = changes::between(&current.document, &document);
-        let version =
-            CampaignVersion { version: current.version + 1, time_ms: wall_ms, who, changed, digest };
-        let number = version.version;
-        let kept = KeptCampaigns { version, toml: toml.into(), file_digest, slots: slots.ids().to_vec() };
-        self.publish_campaigns(&kept)?;
-        // What finds no room is set by the next tick.
-        let _ = self.accounts.configure(self.log(), &plan, Some(self.now_ms(wall_ms)));
-        versions.add(kept.version);
         self.note_default(&models);
-        (versions.models, versions.file_digest) = (models, file_digest);
-        let next = Current::new(number, kept.toml, Arc::new(document), plan, slots);
-        self.campaigns.store(Arc::new(next));
+        (versions.models, versions.file_digest, versions.recorded) = (models, file_digest, Some(named));
+        self.campaigns.store(Arc::new(Current::new(number, toml, document, plan, slots)));
         Ok(number)
     }
 
-    /// Serves these models from now on, each in place of the one of its name, without a new version of the campaigns.
+    /// Serves the models that a process begins with, each in place of the one of its name, without a new version of the campaigns:
+    /// the next change is compared with what the log has.
     ///
     /// # Errors
     /// A campaign asks more of one than it can judge; the present models stay.
@@ -309,7 +298,11 @@ impl Engine {
         let mut versions = self.versions();
         let current = self.campaigns.load_full();
         let models = versions.with(models);
-        let plan = Plan::new(&current.document, &current.slots.numbered(), &models)?;
+        let plan = Plan::new(&current.document, &current.slots.numbered(), &models)
+            .map_err(|invalid| Invalid::within(invalid, &current.toml))?;
+        if self.log.get().is_none() {
+            versions.recorded = Some(named_models(&plan));
+        }
         let Current { version, toml, document, slots, .. } = &*current;
         let next = Current::new(*version, toml.clone(), document.clone(), plan, slots.clone());
         self.note_default(&models);
@@ -317,69 +310,16 @@ impl Engine {
         self.campaigns.store(Arc::new(next));
         Ok(())
     }
+}
 
-    /// What the log and snapshots keep of the campaigns, and all versions before.
-    pub(crate) fn kept_campaigns(&self) -> (KeptCampaigns, Vec<CampaignVersion>) {
-        let versions = self.versions();
-        let current = self.campaigns.load();
-        let mut history: Vec<_> = versions.history.iter().cloned().collect();
-        let version = history.pop().unwrap_or_else(|| CampaignVersion {
-            version: current.version,
-            time_ms: 0,
-            who: String::new(),
-            changed: Vec::new(),
-            digest: current.digest,
-        });
-        let slots = current.slots.ids().to_vec();
-        let (toml, file_digest) = (current.toml.clone(), versions.file_digest);
-        (KeptCampaigns { version, toml, file_digest, slots }, history)
-    }
-
-    /// Goes on with the campaigns of a directory, and with its key of decisions' ids. `kept` is `None` where none were kept:
-    /// then `slots` are those of the campaigns that its processes began with, and this engine's own run.
-    ///
-    /// # Errors
-    /// The text that was kept is no document that this version reads.
-    pub(crate) fn adopt_campaigns(
-        &self,
-        kept: Option<KeptCampaigns>,
-        slots: &[Id],
-        history: Vec<CampaignVersion>,
-    ) -> Result<(), Invalid> {
-        let mut versions = self.versions();
-        let current = self.campaigns.load_full();
-        let key = self.decision_ids.key();
-        let Some(KeptCampaigns { version, toml, file_digest, slots }) = kept else {
-            let ids = slots_of(slots, &current.document)?;
-            let slots = Arc::new(Slots::new(ids, key));
-            let plan = Plan::recovered(&current.document, &slots.numbered(), &versions.models)?;
-            let Current { version, toml, document, .. } = &*current;
-            let next = Current::new(*version, toml.clone(), document.clone(), plan, slots);
-            self.campaigns.store(Arc::new(next));
-            return Ok(());
-        };
-        let document = parse::read(&toml)?;
-        let slots = Arc::new(Slots::new(slots, key));
-        let plan = Plan::recovered(&document, &slots.numbered(), &versions.models)?;
-        let next = Current::new(version.version, toml, Arc::new(document), plan, slots);
-        versions.history.clear();
-        history.into_iter().chain([version]).for_each(|version| versions.add(version));
-        versions.file_digest = file_digest;
-        self.campaigns.store(Arc::new(next));
-        Ok(())
-    }
-
-    /// Publishes a version, with the lock of the versions held, so that they are in the log in their order.
-    fn publish_campaigns(&self, kept: &KeptCampaigns) -> Result<(), NotSet> {
-        let Some(log) = self.log.get() else { return Ok(()) };
-        let payload = Payload::of_campaigns(kept);
-        let (bytes, most) = (payload.bytes().len(), log.most_payload());
-        if bytes > most {
-            return Err(NotSet::TooLarge(bytes, most));
-        }
-        log.room(Use::Show, 1, bytes).ok_or(NotSet::LogUnavailable)?.publish(&payload, 0);
-        Ok(())
-    }
+/// What is to run next.
+struct Next {
+    toml: Arc<str>,
+    document: Arc<Document>,
+    file_digest: Option<[u8; 32]>,
+    who: String,
+    /// All that are served then.
+    models: Vec<Served>,
 }
 
 /// A text of so many bytes at most.

@@ -92,6 +92,102 @@ fn version_has_its_time_who_made_it_and_what_it_changed() {
     assert_eq!(engine.campaign_history().len(), 3);
 }
 
+/// A model that ships, served under this name, with its id as decisions carry it.
+fn served(name: &str, bytes: &[u8]) -> (Served, ModelId) {
+    let model = Model::read(bytes).expect("a model");
+    let (id, label) = (model.id().to_owned(), upbeat_core::model::label(&model));
+    (Served::new(name, id.clone(), label, Arc::new(model)), ModelId::new(&id))
+}
+
+const ONE: &[u8] = include_bytes!("../../../../model/default.json");
+const OTHER: &[u8] = include_bytes!("../../../../model/impression/gold-one-day.json");
+
+#[test]
+fn model_that_changed_under_its_name_is_a_version_that_names_both_ids() {
+    let engine = engine();
+    let ((one, one_id), (other, other_id)) = (served(DEFAULT_MODEL, ONE), served(DEFAULT_MODEL, OTHER));
+    assert_eq!(engine.set_models(std::slice::from_ref(&one), FILE, WALL_MS), Ok(1), "it is the present one");
+    assert_eq!(engine.set_campaigns(new(&toml("b"), "anna"), WALL_MS), Ok(2));
+    let before = engine.campaigns();
+    assert_eq!(engine.set_models(std::slice::from_ref(&other), FILE, WALL_MS + 1), Ok(3));
+    let last = engine.campaign_history().pop().expect("a version");
+    let changed = vec![format!("model default: {one_id} → {other_id}")];
+    let digest = before.digest;
+    assert_eq!(last, CampaignVersion { version: 3, time_ms: WALL_MS + 1, who: FILE.into(), changed, digest });
+    assert_eq!(engine.champion().expect("a model").id, other_id);
+    // What a text changes stands behind the models that changed with it.
+    let paused = toml("b") + "paused = true\n";
+    let with_model = NewCampaigns { models: vec![one], ..new(&paused, "anna") };
+    assert_eq!(engine.set_campaigns(with_model, WALL_MS + 2), Ok(4));
+    let last = engine.campaign_history().pop().expect("a version");
+    let expected = [format!("model default: {other_id} → {one_id}"), "b: paused false → true".into()];
+    assert_eq!(last.changed, expected);
+    // A model that no campaign names is none of theirs.
+    let (unused, _) = served("unused", OTHER);
+    assert_eq!(engine.set_models(&[unused], FILE, WALL_MS + 3), Ok(4));
+}
+
+#[test]
+fn model_that_cannot_judge_what_a_campaign_asks_changes_nothing() {
+    let engine = engine();
+    let (other, _) = served("other", OTHER);
+    let toml = toml("b") + "threshold = \"profit\"\nmodel = \"other\"\n";
+    let toml = toml.replace("threshold = { score = -1e9 }\n", "");
+    let with_model = NewCampaigns { models: vec![other], ..new(&toml, FILE) };
+    assert_eq!(engine.set_campaigns(with_model, WALL_MS), Ok(2));
+    let before = engine.campaigns();
+    let (one, _) = served("other", ONE);
+    let refused = engine.set_models(&[one], FILE, WALL_MS + 1).expect_err("it is of customers");
+    let NotSet::Invalid(Invalid { path, line, .. }) = &refused else { panic!("{refused}") };
+    assert_eq!((path.as_str(), *line), ("campaign[0].threshold", Some(5)), "{refused}");
+    assert!(Arc::ptr_eq(&before, &engine.campaigns()));
+    assert_eq!(engine.campaign_history().len(), 2);
+}
+
+#[test]
+fn models_of_a_version_are_compared_with_those_of_the_next_start() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let first = engine();
+    let mut log = opened(&first, &disk);
+    let ((one, one_id), (other, other_id)) = (served(DEFAULT_MODEL, ONE), served(DEFAULT_MODEL, OTHER));
+    assert_eq!(first.set_models(&[other], FILE, WALL_MS), Ok(2));
+    while first.durable() < first.barrier() {
+        log.writer.step().expect("the disk works");
+    }
+    for has_snapshot in [false, true] {
+        let disk = disk.copy(2);
+        // It begins with the model of before.
+        let mut second = engine();
+        let mut log = opened(&second, &disk);
+        if has_snapshot {
+            let written = log.snapshotter.write(&second, &mut |_| log.writer.step().is_ok());
+            assert!(matches!(written, Ok(Some(_))), "{written:?}");
+            second = engine();
+            log = opened(&second, &disk.copy(3));
+            assert!(log.recovered.snapshot_bytes > 0);
+        }
+        assert_eq!(second.campaign_history(), first.campaign_history());
+        for _ in 0..2 {
+            assert_eq!(second.set_models(std::slice::from_ref(&one), FILE, WALL_MS + 1), Ok(3));
+        }
+        let last = second.campaign_history().pop().expect("a version");
+        assert_eq!(last.changed, [format!("model default: {other_id} → {one_id}")]);
+        drop(log);
+    }
+}
+
+#[test]
+fn version_that_did_not_say_its_models_is_taken_to_have_had_those_that_are_found() {
+    let engine = engine();
+    let (kept, history) = engine.kept_campaigns();
+    assert!(kept.models.is_some());
+    engine.adopt_campaigns(Some(KeptCampaigns { models: None, ..kept }), &[], history).expect("a document");
+    let (other, _) = served(DEFAULT_MODEL, OTHER);
+    assert_eq!(engine.set_models(std::slice::from_ref(&other), FILE, WALL_MS), Ok(1));
+    let (one, _) = served(DEFAULT_MODEL, ONE);
+    assert_eq!(engine.set_models(&[one], FILE, WALL_MS), Ok(2), "from then on they are known");
+}
+
 #[test]
 fn wrong_document_changes_nothing() {
     let engine = engine();

@@ -8,7 +8,7 @@ mod source;
 
 use std::sync::Arc;
 
-use upbeat_core::campaign::{Document, Plan, Served, Single, Slot};
+use upbeat_core::campaign::{self, Document, Plan, Served, Single, Slot};
 use upbeat_engine::campaigns::{Current, DEFAULT_MODEL, FILE, Invalid, NewCampaigns, NotSet, digest, parse};
 
 pub use source::SourceError;
@@ -20,6 +20,7 @@ use super::model::LoadError;
 use crate::api::{Kind, Place, Problem};
 use crate::config::Config;
 pub(super) use models::note;
+use models::{Found, NotFound};
 pub(super) use models::{KEPT, file_of_backup, files_for_backup};
 pub use models::{KeepError, is_model_copy};
 
@@ -51,7 +52,7 @@ pub enum CampaignsError {
 /// The file, or a model, is not good.
 pub fn load_campaigns(config: &Config) -> Result<NewCampaigns, CampaignsError> {
     let Source { toml, document, name, .. } = Source::read(config)?;
-    let models = models::named(config, &document)?;
+    let models = models::named(config, &document).map_err(|not_found| not_found.error)?.served;
     models::note(models.iter().filter(|served| served.name != DEFAULT_MODEL));
     let slots: Vec<_> =
         document.campaign.iter().map(|campaign| campaign.id.clone()).zip((0..).map(Slot)).collect();
@@ -85,8 +86,8 @@ pub(super) struct Reloaded {
     pub(super) models: Vec<Served>,
     /// The version that runs.
     pub(super) version: u64,
-    /// Whether it is a new one.
-    pub(super) is_new: bool,
+    /// What it changes, if it is a new one.
+    pub(super) changed: Option<Vec<String>>,
 }
 
 impl App {
@@ -102,19 +103,23 @@ impl App {
         // A file that is gone takes nothing back: what it said, or was put over it, stays in force.
         let is_gone = is_default && !is_of_table(&before.toml);
         let is_other = !is_gone && self.engine.campaign_file_digest() != Some(digest(&toml));
-        let document = if is_other { document } else { Document::clone(&before.document) };
-        let models = models::named(&self.config, &document)?;
-        self.keep_models(&models)?;
-        let not_set = |error| CampaignsError::NotSet { name, error };
-        if is_other {
-            let models = models.clone();
-            let new = NewCampaigns { toml, document, who: FILE.to_owned(), models };
-            self.engine.set_campaigns(new, self.wall_ms()).map_err(not_set)?;
-        } else {
-            self.engine.serve_models(&models).map_err(|invalid| not_set(invalid.into()))?;
-        }
-        let version = self.engine.campaigns().version;
-        Ok(Reloaded { models, version, is_new: version != before.version })
+        let (document, name) = match is_other {
+            true => (document, name),
+            false => (Document::clone(&before.document), format!("version {}, which runs", before.version)),
+        };
+        let found = models::named(&self.config, &document).map_err(|not_found| not_found.error)?;
+        let models = found.served.clone();
+        let set = self.keep_and_set(&found, || {
+            if is_other {
+                let new = NewCampaigns { toml, document, who: FILE.to_owned(), models };
+                self.engine.set_campaigns(new, self.wall_ms())
+            } else {
+                self.engine.set_models(&models, FILE, self.wall_ms())
+            }
+        })?;
+        let version = set.map_err(|error| CampaignsError::NotSet { name, error })?;
+        let last = self.engine.campaign_history().pop().filter(|last| last.version != before.version);
+        Ok(Reloaded { models: found.served, version, changed: last.map(|last| last.changed) })
     }
 
     /// Replaces the campaigns, if `condition` holds of the tag of those that run. Gives the version that runs once it is durable.
@@ -148,11 +153,15 @@ impl App {
 
     fn put_document(&self, toml: String, who: String) -> Result<Arc<Current>, Problem> {
         let document = parse(&toml).map_err(refused)?;
-        let models = models::named(&self.config, &document)
-            .map_err(|error| Problem::new(Kind::InvalidCampaigns, error.to_string()))?;
-        self.keep_models(&models).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-        let new = NewCampaigns { toml, document, who, models };
-        match self.engine.set_campaigns(new, self.wall_ms()) {
+        let found = models::named(&self.config, &document).map_err(|NotFound { name, error }| {
+            // The model that `serve` was started with may be named by none of them.
+            let place = document.campaign.iter().position(|campaign| campaign.model == name);
+            let path = place.map_or_else(|| "model".to_owned(), |place| format!("campaign[{place}].model"));
+            refused(Invalid::within(campaign::Invalid { path, reason: error.to_string() }, &toml))
+        })?;
+        let new = NewCampaigns { toml, document, who, models: found.served.clone() };
+        let set = self.keep_and_set(&found, || self.engine.set_campaigns(new, self.wall_ms()));
+        match set.map_err(|error| Problem::new(Kind::Internal, error.to_string()))? {
             Ok(_) => Ok(self.engine.campaigns()),
             Err(NotSet::Invalid(invalid)) => Err(refused(invalid)),
             Err(error @ NotSet::TooLarge(..)) => Err(Problem::new(Kind::BodyTooLarge, error.to_string())),
@@ -160,8 +169,19 @@ impl App {
         }
     }
 
-    fn keep_models(&self, models: &[Served]) -> Result<(), KeepError> {
-        self.kept().map_or(Ok(()), |kept| models::keep(&kept.data_dir, models))
+    /// Keeps models, and has them decide; where they are refused, names mean the copies of before.
+    fn keep_and_set(
+        &self,
+        found: &Found,
+        set: impl FnOnce() -> Result<u64, NotSet>,
+    ) -> Result<Result<u64, NotSet>, KeepError> {
+        let Some(kept) = self.kept() else { return Ok(set()) };
+        let before = models::keep(&kept.data_dir, found)?;
+        let set = set();
+        if set.is_err() {
+            models::note_names(&kept.data_dir, &before)?;
+        }
+        Ok(set)
     }
 }
 

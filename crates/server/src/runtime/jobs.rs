@@ -202,12 +202,13 @@ async fn reload(app: &Arc<App>) {
     let worker = Arc::clone(app);
     let reloaded = tokio::task::spawn_blocking(move || worker.take_file_of_campaigns()).await;
     match reloaded {
-        Ok(Ok(Reloaded { models, version, is_new })) => {
+        Ok(Ok(Reloaded { models, version, changed })) => {
             note(&models);
             let default = models.iter().find(|served| served.name == DEFAULT_MODEL);
             let model = default.map(|served| &*served.id);
-            if is_new {
-                tracing::info!(version, "campaigns taken from their file");
+            if let Some(changed) = changed {
+                let changed = changed.join(", ");
+                tracing::info!(version, changed, "campaigns and models taken from their files");
             }
             tracing::info!(model, "model read again");
             return;

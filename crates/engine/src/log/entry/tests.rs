@@ -7,6 +7,7 @@ use upbeat_core::feature::Counts;
 use super::super::decided::Coins;
 use super::*;
 use crate::campaigns::CampaignVersion;
+use crate::campaigns::NamedModel;
 use crate::ledger::{Budgets, Charge, Confirmed, Terms, Voided};
 
 fn id() -> impl Strategy<Value = Id> {
@@ -129,11 +130,15 @@ fn shown_in_plan() -> impl Strategy<Value = Entry> {
 
 fn campaigns() -> impl Strategy<Value = Entry> {
     let (texts, digests) = (prop::collection::vec(".{0,30}", 0..4), prop::array::uniform32(any::<u8>()));
-    let rest = (prop::collection::vec(id(), 0..4), ".{0,200}", prop::option::of(digests));
+    let model =
+        (".{1,20}", "[0-9a-f]{1,15}").prop_map(|(name, id)| NamedModel { name, id: ModelId::new(&id) });
+    let models = prop::option::of(prop::collection::vec(model, 0..4));
+    let rest = (prop::collection::vec(id(), 0..4), ".{0,200}", prop::option::of(digests), models);
     (any::<u64>(), ms(), ".{0,30}", texts, digests, rest).prop_map(
-        |(version, time_ms, who, changed, digest, (slots, toml, file_digest))| {
+        |(version, time_ms, who, changed, digest, (slots, toml, file_digest, models))| {
             let version = CampaignVersion { version, time_ms, who, changed, digest };
-            Entry::Campaigns(Box::new(KeptCampaigns { version, toml: toml.into(), file_digest, slots }))
+            let kept = KeptCampaigns { version, toml: toml.into(), file_digest, slots, models };
+            Entry::Campaigns(Box::new(kept))
         },
     )
 }

@@ -21,7 +21,7 @@ use crate::runtime::shipped::shipped_model;
 /// The directory of copies, in the data directory.
 pub(in crate::runtime) const KEPT: &str = "models";
 
-/// Under which name each of them was served last.
+/// Which of them was served last from a file of campaigns' models, by the file's name.
 const NAMES: &str = "names.json";
 
 /// What the name of such a copy begins with in a backup, which has no directories.
@@ -62,46 +62,65 @@ pub(in crate::runtime) fn files_for_backup(data_dir: &Path) -> io::Result<Vec<(P
     Ok(files)
 }
 
+/// The models of a document.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// All of them.
+    pub(super) served: Vec<Served>,
+    /// The ids of those that come from a file of their own, by name: these names mean their copies once the files are gone.
+    own: Names,
+}
+
+/// Why a model is not served.
+#[derive(Debug)]
+pub(super) struct NotFound {
+    /// The name that campaigns give.
+    pub(super) name: String,
+    /// What is wrong with it.
+    pub(super) error: LoadError,
+}
+
 /// Reads the models that a document names, and the one that `serve` was started with; a campaign whose model is nowhere is refused
-/// when the document is compiled. The last resort is the copy of the model
-/// that was served under a name before.
+/// when the document is compiled. A file that is gone takes nothing back: the copy of what was served from it last is served, also
+/// under the name of a model that ships.
 ///
 /// # Errors
 /// A file cannot be read, is no model, or cannot be served with this window.
-pub(super) fn named(config: &Config, document: &Document) -> Result<Vec<Served>, LoadError> {
+pub(super) fn named(config: &Config, document: &Document) -> Result<Found, NotFound> {
     let named = document.campaign.iter().map(|campaign| campaign.model.as_str());
     let names: BTreeSet<&str> = named.chain([DEFAULT_MODEL]).collect();
     let directory = source::models(config);
-    let mut models = Vec::with_capacity(names.len());
+    let (mut served, mut own) = (Vec::with_capacity(names.len()), Names::new());
     for name in names {
-        if let Some(model) = find(config, directory.as_deref(), name)? {
-            models.push(served(name, model));
+        let found = find(config, directory.as_deref(), name);
+        let found = found.map_err(|error| NotFound { name: name.to_owned(), error })?;
+        let Some((model, is_own)) = found else { continue };
+        let (id, label) = (model.id().to_owned(), label(&model));
+        if is_own {
+            own.insert(name.to_owned(), id.clone());
         }
+        served.push(Served::new(name, id, label, Arc::new(model)));
     }
-    Ok(models)
+    Ok(Found { served, own })
 }
 
-/// The model of a name; `None` where there is none.
-fn find(config: &Config, directory: Option<&Path>, name: &str) -> Result<Option<Model>, LoadError> {
+/// The model of a name, and whether it comes from a file of its own; `None` where there is none.
+fn find(config: &Config, directory: Option<&Path>, name: &str) -> Result<Option<(Model, bool)>, LoadError> {
     if name == DEFAULT_MODEL {
-        return load_model(&config.model, config.window);
+        return Ok(load_model(&config.model, config.window)?.map(|model| (model, false)));
     }
+    let own =
+        |path: &Path| read_model(&path.display().to_string(), config.window).map(|model| Some((model, true)));
     let path = directory.map(|directory| directory.join(format!("{name}.json")));
     if let Some(path) = path.filter(|path| path.exists()) {
-        return read_model(&path.display().to_string(), config.window).map(Some);
+        return own(&path);
     }
-    if let Some(bytes) = shipped_model(name) {
-        return of_bytes(&format!("the shipped model {name}"), bytes, config.window).map(Some);
+    if let Some(copy) = (!config.in_memory).then(|| copy_of(&config.data_dir, name)).flatten() {
+        tracing::warn!(model = name, copy = %copy.display(), "the file of a model is gone: its copy is served");
+        return own(&copy);
     }
-    let copy = (!config.in_memory).then(|| copy_of(&config.data_dir, name)).flatten();
-    let Some(path) = copy else { return Ok(None) };
-    tracing::warn!(model = name, copy = %path.display(), "the file of a model is gone: its copy is served");
-    read_model(&path.display().to_string(), config.window).map(Some)
-}
-
-fn served(name: &str, model: Model) -> Served {
-    let (id, label) = (model.id().to_owned(), label(&model));
-    Served::new(name, id, label, Arc::new(model))
+    let Some(bytes) = shipped_model(name) else { return Ok(None) };
+    of_bytes(&format!("the shipped model {name}"), bytes, config.window).map(|model| Some((model, false)))
 }
 
 /// Says in the log of models that tell no listener from another, or whose solver did not converge, that they do not.
@@ -113,13 +132,18 @@ pub(in crate::runtime) fn note<'a>(models: impl IntoIterator<Item = &'a Served>)
     }
 }
 
-/// Copies models into the data directory, each once under its id, durably, and notes under which names they are served.
+/// The ids of the models that were served last from the files of these names.
+pub(super) type Names = BTreeMap<String, String>;
+
+/// Copies models into the data directory, each once under its id, and notes which copy a name means once its file is gone; durably,
+/// before one of them decides. What was noted before: it is to be noted again if they are refused.
 ///
 /// # Errors
 /// The disk failed: the file, and what the system said.
-pub(super) fn keep(data_dir: &Path, models: &[Served]) -> Result<(), KeepError> {
-    if models.is_empty() {
-        return Ok(());
+pub(super) fn keep(data_dir: &Path, found: &Found) -> Result<Names, KeepError> {
+    let before = names(data_dir);
+    if found.served.is_empty() {
+        return Ok(before);
     }
     let directory = data_dir.join(KEPT);
     match DirBuilder::new().mode(0o700).create(&directory) {
@@ -127,28 +151,38 @@ pub(super) fn keep(data_dir: &Path, models: &[Served]) -> Result<(), KeepError> 
         Err(error) => return Err(KeepError { path: directory, error }),
         Ok(()) => sync(data_dir)?,
     }
-    for Served { id, model, .. } in models {
+    for Served { id, model, .. } in &found.served {
         let path = directory.join(format!("{id}.json"));
         if !path.exists() {
             put(&path, &model.to_bytes())?;
         }
     }
-    let before = names(data_dir);
+    sync(&directory)?;
     let mut names = before.clone();
-    names.extend(models.iter().map(|served| (served.name.clone(), served.id.clone())));
-    if names != before {
-        put(&directory.join(NAMES), &serde_json::to_vec(&names).unwrap_or_default())?;
+    names.extend(found.own.clone());
+    note_names(data_dir, &names)?;
+    Ok(before)
+}
+
+/// Notes which copy a name means once its file is gone.
+///
+/// # Errors
+/// The disk failed: the file, and what the system said.
+pub(super) fn note_names(data_dir: &Path, noted: &Names) -> Result<(), KeepError> {
+    if names(data_dir) == *noted {
+        return Ok(());
     }
+    let directory = data_dir.join(KEPT);
+    put(&directory.join(NAMES), &serde_json::to_vec(noted).unwrap_or_default())?;
     sync(&directory)
 }
 
-/// The ids of the models that were served last under each name.
-fn names(data_dir: &Path) -> BTreeMap<String, String> {
+fn names(data_dir: &Path) -> Names {
     let bytes = fs::read(data_dir.join(KEPT).join(NAMES)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// The copy of the model that was served last under a name.
+/// The copy of the model that was served last from the file of a name.
 fn copy_of(data_dir: &Path, name: &str) -> Option<PathBuf> {
     let id = names(data_dir).remove(name)?;
     let path = data_dir.join(KEPT).join(format!("{id}.json"));
@@ -207,17 +241,19 @@ mod tests {
             upbeat_engine::campaigns::parse("[[campaign]]\nid = \"a\"\nad = \"A\"\nmodel = \"mine\"\n");
         let document = document.expect("a document");
         let found = || named(&config, &document);
-        let ids = |models: &[Served]| models.iter().map(|served| served.name.clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&found().expect("models")), ["default"], "there is none of this name");
+        let names = |found: Found| found.served.into_iter().map(|served| served.name).collect::<Vec<_>>();
+        assert_eq!(names(found().expect("models")), ["default"], "there is none of this name");
         fs::write(&file, shipped().to_bytes()).expect("a file");
         let models = found().expect("models");
-        assert_eq!(ids(&models), ["default", "mine"]);
-        keep(&config.data_dir, &models).expect("they are kept");
+        let before = keep(&config.data_dir, &models).expect("they are kept");
         keep(&config.data_dir, &models).expect("and once more");
+        assert_eq!(names(models), ["default", "mine"]);
         fs::write(&file, "no model").expect("a file");
-        let refused = found().expect_err("it is no model").to_string();
-        assert!(refused.contains("mine.json"), "{refused}");
+        let NotFound { name, error } = found().expect_err("it is no model");
+        assert!(name == "mine" && error.to_string().contains("mine.json"), "{error}");
         fs::remove_file(&file).expect("a file");
-        assert_eq!(ids(&found().expect("models")), ["default", "mine"]);
+        assert_eq!(names(found().expect("models")), ["default", "mine"]);
+        note_names(&config.data_dir, &before).expect("it was refused");
+        assert_eq!(names(found().expect("models")), ["default"]);
     }
 }
