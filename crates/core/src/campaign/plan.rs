@@ -9,6 +9,7 @@ use super::{
     Bill, Campaign, CapRule, Creative, Document, Invalid, Mode, Money, Pacing, Share, SignedUp, Threshold,
 };
 use crate::event::{Id, Membership, Zone};
+use crate::profile::Mark;
 
 /// A campaign id's number for ever, by which records, accounts and coins name it: ids are numbered in the order in which
 /// they first appear.
@@ -89,6 +90,10 @@ pub struct Planned {
     pub id: Id,
     /// The label that click events carry.
     pub ad: Id,
+    /// The mark of its id.
+    pub mark: Mark,
+    /// The mark of the label of its clicks.
+    pub ad_mark: Mark,
     /// Its number.
     pub slot: Slot,
     /// Its place in the document, from 0.
@@ -307,6 +312,8 @@ fn planned(campaign: &Campaign, place: usize, slot: Slot, model: Option<usize>) 
     Ok(Planned {
         id: campaign.id.clone(),
         ad: campaign.ad.clone(),
+        mark: Mark::of(&campaign.id),
+        ad_mark: Mark::of(&campaign.ad),
         slot,
         place,
         paused: campaign.paused,

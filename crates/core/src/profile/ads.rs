@@ -1,9 +1,25 @@
 //! What is known of the ads that a customer was shown and clicked.
 
-use super::{Click, Impression, Profile};
+use super::{Click, Digest, Impression, Profile};
 use crate::event::{DecisionId, Id};
 
 impl Profile {
+    /// The digest of the ad history; `None` where there is none, and no membership change but one.
+    #[inline]
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.extras.as_deref().map(|extras| &extras.digest)
+    }
+
+    /// Makes the digest that of what is kept now.
+    pub(super) fn renew_digest(&mut self) {
+        let upgraded_ms = self.listed_upgrade_ms();
+        if let Some(extras) = &mut self.extras {
+            let (impressions, clicks) = (extras.impressions.as_slice(), extras.clicks.as_slice());
+            extras.digest = Digest::new(impressions, clicks, upgraded_ms);
+        }
+    }
+
     /// The last impressions, oldest first: at least the last [`AD_HISTORY_LIMIT`](super::AD_HISTORY_LIMIT) of each known
     /// campaign, and of all others together, if there were that many. An event that reports an impression and confirms a
     /// decision is one; what was given back is none.

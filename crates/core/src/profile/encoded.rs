@@ -149,7 +149,9 @@ impl Profile {
         let needs_extras = listed
             || flags & (IMPRESSIONS | CLICKS | DROPPED) != 0
             || !extras.memberships.as_slice().is_empty();
-        Ok(Self { plays, membership, extras: needs_extras.then(|| Box::new(extras)) })
+        let mut profile = Self { plays, membership, extras: needs_extras.then(|| Box::new(extras)) };
+        profile.renew_digest();
+        Ok(profile)
     }
 }
 

@@ -159,19 +159,15 @@ impl super::Profile {
     /// above Free, but for one of a customer file: that tells what is, not that it changed.
     #[must_use]
     pub fn upgraded_ms(&self) -> Option<i64> {
-        let mut upgraded_ms = None;
-        let mut before = None;
-        self.visit_memberships(|change| {
-            let rose = match before {
-                Some(before) => change.level > before,
-                None => change.level > Membership::Free && !is_of_customer_file(change),
-            };
-            if rose {
-                upgraded_ms = Some(change.time.unix_ms);
-            }
-            before = Some(change.level);
-        });
-        upgraded_ms
+        match self.membership.storage {
+            Storage::Listed => self.digest()?.upgraded_ms(),
+            _ => last_rise_ms(self.membership.single().as_slice()),
+        }
+    }
+
+    /// The same from the list of memberships; `None` where they are not in one.
+    pub(super) fn listed_upgrade_ms(&self) -> Option<i64> {
+        last_rise_ms(self.memberships())
     }
 
     /// Visits the membership changes that are kept, oldest first.
@@ -181,6 +177,15 @@ impl super::Profile {
             None => self.memberships().iter().for_each(visit),
         }
     }
+}
+
+fn last_rise_ms(changes: &[MembershipChange]) -> Option<i64> {
+    let mut before = None;
+    let rises = changes.iter().filter(|change| match before.replace(change.level) {
+        Some(before) => change.level > before,
+        None => change.level > Membership::Free && !is_of_customer_file(change),
+    });
+    rises.map(|change| change.time.unix_ms).last()
 }
 
 fn is_of_customer_file(change: &MembershipChange) -> bool {

@@ -5,6 +5,7 @@
 mod ads;
 mod click;
 mod conflict;
+mod digest;
 mod dropped;
 mod encoded;
 mod events;
@@ -20,6 +21,7 @@ mod words;
 
 pub use click::Click;
 pub use conflict::EventConflict;
+pub use digest::{Digest, Mark};
 pub use impression::{EventRef, Impression, ImpressionSource};
 pub use plays::{Play, PlayRef, RecentPlays};
 pub use recent::{Recent, RecentEntry, keep_distinct};
@@ -100,9 +102,11 @@ pub struct Profile {
     extras: Option<Box<Extras>>,
 }
 
-/// What most profiles do not have.
+/// What most profiles do not have. A decision reads the digest, so that this comes first, in whole lines of the cache.
 #[derive(Debug, Clone, Default)]
+#[repr(C, align(64))]
 struct Extras {
+    digest: Digest,
     memberships: Recent<MembershipChange>,
     impressions: AdHistory,
     clicks: Recent<Click>,
@@ -160,6 +164,15 @@ impl Profile {
 
     /// Applies an event that [`Profile::check`] has accepted.
     pub fn apply(&mut self, event: Event, bounds: &Bounds<'_>) -> Applied {
+        let is_play = matches!(event.kind, EventKind::Play { .. });
+        let applied = self.apply_kind(event, bounds);
+        if !is_play {
+            self.renew_digest();
+        }
+        applied
+    }
+
+    fn apply_kind(&mut self, event: Event, bounds: &Bounds<'_>) -> Applied {
         let Self { plays, membership, extras } = self;
         let Event { id: event_id, time, kind, .. } = event;
         match kind {
@@ -265,6 +278,7 @@ impl Profile {
     ) {
         let history = &mut self.extras.get_or_insert_default().impressions;
         history.insert_decided(decision, campaign, time, bounds.campaigns);
+        self.renew_digest();
     }
 
     /// The profile without plays, impressions, clicks, and all memberships but the latest level; `None` if it is then that of
@@ -281,6 +295,7 @@ impl Profile {
         let mut profile = Self::default();
         let Self { membership, extras, .. } = &mut profile;
         membership.insert(change, || &mut extras.get_or_insert_default().memberships);
+        profile.renew_digest();
         profile
     }
 

@@ -4,7 +4,7 @@ use crate::campaign::{PeriodCap, Plan, Planned, Threshold};
 use crate::decision::{Reason, Score};
 use crate::event::{DAY_MS, Id, Membership};
 use crate::feature::{Counts, FeatureVector};
-use crate::profile::{AD_HISTORY_LIMIT, Profile};
+use crate::profile::{AD_HISTORY_LIMIT, Digest, Profile};
 
 use super::{Inputs, Live, Rule};
 
@@ -12,6 +12,8 @@ use super::{Inputs, Live, Rule};
 pub(super) struct Customer<'a> {
     plan: &'a Plan,
     profile: &'a Profile,
+    /// Without one nothing was heard or clicked.
+    digest: Option<&'a Digest>,
     live: &'a [Live],
     plays: u32,
     now_ms: i64,
@@ -24,6 +26,7 @@ impl<'a> Customer<'a> {
         Self {
             plan: inputs.plan,
             profile,
+            digest: profile.digest(),
             live: inputs.live,
             plays: inputs.counts.plays.into(),
             now_ms: inputs.now_ms,
@@ -58,7 +61,7 @@ impl<'a> Customer<'a> {
         if self.plays == 0 || self.plays < campaign.min_plays {
             return Some((Rule::History, Reason::TooLittleHistory));
         }
-        if is_capped(self.profile, &campaign.caps, Some(&campaign.id), now_ms) {
+        if self.is_capped(&campaign.caps, Some(campaign)) {
             return Some((Rule::Cap, Reason::Capped));
         }
         if !self.plan.caps.is_empty() && self.is_capped_over_all() {
@@ -76,34 +79,65 @@ impl<'a> Customer<'a> {
     }
 
     fn is_capped_over_all(&mut self) -> bool {
-        let capped = || is_capped(self.profile, &self.plan.caps, None, self.now_ms);
-        *self.capped_over_all.get_or_insert_with(capped)
+        if self.capped_over_all.is_none() {
+            self.capped_over_all = Some(self.is_capped(&self.plan.caps, None));
+        }
+        self.capped_over_all == Some(true)
+    }
+
+    /// Whether a cap is reached by the impressions of a campaign, or of all.
+    #[inline]
+    pub(super) fn is_capped(&self, caps: &[PeriodCap], campaign: Option<&Planned>) -> bool {
+        let Some(digest) = self.digest else { return false };
+        let Some(longest_ms) = caps.iter().map(|cap| cap.period_ms).max() else { return false };
+        match digest.impressions_after(self.now_ms.saturating_sub(longest_ms)) {
+            Some(later) => {
+                let of_it = later.filter(|(mark, _)| campaign.is_none_or(|campaign| campaign.mark == *mark));
+                of_it.zip(1..).any(|((_, time_ms), count)| {
+                    let after_ms = |cap: &PeriodCap| self.now_ms.saturating_sub(cap.period_ms);
+                    caps.iter().any(|cap| cap.impressions == count && time_ms > after_ms(cap))
+                })
+            }
+            None => is_capped(self.profile, caps, campaign.map(|campaign| &campaign.id), self.now_ms),
+        }
+    }
+
+    pub(super) fn heard_after(&self, campaign: &Planned, after_ms: i64) -> bool {
+        let Some(digest) = self.digest else { return false };
+        match digest.impressions_after(after_ms) {
+            Some(mut later) => later.any(|(mark, _)| mark == campaign.mark),
+            None => last_impression_ms(self.profile, &campaign.id).is_some_and(|last_ms| last_ms > after_ms),
+        }
+    }
+
+    pub(super) fn clicked_after(&self, campaign: &Planned, after_ms: i64) -> bool {
+        let Some(digest) = self.digest else { return false };
+        digest.clicked_after(campaign.ad_mark, after_ms).unwrap_or_else(|| {
+            last_click_ms(self.profile, &campaign.ad).is_some_and(|last_ms| last_ms > after_ms)
+        })
     }
 
     fn cooling_down(&self, campaign: &Planned) -> Option<Rule> {
-        let after_impression_ms = campaign.cooldown_after_impression_ms;
-        let after_click_ms = campaign.cooldown_after_click_ms;
-        let after_upgrade_ms = campaign.cooldown_after_upgrade_ms;
-        let cools = |last_ms: Option<i64>, cooldown_ms| {
-            last_ms.is_some_and(|last_ms| last_ms > self.now_ms - cooldown_ms)
+        let is_within = |cooldown_ms, is_after: fn(&Self, &Planned, i64) -> bool| {
+            cooldown_ms > 0 && is_after(self, campaign, self.now_ms.saturating_sub(cooldown_ms))
         };
-        if after_impression_ms > 0
-            && cools(last_impression_ms(self.profile, &campaign.id), after_impression_ms)
-        {
+        if is_within(campaign.cooldown_after_impression_ms, Self::heard_after) {
             return Some(Rule::CooldownAfterImpression);
         }
-        if after_click_ms > 0 && cools(last_click_ms(self.profile, &campaign.ad), after_click_ms) {
+        if is_within(campaign.cooldown_after_click_ms, Self::clicked_after) {
             return Some(Rule::CooldownAfterClick);
         }
-        let cools = after_upgrade_ms > 0 && cools(self.profile.upgraded_ms(), after_upgrade_ms);
-        cools.then_some(Rule::CooldownAfterUpgrade)
+        let rose = is_within(campaign.cooldown_after_upgrade_ms, |customer, _, after_ms| {
+            customer.profile.upgraded_ms().is_some_and(|last_ms| last_ms > after_ms)
+        });
+        rose.then_some(Rule::CooldownAfterUpgrade)
     }
 }
 
 /// Whether a cap is reached by the impressions of a campaign, or of all: whether the last of as many as it allows, counted
 /// from the newest on, is in its period. So is one in whose period there are [`AD_HISTORY_LIMIT`] decisions, those that were
 /// given back among them: the history may have dropped one that counts then.
-fn is_capped(profile: &Profile, caps: &[PeriodCap], campaign: Option<&Id>, now_ms: i64) -> bool {
+pub(super) fn is_capped(profile: &Profile, caps: &[PeriodCap], campaign: Option<&Id>, now_ms: i64) -> bool {
     let Some(longest_ms) = caps.iter().map(|cap| cap.period_ms).max() else { return false };
     let (mut count, mut decided) = (0, 0);
     // One pass for all caps: a customer may have many impressions.

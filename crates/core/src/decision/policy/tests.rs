@@ -1,6 +1,7 @@
 //! What the policy decides, by tables and by properties.
 
 mod coins;
+mod digested;
 mod explained;
 mod former;
 mod rules;
