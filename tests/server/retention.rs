@@ -141,6 +141,8 @@ fn history_goes_by_its_age_where_nothing_comes_and_at_the_start() {
     (0..6).for_each(|number| round(&server, number, true));
     let history = |server: &Server| server.metric("upbeat_journal_history_bytes");
     until("there is history", || history(&server) > 0.0);
+    // A decision does not wait for the disk: those of the last round may not be in a file yet.
+    until("everything is on the disk", || server.metric("upbeat_journal_lag_records") == 0.0);
     let of = |name: &str| stats(&directory)["records"][name]["records"].as_u64().unwrap_or(0);
     let (events, shown) = (of("play"), of("shown"));
     assert_eq!((events, shown), (18_000, 6 * CUSTOMERS));
