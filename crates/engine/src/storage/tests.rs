@@ -9,18 +9,20 @@ mod histories;
 mod lost;
 mod midway;
 mod model;
+mod plans;
 mod recoveries;
 mod refusals;
 
 use std::sync::Arc;
 
-use upbeat_core::campaign::{Cap, Single};
+use upbeat_core::campaign::{Cap, Label, Served, Single};
 use upbeat_core::event::{Event, EventKind, Id, MINUTE_MS, Time};
 use upbeat_core::feedback::FeedbackPeriods;
 use upbeat_core::profile::Window;
 use upbeat_journal::disk::simulated::{Dice, SimulatedDisk};
 
 use super::*;
+use crate::campaigns::DEFAULT_MODEL;
 use crate::{Clock, Settings};
 
 const WALL_MS: i64 = 1_700_000_000_000;
@@ -44,7 +46,8 @@ fn settings(clock: Clock) -> Settings {
 
 fn campaign() -> Single {
     let cap = Cap { impressions: 20, hours: 24 };
-    Single { cap, min_plays: 1, threshold: -1e9, ..Single::default() }
+    let id = Single::default().id;
+    Single { ad: id.clone(), id, cap, min_plays: 1, threshold: -1e9, ..Single::default() }
 }
 
 fn options(threads: usize) -> Options {
@@ -71,7 +74,10 @@ fn showing(settings: Settings) -> Engine {
 fn showing_with(settings: Settings, campaign: &Single) -> Engine {
     let engine = Engine::new(settings, campaign.document());
     let model = upbeat_svm::Model::read(include_bytes!("../../../../model/default.json").as_slice());
-    engine.serve_as_default(model.expect("a model")).expect("it is served");
+    let model = Arc::new(model.expect("a model"));
+    // Of impressions, as several campaigns at once need it.
+    let served = Served::new(DEFAULT_MODEL, model.id().to_owned(), Label::Impression, Arc::clone(&model));
+    engine.serve_models(&[served]).expect("it is served");
     engine
 }
 

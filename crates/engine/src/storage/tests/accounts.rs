@@ -313,7 +313,7 @@ fn history(seed: u64) {
 
 #[test]
 fn account_is_exact_after_a_kill_and_never_overspent_after_a_loss_of_power() {
-    histories(40, &[]).into_iter().for_each(history);
+    histories(40).for_each(history);
 }
 
 #[test]

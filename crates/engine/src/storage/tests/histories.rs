@@ -1,4 +1,4 @@
-//! Random histories of one engine over several processes, ended by a kill or a loss of power.
+//! Random histories of one engine over several processes, ended by a kill or a loss of power, with campaigns that change (`plans.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,12 +13,11 @@ use upbeat_journal::disk::simulated::{Call, Dice, SimulatedDisk};
 use upbeat_journal::{Memory, Retention, StepError, Writer, remove_history};
 
 use super::super::Snapshotter;
-use super::lost::changes_of;
 use super::model::Change;
 use super::{WALL_MS, memories, opened, settings, showing};
 use crate::apply::{AtomicBody, Progress};
 use crate::striped::use_stripe;
-use crate::{Ask, Clock, Engine, LogState, RequestId};
+use crate::{Clock, Engine, LogState};
 
 pub const LANES: usize = 3;
 
@@ -47,8 +46,8 @@ pub struct History {
     pub in_unit: Vec<u64>,
     /// Every number that a decision ever had.
     pub decisions: BTreeSet<DecisionId>,
-    /// Every decision that showed an ad, and to whom, whether or not its record was lost since.
-    pub shown: BTreeSet<(Id, DecisionId)>,
+    /// Every decision that showed an ad, to whom and of which campaign, whether or not its record was lost since.
+    pub shown: BTreeMap<(Id, DecisionId), Id>,
     /// Up to which time the events of everybody who was erased are.
     pub erased: BTreeMap<Id, i64>,
     /// Below this everything was said to be durable.
@@ -84,7 +83,7 @@ impl History {
             body: None,
             in_unit: Vec::new(),
             decisions: BTreeSet::new(),
-            shown: BTreeSet::new(),
+            shown: BTreeMap::new(),
             erased: BTreeMap::new(),
             durable: 0,
             sent: Vec::new(),
@@ -119,10 +118,10 @@ impl History {
         let kind = match self.dice.below(12) {
             0 => EventKind::click(Id::Number(self.dice.below(3))),
             1 => EventKind::Membership(levels[self.dice.below(3) as usize]),
-            2 => EventKind::Impression(ImpressionOf::Campaign(Id::Number(self.dice.below(2)))),
+            2 => EventKind::Impression(ImpressionOf::Campaign(self.any_campaign())),
             3 if !self.shown.is_empty() => {
                 let nth = self.dice.below(self.shown.len() as u64) as usize;
-                let (to, decision) = self.shown.iter().nth(nth).expect("below their number").clone();
+                let (to, decision) = self.shown.keys().nth(nth).expect("below their number").clone();
                 customer = to;
                 self.says_of(decision)
             }
@@ -172,34 +171,6 @@ impl History {
         };
         self.sent.push(event.clone());
         self.apply_event(event);
-    }
-
-    fn decide(&mut self) {
-        let (customer, from) = (self.customer(), self.next());
-        let request = self.dice.one_in(2).then(|| format!("request {}", self.dice.below(20)));
-        let dry_run = self.dice.one_in(5);
-        let request_id = request.as_deref().map(|text| RequestId::parse(text).expect("it may be one"));
-        let (now_ms, made_ms) = (self.engine.now_ms(self.wall_ms), self.wall_ms);
-        let ask = Ask { dry_run, request_id, preview: None };
-        let decision = self.engine.decide(&customer, &ask, made_ms).expect("it is kept");
-        let is_new = self.decisions.insert(decision.id);
-        if decision.reason.shows() && !dry_run {
-            self.shown.insert((customer.clone(), decision.id));
-        }
-        let taken = self.positions_from(from).len();
-        if taken == 0 {
-            let counted = decision.reason.shows() && !dry_run && is_new;
-            return assert!(!counted, "seed {}: an impression without a record", self.seed);
-        }
-        assert!(is_new, "seed {}: decision {} was given before", self.seed, decision.id);
-        assert!(!dry_run, "seed {}: {decision:?} has a record", self.seed);
-        let last = if decision.reason.shows() {
-            let request = request.map(|request| (request, made_ms));
-            Change::Shown { customer, decision: decision.id, time_ms: now_ms, request }
-        } else {
-            Change::Decided
-        };
-        self.note(from, (1..taken).map(|_| Change::Decided).chain([last]).collect());
     }
 
     fn sweep(&mut self) {
@@ -282,7 +253,7 @@ impl History {
                 Row::Event(event) => {
                     let applied = expected.map(|(applied, _)| applied);
                     let last_event_s = self.recorded_last_event_s(&event, applied, accepted_s);
-                    changes_of(event, last_event_s, taken.len() == 2)
+                    self.changes_of(event, last_event_s, taken.len() == 2)
                 }
                 Row::Track(id, track) => vec![Change::Track(id, track)],
             };
@@ -332,6 +303,9 @@ impl History {
             if self.dice.one_in(150) {
                 self.jump();
             }
+            if self.dice.one_in(6) {
+                self.engine.tick(self.wall_ms);
+            }
             use_stripe(Some(self.dice.below(4) as usize).filter(|stripe| *stripe > 0));
             self.may_fail |= step + 30 >= steps;
             if step == steps - 30 && self.dice.one_in(4) {
@@ -357,7 +331,8 @@ impl History {
         match self.dice.below(40) {
             0..=21 => self.apply(),
             22..=29 => self.decide(),
-            30 => self.erase(),
+            30 if self.dice.one_in(2) => self.erase(),
+            30 => self.change_campaigns(),
             31 => self.put_track(),
             32..=36 => self.advance(),
             _ => drop(self.step()),

@@ -12,49 +12,51 @@ use super::{WALL_MS, campaign, memories, opened, play, settings, showing, showin
 use crate::log::kind;
 use crate::{Clock, Engine, Rejection};
 
-/// What the records of an event say; it may be an impression too, of a decision whose own record was lost.
-pub fn changes_of(event: Event, last_event_s: u32, lost: bool) -> Vec<Change> {
-    let shown = match event.kind {
-        EventKind::Impression(ImpressionOf::Decision(decision)) if lost => {
-            let (customer, time_ms) = (event.customer.clone(), event.time.unix_ms);
-            Some(Change::Shown { customer, decision, time_ms, request: None })
-        }
-        _ => None,
-    };
-    shown.into_iter().chain([Change::Event(looked_up(event), last_event_s)]).collect()
-}
-
-/// An event as the engine takes it: a click that names a decision with the ad of its campaign.
-fn looked_up(mut event: Event) -> Event {
-    if let EventKind::Click { of: ClickOf::Decision { ad, .. } } = &mut event.kind {
-        *ad = Some(campaign().ad);
-    }
-    event
-}
-
 impl History {
+    /// What the records of an event say; it may be an impression too, of a decision whose own record was lost.
+    pub fn changes_of(&self, event: Event, last_event_s: u32, lost: bool) -> Vec<Change> {
+        let shown = match event.kind {
+            EventKind::Impression(ImpressionOf::Decision(decision)) if lost => {
+                let (customer, time_ms) = (event.customer.clone(), event.time.unix_ms);
+                let campaign = self.shown[&(customer.clone(), decision)].clone();
+                Some(Change::Shown { customer, decision, campaign, time_ms, request: None })
+            }
+            _ => None,
+        };
+        shown.into_iter().chain([Change::Event(self.looked_up(event), last_event_s)]).collect()
+    }
+
+    /// An event as the engine takes it: a click that names a decision with the ad of its campaign, which has the campaign's id.
+    fn looked_up(&self, mut event: Event) -> Event {
+        if let EventKind::Click { of: ClickOf::Decision { decision, ad } } = &mut event.kind {
+            *ad = self.shown.get(&(event.customer.clone(), *decision)).cloned();
+        }
+        event
+    }
+
     /// What should become of an event, and whether it confirms a decision whose record is lost; `None` if it is refused.
     pub fn expected(&self, event: &Event) -> Option<(Applied, bool)> {
         if self.erased.get(&event.customer).is_some_and(|until_ms| event.time.unix_ms <= *until_ms) {
             return Some((Applied::Erased, false));
         }
         let settings = settings(self.clock);
-        let campaigns = [campaign().id];
-        let (campaign, time) = (campaigns[0].clone(), Time::from_unix_ms(event.time.unix_ms));
-        let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &campaigns };
+        let (running, time) = (self.engine.campaigns(), Time::from_unix_ms(event.time.unix_ms));
+        let campaigns = running.slots.ids();
+        let bounds = Bounds { plays: settings.window.plays as usize, campaigns };
         let mut profile = self.engine.profile(&event.customer).unwrap_or_default();
         match profile.check(event) {
-            Ok(()) => Some((profile.apply(looked_up(event.clone()), &bounds), false)),
-            Err(EventConflict::UnknownDecision(decision))
-                if self.shown.contains(&(event.customer.clone(), decision)) =>
-            {
+            Ok(()) => Some((profile.apply(self.looked_up(event.clone()), &bounds), false)),
+            Err(EventConflict::UnknownDecision(decision)) => {
+                // Where what named its campaign was lost with the power, nobody knows that it was given.
+                let shown = self.shown.get(&(event.customer.clone(), decision));
+                let campaign = shown.filter(|campaign| campaigns.contains(campaign))?;
                 if !matches!(event.kind, EventKind::Impression(_)) {
-                    return Some((profile.apply(looked_up(event.clone()), &bounds), false));
+                    return Some((profile.apply(self.looked_up(event.clone()), &bounds), false));
                 }
-                if let Err(unchanged) = profile.check_lost(event, decision, &campaign, &bounds) {
+                if let Err(unchanged) = profile.check_lost(event, decision, campaign, &bounds) {
                     return Some((unchanged, false));
                 }
-                profile.count_decided_impression(decision, campaign, time, &bounds);
+                profile.count_decided_impression(decision, campaign.clone(), time, &bounds);
                 Some((profile.apply(event.clone(), &bounds), true))
             }
             Err(_) => None,
@@ -68,6 +70,12 @@ impl History {
             Some(Applied::Replaced) => known_s().expect("another copy is there"),
             _ => accepted_s,
         }
+    }
+
+    /// The kind of each record at these positions.
+    pub fn kinds_at(&self, positions: &[u64]) -> Vec<u16> {
+        let kinds = self.engine.log().expect("it was opened").kinds.lock().expect("no panic");
+        positions.iter().map(|position| kinds.get(position).copied().unwrap_or(0)).collect()
     }
 
     /// The positions from this one on, but for those of money: accounts have histories of their own, in `accounts.rs`.
@@ -97,7 +105,7 @@ impl History {
         assert_eq!(applied, expected.map(|(applied, _)| applied), "seed {}: {event:?}", self.seed);
         let logged = matches!(applied, Some(Applied::Accepted | Applied::Replaced));
         let last_event_s = self.recorded_last_event_s(&event, applied, last_event_s);
-        let changes = if logged { changes_of(event, last_event_s, lost) } else { Vec::new() };
+        let changes = if logged { self.changes_of(event, last_event_s, lost) } else { Vec::new() };
         self.note(from, changes);
     }
 
@@ -108,7 +116,10 @@ impl History {
             profile
                 .is_some_and(|profile| profile.held_impressions().any(|of| of.decision() == Some(*decision)))
         };
-        let lost: Vec<_> = self.shown.iter().filter(|shown| !is_known(shown)).cloned().collect();
+        let running = self.engine.campaigns();
+        let names = |campaign: &Id| running.slots.ids().contains(campaign);
+        let shown = self.shown.iter().filter(|(_, campaign)| names(campaign)).map(|(shown, _)| shown);
+        let lost: Vec<_> = shown.filter(|shown| !is_known(shown)).cloned().collect();
         for (customer, decision) in lost.into_iter().rev().take(5) {
             let (id, time) = (Id::Number(1 << 20 | decision.0 >> 30), Time::from_unix_ms(self.wall_ms));
             let kind = EventKind::Impression(ImpressionOf::Decision(decision));

@@ -14,14 +14,20 @@ use crate::{Engine, Settings, Tombstone};
 #[derive(Debug, Clone)]
 pub enum Change {
     Event(Event, u32),
+    /// An ad that was shown, or that a holdout held back: it takes its place in the caps either way.
     Shown {
         customer: Id,
         decision: DecisionId,
+        campaign: Id,
         time_ms: i64,
         request: Option<(String, i64)>,
     },
     /// A decision that showed nothing, and changed nothing.
     Decided,
+    /// The customer was tossed on this day.
+    Tossed(Id, u16),
+    /// Other campaigns: the version, the text, and every id that ever ran.
+    Campaigns(u64, String, Vec<Id>),
     /// Up to this time, when the wall clock said that.
     Erased(Id, i64, i64),
     Profile(Id, Option<Profile>),
@@ -30,8 +36,13 @@ pub enum Change {
 }
 
 /// Some time's truth.
-#[derive(Default)]
 pub struct Model {
+    /// The version of the campaigns, and their text; `None` of those that every process begins with.
+    pub campaigns: (u64, Option<String>),
+    /// Every id of a campaign, by its number.
+    pub slots: Vec<Id>,
+    /// The days on which customers were tossed last.
+    pub tossed: BTreeMap<Id, u16>,
     pub customers: BTreeMap<Id, (Profile, u32)>,
     pub tracks: BTreeMap<Id, Track>,
     /// By customer and request: the decision, when it was made, and the position of its record.
@@ -47,6 +58,20 @@ pub fn held(profile: &Profile, last_event_s: u32) -> Held {
     let mut bytes = Vec::new();
     profile.encode(&mut bytes);
     (bytes, last_event_s)
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            campaigns: (1, None),
+            slots: vec![campaign().id],
+            tossed: BTreeMap::new(),
+            customers: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            erased: BTreeMap::new(),
+        }
+    }
 }
 
 impl Model {
@@ -70,8 +95,8 @@ impl Model {
     }
 
     pub fn change(&mut self, position: u64, change: Change, settings: &Settings, clock: &EventClock) {
-        let campaigns = [campaign().id];
-        let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &campaigns };
+        let slots = self.slots.clone();
+        let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &slots };
         match change {
             Change::Event(event, last_event_s) => {
                 if let Some(sighting) = clock.sighting(&event) {
@@ -81,9 +106,10 @@ impl Model {
                 held.0.apply(event, &bounds);
                 held.1 = held.1.max(last_event_s);
             }
-            Change::Shown { customer, decision, time_ms, request } => {
+            // What named it was lost with the power, and with it the show.
+            Change::Shown { campaign, .. } if !slots.contains(&campaign) => {}
+            Change::Shown { customer, decision, campaign, time_ms, request } => {
                 let held = self.customer(customer.clone());
-                let campaign = campaigns[0].clone();
                 held.0.count_decided_impression(decision, campaign, Time::from_unix_ms(time_ms), &bounds);
                 held.1 = held.1.max((time_ms / 1000) as u32);
                 if let Some((request, made_ms)) = request {
@@ -92,11 +118,22 @@ impl Model {
             }
             Change::Erased(id, until_ms, made_ms) => {
                 self.customers.remove(&id);
+                self.tossed.remove(&id);
                 self.answers.retain(|(customer, _), _| *customer != id);
                 let erased = self.erased.entry(id).or_insert((until_ms, made_ms, position));
                 *erased = (erased.0.max(until_ms), erased.1.min(made_ms), position);
             }
-            Change::Profile(id, None) => drop(self.customers.remove(&id)),
+            Change::Tossed(id, day) => {
+                self.customer(id.clone());
+                self.tossed.insert(id, day);
+            }
+            Change::Campaigns(version, text, slots) => {
+                (self.campaigns, self.slots) = ((version, Some(text)), slots);
+            }
+            Change::Profile(id, None) => {
+                self.tossed.remove(&id);
+                self.customers.remove(&id);
+            }
             Change::Profile(id, Some(profile)) => self.customer(id).0 = profile,
             Change::LastEvent(id, last_event_s) => self.customer(id).1 = last_event_s,
             Change::Track(id, track) => drop(self.tracks.insert(id, track)),
