@@ -11,7 +11,7 @@ from suite.tools import say
 
 NAME = "backup"
 TITLE = "A backup under way"
-LIMITS_S = 600, 120
+LIMITS_S = 600, 180
 
 # Plays written meanwhile, in both.
 EVENTS_PER_S = 20_000

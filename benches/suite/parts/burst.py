@@ -13,7 +13,7 @@ from suite.tools import say
 
 NAME = "burst"
 TITLE = "A burst of connects"
-LIMITS_S = 90, 30
+LIMITS_S = 90, 90
 
 CLIENTS = 1000
 # Where struct tcp_info has the number of packets that were sent again (linux/tcp.h, tcpi_total_retrans).

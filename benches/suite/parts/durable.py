@@ -17,7 +17,7 @@ from suite.tools import say
 
 NAME = "durable"
 TITLE = "Events that are on the disk"
-LIMITS_S = 600, 60
+LIMITS_S = 600, 150
 
 CONNECTIONS = 32, 256
 # Each setting of Upbeat, and Redis's that promises as much or less.

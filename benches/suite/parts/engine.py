@@ -8,7 +8,7 @@ from suite import text, tools
 
 NAME = "engine"
 TITLE = "The engine without HTTP"
-LIMITS_S = 300, 90
+LIMITS_S = 300, 180
 ENGINE = True
 
 # Nanoseconds of each that has a budget.

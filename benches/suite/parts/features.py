@@ -9,7 +9,7 @@ from suite.tools import say
 
 NAME = "features"
 TITLE = "Files: features, simulate, predict"
-LIMITS_S = 180, 60
+LIMITS_S = 180, 120
 PYTHON = True
 
 CUSTOMERS = 25_000

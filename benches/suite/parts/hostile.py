@@ -13,7 +13,7 @@ from suite.tools import say
 
 NAME = "hostile"
 TITLE = "Hostile clients"
-LIMITS_S = 240, 90
+LIMITS_S = 240, 180
 
 KINDS = {
     "slow": "slow: a byte of a head a second",

@@ -11,7 +11,7 @@ from suite.tools import say
 
 NAME = "http"
 TITLE = "Decisions and events over HTTP, closed loop"
-LIMITS_S = 720, 75
+LIMITS_S = 720, 180
 
 # A typical reply is looked for among so many customers.
 SAMPLED_CUSTOMERS = 200

@@ -5,7 +5,7 @@ from suite.stage import disk_of
 
 NAME = "journal"
 TITLE = "The log beside SQLite, redb and fjall"
-LIMITS_S = 300, 10
+LIMITS_S = 300, 60
 
 RECORDS = 10_000
 BUILD_S = 1200

@@ -15,7 +15,7 @@ from suite.tools import say
 
 NAME = "logged"
 TITLE = "A decision with the log on"
-LIMITS_S = 400, 120
+LIMITS_S = 400, 180
 ENGINE = True
 
 # Shares of decisions that show the ad.

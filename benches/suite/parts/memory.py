@@ -9,7 +9,7 @@ from suite.tools import say
 
 NAME = "memory"
 TITLE = "Memory"
-LIMITS_S = 480, 60
+LIMITS_S = 480, 150
 ENGINE = True
 
 PLAYS = 40

@@ -14,7 +14,7 @@ from suite.tools import say
 
 NAME = "recovery"
 TITLE = "Recovery, and bytes on the disk"
-LIMITS_S = 300, 30
+LIMITS_S = 300, 120
 # With --10m.
 LIMIT_10M_S = 3600
 ENGINE = True

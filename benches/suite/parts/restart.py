@@ -17,7 +17,7 @@ from suite.tools import say
 
 NAME = "restart"
 TITLE = "Restarts: the longest wait of a client"
-LIMITS_S = 900, 60
+LIMITS_S = 900, 150
 # With --10m.
 LIMIT_10M_S = 5400
 ENGINE = True

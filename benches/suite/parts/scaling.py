@@ -11,7 +11,7 @@ from suite.tools import say
 
 NAME = "scaling"
 TITLE = "Cost against size"
-LIMITS_S = 420, 80
+LIMITS_S = 420, 180
 ENGINE = True
 
 # Bytes a customer of 10 plays may take before the largest store is left out.

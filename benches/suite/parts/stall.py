@@ -14,7 +14,7 @@ from suite.tools import say
 
 NAME = "stall"
 TITLE = "Decisions while the disk is busy"
-LIMITS_S = 600, 60
+LIMITS_S = 600, 150
 
 # Of all decisions, so many show the ad.
 SHOWN, SHOWN_WITHIN = 0.3, 0.05

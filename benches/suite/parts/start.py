@@ -12,7 +12,7 @@ from suite.tools import say
 
 NAME = "start"
 TITLE = "Start"
-LIMITS_S = 60, 30
+LIMITS_S = 60, 90
 
 # A start that takes longer has failed.
 TIMEOUT_S = 20

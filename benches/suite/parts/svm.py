@@ -7,19 +7,19 @@ from suite.parts.engine import BUILD_S, bench
 
 NAME = "svm"
 TITLE = "Training and scoring"
-LIMITS_S = 240, 240
+LIMITS_S = 480, 480
 
 ROWS = 1024
 
 
 def prepare(_stage):
-    """Builds the scorer's bench, which takes longer than it does."""
+    """Builds the benches, which takes longer than they do."""
     command = ["cargo", "bench", "--locked", "--manifest-path", tools.BENCHES / "svm/Cargo.toml", "--target-dir",
                tools.TARGET / "benches", "--bench", "scorer", "--no-run"]
     tools.command(command, BUILD_S)
     # The same profile, so that the dependencies are built once.
     command = ["cargo", "build", "--locked", "--profile", "bench", "--manifest-path", tools.BENCHES / "svm/Cargo.toml",
-               "--target-dir", tools.TARGET / "benches", "--bin", "zoo"]
+               "--target-dir", tools.TARGET / "benches", "--bins"]
     tools.command(command, BUILD_S)
 
 

@@ -15,7 +15,7 @@ from suite.tools import say
 
 NAME = "tail"
 TITLE = "The tail, open loop"
-LIMITS_S = 420, 60
+LIMITS_S = 420, 150
 
 # Plays written meanwhile.
 EVENTS_PER_S = 20_000
