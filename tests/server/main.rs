@@ -16,6 +16,7 @@ mod budgets;
 mod callers;
 mod campaign_models;
 mod campaigns;
+mod campaigns_attacked;
 mod campaigns_running;
 mod clocks;
 mod closing;

@@ -165,11 +165,17 @@ pub struct LocalDay {
     pub end_ms: i64,
 }
 
+/// The years of which there are local days, those of four digits but for their last days: the calendar goes no further in
+/// every zone.
+const FIRST_MS: i64 = -719_528 * DAY_MS;
+const LAST_MS: i64 = 2_932_893 * DAY_MS;
+
 /// The local day of an instant (Unix milliseconds). Days follow each other without gaps: one that the clocks skip has no
-/// instants, and where clocks go back over midnight, the new day has begun.
+/// instants, and where clocks go back over midnight, the new day has begun. Instants before the year 0 are of its first day, and
+/// those after 9999-12-28 are of that day.
 #[must_use]
 pub fn local_day(zone: &Zone, now_ms: i64) -> LocalDay {
-    let zone = zone.time_zone();
+    let (zone, now_ms) = (zone.time_zone(), now_ms.clamp(FIRST_MS, LAST_MS));
     let mut day = (now_ms + offset_ms(&zone, now_ms)).div_euclid(DAY_MS);
     while first_instant_ms(&zone, day) > now_ms {
         day -= 1;

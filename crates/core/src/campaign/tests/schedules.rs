@@ -167,6 +167,34 @@ fn schedule_in_gap(start: &str) -> Schedule {
 }
 
 #[test]
+fn every_instant_has_a_local_day_and_the_last_years_are_good_for_a_schedule() {
+    for zone_name in
+        ["UTC", "America/New_York", "Pacific/Apia", "Pacific/Kiritimati", "Etc/GMT+12", "Etc/GMT-14"]
+    {
+        let zone = zone(zone_name);
+        for instant_ms in [i64::MIN, i64::MIN / 2, -1, 0, i64::MAX / 2, i64::MAX - 1, i64::MAX] {
+            let LocalDay { day, start_ms, end_ms } = local_day(&zone, instant_ms);
+            assert!((-719_529..=2_932_894).contains(&day), "{zone_name} {instant_ms}: {day}");
+            assert!((20 * HOUR_MS..=28 * HOUR_MS).contains(&(end_ms - start_ms)), "{zone_name} {instant_ms}");
+        }
+        // What people write for "always": it begins before all and never ends.
+        let always = schedule(zone_name, |campaign| {
+            campaign.start = Some("0000-01-01T00:00:00".parse().expect("a time"));
+            campaign.end = Some("9999-12-31T23:59:59".parse().expect("a time"));
+        });
+        let never = schedule(zone_name, |campaign| {
+            campaign.start = Some("9999-12-31T23:59:58".parse().expect("a time"));
+            campaign.end = Some("9999-12-31T23:59:59".parse().expect("a time"));
+        });
+        for now in ["1970-01-01T00:00:00Z", "2026-11-27T12:00:00Z", "9000-01-01T00:00:00Z"] {
+            assert!(always.is_open(at(now)) && !never.is_open(at(now)), "{zone_name} {now}");
+            assert_eq!(always.next_change_ms(at(now)), None, "{zone_name} {now}");
+            let _ = never.next_change_ms(at(now));
+        }
+    }
+}
+
+#[test]
 fn next_change_is_the_first_minute_at_which_the_answer_differs() {
     let schedules = [
         ("Europe/Berlin", vec!["22:00-02:30"], vec![Weekday::Sat, Weekday::Sun]),
