@@ -2,10 +2,13 @@
 
 use super::curve::{Curve, DAY_SLOTS, SLOT_MS};
 use crate::campaign::schedule::{LocalDay, Schedule, local_day};
-use crate::event::{MINUTE_MS, Zone};
+use crate::event::{DAY_MS, MINUTE_MS, Zone};
 
 /// The most days of a flight that are looked at; the days after weigh nothing.
 const MAX_DAYS: usize = 3_660;
+
+/// So much of a flight that is over is looked at, in milliseconds.
+const PAST_MS: i64 = 366 * DAY_MS;
 
 /// How the traffic of a span of time is expected to come: a share of it before each instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,12 +29,13 @@ impl Forecast {
     }
 
     /// The traffic from the start of a schedule to its end, seen from `now_ms`: that local day by quarters of an hour, the others
-    /// whole. `None` where the schedule has no start or no end.
+    /// whole. Of a flight that began more than a year ago the last year is looked at: what is over has no part in what is to come.
+    /// `None` where the schedule has no start or no end.
     #[must_use]
     pub fn of_flight(schedule: &Schedule, zone: &Zone, now_ms: i64, curve: Option<&Curve>) -> Option<Self> {
         let (start_ms, end_ms) = (schedule.start_ms()?, schedule.end_ms()?);
-        let mut points = vec![(local_day(zone, start_ms).start_ms, 0.0)];
-        let mut day = local_day(zone, start_ms);
+        let mut day = local_day(zone, start_ms.max(now_ms.saturating_sub(PAST_MS)));
+        let mut points = vec![(day.start_ms, 0.0)];
         for _ in 0..MAX_DAYS {
             if day.start_ms >= end_ms {
                 break;

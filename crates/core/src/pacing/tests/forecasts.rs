@@ -32,6 +32,28 @@ fn forecast_of_a_flight_knows_when_it_runs_and_by_quarters_of_an_hour_today() {
 }
 
 #[test]
+fn flight_that_began_long_ago_is_spread_to_its_end() {
+    let years = |start: &str, end: &str| {
+        schedule("UTC", |campaign| {
+            campaign.start = Some(local(start));
+            campaign.end = Some(local(end));
+        })
+    };
+    for start in ["0000-01-01T00:00:00", "2000-01-01T00:00:00", "2014-10-23T00:00:00"] {
+        let flight = years(start, "2027-01-01T00:00:00");
+        let now_ms = at("2026-12-22T00:00:00Z");
+        let forecast = Forecast::of_flight(&flight, &Zone::utc(), now_ms, None).expect("a flight");
+        assert_eq!(forecast.end_ms(), at("2027-01-01T00:00:00Z"), "{start}");
+        let limit = Limit { budget_micro: 10_000_000, committed_micro: 0, forecast: &forecast };
+        let Some(Wanted::Micro(wanted)) = limit.wanted(now_ms) else {
+            panic!("{start}: all is wanted at once")
+        };
+        let of_a_minute = 10_000_000.0 / (10.0 * 24.0 * 60.0);
+        assert!((wanted - of_a_minute).abs() < 0.01 * of_a_minute, "{start}: {wanted}");
+    }
+}
+
+#[test]
 fn curve_learns_the_shape_of_days_and_not_their_size() {
     let shape = |size: u64| std::array::from_fn(|slot| size * slot as u64);
     let (mut few, mut many) = (Curve::default(), Curve::default());
