@@ -28,3 +28,19 @@ fn campaign_of_the_last_years_is_taken_and_the_next_start_reads_it() {
         }
     }
 }
+
+#[test]
+fn nobody_changes_campaigns_in_the_name_of_the_file() {
+    let kept = Kept::new();
+    let files = Files::new(&[("upbeat.toml", ""), ("campaigns.toml", &open("of-file"))]);
+    let server = files.start(&kept);
+    let answer = put_with(&server, &open("put"), &[("x-upbeat-user", "file")]);
+    let detail = answer.problem(400, "invalid-header");
+    assert!(detail.contains("stands for the file of campaigns"), "{detail}");
+    assert_eq!(in_force(&server), open("of-file"));
+    // Other names that look like it are names.
+    put_with(&server, &open("put"), &[("x-upbeat-user", "File")]).ok();
+    kill(server);
+    let server = files.start(&kept);
+    assert_eq!(in_force(&server), open("put"), "an unchanged file undid what was put");
+}

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use upbeat_core::event::Id;
 use upbeat_core::excerpt::Excerpt;
-use upbeat_engine::campaigns::{CampaignVersion, Current, MAX_BYTES};
+use upbeat_engine::campaigns::{CampaignVersion, Current, FILE, MAX_BYTES};
 use upbeat_ingest::decode::encoding::Encoding;
 
 use crate::api::content::{content_encoding, json, media_type, unsupported};
@@ -121,6 +121,10 @@ fn user(headers: &HeaderMap) -> Result<String, Problem> {
         return refused(
             "may have A-Z a-z 0-9, and behind the first character also . _ : @ - and blanks".to_owned(),
         );
+    }
+    if name == FILE.as_bytes() {
+        // A file of this digest would not be taken for a changed one at the next start, and the one that is there would.
+        return refused(format!("is {FILE}, which stands for the file of campaigns; send another name"));
     }
     Ok(String::from_utf8_lossy(name).into_owned())
 }
