@@ -1,5 +1,7 @@
 //! Campaigns at the edges of what a document may say, and files and clients that nobody means to have.
 
+use std::os::unix::fs::symlink;
+
 use super::campaigns::*;
 use super::durability::{Kept, kill};
 use super::support::*;
@@ -43,4 +45,56 @@ fn nobody_changes_campaigns_in_the_name_of_the_file() {
     kill(server);
     let server = files.start(&kept);
     assert_eq!(in_force(&server), open("put"), "an unchanged file undid what was put");
+}
+
+/// Makes something of this name.
+type Make<'a> = &'a dyn Fn(&str);
+
+/// Each in place of the file of campaigns, or of a model; a start and a reload refuse it and say so, and a PUT goes on.
+#[test]
+fn pipe_folder_or_dangling_link_is_neither_waited_for_nor_taken_for_a_missing_file() {
+    let files = Files::new(&[("upbeat.toml", ""), ("campaigns.toml", &open("good")), ("models/x", "")]);
+    let server = Server::with(&["--config", &files.config()], &[]);
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(files.path(name)).status().expect("mkfifo runs");
+        assert!(made.success());
+    };
+    let dangling = |name: &str| symlink("nothing", files.path(name)).expect("a link");
+    let round = |name: &str| symlink(files.path(name), files.path(name)).expect("a link");
+    let folder = |name: &str| std::fs::create_dir(files.path(name)).expect("a folder");
+    let kinds: [(&str, Make<'_>); 4] = [
+        ("a pipe", &pipe),
+        ("a link to nothing", &dangling),
+        ("a link to itself", &round),
+        ("a folder", &folder),
+    ];
+    let remove = |name: &str| {
+        let path = files.path(name);
+        if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) }
+            .expect("it is removed");
+    };
+    let refused = || server.metric("upbeat_campaigns_refused_total");
+    for (kind, make) in kinds {
+        remove("campaigns.toml");
+        make("campaigns.toml");
+        let before = refused();
+        server.signal("HUP");
+        until(&format!("{kind} is refused"), || refused() > before);
+        assert_eq!(in_force(&server), open("good"), "{kind}");
+        put(&server, &open("meanwhile"));
+        put(&server, &open("good"));
+        let mut check = upbeat();
+        let check =
+            check.args(["serve", "--check-config", "--config", &files.config()]).output().expect("it runs");
+        assert_eq!(check.status.code(), Some(2), "{kind}: {check:?}");
+        remove("campaigns.toml");
+        files.write("campaigns.toml", &open("good"));
+
+        // A model of a name that ships: what is in its place is meant, and is not good.
+        make("models/gold-one-day.json");
+        let detail = put_with(&server, &open("other"), &[]).problem(422, "invalid-campaigns");
+        assert!(detail.contains("models/gold-one-day.json"), "{kind}: {detail}");
+        assert_eq!(in_force(&server), open("good"), "{kind}");
+        remove("models/gold-one-day.json");
+    }
 }

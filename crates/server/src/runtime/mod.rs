@@ -26,6 +26,7 @@ mod look;
 mod loops;
 mod memory;
 mod model;
+mod ordinary_file;
 mod passed;
 mod pulse;
 mod recovery;

@@ -1,12 +1,14 @@
 //! The model that the configuration names: the built-in model, a file, or none.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::path::Path;
 
 use upbeat_core::model::{ServingError, check_serving, read, serving_notes};
 use upbeat_core::profile::Window;
 use upbeat_engine::{Engine, ModelId};
 use upbeat_svm::{Model, ModelError};
+
+use super::ordinary_file::read_at_most;
 
 /// The model that ships inside the binary.
 pub(super) const BUILT_IN_MODEL: &[u8] = include_bytes!("../../../../model/default.json");
@@ -93,12 +95,8 @@ pub(crate) fn serve_model(engine: &Engine, name: &str) -> Result<Option<ModelId>
 }
 
 fn read_file(path: &str) -> Result<Vec<u8>, LoadError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_MODEL_BYTES).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(LoadError::Io { name: display_name(path), error }),
-    }
+    read_at_most(Path::new(path), MAX_MODEL_BYTES)
+        .map_err(|error| LoadError::Io { name: display_name(path), error })
 }
 
 /// The name of a configured model in messages.

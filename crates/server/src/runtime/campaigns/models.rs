@@ -16,6 +16,7 @@ use upbeat_svm::Model;
 use super::super::model::{LoadError, load_model, of_bytes, read_model};
 use super::source;
 use crate::config::Config;
+use crate::runtime::ordinary_file::is_there;
 use crate::runtime::shipped::shipped_model;
 
 /// The directory of copies, in the data directory.
@@ -112,7 +113,7 @@ fn find(config: &Config, directory: Option<&Path>, name: &str) -> Result<Option<
     let own =
         |path: &Path| read_model(&path.display().to_string(), config.window).map(|model| Some((model, true)));
     let path = directory.map(|directory| directory.join(format!("{name}.json")));
-    if let Some(path) = path.filter(|path| path.exists()) {
+    if let Some(path) = path.filter(|path| is_there(path)) {
         return own(&path);
     }
     if let Some(copy) = (!config.in_memory).then(|| copy_of(&config.data_dir, name)).flatten() {

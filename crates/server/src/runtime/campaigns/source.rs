@@ -1,14 +1,14 @@
 //! Where the campaigns of a start or a reload come from: the file of campaigns, or the `[campaign]` table.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use upbeat_core::campaign::{Document, Money, Single};
 use upbeat_engine::campaigns::{Invalid, MAX_BYTES, parse};
 
 use crate::config::Config;
+use crate::runtime::ordinary_file::{is_there, read_at_most};
 
 /// The file of campaigns beside the configuration.
 const FILE_NAME: &str = "campaigns.toml";
@@ -90,7 +90,7 @@ fn file(config: &Config) -> Option<PathBuf> {
     if !config.campaigns.as_os_str().is_empty() {
         return Some(config.campaigns.clone());
     }
-    config.directory.as_ref().map(|directory| directory.join(FILE_NAME)).filter(|path| path.exists())
+    config.directory.as_ref().map(|directory| directory.join(FILE_NAME)).filter(|path| is_there(path))
 }
 
 /// Whether a document is one that the `[campaign]` table gave.
@@ -106,8 +106,7 @@ pub(super) fn models(config: &Config) -> Option<PathBuf> {
 
 /// Reads a text of a document's length at most; a longer one is refused when it is parsed.
 fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    let bytes = read_at_most(path, MAX_BYTES as u64 + 1)?;
     // A text that is too long may end within a character.
     if bytes.len() > MAX_BYTES {
         return Ok(String::from_utf8_lossy(&bytes).into_owned());
