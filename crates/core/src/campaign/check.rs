@@ -21,6 +21,9 @@ const MAX_PERIOD_DAYS: i64 = 365;
 /// The longest time for which a show may hold its cost.
 const MAX_RESERVE: Span = Span::minutes(24 * 60);
 
+/// Names among a machine's zone files that stand for no place.
+const OF_MACHINES: [&str; 4] = ["localtime", "posixrules", "Factory", "Etc/Unknown"];
+
 /// The most ranges of hours of one campaign.
 const MAX_HOURS: usize = 24;
 
@@ -140,6 +143,14 @@ impl Campaign {
                 }
                 _ => {}
             }
+        }
+        if OF_MACHINES.iter().any(|name| name.eq_ignore_ascii_case(&self.time_zone)) {
+            let reason = format!(
+                "{} is another zone on another machine, and the days of a budget must not be; use UTC or an IANA name such as \
+                 Europe/Berlin",
+                self.time_zone
+            );
+            return wrong("time_zone", reason);
         }
         if Zone::named(&self.time_zone).is_err() {
             let name = Excerpt::of(&self.time_zone);

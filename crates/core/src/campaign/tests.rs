@@ -100,7 +100,7 @@ fn unknown_and_missing_keys_are_named() {
 #[test]
 fn value_out_of_range_is_named_by_its_path_and_told_how_to_be_right() {
     type Edit = fn(&mut Document);
-    let cases: [(&str, &str, Edit); 40] = [
+    let cases: [(&str, &str, Edit); 42] = [
         ("currency", "three capital letters", |d| d.currency = Some("usd".into())),
         ("currency", "three capital letters", |d| d.currency = Some("=1+1".into())),
         ("holdout_all", "-0.1 is not a share", |d| d.holdout_all = -0.1),
@@ -123,6 +123,12 @@ fn value_out_of_range_is_named_by_its_path_and_told_how_to_be_right() {
             d.campaign[0].end = Some("2026-10-01T00:00:00".parse().expect("a time"));
         }),
         ("campaign[0].end", "is not after the start", |d| d.campaign[0].end = d.campaign[0].start),
+        ("campaign[0].time_zone", "localtime is another zone on another machine", |d| {
+            d.campaign[0].time_zone = "localtime".into();
+        }),
+        ("campaign[0].time_zone", "etc/unknown is another zone on another machine", |d| {
+            d.campaign[0].time_zone = "etc/unknown".into();
+        }),
         ("campaign[0].time_zone", "\"Mars/Olympus\" is not known here", |d| {
             d.campaign[0].time_zone = "Mars/Olympus".into();
         }),
