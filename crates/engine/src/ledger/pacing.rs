@@ -98,9 +98,11 @@ impl Pace {
         self.shows += 1;
     }
 
-    /// Whether the rate is other than 1.
+    /// Whether the rate is other than 1. Shows that cost nothing use up no budget, so that there is nothing to spread.
     fn is_paced(&self, state: &AccountState) -> bool {
-        state.budgets().any() && self.paced.as_ref().is_some_and(|paced| paced.mode != campaign::Pacing::None)
+        let costs = state.terms_at(i64::MAX).is_some_and(|terms| terms.cost > 0);
+        let mode = self.paced.as_ref().map_or(campaign::Pacing::None, |paced| paced.mode);
+        costs && state.budgets().any() && mode != campaign::Pacing::None
     }
 
     /// When the present slice ends, in Unix milliseconds.

@@ -165,12 +165,16 @@ fn lesser_of_two_budgets_sets_the_pace_and_the_flight_is_spent_at_its_end() {
 }
 
 #[test]
-fn campaign_without_pacing_or_without_a_budget_is_never_held_back() {
+fn campaign_without_pacing_without_a_budget_or_without_costs_is_never_held_back() {
     let accounts = Accounts::default();
     assert!(accounts.set(None, 0, paced(Pacing::None, Some(DAILY), None, 5), Some(FIRST_MS)));
     assert!(accounts.set(None, 1, paced(Pacing::Traffic, None, None, 5), Some(FIRST_MS)));
+    for (slot, daily) in [(3, 0), (4, DAILY)] {
+        let free = Setting { cost: 0, ..paced(Pacing::Even, Some(daily), None, 5) };
+        assert!(accounts.set(None, slot, free, Some(FIRST_MS)));
+    }
     for minute in 0..100 {
         accounts.tick(None, &Plan::default(), FIRST_MS + minute * MINUTE_MS);
-        assert_eq!((accounts.pass(0), accounts.pass(1), accounts.pass(2)), (u16::MAX, u16::MAX, u16::MAX));
+        assert_eq!([0, 1, 2, 3, 4].map(|slot| accounts.pass(slot)), [u16::MAX; 5]);
     }
 }
