@@ -32,6 +32,21 @@ fn every_reason_is_in_the_table_and_in_the_contract() {
     }
 }
 
+/// A path of the contract that has been added to the admin listener is added to its page, too.
+#[test]
+fn page_of_the_admin_listener_names_its_paths() {
+    let (page, contract) = (read("crates/server/src/admin/index.html"), read("openapi.yaml"));
+    let paths = contract.lines().filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':'));
+    let of_data = ["should-show-ad/{customer}", "decisions", "events", "healthz", "readyz"];
+    let is_listed =
+        |path: &&str| !path.is_empty() && !of_data.contains(path) && !path.starts_with("backups/");
+    let paths: Vec<_> = paths.filter(is_listed).collect();
+    assert!(paths.len() > 10, "{paths:?}");
+    for path in paths {
+        assert!(page.contains(&format!(">/{path}<")), "/{path} is not on the page");
+    }
+}
+
 /// Every `[text](target)` of a document whose target is not on the web.
 fn local_links(markdown: &str) -> Vec<String> {
     let targets = markdown.split("](").skip(1).filter_map(|rest| rest.split(')').next());
