@@ -96,4 +96,5 @@ fn page_on_campaigns_can_be_followed_command_by_command() {
         said.contains("6 shows of 20000, less 20000 returned, are 100000 reserved and 0 spent"),
         "{said}"
     );
+    assert!(said.contains("the reports of all four add up"), "{said}");
 }
