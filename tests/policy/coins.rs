@@ -8,8 +8,9 @@ use upbeat_engine::campaigns::{NewCampaigns, parse};
 use upbeat_engine::{Ask, Engine};
 
 use crate::chance::Dice;
-use crate::engine::{models, settings, text};
-use crate::world::{Campaign, Cap, DAY, HOUR, MINUTE, Ms, Setting, Threshold};
+use crate::engine::{Subject, models, settings, text};
+use crate::frequencies::Frequencies;
+use crate::world::{self, Act, Campaign, Cap, DAY, HOUR, Kind, MINUTE, Ms, Setting, Step, Threshold};
 
 const START: Ms = 1_790_000_000_000;
 
@@ -223,4 +224,55 @@ fn tosses_choose_each_campaign_as_often_as_its_share_says() {
         let off = deviation(chosen[id], tosses, share);
         assert!(off.abs() < 6.0, "{id} was chosen {} times in {tosses} tosses", chosen[id]);
     }
+}
+
+/// Pacing lets shows of two campaigns pass by coins. What comes of each decision has to fit the propensities that the log has of it.
+#[test]
+fn paced_shows_come_about_as_often_as_the_logged_propensities_say() {
+    const CUSTOMERS: usize = 60;
+    const MINUTES: usize = 24 * 60;
+    const A_MINUTE: usize = 20;
+    let setting = Setting { window_plays: 256, window_days: 28, by_events: false, seed_of_log: Some(1) };
+    let mut subject = Subject::new(&setting);
+    // A day of the time zone.
+    let start = START.div_euclid(DAY) * DAY;
+    for customer in 0..CUSTOMERS {
+        let kind = Kind::Play { track: 1, mobile: true };
+        let event = world::Event { customer, number: customer as u64, time: start - HOUR, kind };
+        assert!(subject.event(&event, start), "a play is taken");
+    }
+    // Enough for two of five decisions, and for half of those that are left.
+    let shows = (MINUTES * A_MINUTE) as i64;
+    let of = |id, priority, shows| Campaign {
+        priority,
+        cost: 10_000,
+        daily: Some(10_000 * shows),
+        pacing: "even",
+        ..for_everybody(id)
+    };
+    let campaigns = vec![of("one", 1, shows * 2 / 5), of("other", 0, shows * 3 / 10)];
+    let document = world::Document { campaigns, ..Default::default() };
+    subject.change(&document.toml(), start).expect("campaigns");
+    let mut answers = BTreeMap::new();
+    for number in 0..MINUTES * A_MINUTE {
+        let wall = start + (number / A_MINUTE) as Ms * MINUTE;
+        if number % A_MINUTE == 0 {
+            subject.pass_time(wall);
+        }
+        let customer = number % CUSTOMERS;
+        let act = Act::Decide { customer, dry_run: false, preview: None };
+        answers.insert(number, subject.decide(&Step { number, wall, act }, customer, false, None));
+    }
+    let logged = subject.logged().expect("it has a log");
+    assert_eq!(logged.len(), answers.len());
+    let mut coins = Frequencies::default();
+    for (number, answer) in &answers {
+        let shown = answer.campaign.clone().filter(|_| answer.reason == "likely_to_click");
+        for (action, propensity) in &logged[number].propensities {
+            coins.count(*propensity, *action == shown);
+        }
+    }
+    assert!(coins.outcomes() > 50_000, "{} coins of {} decisions", coins.outcomes(), answers.len());
+    eprintln!("pacing: {} coins, chi-square {:?}", coins.outcomes(), coins.chi_square());
+    coins.check().unwrap_or_else(|error| panic!("{error}"));
 }
