@@ -40,6 +40,7 @@ impl Kept {
             ("UPBEAT_LANES_DIR", &*lanes),
             ("UPBEAT_SHUTDOWN_DRAIN", "0s"),
             ("UPBEAT_JOURNAL_SEGMENT_BYTES", "1MiB"),
+            ("UPBEAT_DECISIONS_UNSHOWN_INTERVAL", "100ms"),
         ];
         let environment = [&ours, environment].concat();
         Server::with(&["--data-dir", &self.directory()], &environment)

@@ -44,7 +44,7 @@ pub use continuation::Continuation;
 pub use copy::{CopiedFile, Copy, LogEnd, files_of_copy};
 pub use error::RecoveryError;
 pub use files::{SPARE_NAMES, bytes_to_give_back, is_file_name};
-pub use group::{GroupHead, MOST_BYTES};
+pub use group::{BLOCK, GroupHead, MOST_BYTES};
 pub use history::{LogFile, Retention, log_files, remove_before, remove_history};
 pub use lane::LaneWriter;
 pub use lock::{LOCK_NAME, LockError, LockFile};

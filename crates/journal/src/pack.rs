@@ -119,6 +119,11 @@ impl Packer {
         Self { kind: Some(kind), run: None }
     }
 
+    /// Whether it packs such a record.
+    pub fn takes(&self, record: &Record<'_>) -> bool {
+        self.kind == Some(record.kind) && record.unit == 0
+    }
+
     /// By how much the next record may let the group grow beyond its own bytes, the padding of [`Packer::end_run`] included.
     pub fn most_growth(&self) -> usize {
         if self.run.is_some() { 48 } else { 0 }
@@ -126,17 +131,17 @@ impl Packer {
 
     /// Appends a record, whose bytes are `whole`.
     pub fn append(&mut self, group: &mut Vec<u8>, record: &Record<'_>, whole: &[u8]) {
-        if self.kind != Some(record.kind) || record.unit != 0 {
+        if !self.takes(record) {
             self.end_run(group);
             group.extend_from_slice(whole);
             return;
         }
         // Both numbers of an entry take up to ten bytes.
-        let takes = |run: &Run| {
+        let fits = |run: &Run| {
             group.len() - run.start + record.payload.len() + 20 <= record::HEAD + MOST_BYTES
                 && run.last < record.position
         };
-        if !self.run.as_ref().is_some_and(takes) {
+        if !self.run.as_ref().is_some_and(fits) {
             self.end_run(group);
             let (start, first) = (group.len(), record.position);
             self.run = Some(Run { start, first, last: first, is_packed: false });
@@ -164,6 +169,11 @@ impl Packer {
         group.resize(run.start + record::size(payload), 0);
         record::write_head(&mut group[run.start..], run.first, PACKED, 0, payload as u32);
     }
+}
+
+/// Bytes that a record with `payload` bytes takes in a packed one, or one or a few more.
+pub(crate) const fn least_size(payload: usize) -> usize {
+    payload + 2
 }
 
 fn put_entry(into: &mut Vec<u8>, difference: u64, payload: &[u8]) {

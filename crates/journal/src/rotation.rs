@@ -36,9 +36,14 @@ impl Rotation {
         self.0.position.store(true, Ordering::Release);
     }
 
+    /// Whether a position is to be taken.
+    pub(crate) fn wants_position(&self) -> bool {
+        self.0.position.load(Ordering::Relaxed)
+    }
+
     /// Whether a position is to be taken now.
     pub(crate) fn takes_position(&self) -> bool {
-        self.0.position.load(Ordering::Relaxed) && self.0.position.swap(false, Ordering::AcqRel)
+        self.wants_position() && self.0.position.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn asked(&self) -> u64 {

@@ -13,6 +13,9 @@ pub enum Step {
         bytes: usize,
         /// The number of its records.
         records: usize,
+        /// Whether all of them are of the kind that is packed ([`Writer::pack`](crate::Writer::pack)), and so nothing that anybody
+        /// was promised.
+        is_small: bool,
     },
 }
 

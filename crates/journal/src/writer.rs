@@ -5,6 +5,7 @@
 
 mod collect;
 mod end;
+mod held;
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::segment::{self, Open, SegmentHead, VERSION};
 use crate::spare::{self, Spare, SpareMaker};
 use crate::step::{Step, StepError};
 use crate::units::Units;
+use held::Seen;
 
 /// Collects what the lanes publish and makes it durable, group by group.
 pub struct Writer<D: Disk> {
@@ -49,8 +51,14 @@ pub struct Writer<D: Disk> {
     /// The number of records in `group`.
     group_records: usize,
     packer: Packer,
+    /// All of `group` is of the kind that is packed.
+    group_is_small: bool,
+    /// What waits in the lanes, as far as that was looked at.
+    seen: Seen,
     /// Above all positions in `group` and in the groups before it.
     group_top: u64,
+    /// Above those of them that are not of the kind that is packed.
+    others_top: u64,
     /// Above all positions in the groups before `group`.
     top: u64,
     units: Units,
@@ -100,7 +108,10 @@ impl<D: Disk> Writer<D> {
             group,
             group_records: 0,
             packer: Packer::default(),
+            group_is_small: true,
+            seen: Seen::default(),
             group_top: from.position,
+            others_top: 0,
             top: from.position,
             units: Units::default(),
             unit_passed: false,
@@ -154,6 +165,10 @@ impl<D: Disk> Writer<D> {
     /// # Errors
     /// The disk is full, and the same group is tried by the next call; or the log has failed, for good.
     pub fn step(&mut self) -> Result<Step, StepError> {
+        self.step_by(Self::collect)
+    }
+
+    fn step_by(&mut self, collect: impl FnOnce(&mut Self)) -> Result<Step, StepError> {
         if self.failed {
             return Err(StepError::HasFailed);
         }
@@ -162,7 +177,7 @@ impl<D: Disk> Writer<D> {
             return Err(StepError::Failed(io::Error::other("a panic broke off records that count together")));
         }
         if !self.kept {
-            self.collect();
+            collect(self);
         }
         let bytes = self.group.len() - group::HEAD;
         let passes_unit = self.unit_passed && stands(Guard::WholeUnits);
@@ -171,13 +186,13 @@ impl<D: Disk> Writer<D> {
             self.positions.set_durable(self.watermark);
             return Ok(Step::Idle);
         }
-        let records = self.group_records;
+        let (records, is_small) = (self.group_records, self.group_is_small && bytes > 0);
         self.write()?;
         for (lane, collected) in self.lanes.iter().zip(&self.collected) {
             lane.release(*collected, self.next_group - 1);
         }
         self.unmarked = true;
-        Ok(Step::Written { bytes, records })
+        Ok(Step::Written { bytes, records, is_small })
     }
 
     /// Has the log go on in a new file, from another thread.
@@ -277,6 +292,7 @@ impl<D: Disk> Writer<D> {
         self.next_group += 1;
         group::begin(&mut self.group);
         self.group_records = 0;
+        self.group_is_small = true;
         self.unit_passed = false;
         self.top = self.group_top;
         self.positions.set_durable(self.watermark);

@@ -185,3 +185,87 @@ fn rewriting_takes_records_out_of_packed_ones_and_packs_the_rest_again() {
     assert_eq!(seen(&disk, None).0.records, expected);
     assert!(check(&disk).unwrap().findings.is_empty());
 }
+
+#[test]
+fn only_records_of_the_kind_that_is_packed_may_wait_and_nothing_else_may_be_due() {
+    let disk = Arc::new(SimulatedDisk::new(1, 1 << 30));
+    let mut log = begin(&disk, &memories(), 1, true).0;
+    let small =
+        |log: &mut Opened<Disk>, lane: usize| log.lanes[lane].publish(KIND, 0, 31, |into| into.fill(7));
+    assert_eq!(log.writer.held_bytes(), None, "there is nothing");
+    small(&mut log, 0);
+    assert_eq!(log.writer.held_bytes(), Some(33));
+    small(&mut log, 2);
+    assert_eq!((log.writer.held_bytes(), log.writer.held_bytes()), (Some(66), Some(66)), "each counts once");
+    log.lanes[1].publish(2, 0, 4, |into| into.fill(7));
+    assert_eq!(log.writer.held_bytes(), None);
+    assert!(matches!(log.writer.step().unwrap(), Step::Written { records: 3, is_small: false, .. }));
+    small(&mut log, 0);
+    assert_eq!(log.writer.held_bytes(), Some(33));
+    // An open unit, whose records do not count before its end.
+    let unit = log.positions.begin_unit().unwrap();
+    log.lanes[1].publish(2, unit.number(), 4, |into| into.fill(7));
+    flush(&mut log);
+    small(&mut log, 0);
+    assert_eq!(log.writer.held_bytes(), None, "they are above the watermark");
+    unit.commit(&mut log.lanes[1]);
+    flush(&mut log);
+    small(&mut log, 0);
+    assert_eq!(log.writer.held_bytes(), Some(33));
+    log.writer.rotation().take_position();
+    assert_eq!(log.writer.held_bytes(), None);
+    flush(&mut log);
+    small(&mut log, 0);
+    let _ = log.writer.rotation().ask();
+    assert_eq!(log.writer.held_bytes(), None);
+    assert!(matches!(log.writer.step().unwrap(), Step::Written { records: 1, is_small: true, .. }));
+    small(&mut log, 0);
+    assert_eq!(log.writer.held_bytes(), Some(33));
+    log.writer.pack(2);
+    assert_eq!(log.writer.held_bytes(), None);
+}
+
+#[test]
+fn whole_blocks_of_small_records_are_written_and_the_rest_is_left_once_and_outlives_the_process() {
+    let (disk, lanes) = (Arc::new(SimulatedDisk::new(1, 1 << 30)), memories());
+    let mut log = begin(&disk, &lanes, 1, true).0;
+    let mut published = Vec::new();
+    let publish = |log: &mut Opened<Disk>, published: &mut Vec<u64>, count: u64| {
+        for number in 0..count {
+            let lane = &mut log.lanes[(number / 20) as usize % LANES];
+            assert!(lane.has_room(1, 31));
+            published.push(lane.publish(KIND, 0, 31, |into| into.fill(7)));
+        }
+    };
+    publish(&mut log, &mut published, 300);
+    assert_eq!(log.writer.held_bytes(), Some(300 * 33));
+    let first = log.positions.next();
+    let Step::Written { bytes, records, is_small: true } = log.writer.step_in_blocks(0).unwrap() else {
+        panic!("there is something")
+    };
+    assert!(2 * 4096 - 64 - 200 < bytes && bytes <= 2 * 4096 - 64, "{bytes} bytes fill two blocks");
+    assert!(!log.writer.is_behind() && log.positions.durable() < first);
+    assert_eq!(log.writer.held_bytes(), Some((300 - records) * 33));
+
+    // What was left is not left again, where more came.
+    publish(&mut log, &mut published, 300);
+    assert!(log.writer.held_bytes() > Some(300 * 33));
+    log.writer.step_in_blocks(first).unwrap();
+    assert!(log.positions.durable() >= first);
+    flush(&mut log);
+    assert_eq!(log.positions.durable(), log.positions.next());
+    // And less than a block is not left at all.
+    publish(&mut log, &mut published, 10);
+    assert_eq!(log.writer.held_bytes(), Some(330));
+    log.writer.step_in_blocks(0).unwrap();
+    assert_eq!(log.positions.durable(), log.positions.next());
+
+    publish(&mut log, &mut published, 200);
+    log.writer.held_bytes().expect("they may wait");
+    log.writer.step_in_blocks(0).unwrap();
+    assert!(log.positions.durable() < log.positions.next(), "some are in the lanes alone");
+    disk.kill();
+    drop(begin(&disk, &lanes, 2, true));
+    let seen = seen(&disk, None).0.records.into_iter().map(|(position, ..)| position).collect::<Vec<_>>();
+    assert_eq!(seen, published);
+}

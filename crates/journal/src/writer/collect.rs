@@ -1,6 +1,7 @@
 //! Collecting: what the lanes have published, up to one group.
 
 use super::Writer;
+use super::held::Seen;
 use crate::disk::Disk;
 use crate::group;
 use crate::pack::Packer;
@@ -11,34 +12,16 @@ impl<D: Disk> Writer<D> {
     /// From now on small records of this kind, which are units by themselves and follow each other in a lane, are packed: in the
     /// log they take little more than their payloads. Whoever reads records gets them as they were published.
     pub fn pack(&mut self, kind: u16) {
-        self.packer = Packer::of(kind);
-    }
-
-    /// Whether everything that is published and not in a group is of the kind that is packed, and there is something: whoever steps at
-    /// intervals may wait for more of them, since each group takes a whole block at least.
-    #[must_use]
-    pub fn holds_packed_kind_only(&self) -> bool {
-        if self.packer.kind.is_none() || self.kept || self.group.len() > group::HEAD {
-            return false;
-        }
-        let mut holds_any = false;
-        for (lane, collected) in self.lanes.iter().zip(&self.collected) {
-            let (mut at, tail) = (*collected, lane.published().tail);
-            while let Some((bytes, next)) = lane.record(at, tail) {
-                if let Some((record, _)) = record::read(bytes) {
-                    if self.packer.kind != Some(record.kind) || record.unit != 0 {
-                        return false;
-                    }
-                    holds_any = true;
-                }
-                at = next;
-            }
-        }
-        holds_any
+        (self.packer, self.seen) = (Packer::of(kind), Seen::default());
     }
 
     /// Copies records from the lanes into the group.
     pub(super) fn collect(&mut self) {
+        self.collect_within(self.group_bytes);
+    }
+
+    /// The same, until the group's records have so many bytes.
+    pub(super) fn collect_within(&mut self, most: usize) {
         if self.rotation.takes_position() {
             self.take_position(VOID, 0);
         }
@@ -59,14 +42,18 @@ impl<D: Disk> Writer<D> {
             while let Some((bytes, next)) = lane.record(*collected, published.tail) {
                 if let Some((record, _)) = record::read(bytes) {
                     let needed = bytes.len() + self.packer.most_growth();
-                    if self.group.len() - group::HEAD + needed > self.group_bytes {
+                    if self.group.len() - group::HEAD + needed > most {
                         // What is left, and all above it, is for the next group.
                         watermark = watermark.min(record.position);
-                        self.behind = true;
+                        self.behind = most == self.group_bytes;
                         break;
                     }
                     self.units.note(&record);
                     self.group_top = self.group_top.max(record.position + 1);
+                    if !self.packer.takes(&record) {
+                        self.group_is_small = false;
+                        self.others_top = self.others_top.max(record.position + 1);
+                    }
                     self.packer.append(&mut self.group, &record, bytes);
                     self.group_records += 1;
                 }
@@ -74,6 +61,7 @@ impl<D: Disk> Writer<D> {
             }
             self.packer.end_run(&mut self.group);
         }
+        self.seen.begin(&self.collected);
         let undivided = self.units.hold(watermark);
         if stands(Guard::WholeUnits) {
             watermark = undivided;
@@ -102,6 +90,8 @@ impl<D: Disk> Writer<D> {
         record::write_head(&mut self.group[start..], position, kind, unit, 0);
         self.units.note(&record::Record { position, kind, unit, payload: &[] });
         self.group_top = self.group_top.max(position + 1);
+        self.group_is_small = false;
+        self.others_top = self.others_top.max(position + 1);
         self.group_records += 1;
     }
 }

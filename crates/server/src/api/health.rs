@@ -89,6 +89,8 @@ fn log(app: &App) -> Value {
     let files = app.metrics.journal.files();
     let lanes = kept.lanes.as_ref().map(|path| path.display().to_string());
     let by_kill = if lanes.is_some() { "none" } else { "those of the last 1ms" };
+    let unshown = format!("those of the last {}", kept.unshown);
+    let unshown_by_kill = if lanes.is_some() { "none" } else { &*unshown };
     object!({
         "state": state_name(app.durability().log_state()),
         "durability": durability,
@@ -98,6 +100,8 @@ fn log(app: &App) -> Value {
         "acknowledged_events_lost_by_power": events_by_power,
         "impressions_lost_by_a_kill": by_kill,
         "impressions_lost_by_power": format!("those of the last {}", kept.every),
+        "unshown_decisions_lost_by_a_kill": unshown_by_kill,
+        "unshown_decisions_lost_by_power": unshown,
         "recovered_records": kept.recovered_records,
         "recovery_seconds": kept.recovery_seconds,
         "snapshots": files.snapshots,

@@ -44,11 +44,13 @@ impl Default for Journal {
 pub struct Decisions {
     /// Impressions that were counted at most so long ago may be lost with the power.
     pub sync_interval: Duration,
+    /// Decisions that showed nothing, too, where they are at most so old.
+    pub unshown_interval: Duration,
 }
 
 impl Default for Decisions {
     fn default() -> Self {
-        Self { sync_interval: Duration::from_millis(50) }
+        Self { sync_interval: Duration::from_millis(50), unshown_interval: Duration::from_secs(30) }
     }
 }
 

@@ -139,6 +139,7 @@ impl Config {
             bytes("journal.segment_bytes", journal.segment_bytes, 64 << 10, 1 << 30),
             bytes("journal.snapshot_bytes", journal.snapshot_bytes, 64 << 10, 1 << 40),
             time("decisions.sync_interval", decisions.sync_interval, Duration::from_millis(1), MINUTE),
+            time("decisions.unshown_interval", decisions.unshown_interval, Duration::from_millis(1), HOUR),
             count("retention.events.days", retention.events.days as usize, 1, 36_500),
             bytes("retention.events.bytes", retention.events.bytes, 1, 1 << 50),
             count("retention.decisions.days", retention.decisions.days as usize, 1, 36_500),

@@ -42,6 +42,8 @@ pub(crate) struct Kept {
     pub(crate) lanes: Option<PathBuf>,
     /// The longest time that a record which nobody waits for is left in its lane.
     pub(crate) every: config::Duration,
+    /// The longest time that a decision which showed nothing is.
+    pub(crate) unshown: config::Duration,
     /// Records of the log that were read at the start.
     pub(crate) recovered_records: u64,
     /// How long the recovery took.

@@ -4,6 +4,7 @@
 //! next. Everything that the request changed, and the first copies of everything that it repeated, lies below. The answer
 //! is sent once the log is durable up to the barrier.
 
+mod all;
 mod end;
 mod state;
 
@@ -146,6 +147,8 @@ pub(crate) struct Durability {
     tasks: Notify,
     /// How many of them wait.
     waiting_tasks: AtomicUsize,
+    /// Somebody looks for all that was published to be durable, without waiting here.
+    all_wanted: AtomicBool,
     /// The journal's thread, once it runs.
     journal: OnceLock<Thread>,
     /// It sleeps, or is about to.
@@ -167,6 +170,7 @@ impl Durability {
             loops: Mutex::default(),
             tasks: Notify::new(),
             waiting_tasks: AtomicUsize::new(0),
+            all_wanted: AtomicBool::new(false),
             journal: OnceLock::new(),
             sleeps: AtomicBool::new(false),
             sleeps_long: AtomicBool::new(false),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use upbeat_engine::LogState;
 use upbeat_journal::disk::Disk;
-use upbeat_journal::{Step, StepError, Writer};
+use upbeat_journal::{BLOCK, Step, StepError, Writer};
 
 use super::durability::Durability;
 use crate::metrics::JournalMetrics;
@@ -29,9 +29,13 @@ const LONG_SLEEP: Duration = Duration::from_millis(50);
 /// A lane that is so full is collected at once, in thousandths: a decision never waits for room.
 const EARLY_FILL: u16 = 125;
 
-/// How long decisions that showed nothing are left in their lanes where nothing else is there: each group takes a block of the disk
-/// at least, and a single decision a hundredth of that.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Decisions that showed nothing are left in their lanes where nothing else is there: each group takes whole blocks of the disk, and
+/// a single decision a hundredth of one. So many bytes of them are left for so long at most: more would make a group no smaller.
+const ENOUGH_BYTES: usize = 32 << 10;
+const LONGEST_HOLD_OF_ENOUGH: Duration = Duration::from_secs(1);
+
+/// A lane with nothing but these is looked at no more often than others, up to so many thousandths.
+const CALM_FILL: u16 = EARLY_FILL / 4;
 
 /// After so long without a group the mark of the last one is written, which tells damage from a torn end.
 const MARK_AFTER: Duration = Duration::from_millis(50);
@@ -47,6 +51,13 @@ pub(super) struct Journal<D: Disk> {
     metrics: JournalMetrics,
     /// The longest time that a record is left in its lane.
     every: Duration,
+    /// How long decisions that showed nothing are, where nothing else is there, before what fills whole blocks of the disk is
+    /// written; what is left then stays for as long again at most.
+    hold: Duration,
+    /// Since when there are such, whether some were left when others were written, and above all that were there then.
+    held_since: Option<Instant>,
+    has_left: bool,
+    held_below: u64,
     /// When the writer was last asked for a step, and when it last wrote a group.
     stepped: Instant,
     written: Instant,
@@ -67,12 +78,13 @@ pub(super) struct Running {
 }
 
 impl<D: Disk> Journal<D> {
-    /// A journal that leaves no record in its lane for longer than `every`.
+    /// A journal that leaves no record in its lane for longer than `every`, but for decisions that showed nothing: these for twice
+    /// `hold`, and `every`.
     pub(super) fn new(
         writer: Writer<D>,
         durability: Arc<Durability>,
         metrics: JournalMetrics,
-        every: Duration,
+        (every, hold): (Duration, Duration),
     ) -> Self {
         let now = Instant::now();
         let told = durability.durable();
@@ -82,6 +94,10 @@ impl<D: Disk> Journal<D> {
             durability,
             metrics,
             every,
+            hold,
+            held_since: None,
+            has_left: false,
+            held_below: 0,
             stepped: now,
             written: now,
             is_marked: true,
@@ -135,19 +151,28 @@ impl<D: Disk> Journal<D> {
             return at - now;
         }
         let mut due = self.stepped + self.every;
-        let is_wanted = self.retry.is_some() || self.is_wanted();
-        if !is_wanted
-            && now >= due
-            && now < self.written + LONGEST_WAIT
-            && self.writer.holds_packed_kind_only()
-        {
-            self.stepped = now;
-            due = (now + self.every).min(self.written + LONGEST_WAIT);
-        }
-        if is_wanted || now >= due {
-            self.step(now);
+        if self.retry.is_some() || self.is_wanted() {
+            self.step(now, Writer::step);
             // More may have come meanwhile.
             return Duration::ZERO;
+        }
+        if now >= due {
+            match self.held_until(now) {
+                Some(until) if now < until => {
+                    // Nothing waits that should not.
+                    self.metrics.note_durable(now);
+                    due = (now + self.every).min(until);
+                    self.stepped = due.checked_sub(self.every).unwrap_or(now);
+                }
+                Some(_) => {
+                    self.step_in_blocks(now);
+                    return Duration::ZERO;
+                }
+                None => {
+                    self.step(now, Writer::step);
+                    return Duration::ZERO;
+                }
+            }
         }
         if !self.is_marked && now >= self.written + MARK_AFTER {
             self.is_marked = true;
@@ -155,7 +180,8 @@ impl<D: Disk> Journal<D> {
             self.metrics.count_mark();
             self.note(marked.map(|()| Step::Idle), now);
         }
-        let is_busy = now < self.written + BUSY_PERIOD || self.writer.fullest_lane() > 0;
+        let calm_fill = if self.held_since.is_some() { CALM_FILL } else { 0 };
+        let is_busy = now < self.written + BUSY_PERIOD || self.writer.fullest_lane() > calm_fill;
         if is_busy {
             return SHORTEST_SLEEP.min(due - now);
         }
@@ -163,10 +189,33 @@ impl<D: Disk> Journal<D> {
         if self.is_idle { LONG_SLEEP.max(due - now) } else { due - now }
     }
 
+    /// Until when what is published is left where it is; `None` if that is not only decisions that showed nothing.
+    fn held_until(&mut self, now: Instant) -> Option<Instant> {
+        let bytes = self.writer.held_bytes().filter(|_| !self.hold.is_zero())?;
+        let since = *self.held_since.get_or_insert(now);
+        let hold = match bytes {
+            // They fill no block yet.
+            ..BLOCK if !self.has_left => 2 * self.hold,
+            ..ENOUGH_BYTES => self.hold,
+            _ => self.hold.min(LONGEST_HOLD_OF_ENOUGH),
+        };
+        Some(since + hold)
+    }
+
+    /// Has decisions that showed nothing written as far as they fill blocks of the disk. The others begin to wait again, once.
+    fn step_in_blocks(&mut self, now: Instant) {
+        let next = self.durability.next();
+        let all_below = std::mem::replace(&mut self.held_below, next);
+        self.step(now, |writer| writer.step_in_blocks(all_below));
+        self.has_left = self.writer.held_bytes().is_some();
+        self.held_since = self.has_left.then_some(now);
+    }
+
     /// Whether somebody waits for what is not durable, a lane fills, or a group had no room for all that was due.
     fn is_wanted(&self) -> bool {
         let is_wanted = || {
             self.durability.is_awaited()
+                || self.durability.is_all_wanted()
                 || self.writer.is_behind()
                 || self.writer.fullest_lane() >= EARLY_FILL
         };
@@ -174,9 +223,10 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Has a group written if there is something to write, and tells who waits.
-    fn step(&mut self, now: Instant) {
-        self.stepped = now;
-        let step = self.writer.step();
+    fn step(&mut self, now: Instant, step: impl FnOnce(&mut Writer<D>) -> Result<Step, StepError>) {
+        (self.stepped, self.held_since, self.has_left) = (now, None, false);
+        self.durability.note_all_taken();
+        let step = step(&mut self.writer);
         self.note(step, now);
         let durable = self.durability.durable();
         if durable != self.told {
@@ -190,8 +240,10 @@ impl<D: Disk> Journal<D> {
     fn note(&mut self, step: Result<Step, StepError>, now: Instant) {
         let failure = match step {
             Ok(step) => {
-                if let Step::Written { bytes, records } = step {
-                    (self.written, self.is_marked) = (now, false);
+                if let Step::Written { bytes, records, is_small } = step {
+                    // A group says that those before it are durable. One of decisions that showed nothing was promised to nobody,
+                    // and takes no block more for its own mark.
+                    (self.written, self.is_marked) = (now, is_small);
                     self.metrics.count_group(bytes, records);
                 }
                 self.durability.note_end(self.writer.end());
@@ -252,7 +304,7 @@ impl<D: Disk> Journal<D> {
         loop {
             let now = Instant::now();
             let next = self.durability.next();
-            self.step(now);
+            self.step(now, Writer::step);
             if self.durability.durable() >= next {
                 // Told from a torn end at the next start, which this need not succeed for.
                 let _ = self.writer.mark();

@@ -171,7 +171,11 @@ impl<D: Disk> Snapshots<D> {
         let (began, mut before, mut paused) = (Instant::now(), 0, Duration::ZERO);
         let bytes_now = i64::try_from(self.app.metrics.journal.bytes()).unwrap_or(i64::MAX);
         let taken_now = self.app.metrics.journal.file_bytes();
+        let durability = Arc::clone(self.app.durability());
         let mut pace = |bytes: u64| {
+            if bytes == before {
+                durability.want_all();
+            }
             let pauses = Instant::now();
             let goes_on = pace(began, bytes, before);
             paused += pauses.elapsed();

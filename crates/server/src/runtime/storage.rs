@@ -31,6 +31,9 @@ use crate::config::{self, Config, Durability};
 /// Where the lanes end with the process, no record stays in one for longer.
 const EVERY_WITHOUT_LANES: Duration = Duration::from_millis(1);
 
+/// Nor a decision that showed nothing.
+const UNSHOWN_WITHOUT_LANES_MS: u64 = 1000;
+
 /// The period in which the log tells how far the recovery is.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
 
@@ -159,13 +162,17 @@ impl Storage {
         let durability = Arc::clone(app.durability());
         let spare = Spare::start(opened.writer.spare_maker()).map_err(StorageError::Thread)?;
         let rotation = opened.writer.rotation();
-        let journal = Journal::new(opened.writer, durability, app.metrics.journal.clone(), every.get());
+        let unshown = longest_unshown(&app.config, lanes.path.is_some(), every);
+        let hold = unshown.get().saturating_sub(every.get()) / 2;
+        let metrics = app.metrics.journal.clone();
+        let journal = Journal::new(opened.writer, durability, metrics, (every.get(), hold));
         let journal = journal.start().map_err(StorageError::Thread)?;
-        tell_bounds(&app.config, lanes.path.is_some(), every);
+        tell_bounds(&app.config, lanes.path.is_some(), (every, unshown));
         app.set_kept(Kept {
             data_dir: directory.path.clone(),
             lanes: lanes.path.clone(),
             every,
+            unshown,
             recovered_records: opened.recovered.records,
             recovery_seconds: took.as_secs_f64(),
         });
@@ -220,6 +227,12 @@ fn longest_in_lane(config: &Config, lanes_outlive: bool) -> config::Duration {
     if lanes_outlive { every } else { every.min(without) }
 }
 
+/// The longest time that a decision which showed nothing is left in its lane.
+fn longest_unshown(config: &Config, lanes_outlive: bool, every: config::Duration) -> config::Duration {
+    let unshown = config.decisions.unshown_interval.max(every);
+    if lanes_outlive { unshown } else { unshown.min(config::Duration::from_millis(UNSHOWN_WITHOUT_LANES_MS)) }
+}
+
 /// Tells what was found.
 fn tell(recovered: &storage::Recovered, app: &App, took: Duration) {
     let (records, customers) = (recovered.records, app.engine.customer_count());
@@ -247,7 +260,7 @@ fn tell(recovered: &storage::Recovered, app: &App, took: Duration) {
 }
 
 /// Says at the start what a crash may take.
-fn tell_bounds(config: &Config, lanes_outlive: bool, every: config::Duration) {
+fn tell_bounds(config: &Config, lanes_outlive: bool, (every, unshown): (config::Duration, config::Duration)) {
     match config.durability {
         Durability::Ack => {}
         Durability::Interval => tracing::info!(
@@ -261,8 +274,9 @@ fn tell_bounds(config: &Config, lanes_outlive: bool, every: config::Duration) {
     if !lanes_outlive {
         tracing::info!(
             %every,
-            "the lanes end with the process: a kill takes impressions of the last such time. A lanes_dir in a tmpfs that \
-             outlives it keeps them"
+            %unshown,
+            "the lanes end with the process: a kill takes impressions of the last such time, and decisions that showed nothing of \
+             the second one. A lanes_dir in a tmpfs that outlives it keeps them"
         );
     }
 }

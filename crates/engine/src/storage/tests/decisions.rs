@@ -204,6 +204,63 @@ fn decisions_are_a_class_of_their_own_and_are_counted_by_what_they_take() {
     assert!(count.records == 500 && count.bytes / 500 <= 33, "{count:?}");
 }
 
+/// What each kind of record takes of which decisions are told: `cargo test -p upbeat-engine --lib takes_its_bytes -- --nocapture` shows
+/// the table of docs/decisions/decision-log.md.
+#[test]
+fn every_kind_of_record_about_a_decision_takes_its_bytes_and_no_more() {
+    use crate::ledger::{Change, Charge, Confirmed};
+    use crate::log::Payload;
+    use upbeat_core::campaign::Bill;
+
+    let engine = refusing(256);
+    let customer = Id::Number(u32::MAX.into());
+    let parts = [10, 20, 30, 4, 33, 60];
+    let unshown = Facts {
+        id: DecisionId(1 << 63 | 1 << 39),
+        time_ms: WALL_MS,
+        reason: Reason::UnlikelyToClick,
+        eligible: true,
+        campaign: Some(3),
+        version: 150,
+        model: Some(engine.champion().expect("it has one").id),
+        counts: Some(Counts { plays: 64, parts }),
+        coins: Coins::None,
+    };
+    let paced = Facts { coins: Coins::Pacing(vec![(1, 700), (2, 900)].into()), ..unshown.clone() };
+    let tossed =
+        Facts { coins: Coins::Exploration(vec![(1, 1 << 58), (2, 1 << 58)].into()), ..unshown.clone() };
+    // With the tag that the id of a shown ad has.
+    let shown = Facts { id: DecisionId(1 << 62 | 1 << 61), reason: Reason::LikelyToClick, ..unshown.clone() };
+    let ghost = Facts { reason: Reason::HeldOut, ..unshown.clone() };
+    let day = i32::try_from(WALL_MS / 86_400_000).expect("a day");
+    let expires_s = WALL_MS / 1000 + 1800;
+    let charge = Charge { expires_s, day, bill: Bill::Show, cost: 20_000 };
+    let of: [(&str, Payload, usize); 9] = [
+        ("shows nothing", Payload::of_decision(&customer, &unshown), 48),
+        ("shows nothing, with two coins of pacing", Payload::of_decision(&customer, &paced), 64),
+        (
+            "shows nothing, after a toss that fell otherwise",
+            Payload::of_decision_with_state(&customer, &tossed),
+            80,
+        ),
+        ("shown, with its charge", Payload::of_show_in_plan(&customer, &shown, &charge, None), 64),
+        ("ghost: held out", Payload::of_decision_with_state(&customer, &ghost), 48),
+        ("toss of the day beside a shown ad", Payload::of_toss(&customer, day as u16), 32),
+        ("money: a lease", Payload::of_money(3, &Change::Leased { day, until: 100_000_000 }), 32),
+        ("money: a confirmation", Payload::of_money(3, &Change::Confirmed(charge, Confirmed::Held)), 32),
+        (
+            "money: the end of reservations",
+            Payload::of_money(3, &Change::Expired { through_s: expires_s }),
+            32,
+        ),
+    ];
+    for (name, payload, bytes) in of {
+        let (length, record) = (payload.bytes().len(), upbeat_journal::record_bytes(payload.bytes().len()));
+        let _ = writeln!(std::io::stderr(), "| {name} | {length} | {record} |");
+        assert!(record <= bytes, "{name}: {record}");
+    }
+}
+
 /// A million decisions as a busy service has them: 40,000 customers whose numbers take four bytes, up to 256 plays, in groups of
 /// what comes in 50 ms at 20,000 a second. `cargo test --release -p upbeat-engine bytes_at_rest -- --nocapture` shows the table.
 #[test]

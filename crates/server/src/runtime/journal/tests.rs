@@ -1,5 +1,7 @@
 //! The journal's thread turn by turn, on a simulated disk and with instants that the tests choose.
 
+mod unshown;
+
 use std::sync::Mutex;
 
 use mio::{Poll, Token, Waker};
@@ -10,6 +12,7 @@ use super::*;
 use crate::runtime::durability::{Barrier, Fate, Log, Waiter, Waits};
 
 const EVERY: Duration = Duration::from_millis(200);
+const HOLD: Duration = Duration::from_secs(15);
 
 struct OneLog {
     positions: Positions,
@@ -51,9 +54,17 @@ struct Bench {
 }
 
 fn open(disk: &SimulatedDisk, records: &mut Vec<Vec<u8>>) -> upbeat_journal::Opened<SimulatedDisk> {
+    open_with(disk, 64 << 10, records)
+}
+
+fn open_with(
+    disk: &SimulatedDisk,
+    lane_bytes: usize,
+    records: &mut Vec<Vec<u8>>,
+) -> upbeat_journal::Opened<SimulatedDisk> {
     let mut dice = Dice::new(7);
     let options = Options { segment_bytes: 64 << 10, group_bytes: 16 << 10, sync: true };
-    let memories = vec![Memory::anonymous(4096 + (64 << 10))];
+    let memories = vec![Memory::anonymous(4096 + lane_bytes)];
     let mut visit = |record: upbeat_journal::Record<'_>| {
         records.push(record.payload.to_vec());
         Ok(())
@@ -65,15 +76,19 @@ fn open(disk: &SimulatedDisk, records: &mut Vec<Vec<u8>>) -> upbeat_journal::Ope
 
 impl Bench {
     fn new() -> Self {
+        Self::with_lane(64 << 10)
+    }
+
+    fn with_lane(bytes: usize) -> Self {
         let disk = SimulatedDisk::new(1, 1 << 30);
-        let mut opened = open(&disk, &mut Vec::new());
+        let mut opened = open_with(&disk, bytes, &mut Vec::new());
         let log = OneLog { positions: opened.positions, state: Mutex::new(LogState::Accepting) };
         let durability = Arc::new(Durability::new(Arc::new(log), Waits::Always));
         let poll = Poll::new().expect("a poller");
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
         let metrics = crate::metrics::Metrics::new(Arc::clone(&crate::tests::app().engine));
         let counted = metrics.journal.clone();
-        let journal = Journal::new(opened.writer, Arc::clone(&durability), counted, EVERY);
+        let journal = Journal::new(opened.writer, Arc::clone(&durability), counted, (EVERY, HOLD));
         let start = journal.stepped;
         let (lane, waiter) = (opened.lanes.remove(0), durability.join(&waker));
         Self { journal, disk, lane, durability, waiter, poll, metrics, start }
@@ -197,37 +212,6 @@ fn record_that_nobody_waits_for_is_written_when_its_time_is_over() {
     assert!(!bench.turn(EVERY - MS).is_zero());
     assert_eq!(bench.durability.fate(barrier), Fate::Pending);
     bench.turn(EVERY);
-    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
-}
-
-#[test]
-fn decisions_alone_wait_for_more_of_them_for_a_second_and_anything_else_takes_them_along() {
-    let mut bench = Bench::new();
-    bench.journal.writer.pack(1);
-    let decide = |bench: &mut Bench| {
-        assert!(bench.lane.has_room(1, 30));
-        bench.lane.publish(1, 0, 30, |into| into.fill(7));
-        bench.durability.barrier().expect("it is not durable yet")
-    };
-    let barrier = decide(&mut bench);
-    let mut now = Duration::ZERO;
-    while now < LONGEST_WAIT - MS {
-        now += MS;
-        let sleep = bench.turn(now);
-        assert!(!sleep.is_zero() && now + sleep <= LONGEST_WAIT, "{now:?}: {sleep:?}");
-    }
-    assert_eq!(bench.durability.fate(barrier), Fate::Pending);
-    bench.turn(LONGEST_WAIT);
-    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
-    // Something else is written when its time is over, and they with it.
-    let barrier = decide(&mut bench);
-    bench.lane.publish(2, 0, 6, |into| into.copy_from_slice(b"a show"));
-    bench.turn(LONGEST_WAIT + EVERY);
-    assert_eq!(bench.durability.fate(barrier), Fate::Durable);
-    // Whoever waits does not wait for more of them.
-    let barrier = decide(&mut bench);
-    bench.awaits(barrier);
-    bench.turn(LONGEST_WAIT + EVERY + MS);
     assert_eq!(bench.durability.fate(barrier), Fate::Durable);
 }
 
