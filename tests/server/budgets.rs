@@ -29,7 +29,7 @@ fn money(micro: i64) -> String {
 }
 
 /// A zone in which it is about noon, so that no local day ends while a test runs.
-fn zone_at_noon() -> String {
+pub(super) fn zone_at_noon() -> String {
     let hour = jiff::Timestamp::now().strftime("%H").to_string().parse::<i64>().expect("an hour");
     match hour - 12 {
         0 => "UTC".to_owned(),

@@ -10,7 +10,7 @@ use super::listeners::{likely, membership, plays, unlikely};
 use super::support::*;
 
 /// Rows of CSV (RFC 4180) by the names of the columns.
-fn table(text: &str) -> Vec<BTreeMap<String, String>> {
+pub(super) fn table(text: &str) -> Vec<BTreeMap<String, String>> {
     let (mut rows, mut row, mut cell, mut is_quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
@@ -42,7 +42,7 @@ pub(super) fn exported(what: &str, arguments: &[&str]) -> Vec<BTreeMap<String, S
     table(&String::from_utf8(output.stdout).expect("text"))
 }
 
-fn all_durable(server: &Server) {
+pub(super) fn all_durable(server: &Server) {
     until("everything is on the disk", || server.metric("upbeat_journal_lag_records") == 0.0);
 }
 

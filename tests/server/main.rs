@@ -21,6 +21,7 @@ mod campaigns_running;
 mod clocks;
 mod closing;
 mod cloudevents;
+mod coins;
 mod compacting;
 mod compression;
 mod configuration;
