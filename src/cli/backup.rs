@@ -13,7 +13,7 @@ use super::files::is_dash;
 use super::output;
 use pace::Pace;
 use remote::Remote;
-use upbeat_server::config::Bytes;
+use upbeat_server::config::{Bytes, Duration};
 
 /// Bytes a second that are copied where nothing else is asked for.
 const RATE: &str = "32MiB";
@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if is_dash(&output_dir) {
         stream::to_standard_output(&remote, !no_history, pace)?;
     } else {
-        let copied = directory::to_directory(&remote, &output_dir, !no_history, pace)?;
+        let copied = directory::to_directory(&remote, &output_dir, !no_history, pace)?.manifest;
         let Manifest { server, taken, position, files, .. } = &copied;
         output::print(format_args!(
             "{}: whole and checked: {} files of {} bytes, of server {server} as of {taken}, position {position}\n",
@@ -66,11 +66,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Copies what the server of this admin listener keeps into a directory that is not there yet, history and all, checked and at the
-/// rate that a backup has where it names none.
-pub(crate) fn copy(from: &str, directory: &Path) -> anyhow::Result<()> {
+/// rate that a backup has where it names none. Returns how long after its ad a click counts on that server, if it says so.
+pub(crate) fn copy(from: &str, directory: &Path) -> anyhow::Result<Option<Duration>> {
     let pace = Pace::new(rate(RATE).map_err(anyhow::Error::msg)?.0);
     lower_priority();
-    directory::to_directory(&Remote::new(from)?, directory, true, pace).map(drop)
+    directory::to_directory(&Remote::new(from)?, directory, true, pace).map(|copied| copied.attribution)
 }
 
 /// Gives way to the server where both run on one machine.

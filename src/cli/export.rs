@@ -1,5 +1,6 @@
 //! `upbeat export`: what a server keeps, written to a file of a common form.
 
+mod attribution;
 mod decided;
 mod directory;
 mod events;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use upbeat_core::event::{Event, Id, Time, Zone};
+use upbeat_server::config::Duration;
 
 use self::rows::Exported;
 use super::WrongCall;
@@ -45,7 +47,7 @@ enum Command {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat export decisions --from upbeat-data --since 2026-11-01T00:00:00Z -o decisions.parquet
-  upbeat export training --from upbeat-data -o training.csv
+  upbeat export training --from upbeat-data --config upbeat.toml -o training.csv
   upbeat export impressions --from upbeat-data -o impressions.csv")]
 struct DecisionsArgs {
     #[command(flatten)]
@@ -53,9 +55,13 @@ struct DecisionsArgs {
     /// A data directory, a backup, or the address of a server's admin listener, such as http://127.0.0.1:8081
     #[arg(long, value_name = "DIR|URL")]
     from: String,
-    /// How long after an ad a click on it counts
-    #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_080))]
-    attribution: u32,
+    /// The configuration of the server whose directory it is: its [learn] attribution says how long after an ad a click counts. A
+    /// running server says so itself [default: 30m]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long after an ad a click counts, whatever the server counts, such as 45m
+    #[arg(long, value_name = "LENGTH", value_parser = attribution::parse)]
+    attribution: Option<Duration>,
     /// Where to write, F.parquet or F.csv; CSV to standard output when not given
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,

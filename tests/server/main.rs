@@ -38,6 +38,7 @@ mod erasing;
 mod erasing_log;
 mod events;
 mod export_decisions;
+mod export_training;
 mod exports;
 mod feedback;
 mod formats;

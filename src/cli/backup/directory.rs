@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use sha2::{Digest, Sha256};
 use upbeat_journal::disk::{Disk, RealDisk};
+use upbeat_server::config::Duration;
 
 use super::pace::Pace;
 use super::remote::{DIGEST_BYTES, Gone, Held, HeldFile, PART_BYTES, Remote};
@@ -28,13 +29,21 @@ const PART: &str = ".part";
 /// How often another backup is begun where the server has let go of the one before.
 const MOST_BACKUPS: u32 = 5;
 
-/// Copies what a server keeps into a directory; returns what the copy holds.
+/// A copy that is whole and checked.
+pub(super) struct Copied {
+    /// What it holds.
+    pub(super) manifest: Manifest,
+    /// How long after its ad a click counts on that server; `None` of a version that does not say so.
+    pub(super) attribution: Option<Duration>,
+}
+
+/// Copies what a server keeps into a directory.
 pub(super) fn to_directory(
     remote: &Remote,
     directory: &Path,
     history: bool,
     mut pace: Pace,
-) -> anyhow::Result<Manifest> {
+) -> anyhow::Result<Copied> {
     let mut begun = look(directory)?;
     let mut lock = None;
     for _ in 0..MOST_BACKUPS {
@@ -63,7 +72,10 @@ pub(super) fn to_directory(
         let manifest = unfinished(&held, history);
         manifest.write(directory)?;
         match copy(remote, directory, &held, &mut pace) {
-            Ok(()) => return finish(remote, directory, manifest, &held),
+            Ok(()) => {
+                let manifest = finish(remote, directory, manifest, &held)?;
+                return Ok(Copied { manifest, attribution: held.attribution });
+            }
             Err(error) if error.is::<Gone>() => begun = Some(manifest),
             Err(error) => {
                 return Err(error

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use upbeat_client::{Answer, Client, ClientError};
+use upbeat_server::config::Duration as Length;
 
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,6 +46,8 @@ pub(super) struct Held {
     pub(super) snapshot: Option<String>,
     /// Its files.
     pub(super) files: Vec<HeldFile>,
+    /// How long after its ad a click counts on that server; `None` of a version that does not say so.
+    pub(super) attribution: Option<Length>,
 }
 
 /// A file of it.

@@ -11,7 +11,9 @@ use upbeat_core::decision::Reason;
 use upbeat_core::event::Id;
 use upbeat_engine::storage::{self, ErasedCustomers};
 use upbeat_engine::{Entry, campaigns};
+use upbeat_server::config::Duration;
 
+use super::attribution::Attribution;
 use super::models::Models;
 use super::outcomes::{Outcomes, Shown};
 use super::rows::{Decision, Exported};
@@ -74,24 +76,30 @@ impl Campaigns {
 /// The name of a copy in its folder.
 const COPY: &str = "copy";
 
-/// A folder with a copy of what the server of this admin listener keeps. It goes with the value.
-fn copied(url: &str) -> anyhow::Result<TempDir> {
+/// A folder with a copy of what the server of this admin listener keeps, which goes with the value; and how long after its ad a click
+/// counts there.
+fn copied(url: &str) -> anyhow::Result<(TempDir, Option<Duration>)> {
     let folder = tempfile::Builder::new().prefix("upbeat-export-").tempdir();
     let folder = folder.context(
         "no folder for a copy of what the server keeps: set TMPDIR to a directory with room for it",
     )?;
-    backup::copy(url, &folder.path().join(COPY))?;
-    Ok(folder)
+    let attribution = backup::copy(url, &folder.path().join(COPY))?;
+    Ok((folder, attribution))
 }
 
 pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(&args.wanted)?;
     let mut table = Table::open(&args.output, what.columns())?;
     // A running server is copied as by a backup: consistent, checked, and gone when this ends.
-    let copied = match args.from.contains("://") {
-        true => Some(copied(&args.from)?),
-        false => None,
+    let attribution = Attribution::of(args)?;
+    let (copied, of_server) = match args.from.contains("://") {
+        true => copied(&args.from).map(|(folder, of_server)| (Some(folder), of_server))?,
+        false => (None, None),
     };
+    let attribution = attribution.or_of_server(of_server, &args.from);
+    if what != Exported::Decisions {
+        attribution.say();
+    }
     let inside = copied.as_ref().map(|folder| folder.path().join(COPY));
     let directory = inside.as_deref().unwrap_or(Path::new(&args.from));
     let usage = usage(directory)?;
@@ -119,7 +127,7 @@ pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCo
         wanted: &wanted,
         found: &found,
         models: RefCell::new(Models::of(directory)),
-        outcomes: Outcomes::new(i64::from(args.attribution) * 60_000),
+        outcomes: Outcomes::new(attribution.ms()),
         without_counts: 0,
         immature: 0,
     };

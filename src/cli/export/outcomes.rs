@@ -40,6 +40,11 @@ impl Shown {
     }
 }
 
+/// Whether an event is before a decision, in whole seconds, as the server compares them: senders often leave out what is finer.
+fn is_before(event_ms: i64, decision_ms: i64) -> bool {
+    event_ms < decision_ms.div_euclid(1000) * 1000
+}
+
 /// Ads that are held back.
 pub(super) struct Outcomes {
     attribution_ms: i64,
@@ -94,7 +99,8 @@ impl Outcomes {
             EventKind::Click { of: ClickOf::Decision { decision, .. } } => {
                 let within = self.attribution_ms;
                 let shown = self.held.get_mut(decision).filter(of_customer);
-                let shown = shown.filter(|shown| (0..=within).contains(&(ms - shown.decision.time_ms)));
+                // One of a time before its ad is of it all the same: the decision says so, and clocks differ.
+                let shown = shown.filter(|shown| ms - shown.decision.time_ms <= within);
                 shown.into_iter().for_each(|shown| shown.is_clicked = true);
             }
             EventKind::Click { of: ClickOf::Ad(ad) } => {
@@ -103,7 +109,8 @@ impl Outcomes {
                     self.held.get(id).is_some_and(|shown| {
                         let campaign = shown.decision.campaign.as_ref();
                         !shown.is_clicked
-                            && (0..=self.attribution_ms).contains(&(ms - shown.decision.time_ms))
+                            && !is_before(ms, shown.decision.time_ms)
+                            && ms - shown.decision.time_ms <= self.attribution_ms
                             && campaign.and_then(&ad_of).as_ref() == Some(ad)
                     })
                 };

@@ -17,6 +17,7 @@ use super::app::App;
 use super::bulk::BulkPool;
 use super::random;
 use crate::api::{Kind, Problem};
+use crate::config::Duration;
 use crate::metrics::BackupOutcome;
 use pinned::PinDirectory;
 pub(super) use pinned::{is_pin_name, remove_pins};
@@ -37,6 +38,8 @@ pub(crate) struct BackupView {
     snapshot: Option<String>,
     files: Vec<FileView>,
     expires: String,
+    /// How long after its ad a click counts: what the copy's ads are exported by.
+    attribution: Duration,
 }
 
 /// A file of it.
@@ -173,6 +176,7 @@ impl Backups {
             snapshot: copy.snapshot,
             files: copy.files.into_iter().map(file_view).collect(),
             expires: String::new(),
+            attribution: app.config.learn.attribution,
         };
         let held = Held {
             read: vec![0; view.files.len()],
