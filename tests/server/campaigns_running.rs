@@ -145,7 +145,8 @@ fn explained_preview_has_the_coins_and_propensities_of_that_campaign_alone() {
         assert_eq!(alone["campaigns"].as_array().map(Vec::len), Some(1), "{alone}");
         let second = of(&alone, "second");
         assert_eq!((&second["place"], &second["propensity"]), (&json!(1), &json!(1.0)), "{second}");
-        let pacing = json!([{"coin": "pacing", "probability": 1.0, "fell": true}]);
+        let sentence = "pacing lets every show pass";
+        let pacing = json!([{"coin": "pacing", "probability": 1.0, "fell": true, "sentence": sentence}]);
         assert_eq!(second["coins"], pacing, "no holdout over all campaigns");
         let rules = second["rules"].as_array().expect("a list");
         assert!(rules.iter().all(|rule| rule["rule"] != "cap_over_all"), "{second}");

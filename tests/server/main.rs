@@ -37,6 +37,7 @@ mod echoes;
 mod erasing;
 mod erasing_log;
 mod events;
+mod explaining;
 mod export_decisions;
 mod export_training;
 mod exports;

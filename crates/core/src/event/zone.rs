@@ -31,7 +31,8 @@ impl Zone {
     }
 
     /// The zone's rules.
-    pub(crate) fn time_zone(&self) -> jiff::tz::TimeZone {
+    #[must_use]
+    pub fn time_zone(&self) -> jiff::tz::TimeZone {
         self.0.clone().unwrap_or(jiff::tz::TimeZone::UTC)
     }
 

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use upbeat_core::campaign::Money;
 use upbeat_core::decision::policy::{CampaignTrace, Finding, Rule, RuleTrace};
 use upbeat_core::event::{HOUR_MS, Id, Membership, Time};
 use upbeat_core::feature::{self, FEATURE_NAMES, Heard};
@@ -16,7 +17,7 @@ use upbeat_core::profile::{ImpressionSource, PlayRef, RecentPlays};
 use upbeat_engine::{Explanation, NotRemoved, Settings};
 
 use crate::api::content::json;
-use crate::api::explained::CampaignView;
+use crate::api::explained::{CampaignView, campaigns};
 use crate::api::extract::{CheckedQuery, CustomerId, NoQuery};
 use crate::api::{Kind, Problem, answer};
 use crate::runtime::{App, Fate};
@@ -197,7 +198,7 @@ pub(super) async fn explain(
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(json(&ExplanationView {
         decision,
-        campaigns: explained.traces.iter().map(CampaignView::from).collect(),
+        campaigns: campaigns(&explained.campaigns.plan, &explained.traces),
         steps: steps(settings, &explained),
         features: features(plays),
         contributions: contributions(&explained, plays),
@@ -292,7 +293,7 @@ fn told(finding: &Finding) -> String {
         Finding::Flag(flag) => flag.to_string(),
         Finding::Count(count) => count.to_string(),
         Finding::Number(number) => number.to_string(),
-        Finding::MoneyMicro(micro) => format!("{} micro-units", micro),
+        Finding::MoneyMicro(micro) => Money::from_micro(*micro).to_string(),
         Finding::TimeMs(unix_ms) => Time::from_unix_ms(*unix_ms).to_string(),
         Finding::LengthMs(length_ms) => format!("{} s", length_ms / 1000),
         Finding::Text(text) => text.clone(),

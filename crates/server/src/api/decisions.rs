@@ -14,7 +14,7 @@ use upbeat_core::event::Id;
 use upbeat_engine::{Ask, RequestId};
 
 use super::content::{json, json_bytes, require_json};
-use super::explained::CampaignView;
+use super::explained::{self, CampaignView};
 use super::extract::{CheckedQuery, CustomerId, query};
 use super::{Kind, Problem, answer, body};
 use crate::runtime::App;
@@ -73,8 +73,8 @@ fn explained(app: &App, customer: &Id, preview: Option<Id>) -> Result<Response, 
         Some(campaign) => app.engine.explain_preview(customer, campaign, wall_ms),
         None => app.engine.explain(customer, wall_ms),
     };
-    let (decision, traces) = match explanation {
-        Some(explanation) => (explanation.decision, explanation.traces),
+    let (decision, campaigns) = match explanation {
+        Some(of) => (of.decision, explained::campaigns(&of.campaigns.plan, &of.traces)),
         None => {
             let ask = Ask { dry_run: true, preview, request_id: None };
             (app.engine.decide(customer, &ask, wall_ms)?, Vec::new())
@@ -84,7 +84,7 @@ fn explained(app: &App, customer: &Id, preview: Option<Id>) -> Result<Response, 
     answer::write(&mut body, customer, &app.engine.running(), &decision);
     let decision =
         serde_json::from_slice(&body).map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
-    Ok(json(&Explained { decision, campaigns: traces.iter().map(CampaignView::from).collect() }))
+    Ok(json(&Explained { decision, campaigns }))
 }
 
 /// `GET /should-show-ad/{customer}`: one decision. `HEAD` gives the same headers, but counts no impression, because its

@@ -1,8 +1,11 @@
-//! The whole story of a decision in JSON: every campaign with its rules, its score and its coins.
+//! The whole story of a decision in JSON: every campaign with its rules, its score and its coins, each with a sentence for people.
+
+mod sentences;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use upbeat_core::decision::policy::{CampaignTrace, Finding, RuleTrace};
+use upbeat_core::campaign::{Plan, Planned};
+use upbeat_core::decision::policy::{CampaignTrace, CoinTrace, Finding, RuleTrace};
 
 use crate::runtime::utc;
 
@@ -36,6 +39,8 @@ struct RuleView {
     #[serde(skip_serializing_if = "Option::is_none")]
     period: Option<String>,
     until: Option<String>,
+    /// The same for people, in the campaign's time zone and currency.
+    sentence: String,
 }
 
 /// One coin of a campaign.
@@ -44,10 +49,22 @@ struct CoinView {
     coin: &'static str,
     probability: f64,
     fell: bool,
+    /// The same for people.
+    sentence: String,
 }
 
-impl From<&CampaignTrace> for CampaignView {
-    fn from(trace: &CampaignTrace) -> Self {
+/// The view of every campaign, in the order of the plan that the traces are of.
+pub(crate) fn campaigns(plan: &Plan, traces: &[CampaignTrace]) -> Vec<CampaignView> {
+    let currency = plan.currency.as_deref();
+    let of = |trace: &CampaignTrace| {
+        let planned = plan.campaigns.iter().find(|planned| planned.slot == trace.slot)?;
+        Some(CampaignView::of(trace, planned, currency))
+    };
+    traces.iter().filter_map(of).collect()
+}
+
+impl CampaignView {
+    fn of(trace: &CampaignTrace, planned: &Planned, currency: Option<&str>) -> Self {
         let feature = |part: &upbeat_core::decision::policy::FeaturePart| {
             let view = json!({"count": part.count, "value": part.value, "part": part.part});
             (part.name.to_owned(), view)
@@ -55,7 +72,7 @@ impl From<&CampaignTrace> for CampaignView {
         Self {
             campaign: trace.campaign.to_string(),
             refused: trace.refused.map(|reason| reason.name()),
-            rules: trace.rules.iter().map(RuleView::from).collect(),
+            rules: trace.rules.iter().map(|rule| RuleView::of(rule, planned, currency)).collect(),
             model: trace.model.clone(),
             score: trace.score.map(|score| score.value),
             probability: trace.score.and_then(|score| score.probability),
@@ -63,22 +80,14 @@ impl From<&CampaignTrace> for CampaignView {
             constant: trace.constant,
             features: trace.features.iter().map(feature).collect(),
             place: trace.place,
-            coins: trace
-                .coins
-                .iter()
-                .map(|coin| CoinView {
-                    coin: coin.coin.name(),
-                    probability: coin.probability,
-                    fell: coin.fell,
-                })
-                .collect(),
+            coins: trace.coins.iter().map(CoinView::from).collect(),
             propensity: trace.propensity,
         }
     }
 }
 
-impl From<&RuleTrace> for RuleView {
-    fn from(trace: &RuleTrace) -> Self {
+impl RuleView {
+    fn of(trace: &RuleTrace, planned: &Planned, currency: Option<&str>) -> Self {
         Self {
             rule: trace.rule.name(),
             passed: trace.passed,
@@ -86,7 +95,15 @@ impl From<&RuleTrace> for RuleView {
             limit: finding(trace.limit.as_ref()),
             period: trace.period_ms.map(length),
             until: trace.until_ms.map(utc),
+            sentence: sentences::of_rule(trace, planned, currency),
         }
+    }
+}
+
+impl From<&CoinTrace> for CoinView {
+    fn from(trace: &CoinTrace) -> Self {
+        let CoinTrace { coin, probability, fell } = *trace;
+        Self { coin: coin.name(), probability, fell, sentence: sentences::of_coin(trace) }
     }
 }
 

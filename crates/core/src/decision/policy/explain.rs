@@ -2,6 +2,7 @@
 
 use upbeat_svm::Machine;
 
+use crate::campaign::schedule::local_day;
 use crate::campaign::{PeriodCap, Planned, Served, Share, Slot, Threshold};
 use crate::decision::{Reason, Score};
 use crate::event::{DAY_MS, Id, Membership};
@@ -266,7 +267,11 @@ impl<C> Asked<'_, C> {
             let over = live.available_micro < campaign.cost_micro;
             let [left, cost] =
                 [live.available_micro, campaign.cost_micro].map(|micro| Some(Finding::MoneyMicro(micro)));
-            rules.push(rule(Rule::Budget, over.then_some(Reason::OverBudget), left, cost));
+            // The next local day has a budget of its own; one for the whole flight has no end.
+            let is_of_day = campaign.daily_budget.is_some() && campaign.total_budget.is_none();
+            let until_ms = (over && is_of_day).then(|| local_day(&campaign.zone, inputs.now_ms).end_ms);
+            let refused = over.then_some(Reason::OverBudget);
+            rules.push(RuleTrace { until_ms, ..rule(Rule::Budget, refused, left, cost) });
         }
         rules.push(self.score(scores));
         rules
