@@ -10,21 +10,21 @@ use super::support::*;
 const SHOWN_S: i64 = -7200;
 
 /// A server whose *now* is [`SHOWN_S`].
-fn by_event_clock() -> Server {
+pub(super) fn by_event_clock() -> Server {
     let server = Server::by_event_clock();
     turn_to(&server, SHOWN_S);
     server
 }
 
 /// Moves *now*, so many seconds from the present, by plays of two others: one alone could be a wrong date.
-fn turn_to(server: &Server, seconds: i64) {
+pub(super) fn turn_to(server: &Server, seconds: i64) {
     for other in ["clock-1", "clock-2"] {
         server.load("/events", JSON, play_at(other, (seconds + 10_000) as u64, &seconds_from_now(seconds)));
     }
 }
 
 /// The id of a decision that shows a customer the ad, who likes it.
-fn shown(server: &Server, customer: &str) -> String {
+pub(super) fn shown(server: &Server, customer: &str) -> String {
     server.load("/events", NDJSON, likely(customer));
     let decision = server.decide(customer);
     assert_eq!(decision["show"], true, "{decision}");
@@ -32,12 +32,12 @@ fn shown(server: &Server, customer: &str) -> String {
 }
 
 /// An event so many seconds after [`SHOWN_S`]; `of` has what it is of.
-fn event(kind: &str, event_id: &str, customer: &str, of: (&str, &str), after_s: i64) -> Value {
+pub(super) fn event(kind: &str, event_id: &str, customer: &str, of: (&str, &str), after_s: i64) -> Value {
     json!({"type": kind, "event_id": event_id, "customer_id": customer, of.0: of.1, "time": seconds_from_now(SHOWN_S + after_s)})
 }
 
 /// What is odd about an event that is taken, and whether it was new.
-fn said(server: &Server, event: &Value) -> (Vec<String>, &'static str) {
+pub(super) fn said(server: &Server, event: &Value) -> (Vec<String>, &'static str) {
     let report = server.post("/events", JSON, event.to_string()).ok();
     let count = |key: &str| report[key].as_u64().unwrap_or_default();
     let outcome = match (count("accepted"), count("duplicates"), count("too_old")) {
@@ -62,7 +62,7 @@ fn none() -> Vec<String> {
     Vec::new()
 }
 
-fn count(server: &Server, event: &str, kind: &str) -> f64 {
+pub(super) fn count(server: &Server, event: &str, kind: &str) -> f64 {
     server.metric(&format!("upbeat_feedback_total{{event=\"{event}\",kind=\"{kind}\"}}"))
 }
 

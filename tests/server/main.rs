@@ -59,6 +59,7 @@ mod memory;
 mod metrics;
 mod non_reading;
 mod notifying;
+mod outcomes;
 mod parity;
 mod passed;
 mod problems;

@@ -165,6 +165,16 @@ const SAMPLED: &[Sampled] = &[
         }),
     },
     Sampled {
+        name: "campaign_upgrades",
+        help: "Rises of the membership that belong to shows of a campaign",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            for (id, report) in reports(engine) {
+                give(&[("campaign", &*id)], Value::Count(report.upgrades));
+            }
+        }),
+    },
+    Sampled {
         name: "campaign_pacing_rate",
         help: "The share of shows that pacing lets pass, from 0 to 1",
         kind: Kind::Gauge,
