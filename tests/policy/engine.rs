@@ -132,12 +132,13 @@ impl Subject {
         self.engine = engine;
     }
 
-    /// What happens each second; what was published becomes durable, and with it the leases of budgets.
+    /// What happens each second; what was published becomes durable, and with it the leases of budgets, which are extended by what is
+    /// durable of the shows.
     pub fn pass_time(&mut self, wall: Ms) {
-        self.engine.tick(wall);
-        if let Some(kept) = &mut self.kept {
-            kept.flush(&self.engine);
-        }
+        let Self { engine, kept, .. } = self;
+        kept.iter_mut().for_each(|kept| kept.flush(engine));
+        engine.tick(wall);
+        kept.iter_mut().for_each(|kept| kept.flush(engine));
     }
 
     pub fn scorers(&self) -> BTreeMap<String, Arc<Scorer>> {

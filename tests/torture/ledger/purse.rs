@@ -177,7 +177,7 @@ impl Purse {
             faults.push(format!("{name} has shown ads for {}, which is too much: {says:?}", truly.least));
         }
         // One lease for each loss.
-        let lease = (says.budget / 16).max(LEASED_SHOWS * campaign.cost);
+        let lease = (says.budget / 16).max(campaign.cost);
         if !(0..=self.losses * lease).contains(&lost) {
             faults.push(format!("{name} has lost {lost} in {} losses of power: {says:?}", self.losses));
         }
@@ -273,9 +273,6 @@ impl Show {
         }
     }
 }
-
-/// A lease holds at least so many shows, and at most a sixteenth of the budget where that is more.
-const LEASED_SHOWS: i64 = 64;
 
 /// The end of a reservation is counted in whole seconds of the wall clock, and noticed once a second.
 const SLACK_NS: Instant = 2_500_000_000;

@@ -221,11 +221,11 @@ impl Account {
         let charge = self.charge_at(locked, now_ms).ok_or(NoMoney::Budget)?;
         locked.state.check(&charge)?;
         if let Some(log) = place.log.filter(|_| charge.cost > 0 && locked.state.budgets().any()) {
-            let shown = locked.state.days().sums(charge.day).shown;
-            let covered = locked.leases.covers(charge.day, shown + charge.cost, log.durable());
+            let covered = locked.leases.covers(&locked.state, charge.day, charge.cost, log);
             // Before the show where it has to wait, so that it waits once.
             locked.extend_lease(place, charge.day);
             if !covered {
+                log.want_durable();
                 // Without room for records the lease does not come.
                 return Err(if log.takes(Use::Show) { NoMoney::Lease } else { NoMoney::Log });
             }
@@ -233,7 +233,7 @@ impl Account {
         if !publish(&charge) {
             return Err(NoMoney::Log);
         }
-        locked.state.apply(&Change::Shown { charge, time_ms: now_ms });
+        locked.apply(place, &Change::Shown { charge, time_ms: now_ms });
         locked.pace.count_show();
         self.others.fetch_add(1, Ordering::Relaxed);
         self.publish_hot(locked, now_ms);
@@ -255,18 +255,31 @@ impl Locked {
                 room.ok_or(NoMoney::Log)?.publish(&payload, 0)
             }
         };
-        self.state.apply(change);
+        self.apply(place, change);
         Ok(position)
+    }
+
+    /// Makes a change whose record is published.
+    pub(super) fn apply(&mut self, place: Place<'_>, change: &Change) {
+        self.state.apply(change);
+        self.note(place.log);
+    }
+
+    /// Notes what the account has come to, after the records of it.
+    pub(super) fn note(&mut self, log: Option<&Log>) {
+        if let Some(log) = log {
+            self.leases.note(&self.state, log);
+        }
     }
 
     /// Extends the lease of a day where that is due.
     pub(super) fn extend_lease(&mut self, place: Place<'_>, day: i32) {
         let Some(log) = place.log else { return };
-        let extension = self.leases.extension(&self.state, day, log.next_position(), log.durable());
+        let extension = self.leases.extension(&self.state, day, log);
         if let Some(change @ Change::Leased { until, .. }) = extension
             && let Ok(position) = self.make(place, &change)
         {
-            self.leases.extended(&self.state, position, day, until);
+            self.leases.extended(position, day, until);
         }
     }
 }

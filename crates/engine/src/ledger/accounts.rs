@@ -157,8 +157,8 @@ impl Accounts {
         publish: impl FnOnce(Option<&Payload>) -> bool,
     ) -> bool {
         let Some(account) = self.get(slot) else { return publish(None) };
-        let mut locked = account.lock();
-        if account.bring_up(&mut locked, self.place(log, slot), now_ms).is_err() {
+        let (mut locked, place) = (account.lock(), self.place(log, slot));
+        if account.bring_up(&mut locked, place, now_ms).is_err() {
             return false;
         }
         let change = account.change(&mut locked, op);
@@ -167,7 +167,7 @@ impl Accounts {
             return false;
         }
         if let Some(change) = change {
-            locked.state.apply(&change);
+            locked.apply(place, &change);
             account.publish_hot(&locked, now_ms);
         }
         true
@@ -208,7 +208,10 @@ impl Accounts {
             }
         }
         publish(room, &payloads);
-        accounts.iter().for_each(|(_, account, locked)| account.publish_hot(locked, now_ms));
+        for (_, account, locked) in &mut accounts {
+            locked.note(log);
+            account.publish_hot(locked, now_ms);
+        }
         true
     }
 

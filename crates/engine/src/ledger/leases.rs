@@ -5,48 +5,83 @@
 //! power what was leased and is in no record of a show is forfeited. A killed process whose lanes are there has lost nothing,
 //! and goes on with its leases; one that ends in order closes them.
 
+use std::collections::VecDeque;
+
 use crate::ledger::{AccountState, Change};
+use crate::log::Log;
 
-/// A lease holds at least so many shows.
+/// A lease begins with so many shows, or with this part of the budget if that is more, and grows where it is used up before it is
+/// extended.
 const SHOWS: i64 = 64;
-
-/// A lease begins at this part of the budget, and grows up to the other one where it is used up before it is extended.
 const LEAST_PART: i64 = 1000;
+
+/// No lease is more than this part of the budget, or one show if that is more.
 const MOST_PART: i64 = 16;
 
 /// The most days that have a lease at a time. There is more than one about midnight, and where a clock leaps.
 const MOST_DAYS: usize = 8;
 
+/// The most sums of a day that wait for the disk.
+const MOST_WAITING: usize = 8;
+
+/// What is known of a day at some position of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Known {
+    /// What the shows so far cost,
+    shown: i64,
+    /// and what they may cost in all by the budgets.
+    most: i64,
+}
+
+impl Known {
+    fn of(state: &AccountState, day: i32) -> Self {
+        let shown = state.days().sums(day).shown;
+        Self { shown, most: shown.saturating_add(state.available(day)) }
+    }
+}
+
 /// What is known of a day's lease that the account's state does not hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Extension {
     day: i32,
     /// Up to which sum the lease is durable.
-    durable: i64,
+    leased: i64,
     /// The position of the last extension, and up to which sum it goes.
     pending: Option<(u64, i64)>,
-    /// What the shows cost whose records are durable, at least,
-    recorded: i64,
-    /// and will have cost once the log is durable up to this position.
-    next_recorded: Option<(u64, i64)>,
+    /// What the durable records say of the day, at least,
+    durable: Known,
+    /// and what they will say once the log is durable up to these positions, which ascend.
+    waiting: VecDeque<(u64, Known)>,
     /// Once the day is over: what has to be durable before the lease is closed.
     closes_at: Option<u64>,
 }
 
 impl Extension {
-    /// Of a day of which all shows so far are durable.
-    fn new(state: &AccountState, day: i32, durable: i64) -> Self {
-        let recorded = state.days().sums(day).shown;
-        Self { day, durable, pending: None, recorded, next_recorded: None, closes_at: None }
+    fn new(day: i32, leased: i64, durable: Known) -> Self {
+        Self { day, leased, pending: None, durable, waiting: VecDeque::new(), closes_at: None }
     }
 
-    /// What shows cost whose records are durable, at least, where all so far cost `shown`.
-    fn recorded(&mut self, shown: i64, next: u64, durable: u64) -> i64 {
-        if let Some((_, recorded)) = self.next_recorded.take_if(|(position, _)| *position <= durable) {
-            self.recorded = recorded;
+    /// Takes what is durable by now.
+    fn look(&mut self, durable: u64) {
+        if let Some((_, until)) = self.pending.take_if(|(position, _)| *position < durable) {
+            self.leased = until;
         }
-        self.next_recorded.get_or_insert((next, shown));
-        self.recorded
+        while let Some((_, known)) = self.waiting.front().filter(|(position, _)| *position <= durable) {
+            self.durable = *known;
+            self.waiting.pop_front();
+        }
+    }
+
+    /// Notes what is known at `next`, the end of the log.
+    fn note(&mut self, known: Known, next: u64) {
+        let last = self.waiting.back().map_or(self.durable, |(_, last)| *last);
+        if last == known {
+            return;
+        }
+        if self.waiting.len() == MOST_WAITING {
+            self.waiting.pop_back();
+        }
+        self.waiting.push_back((next, known));
     }
 }
 
@@ -60,52 +95,67 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// All that the state has leased is durable.
+    /// All that the state has is durable.
     pub fn take_over(&mut self, state: &AccountState) {
         let leases = state.leases().iter();
-        self.days = leases.map(|(day, until)| Extension::new(state, *day, *until)).collect();
+        self.days = leases.map(|(day, until)| Extension::new(*day, *until, Known::of(state, *day))).collect();
     }
 
-    /// Whether shows of the day may cost so much in all, with what is `durable` in the log.
-    pub fn covers(&mut self, day: i32, sum: i64, durable: u64) -> bool {
+    /// Whether a show of the day may cost so much, with what is durable in the log: that shows may cost so much, and that there is so
+    /// much money. What a void has given back may be spent once the void cannot be lost any more.
+    pub fn covers(&mut self, state: &AccountState, day: i32, cost: i64, log: &Log) -> bool {
+        let sum = state.days().sums(day).shown.saturating_add(cost);
         let lease = self.days.iter_mut().find(|lease| lease.day == day);
         let covers = lease.is_some_and(|lease| {
-            if let Some((_, until)) = lease.pending.take_if(|(position, _)| *position < durable) {
-                lease.durable = until;
-            }
-            sum <= lease.durable
+            lease.look(log.durable());
+            sum <= lease.leased.min(lease.durable.most)
         });
         self.ran_dry |= !covers;
         covers
     }
 
-    /// What extends the lease of a day if half of it is used, or there is none. The log goes on at `next` and is durable below
-    /// `durable`. A lease is never longer than its size beyond what is recorded of the day: so much is forfeited at most.
-    pub fn extension(&mut self, state: &AccountState, day: i32, next: u64, durable: u64) -> Option<Change> {
+    /// Notes what the account has come to; to be called after each change, with the account locked.
+    pub fn note(&mut self, state: &AccountState, log: &Log) {
+        if self.days.is_empty() {
+            return;
+        }
+        let (next, durable) = (log.next_position(), log.durable());
+        for lease in &mut self.days {
+            lease.look(durable);
+            lease.note(Known::of(state, lease.day), next);
+        }
+    }
+
+    /// What extends the lease of a day if half of it is used, or there is none. A lease is never longer than its size beyond what is
+    /// durable of the day's shows: so much is forfeited at most. It may go beyond the budget, so that what a void gives back need
+    /// not be leased first.
+    pub fn extension(&mut self, state: &AccountState, day: i32, log: &Log) -> Option<Change> {
         let cost = state.terms_at(i64::MAX)?.cost;
         if !state.budgets().any() || cost == 0 {
             return None;
         }
-        let known = self.days.iter().any(|lease| lease.day == day);
-        if !known && self.days.len() == MOST_DAYS {
-            return None;
+        let now = Known::of(state, day);
+        if !self.days.iter().any(|lease| lease.day == day) {
+            if self.days.len() == MOST_DAYS {
+                return None;
+            }
+            // Shows from before there was a budget may not be durable yet.
+            self.days.push(Extension::new(day, 0, Known::default()));
         }
-        let shown = state.days().sums(day).shown;
-        let lease = self.days.iter_mut().find(|lease| lease.day == day);
-        let recorded = lease.map_or(shown, |lease| lease.recorded(shown, next, durable));
-        let rest = state.leased(day).saturating_sub(shown);
-        let (size, available) = (self.size(state, cost), state.available(day));
-        let until = recorded.checked_add(size)?.min(shown.checked_add(available)?);
-        (rest < size / 2 && rest < available && until > state.leased(day))
+        let size = self.size(state, cost);
+        let lease = self.days.iter_mut().find(|lease| lease.day == day)?;
+        lease.look(log.durable());
+        lease.note(now, log.next_position());
+        let until = lease.durable.shown.checked_add(size)?;
+        let rest = state.leased(day).saturating_sub(now.shown);
+        (rest <= size / 2 && until > state.leased(day).max(now.shown))
             .then_some(Change::Leased { day, until })
     }
 
     /// An extension was published at this position.
-    pub fn extended(&mut self, state: &AccountState, position: u64, day: i32, until: i64) {
-        let pending = Some((position, until));
-        match self.days.iter_mut().find(|lease| lease.day == day) {
-            Some(lease) => (lease.pending, lease.closes_at) = (pending, None),
-            None => self.days.push(Extension { pending, ..Extension::new(state, day, 0) }),
+    pub fn extended(&mut self, position: u64, day: i32, until: i64) {
+        if let Some(lease) = self.days.iter_mut().find(|lease| lease.day == day) {
+            (lease.pending, lease.closes_at) = (Some((position, until)), None);
         }
     }
 
@@ -140,9 +190,9 @@ impl Leases {
     fn size(&self, state: &AccountState, cost: i64) -> i64 {
         let budgets = state.budgets();
         let budget = [budgets.daily, budgets.total].into_iter().flatten().min().unwrap_or(0);
-        let least = cost.saturating_mul(SHOWS);
-        let grown = (budget / LEAST_PART).max(least).saturating_mul(1 << self.doublings);
-        grown.min((budget / MOST_PART).max(least))
+        let most = (budget / MOST_PART).max(cost);
+        let first = (budget / LEAST_PART).max(cost.saturating_mul(SHOWS));
+        first.saturating_mul(1 << self.doublings).min(most)
     }
 }
 

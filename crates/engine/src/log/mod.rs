@@ -14,7 +14,7 @@ mod refusal;
 mod unit;
 mod unshown;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use upbeat_journal::{LaneWriter, Positions};
@@ -80,6 +80,8 @@ pub(crate) struct Log {
     /// Locked after the lock of what a record changes, and only while it changes.
     lanes: Box<[Padded<Mutex<LaneWriter>>]>,
     leased: lease::Leased,
+    /// What a show waits for becomes durable below this position.
+    wanted: AtomicU64,
     refusals: LogRefusals,
     /// The kinds of records by their positions, but for the ends of units.
     #[cfg(test)]
@@ -96,6 +98,7 @@ impl Log {
             positions,
             lanes: lanes.into_iter().map(|lane| Padded(Mutex::new(lane))).collect(),
             leased: lease::Leased::default(),
+            wanted: AtomicU64::new(0),
             refusals: LogRefusals::default(),
             #[cfg(test)]
             kinds: Mutex::default(),
@@ -115,6 +118,11 @@ impl Log {
     /// Whether all that was published is durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.positions.durable() >= self.positions.next()
+    }
+
+    /// Shows wait for all that was published until now.
+    pub(crate) fn want_durable(&self) {
+        self.wanted.fetch_max(self.next_position(), Ordering::Relaxed);
     }
 
     pub(crate) fn state(&self) -> LogState {
@@ -228,6 +236,12 @@ impl Engine {
     #[must_use]
     pub fn durable(&self) -> u64 {
         self.log.get().map_or(0, |log| log.positions.durable())
+    }
+
+    /// Whether shows are held back until what was published is durable: whoever writes the log does so at once.
+    #[must_use]
+    pub fn is_log_wanted(&self) -> bool {
+        self.log.get().is_some_and(|log| log.durable() < log.wanted.load(Ordering::Relaxed))
     }
 
     /// What the log takes at the moment.

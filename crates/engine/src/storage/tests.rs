@@ -6,6 +6,7 @@ mod decisions;
 mod dumps;
 mod erasures;
 mod histories;
+mod leases;
 mod lost;
 mod midway;
 mod model;

@@ -6,6 +6,7 @@
 
 mod all;
 mod end;
+mod log;
 mod state;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -15,54 +16,15 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 use tokio::sync::Notify;
-use upbeat_engine::{Engine, LogState};
+use upbeat_engine::LogState;
 use upbeat_journal::LogEnd;
 
+pub(crate) use log::Log;
 pub(crate) use state::state_name;
 
 use super::ahead::Ahead;
 use super::pulse::Pulse;
 use crate::config;
-
-/// What is asked of the log.
-pub(crate) trait Log: Send + Sync {
-    /// The position that is taken next; 0 where there is no log, and [`FAILED`] where it has failed.
-    fn next(&self) -> u64;
-
-    /// Every record at a position below is durable.
-    fn durable(&self) -> u64;
-
-    /// Whether it takes records.
-    fn state(&self) -> LogState;
-
-    /// Has it take records or not from now on.
-    fn set_state(&self, state: LogState);
-
-    /// Whether it has hardly any room.
-    fn is_backed_up(&self) -> bool;
-}
-
-impl Log for Engine {
-    fn next(&self) -> u64 {
-        self.barrier()
-    }
-
-    fn durable(&self) -> u64 {
-        Self::durable(self)
-    }
-
-    fn state(&self) -> LogState {
-        self.log_state()
-    }
-
-    fn set_state(&self, state: LogState) {
-        self.set_log_state(state);
-    }
-
-    fn is_backed_up(&self) -> bool {
-        self.is_log_backed_up()
-    }
-}
 
 /// A position of the log up to which everything has to be durable before an answer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -368,7 +330,9 @@ impl Durability {
     /// Whether somebody waits for what is not durable.
     pub(crate) fn is_awaited(&self) -> bool {
         let waits = |waiter: &Arc<Waiter>| waiter.awaited.load(Ordering::Relaxed) != NOTHING;
-        self.waiting_tasks.load(Ordering::Relaxed) > 0 || self.loops().iter().any(waits)
+        self.waiting_tasks.load(Ordering::Relaxed) > 0
+            || self.log.is_wanted()
+            || self.loops().iter().any(waits)
     }
 
     /// Wakes everybody who waits for what is durable by now; and where the log takes no more records, all who wait.
