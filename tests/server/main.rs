@@ -11,6 +11,7 @@ mod wire;
 
 mod atomic;
 mod backups;
+mod bad_campaigns;
 mod bad_input;
 mod budgets;
 mod callers;
