@@ -94,10 +94,12 @@ fn model_file_that_changed_is_a_version_and_earlier_decisions_keep_naming_the_ol
 
     // Read again, it has not changed.
     let reloads = || server.stderr_text().matches("model read again").count();
-    let (said, changed) = (reloads(), server.stderr_text());
-    assert!(changed.lines().any(|line| line.contains(&format!("model four: {old} → {new}"))), "{changed}");
+    until("the change is logged", || {
+        server.stderr_text().lines().any(|line| line.contains(&format!("model four: {old} → {new}")))
+    });
+    until("the reload is over", || reloads() == 1);
     server.signal("HUP");
-    until("the reload is over", || reloads() > said);
+    until("the next one is over", || reloads() == 2);
     assert_eq!(history(&server), told);
     server.signal("TERM");
     assert_eq!(server.ended().code(), Some(0));
@@ -151,9 +153,12 @@ fn model_file_that_is_broken_changes_no_campaign_and_no_model() {
         server.signal("HUP");
         refused += 1.0;
         until("the refusal is counted", || server.metric("upbeat_campaigns_refused_total") == refused);
-        let log = server.stderr_text();
-        let line = log.lines().rfind(|line| line.contains("not read again")).expect("it is logged");
-        assert!(line.contains(&whence) && line.contains(said) && line.contains("ERROR"), "{said} in {line}");
+        // The log is read by a thread of the test.
+        until("the refusal is logged with its place", || {
+            let log = server.stderr_text();
+            let last = log.lines().rfind(|line| line.contains("not read again"));
+            last.is_some_and(|last| last.contains(&whence) && last.contains(said) && last.contains("ERROR"))
+        });
         assert_eq!((previews(&server), history(&server)), (before.clone(), told.clone()));
         assert_eq!(in_force(&server), text);
         // Over HTTP the same, with the line that names the model.
@@ -189,7 +194,7 @@ fn models_are_back_without_their_files_after_a_restart_and_after_a_restore() {
     let server = files.start(&kept);
     assert_eq!(previews(&server), before);
     assert_eq!(history(&server), told, "the same models are no version");
-    assert!(server.stderr_text().contains("the file of a model is gone"), "{}", server.stderr_text());
+    until("it is said", || server.stderr_text().contains("the file of a model is gone"));
     kill(server);
 
     // Where neither the campaigns' file nor those of the models ever were.

@@ -5,6 +5,9 @@ use upbeat_core::campaign::{self, Document};
 /// The longest document, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
 
+/// What a threshold may be.
+const THRESHOLDS: &str = r#"give one of "profit", { probability = 0.2 } and { score = 0.0 }"#;
+
 /// Where a document of campaigns is wrong, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{path}: {reason}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
@@ -51,7 +54,12 @@ pub(super) fn read(toml: &str) -> Result<Document, Invalid> {
     toml::from_str(toml).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + toml.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();
-        Invalid { path: path_at(toml, line), line: Some(line), reason: error.message().to_owned() }
+        // Of all keys a threshold alone is one of several tables; its name says more than how many elements were found.
+        let reason = match error.message() {
+            message if message.starts_with("wanted exactly 1 element") => THRESHOLDS.to_owned(),
+            message => message.to_owned(),
+        };
+        Invalid { path: path_at(toml, line), line: Some(line), reason }
     })
 }
 
