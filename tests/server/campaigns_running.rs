@@ -254,6 +254,43 @@ fn four_campaigns_run_at_once_and_one_rests() {
 }
 
 #[test]
+fn metrics_of_each_campaign_add_up_with_the_answers_and_its_report() {
+    let server = Server::start();
+    let customers: Vec<String> = (1..=9).map(|number| number.to_string()).collect();
+    server.load("/events", NDJSON, customers.iter().map(|customer| likely(customer)).collect::<String>());
+    let dear = "priority = 1\nimpression_cost = 0.03\ntotal_budget = 0.23\n";
+    let capped = "caps = [{ impressions = 1, hours = 24 }]\n";
+    put(
+        &server,
+        &(open("dear") + dear + capped + &open("free") + capped + &open("rests") + "paused = true\n"),
+    );
+    let mut answers: Vec<Value> =
+        (0..3).flat_map(|_| customers.iter().map(|customer| server.decide(customer))).collect();
+    answers.push(server.decide("nobody"));
+    for campaign in ["dear", "free", "rests"] {
+        let of = |name: &str| server.metric(&format!("upbeat_campaign_{name}{{campaign=\"{campaign}\"}}"));
+        let named = || answers.iter().filter(|answer| answer["campaign"] == campaign);
+        assert_eq!(of("shows_total"), named().filter(|answer| answer["show"] == true).count() as f64);
+        let told = report(&server, campaign);
+        for reason in upbeat_core::decision::Reason::ALL.iter().filter(|reason| !reason.shows()) {
+            let count = named().filter(|answer| answer["reason"] == reason.name()).count();
+            let labels = format!("campaign=\"{campaign}\",reason=\"{}\"", reason.name());
+            assert_eq!(
+                server.metric(&format!("upbeat_campaign_not_shown{{{labels}}}")),
+                count as f64,
+                "{labels}"
+            );
+            assert_eq!(told["not_shown"][reason.name()].as_u64().unwrap_or(0), count as u64, "{labels}");
+        }
+        let [reserved, spent] = ["reserved", "spent"].map(|name| of(&format!("{name}_micro_units")));
+        assert_eq!((Some(reserved), Some(spent)), (told["reserved"].as_f64(), told["spent"].as_f64()));
+    }
+    assert_eq!(server.metric("upbeat_campaign_shows_total{campaign=\"dear\"}"), 7.0);
+    assert_eq!(server.metric("upbeat_campaign_budget_micro_units{campaign=\"dear\"}"), 230_000.0);
+    assert_eq!(server.metric("upbeat_campaign_reserved_micro_units{campaign=\"dear\"}"), 210_000.0);
+}
+
+#[test]
 fn campaigns_that_ship_as_an_example_are_taken() {
     let server = Server::start();
     server.load("/events", NDJSON, likely("1"));

@@ -124,6 +124,11 @@ impl Accounts {
         self.get(slot).map_or(u16::MAX, Account::pass)
     }
 
+    /// Shows of this process.
+    pub fn shows(&self, slot: u16) -> u64 {
+        self.get(slot).map_or(0, |account| account.lock().pace.shows())
+    }
+
     /// Holds the cost of a show that is decided at `now_ms`, the time in its record. `publish` is called with what it holds, while the
     /// account is locked: it publishes the record and tells whether it could.
     ///

@@ -35,6 +35,12 @@ impl Engine {
         f64::from(self.accounts.pass(campaign.0)) / f64::from(u16::MAX)
     }
 
+    /// How many decisions of this process showed a campaign, by its number.
+    #[must_use]
+    pub fn campaign_shows(&self, campaign: Slot) -> u64 {
+        self.accounts.shows(campaign.0)
+    }
+
     /// Gives back what the budgets' leases hold, so that no later loss of power forfeits it. To be called when no more
     /// decisions come, before everything is made durable for the last time.
     pub fn end_leases(&self) {

@@ -93,6 +93,11 @@ impl Pace {
         (self.paced, self.forecasts) = (Some(Arc::new(paced)), None);
     }
 
+    /// Shows of this process.
+    pub fn shows(&self) -> u64 {
+        self.shows
+    }
+
     /// Counts a show.
     pub fn count_show(&mut self) {
         self.shows += 1;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use upbeat_core::campaign::Planned;
+use upbeat_core::decision::Reason;
 use upbeat_core::event::Id;
 use upbeat_engine::Engine;
 use upbeat_engine::ledger::Report;
@@ -145,12 +146,53 @@ const SAMPLED: &[Sampled] = &[
         }),
     },
     Sampled {
+        name: "campaign_reserved_micro_units",
+        help: "Money that shows of a campaign hold, in whole micro-units of its currency as in its report",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| micro_of_campaigns(engine, give, |report| report.reserved)),
+    },
+    Sampled {
+        name: "campaign_spent_micro_units",
+        help: "Money that a campaign has spent, in whole micro-units of its currency as in its report, what was lost included",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            micro_of_campaigns(engine, give, |report| report.spent + report.lost);
+        }),
+    },
+    Sampled {
+        name: "campaign_budget_micro_units",
+        help: "The total budget of a campaign, in whole micro-units of its currency; without one there is no sample",
+        kind: Kind::Gauge,
+        read: Read::Labelled(|engine, give| {
+            for campaign in &engine.campaigns().plan.campaigns {
+                if let Some(budget) = campaign.total_budget {
+                    let micro = Value::Count(u64::try_from(budget.micro()).unwrap_or(0));
+                    give(&[("campaign", &*campaign.id.to_string())], micro);
+                }
+            }
+        }),
+    },
+    Sampled {
+        name: "campaign_shows",
+        help: "Decisions that showed a campaign",
+        kind: Kind::Counter,
+        read: Read::Labelled(|engine, give| {
+            for campaign in &engine.campaigns().plan.campaigns {
+                let shows = engine.campaign_shows(campaign.slot);
+                give(&[("campaign", &*campaign.id.to_string())], Value::Count(shows));
+            }
+        }),
+    },
+    Sampled {
         name: "campaign_not_shown",
-        help: "Decisions that named a campaign and did not show it",
+        help: "Decisions that named a campaign and did not show it, by reason",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
             for (id, report) in reports(engine) {
-                give(&[("campaign", &*id)], Value::Count(report.not_shown.values().sum()));
+                for reason in Reason::ALL.iter().filter(|reason| !reason.shows()) {
+                    let count = report.not_shown.get(reason.name()).copied().unwrap_or(0);
+                    give(&[("campaign", &*id), ("reason", reason.name())], Value::Count(count));
+                }
             }
         }),
     },
@@ -315,6 +357,13 @@ fn reports(engine: &Engine) -> Vec<(String, Report)> {
 fn of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
     for (id, report) in reports(engine) {
         give(&[("campaign", &*id)], units(micro(&report)));
+    }
+}
+
+/// Amounts, none of which is negative.
+fn micro_of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
+    for (id, report) in reports(engine) {
+        give(&[("campaign", &*id)], Value::Count(u64::try_from(micro(&report)).unwrap_or(0)));
     }
 }
 
