@@ -37,13 +37,25 @@ fn has_a_row(format: Format, body: &[u8]) -> Result<(), String> {
     if rows.any(|row| row.is_ok()) { Ok(()) } else { Err("no row is read".to_owned()) }
 }
 
+/// Whether at least one row of a body is an impression to train on.
+fn has_an_impression(body: &[u8]) -> Result<(), String> {
+    let (layout, zone) = (csv::Layout::of(csv::Kind::Impressions), Zone::utc());
+    let mut reader = csv::RowReader::new(body, layout);
+    match reader.impression_row(&zone) {
+        Some(Ok(_)) => Ok(()),
+        other => Err(format!("{other:?} is the first row")),
+    }
+}
+
 #[test]
 fn fuzz_seeds_of_events_have_rows() {
     each("csv", |bytes| {
         // The first two bytes are settings of the target.
-        let kind = [csv::Kind::Plays, csv::Kind::Clicks, csv::Kind::Customers, csv::Kind::Tracks]
-            [usize::from(bytes[0])];
-        has_a_row(Format::Csv(kind), &bytes[2..])
+        let kinds = [csv::Kind::Plays, csv::Kind::Clicks, csv::Kind::Customers, csv::Kind::Tracks];
+        match kinds.get(usize::from(bytes[0])) {
+            Some(kind) => has_a_row(Format::Csv(*kind), &bytes[2..]),
+            None => has_an_impression(&bytes[2..]),
+        }
     });
     each("json", |bytes| has_a_row(Format::Ndjson, bytes));
     each("cloudevents", |bytes| {

@@ -40,6 +40,9 @@ fn forms(kind: Kind, bytes: &[u8], size: usize) -> (Vec<Form>, bool) {
 
 /// All rows of a body, without the lines in the reasons of those that are refused.
 fn read(kind: Kind, body: &[u8]) -> Vec<String> {
+    if matches!(kind, Kind::Impressions) {
+        return read_impressions(body);
+    }
     let context = Context { zone: Zone::utc(), as_of: None, columns: None, max_event_bytes: 1 << 16 };
     let rows = rows(Format::Csv(kind), body, &context).expect("CSV is never refused as a whole").rows;
     rows.map(|row| match row {
@@ -54,9 +57,20 @@ fn read(kind: Kind, body: &[u8]) -> Vec<String> {
     .collect()
 }
 
+/// The same of impressions, which are rows to train on and no events.
+fn read_impressions(body: &[u8]) -> Vec<String> {
+    let (mut reader, zone) = (RowReader::new(body, Layout::of(Kind::Impressions)), Zone::utc());
+    let mut read = Vec::new();
+    while let Some(row) = reader.impression_row(&zone) {
+        read.push(row.map_or_else(|refusal| refusal.reason, |row| format!("{row:?}")));
+    }
+    read
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let [kind, size, body @ ..] = bytes else { return };
-    let kind = [Kind::Plays, Kind::Clicks, Kind::Customers, Kind::Tracks][usize::from(kind % 4)];
+    let kinds = [Kind::Plays, Kind::Clicks, Kind::Customers, Kind::Tracks, Kind::Impressions];
+    let kind = kinds[usize::from(kind % 5)];
     let size = 1 + usize::from(*size) * if body.len() > 4096 { 997 } else { 1 };
     let (whole, has_header) = forms(kind, body, body.len().max(1));
     let in_blocks = forms(kind, body, size);
