@@ -45,6 +45,7 @@ mod exports;
 mod feedback;
 mod formats;
 mod golden;
+mod golden_campaigns;
 mod guides;
 mod history;
 mod hostile;
