@@ -74,16 +74,19 @@ fn non_reading_client_is_not_read_from() {
     server.get("/should-show-ad/48");
     let before = server.metric("upbeat_resident_bytes");
     let many = request(48).repeat(1000);
-    let non_reading: Vec<TcpStream> = (0..8)
-        .map(|_| {
+    // All at once: each waits half a second until it may take it that nothing more is read.
+    let non_reading: Vec<TcpStream> = std::thread::scope(|scope| {
+        let fill = || {
             let mut stream = TcpStream::connect(&server.data).expect("a connection");
             stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
             // The kernel's buffers of both sides hold some megabytes; then the server stops reading.
             let taken = (0..2000).take_while(|_| stream.write_all(many.as_bytes()).is_ok()).count();
             assert!(taken < 2000, "{} bytes were taken and never answered", taken * many.len());
             stream
-        })
-        .collect();
+        };
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(fill)).collect();
+        clients.into_iter().map(|client| client.join().expect("no panic")).collect()
+    });
     assert_eq!(server.get("/should-show-ad/48").status, 200, "other clients are answered");
     let grown = server.metric("upbeat_resident_bytes") - before;
     assert!(grown < GROWTH, "{grown} bytes more");
