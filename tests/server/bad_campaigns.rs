@@ -66,6 +66,7 @@ fn wrong() -> Vec<Wrong> {
         ),
         ("[[campaign]]\nid = \"a\"\n".to_owned(), "campaign[0]", 1, "ad"),
         ("[[campaign]\n".to_owned(), "the document", 1, ""),
+        ("\n".to_owned(), "the document", 1, "campaign = []"),
     ];
     let of = |(toml, path, line, said)| Wrong { toml, path, line, said };
     cases.into_iter().map(of).collect()

@@ -38,11 +38,16 @@ impl Invalid {
 /// Reads and checks a document.
 ///
 /// # Errors
-/// It is not TOML, or longer than [`MAX_BYTES`]; a key is unknown or has a wrong value, or two do not fit together.
+/// It is not TOML, empty, or longer than [`MAX_BYTES`]; a key is unknown or has a wrong value, or two do not fit together.
 pub fn parse(toml: &str) -> Result<Document, Invalid> {
     if toml.len() > MAX_BYTES {
         let reason = format!("has {} bytes; at most {MAX_BYTES} are read", toml.len());
         return Err(Invalid { path: "the document".to_owned(), line: None, reason });
+    }
+    // What an editor or a shell leaves for a moment, and what a client sends that did not find its file.
+    if toml.parse::<toml::Table>().is_ok_and(|table| table.is_empty()) {
+        let reason = "is empty; where no campaign is to run, write: campaign = []".to_owned();
+        return Err(Invalid { path: "the document".to_owned(), line: Some(1), reason });
     }
     let document = read(toml)?;
     document.check().map_err(|invalid| Invalid::within(invalid, toml))?;
@@ -133,7 +138,10 @@ mod tests {
     fn document_is_read_and_each_error_names_its_key_and_line() {
         let document = parse(TWO).expect("two campaigns");
         assert_eq!(document.campaign.len(), 2);
-        assert_eq!(parse("").expect("no campaigns").campaign.len(), 0);
+        assert_eq!(parse("campaign = []").expect("no campaigns").campaign.len(), 0);
+        for empty in ["", " \n\t", "# gone\n"] {
+            assert!(parse(empty).expect_err("nothing is there").reason.contains("campaign = []"));
+        }
         let cases = [
             ("\"two\"", "\"one\"", "campaign[1].id", 8),
             ("ad = \"B\"", "colour = \"B\"", "campaign[1].colour", 9),

@@ -19,6 +19,10 @@ pub(super) fn of(document: &Document) -> String {
             campaign.retain(|key, value| defaults.get(key) != Some(value));
         }
     }
+    // An empty document is none that is read.
+    if table.is_empty() {
+        table.insert("campaign".to_owned(), Value::Array(Vec::new()));
+    }
     table.to_string()
 }
 

@@ -106,7 +106,7 @@ fn budget_is_spent_to_the_last_show_and_not_beyond_by_threads_at_once() {
 fn campaign_whose_budget_another_show_took_leaves_the_place_to_the_next() {
     let rich = campaign("b", "");
     let toml = campaign("a", "priority = 1\nimpression_cost = 0.5\ntotal_budget = 0.5") + &rich;
-    let engine = engine("", 3);
+    let engine = engine("campaign = []", 3);
     let model = engine.champion().expect("a model").model.clone();
     let models = vec![upbeat_core::campaign::Served::new(
         "default",
@@ -200,7 +200,7 @@ fn preview_answers_as_if_its_campaign_ran_alone_and_never_counts() {
 #[test]
 fn paused_and_closed_campaigns_and_none_have_their_reasons() {
     for (toml, expected) in [
-        (String::new(), Reason::NoCampaign),
+        ("campaign = []".to_owned(), Reason::NoCampaign),
         (campaign("a", "paused = true"), Reason::Paused),
         (campaign("a", "end = \"2023-11-14T22:00:00\""), Reason::NotScheduled),
         (campaign("a", "end = \"2023-11-14T22:30:00\""), Reason::LikelyToClick),

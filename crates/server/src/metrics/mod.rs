@@ -1,6 +1,7 @@
 //! The server's metrics, for Prometheus.
 
 mod backups;
+mod campaigns;
 mod declare;
 mod format;
 mod journal;

@@ -10,23 +10,21 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use upbeat_core::campaign::Planned;
-use upbeat_core::decision::Reason;
-use upbeat_core::event::Id;
 use upbeat_engine::Engine;
-use upbeat_engine::ledger::Report;
 
 use super::LOG_LINES_DROPPED;
+use super::campaigns::OF_CAMPAIGNS;
 
 /// One family.
-struct Sampled {
-    name: &'static str,
-    help: &'static str,
-    kind: Kind,
-    read: Read,
+pub(super) struct Sampled {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) kind: Kind,
+    pub(super) read: Read,
 }
 
 /// Where the values of a family come from.
-enum Read {
+pub(super) enum Read {
     /// The one value of a family without labels.
     Single(fn(&Engine) -> Value),
     /// Gives a value for every combination of labels, also for those that are 0.
@@ -34,20 +32,20 @@ enum Read {
 }
 
 /// Takes a value with its labels.
-type Give<'a> = &'a mut dyn FnMut(&[(&str, &str)], Value);
+pub(super) type Give<'a> = &'a mut dyn FnMut(&[(&str, &str)], Value);
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
 }
 
-enum Value {
+pub(super) enum Value {
     Count(u64),
     Number(f64),
 }
 
-/// Every family that is read, in the order of `/metrics`.
+/// Every family that is read but those of campaigns, which follow them, in the order of `/metrics`.
 const SAMPLED: &[Sampled] = &[
     Sampled {
         name: "erase_pending",
@@ -120,118 +118,6 @@ const SAMPLED: &[Sampled] = &[
         help: "Lines of the log dropped because their reader was too slow",
         kind: Kind::Counter,
         read: Read::Single(|_| Value::Count(LOG_LINES_DROPPED.load(Ordering::Relaxed))),
-    },
-    Sampled {
-        name: "campaign_reserved",
-        help: "Money that shows of a campaign hold, in units of its currency",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| of_campaigns(engine, give, |report| report.reserved)),
-    },
-    Sampled {
-        name: "campaign_spent",
-        help: "Money that a campaign has spent, in units of its currency",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| of_campaigns(engine, give, |report| report.spent + report.lost)),
-    },
-    Sampled {
-        name: "campaign_budget",
-        help: "The total budget of a campaign, in units of its currency; without one there is no sample",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                if let Some(budget) = campaign.total_budget {
-                    give(&[("campaign", &*campaign.id.to_string())], units(budget.micro()));
-                }
-            }
-        }),
-    },
-    Sampled {
-        name: "campaign_reserved_micro_units",
-        help: "Money that shows of a campaign hold, in whole micro-units of its currency as in its report",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| micro_of_campaigns(engine, give, |report| report.reserved)),
-    },
-    Sampled {
-        name: "campaign_spent_micro_units",
-        help: "Money that a campaign has spent, in whole micro-units of its currency as in its report, what was lost included",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            micro_of_campaigns(engine, give, |report| report.spent + report.lost);
-        }),
-    },
-    Sampled {
-        name: "campaign_budget_micro_units",
-        help: "The total budget of a campaign, in whole micro-units of its currency; without one there is no sample",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                if let Some(budget) = campaign.total_budget {
-                    let micro = Value::Count(u64::try_from(budget.micro()).unwrap_or(0));
-                    give(&[("campaign", &*campaign.id.to_string())], micro);
-                }
-            }
-        }),
-    },
-    Sampled {
-        name: "campaign_shows",
-        help: "Decisions that showed a campaign",
-        kind: Kind::Counter,
-        read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                let shows = engine.campaign_shows(campaign.slot);
-                give(&[("campaign", &*campaign.id.to_string())], Value::Count(shows));
-            }
-        }),
-    },
-    Sampled {
-        name: "campaign_not_shown",
-        help: "Decisions that named a campaign and did not show it, by reason",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            for (id, report) in reports(engine) {
-                for reason in Reason::ALL.iter().filter(|reason| !reason.shows()) {
-                    let count = report.not_shown.get(reason.name()).copied().unwrap_or(0);
-                    give(&[("campaign", &*id), ("reason", reason.name())], Value::Count(count));
-                }
-            }
-        }),
-    },
-    Sampled {
-        name: "campaign_clicks",
-        help: "Clicks that belong to shows of a campaign",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            for (id, report) in reports(engine) {
-                give(&[("campaign", &*id)], Value::Count(report.clicks));
-            }
-        }),
-    },
-    Sampled {
-        name: "campaign_upgrades",
-        help: "Rises of the membership that belong to shows of a campaign",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            for (id, report) in reports(engine) {
-                give(&[("campaign", &*id)], Value::Count(report.upgrades));
-            }
-        }),
-    },
-    Sampled {
-        name: "campaign_pacing_rate",
-        help: "The share of shows that pacing lets pass, from 0 to 1",
-        kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                let rate = engine.pacing_rate(campaign.slot);
-                give(&[("campaign", &*campaign.id.to_string())], Value::Number(rate));
-            }
-        }),
-    },
-    Sampled {
-        name: "campaigns_version",
-        help: "The version of the campaigns that runs",
-        kind: Kind::Gauge,
-        read: Read::Single(|engine| Value::Count(engine.running().version)),
     },
     Sampled {
         name: "dry_run_decisions",
@@ -347,31 +233,6 @@ const SAMPLED: &[Sampled] = &[
     },
 ];
 
-/// The reports of the campaigns that run, over all days: at most as many as a document may have.
-fn reports(engine: &Engine) -> Vec<(String, Report)> {
-    let current = engine.campaigns();
-    let of = |id: &Id| engine.report(id, i32::MIN, i32::MAX).map(|report| (id.to_string(), report));
-    current.plan.campaigns.iter().filter_map(|campaign| of(&campaign.id)).collect()
-}
-
-fn of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
-    for (id, report) in reports(engine) {
-        give(&[("campaign", &*id)], units(micro(&report)));
-    }
-}
-
-/// Amounts, none of which is negative.
-fn micro_of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
-    for (id, report) in reports(engine) {
-        give(&[("campaign", &*id)], Value::Count(u64::try_from(micro(&report)).unwrap_or(0)));
-    }
-}
-
-/// Micro-units in units of a currency.
-fn units(micro: i64) -> Value {
-    Value::Number(micro as f64 / 1e6)
-}
-
 /// What the decisions that show cost, or what those that do not would have cost.
 fn cost(engine: &Engine, shows: bool) -> f64 {
     let campaigns = engine.campaigns();
@@ -396,7 +257,7 @@ fn resident_bytes() -> Option<u64> {
     Some(pages * 4096)
 }
 
-/// Reads every family of [`SAMPLED`].
+/// Reads every family of [`SAMPLED`] and [`OF_CAMPAIGNS`].
 pub(super) struct SampledCollector(pub(super) Arc<Engine>);
 
 impl fmt::Debug for SampledCollector {
@@ -407,7 +268,7 @@ impl fmt::Debug for SampledCollector {
 
 impl Collector for SampledCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        for Sampled { name, help, kind, read } in SAMPLED {
+        for Sampled { name, help, kind, read } in SAMPLED.iter().chain(OF_CAMPAIGNS) {
             let metric_type = match kind {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,

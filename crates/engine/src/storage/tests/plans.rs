@@ -62,7 +62,7 @@ impl History {
                 _ => {}
             }
         }
-        toml
+        if toml.is_empty() { "campaign = []".to_owned() } else { toml }
     }
 
     /// Runs other campaigns from now on, unless the log is full or has failed.
