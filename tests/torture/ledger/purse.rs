@@ -177,7 +177,7 @@ impl Purse {
             faults.push(format!("{name} has shown ads for {}, which is too much: {says:?}", truly.least));
         }
         // One lease for each loss.
-        let lease = (says.budget / 16).max(campaign.cost);
+        let lease = (says.budget / 16).max(64 * campaign.cost);
         if !(0..=self.losses * lease).contains(&lost) {
             faults.push(format!("{name} has lost {lost} in {} losses of power: {says:?}", self.losses));
         }

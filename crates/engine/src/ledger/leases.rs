@@ -11,11 +11,11 @@ use crate::ledger::{AccountState, Change};
 use crate::log::Log;
 
 /// A lease begins with so many shows, or with this part of the budget if that is more, and grows where it is used up before it is
-/// extended.
+/// extended. Fewer shows would have a small budget wait for the disk while ads are asked for: it could be left unspent.
 const SHOWS: i64 = 64;
 const LEAST_PART: i64 = 1000;
 
-/// No lease is more than this part of the budget, or one show if that is more.
+/// No lease grows beyond this part of the budget.
 const MOST_PART: i64 = 16;
 
 /// The most days that have a lease at a time. There is more than one about midnight, and where a clock leaps.
@@ -190,8 +190,8 @@ impl Leases {
     fn size(&self, state: &AccountState, cost: i64) -> i64 {
         let budgets = state.budgets();
         let budget = [budgets.daily, budgets.total].into_iter().flatten().min().unwrap_or(0);
-        let most = (budget / MOST_PART).max(cost);
         let first = (budget / LEAST_PART).max(cost.saturating_mul(SHOWS));
+        let most = (budget / MOST_PART).max(first);
         first.saturating_mul(1 << self.doublings).min(most)
     }
 }

@@ -260,7 +260,7 @@ impl History {
             show.paid |= show.confirmed.is_none();
         }
         let budget = self.daily.into_iter().chain(self.total).min().expect("there is one");
-        let most = (budget / 16).max(COST);
+        let most = (budget / 16).max(64 * COST);
         // About midnight two days have a lease.
         for (day, lost) in self.lost() {
             let lost = lost - before.get(&day).copied().unwrap_or(0);

@@ -99,12 +99,12 @@ impl Campaign {
 }
 
 #[test]
-fn loss_of_power_forfeits_at_most_a_sixteenth_of_a_budget_or_one_show() {
+fn loss_of_power_forfeits_at_most_a_sixteenth_of_a_budget_or_64_shows() {
     for seed in histories(60) {
         let mut dice = Dice::new(seed);
-        let budget = (1 + dice.below(90) as i64) * COST + dice.below(COST as u64) as i64;
+        let budget = (1 + dice.below(3000) as i64) * COST + dice.below(COST as u64) as i64;
         let mut campaign = Campaign::open(SimulatedDisk::new(seed, 1 << 30), memories(1, 32 << 10), budget);
-        for _ in 0..dice.below(200) {
+        for _ in 0..dice.below(1500) {
             match dice.below(4) {
                 0 => campaign.writer.step().map(drop).expect("the disk is sound"),
                 1 => campaign.engine.tick(WALL_MS),
@@ -113,7 +113,7 @@ fn loss_of_power_forfeits_at_most_a_sixteenth_of_a_budget_or_one_show() {
         }
         let played = campaign.shown;
         let mut campaign = campaign.lose_power(budget);
-        let (lost, most) = (campaign.lost(), (budget / 16).max(COST));
+        let (lost, most) = (campaign.lost(), (budget / 16).max(64 * COST));
         assert!(lost <= most, "seed {seed}: {lost} of {budget} are lost");
         // Nothing more is lost, and whatever was played is never paid twice.
         let recovered: i64 = campaign.state().days().iter().map(|day| day.sums.shown).sum();
@@ -131,8 +131,8 @@ fn small_budget_is_spent_to_the_last_show_while_its_leases_wait_for_the_disk() {
         let mut campaign = Campaign::open(SimulatedDisk::new(1, 1 << 30), memories(1, 32 << 10), budget);
         let waits = campaign.spend_all();
         assert_eq!(campaign.shown, shows * COST);
-        // Two for each lease: its shows, and its record.
-        assert!(waits <= 2 * 32, "{waits} waits for {shows} shows");
+        // Two for each lease but the first: its shows, and its record.
+        assert!(waits <= 2 * (shows as usize / 32 + 1), "{waits} waits for {shows} shows");
         assert!(!campaign.engine.is_log_wanted() || campaign.engine.durable() < campaign.engine.barrier());
     }
 }
