@@ -333,13 +333,14 @@ fn loss_of_power_takes_only_what_came_since_the_last_interval() {
     }
 }
 
-/// Were the binary to promise before it has synced, or to forget a directory's sync, this is what would be found.
+/// Were the binary to promise before it has synced, or to forget a directory's sync, this is what would be found. When the power is lost
+/// among the calls is left to chance, and where no file was new since the last snapshot nothing is missing: it takes some losses.
 #[test]
-fn disk_that_lies_about_its_syncs_is_found_out() {
+fn disk_that_lies_about_its_syncs_is_found_out_within_forty_losses_of_power() {
     let _one = ONE_AT_A_TIME.lock();
+    let size = Size { requests: 40, kills: 0, cuts: 8, lives: 1, flips: 0, ..SHORT };
     for lie in [Word::LieSync, Word::LieNames] {
-        let found =
-            run(2, Size { requests: 40, kills: 0, cuts: 8, lives: 1, lie: Some(lie), flips: 0, ..SHORT });
-        assert!(!found.faults.is_empty(), "{lie:?} loses nothing in {} losses of power", found.images);
+        let is_found = |seed| !run(seed, Size { lie: Some(lie), ..size }).faults.is_empty();
+        assert!((2..7).any(is_found), "{lie:?} loses nothing");
     }
 }
