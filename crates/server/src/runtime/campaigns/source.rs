@@ -170,7 +170,7 @@ mod tests {
         let named = folder.path().join("named.toml");
         let mut config = Config { directory: Some(folder.path().to_owned()), ..Config::default() };
         assert_eq!(Source::read(&config).expect("the table").name, "of the [campaign] table");
-        std::fs::write(folder.path().join(FILE_NAME), "").expect("a file");
+        std::fs::write(folder.path().join(FILE_NAME), "campaign = []").expect("a file");
         assert!(Source::read(&config).expect("the file").name.ends_with(FILE_NAME));
         config.campaign.min_plays = 3;
         assert!(matches!(Source::read(&config), Err(SourceError::Both(_))));
