@@ -71,7 +71,6 @@ impl Rounds {
         let ended = compact(&self.place, &watch);
         let death = self.control.take_death();
         assert_eq!(ended, death.is_none(), "it is killed, or ends");
-        self.book.forfeit_leases();
         self.tally.in_compactions.count(death);
         self.tally.compactions += usize::from(ended);
     }

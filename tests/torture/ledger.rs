@@ -218,11 +218,6 @@ impl Book {
         faults
     }
 
-    /// Notes that the directory of a killed server was compacted: what its budgets had leased may be forfeited.
-    pub fn forfeit_leases(&mut self) {
-        self.purse.lose_power();
-    }
-
     /// What is wrong with what a server says of its campaigns.
     pub fn check_spending(
         &self,

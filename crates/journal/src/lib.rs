@@ -88,6 +88,7 @@ pub struct Opened<D: Disk> {
     pub drained: usize,
     /// Whether every record that the former process has published is there: all its lanes are, or there was none. Else the last
     /// ones may be lost, also where it has ended in order: then its lanes are gone, and whoever ended it knows that there are none.
+    /// Of one that ended before it had opened the log it is what that one found.
     pub complete: bool,
 }
 
@@ -144,6 +145,10 @@ pub fn open<D: Disk>(
     let all_known = lanes_of_former == recovered.lanes && !is_older;
     let drain = former.filter(|_| !held.records.is_empty() || (all_known && in_order.holds_units()));
     recovered.replayed = in_order.finish(all_known)?;
+    // One that ended before it had opened the log may have left lanes of itself and of the process before it, or of itself alone:
+    // they tell nothing of what it found. Without syncs a loss of power may have taken what would tell that it had opened the log.
+    let opening = recovered.began.filter(|(floor, _)| start.from <= *floor && !visitor.has_opened(*floor));
+    let complete = opening.map_or(all_known, |(_, complete)| complete && (all_known || recovered.synced));
     recovered.make_durable(&disk)?;
     let positions = Positions::starting_at(next.position);
     let life = random();
@@ -154,12 +159,12 @@ pub fn open<D: Disk>(
         writer.append((former, recovered.lanes), (recovered.watermark, watermark), &records)?;
     }
     // The segment first: a lane counts only if the log knows its process.
-    writer.begin((life, memories.len() as u64), next.position)?;
+    writer.begin((life, memories.len() as u64), next.position, complete)?;
     let lanes: Vec<_> = memories.into_iter().map(|memory| Lane::begin(memory, life)).collect();
     writer.collect_from(lanes.clone());
     let group_bytes = options.group_bytes.min(MOST_BYTES);
     let lanes = lanes.into_iter().map(|lane| LaneWriter::new(lane, positions.clone(), group_bytes)).collect();
-    Ok(Opened { writer, lanes, positions, recovered, drained: held.records.len(), complete: all_known })
+    Ok(Opened { writer, lanes, positions, recovered, drained: held.records.len(), complete })
 }
 
 /// What lanes of former processes hold, by position: the bytes of each record and the process's number.

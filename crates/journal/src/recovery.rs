@@ -59,6 +59,8 @@ pub struct Recovered {
     pub lives: Vec<u64>,
     /// The number of lanes of the last one.
     pub lanes: u64,
+    /// Where the last one began and whether what was before was complete, if its first segment is there and says so.
+    pub(crate) began: Option<(u64, bool)>,
     /// Whether each group of the last segment was synced before the next was written.
     pub synced: bool,
     /// What was cut.
@@ -104,6 +106,7 @@ pub fn read_groups<D: Disk>(
         replayed: Replayed::default(),
         lives: Vec::new(),
         lanes: 0,
+        began: None,
         synced: true,
         torn: None,
         last: None,
@@ -118,6 +121,7 @@ pub fn read_groups<D: Disk>(
     for (_, head) in &used {
         if found.lives.last() != Some(&head.life) {
             found.lives.push(head.life);
+            found.began = head.begins.map(|complete| (head.floor, complete));
         }
         (found.lanes, found.synced) = (head.lanes, head.synced);
         found.next.position = found.next.position.max(head.floor);
@@ -324,6 +328,7 @@ impl Reader {
                 AfterTheEnd::Grown => {
                     if self.found.lives.last() != Some(&head.life) {
                         self.found.lives.push(head.life);
+                        self.found.began = head.begins.map(|complete| (head.floor, complete));
                     }
                     (self.found.lanes, self.found.synced) = (head.lanes, head.synced);
                     let from = (end, self.found.next.group);

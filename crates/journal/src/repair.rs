@@ -66,8 +66,16 @@ pub fn repair<D: Disk, E: Disk>(
         let floor = if is_first && lost_beginning { 1 } else { head.floor.max(top) };
         // Room for a last group that marks the end.
         let bytes = segment.size.max(head.bytes) + BLOCK as u64;
-        let head =
-            SegmentHead { salt: random(), first_group: next, floor, bytes, number: segment.number, ..*head };
+        let head = SegmentHead {
+            salt: random(),
+            first_group: next,
+            floor,
+            bytes,
+            number: segment.number,
+            // What would tell that its process had opened the log may be among what is lost.
+            begins: head.begins.filter(|complete| !complete),
+            ..*head
+        };
         let file = at(&segment.name, segment::make(to, &head, None))?;
         let mut end = BLOCK as u64;
         top = top.max(floor);
@@ -157,6 +165,7 @@ fn heads<F: File>(segments: &[SegmentFile<F>]) -> Result<Vec<Option<SegmentHead>
                     synced: former.is_none_or(|head| head.synced),
                     bytes: segment.size,
                     thinned: false,
+                    begins: None,
                 });
             }
             offset += BLOCK as u64;

@@ -27,6 +27,13 @@ pub trait Visitor {
         true
     }
 
+    /// Whether the records that were given tell that the process that began at position `from` had opened the log: asked after all of
+    /// them. Until then it has answered nobody, and one that syncs has that record durable before it answers anybody.
+    fn has_opened(&self, from: u64) -> bool {
+        let _ = from;
+        true
+    }
+
     /// All records of one process were given; what follows is of a later one.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! magic u64 | checksum u32 (CRC-32C of what follows, up to 128) | version u32 | salt u64 | number u64 | life u64 |
-//! lanes u64 | first group u64 | floor u64 | synced u64 | bytes u64 | thinned u64 | zeros up to 4,096 | groups
+//! lanes u64 | first group u64 | floor u64 | synced u64 | bytes u64 | thinned u64 | begins u64 | zeros up to 4,096 | groups
 //! ```
 //!
 //! Its salt is random, so that what an earlier file left in the same blocks is no group of this one, and zeros are none.
@@ -53,6 +53,9 @@ pub struct SegmentHead {
     pub bytes: u64,
     /// Whether records were taken from it that were past their retention: it is not the whole of what happened.
     pub thinned: bool,
+    /// Where it is the first of its process: whether all that the processes before have published was there when it began. `None`
+    /// for others, and where an earlier version made it.
+    pub begins: Option<bool>,
 }
 
 /// A segment that groups are written to.
@@ -101,8 +104,9 @@ pub(crate) fn encode(head: &SegmentHead) -> [u8; BLOCK] {
         u64::from(head.synced),
         head.bytes,
         u64::from(head.thinned),
+        head.begins.map_or(0, |complete| 1 + u64::from(complete)),
     ];
-    for (place, word) in block[16..88].chunks_exact_mut(8).zip(words) {
+    for (place, word) in block[16..96].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
     let checksum = crc32c::crc32c(&block[12..CHECKED]);
@@ -140,6 +144,7 @@ pub(crate) fn decode(block: &[u8]) -> Result<SegmentHead, BadHead> {
         synced: word(64) != 0,
         bytes: word(72),
         thinned: word(80) != 0,
+        begins: [None, Some(false), Some(true)].get(word(88) as usize).copied().flatten(),
     })
 }
 

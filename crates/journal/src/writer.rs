@@ -40,6 +40,8 @@ pub struct Writer<D: Disk> {
     life: u64,
     /// The number of lanes of `life`.
     lanes_of_life: u64,
+    /// What the next segment says of how its process began.
+    begins: Option<bool>,
     salts: Box<dyn FnMut() -> u64 + Send>,
     segment: Option<Open<D::File>>,
     spare: Spare<D::File>,
@@ -99,6 +101,7 @@ impl<D: Disk> Writer<D> {
             positions,
             life: 0,
             lanes_of_life: 0,
+            begins: None,
             salts,
             segment: None,
             spare: Spare::new(),
@@ -146,9 +149,16 @@ impl<D: Disk> Writer<D> {
         self.write()
     }
 
-    /// Opens the first segment of the process `life`. Everything below `watermark` is durable.
-    pub(crate) fn begin(&mut self, (life, lanes): (u64, u64), watermark: u64) -> Result<(), StepError> {
+    /// Opens the first segment of the process `life`. Everything below `watermark` is durable, and it is `complete` or not: see
+    /// [`Opened::complete`](crate::Opened::complete).
+    pub(crate) fn begin(
+        &mut self,
+        (life, lanes): (u64, u64),
+        watermark: u64,
+        complete: bool,
+    ) -> Result<(), StepError> {
         (self.life, self.lanes_of_life, self.watermark) = (life, lanes, watermark);
+        self.begins = Some(complete);
         (self.top, self.group_top) = (watermark, watermark);
         self.segment = None;
         self.write()
@@ -321,6 +331,7 @@ impl<D: Disk> Writer<D> {
             synced: self.sync,
             bytes: if ahead { self.segment_bytes } else { short },
             thinned: false,
+            begins: self.begins,
         };
         // Damage in a segment that is followed by another is no torn end.
         if let Some(former) = self.segment.take().filter(|_| !self.sync)
@@ -333,6 +344,7 @@ impl<D: Disk> Writer<D> {
         self.next_segment += 1;
         let spare = ahead.then_some(&self.spare);
         let file = segment::make(&self.disk, &head, spare).map_err(|error| self.failure(error))?;
+        self.begins = None;
         self.segment = Some(Open { file, salt: head.salt, end: BLOCK as u64, bytes: head.bytes });
         Ok(asked)
     }

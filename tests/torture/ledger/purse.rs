@@ -127,8 +127,7 @@ impl Purse {
         }
     }
 
-    /// The power was lost, or what stands for it: a compaction takes the lanes that a killed process has left, so that the next
-    /// start knows no better.
+    /// The power was lost, or what stands for it: the memory of the lanes.
     pub fn lose_power(&mut self) {
         self.losses += 1;
     }

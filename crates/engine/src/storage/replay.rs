@@ -72,6 +72,7 @@ where
             answered: engine.requests.customers(),
             ids,
             records: 0,
+            opened: 0,
             progress,
         };
         let result = read(&mut reader);
@@ -234,6 +235,9 @@ pub(super) struct Reader<'s, 'e> {
     answered: HashSet<Id>,
     ids: SeenIds,
     records: u64,
+    /// The last position of a record that no process publishes before it has opened the log: what a loss of power has cost is all that
+    /// comes before the record of its beginning.
+    opened: u64,
     progress: &'e dyn Fn(Progress),
 }
 
@@ -334,6 +338,9 @@ impl Visitor for Reader<'_, '_> {
     fn record(&mut self, record: Record<'_>) -> Result<(), String> {
         self.failure.check()?;
         self.records += 1;
+        if record.kind != kind::MONEY {
+            self.opened = record.position;
+        }
         let described = |error: DecodeError| {
             let text = error.to_string();
             self.failure.set(record.position, error);
@@ -362,6 +369,10 @@ impl Visitor for Reader<'_, '_> {
             None => {}
         }
         Ok(())
+    }
+
+    fn has_opened(&self, from: u64) -> bool {
+        self.opened >= from
     }
 
     /// Before the directory is changed: a record that cannot be done again leaves it as it is.

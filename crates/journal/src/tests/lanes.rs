@@ -134,3 +134,116 @@ fn unit_that_is_broken_off_fails_the_log_and_nothing_after_it_is_durable() {
     assert!(matches!(log.writer.step(), Err(StepError::HasFailed)));
     assert!(log.positions.durable() <= first);
 }
+
+/// Opens a log; whether all that was published before was there. Records of kind 1 tell that their process had opened it.
+fn opened_by(
+    disk: &SimulatedDisk,
+    options: Options,
+    lanes: &[Memory],
+    seed: u64,
+) -> (Opened<SimulatedDisk>, bool) {
+    struct Last(u64);
+    impl Visitor for Last {
+        fn record(&mut self, record: Record<'_>) -> Result<(), String> {
+            self.0 = if record.kind == 1 { record.position } else { self.0 };
+            Ok(())
+        }
+
+        fn has_opened(&self, from: u64) -> bool {
+            self.0 >= from
+        }
+    }
+    let log = open(disk.clone(), options, Start::BEGINNING, lanes.to_vec(), random(seed), &mut Last(0));
+    let log = log.unwrap();
+    let complete = log.complete;
+    (log, complete)
+}
+
+fn bytes_of(lanes: &[Memory]) -> Vec<Vec<u8>> {
+    // SAFETY: no other thread has them.
+    lanes.iter().map(|lane| unsafe { lane.bytes(0, lane.len()) }.to_vec()).collect()
+}
+
+/// As if the process had been killed after it had begun so many of its lanes: the others are as they were `before`.
+fn begin_first(lanes: &[Memory], before: &[Vec<u8>], begun: usize) {
+    for (lane, bytes) in lanes.iter().zip(before).skip(begun) {
+        // SAFETY: no other thread has them.
+        unsafe { lane.bytes_mut(0, lane.len()) }.copy_from_slice(bytes);
+    }
+}
+
+#[test]
+fn killed_process_is_known_whole_also_after_starts_that_were_killed_before_they_had_opened_its_log() {
+    for begun in 0..=LANES {
+        let (disk, lanes) = (SimulatedDisk::new(1, 1 << 30), memories());
+        let (mut log, complete) = opened_by(&disk, OPTIONS, &lanes, 1);
+        assert!(complete, "there was none before");
+        publish(&mut log, 0, 1, 0);
+        flush(&mut log);
+        publish(&mut log, 1, 2, 0);
+        disk.kill();
+        for start in 0..3 {
+            let before = bytes_of(&lanes);
+            assert!(opened_by(&disk, OPTIONS, &lanes, 2 + start).1, "{begun} lanes, start {start}");
+            disk.kill();
+            begin_first(&lanes, &before, begun);
+        }
+        assert_eq!(opened(&disk, OPTIONS, &lanes, 6).1, [1, 2]);
+    }
+}
+
+#[test]
+fn loss_of_power_is_known_also_after_starts_that_were_killed_before_they_had_opened_the_log() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let mut log = opened_by(&disk, OPTIONS, &memories(), 1).0;
+    publish(&mut log, 0, 1, 0);
+    flush(&mut log);
+    publish(&mut log, 1, 2, 0);
+    disk.lose_power();
+    let lanes = memories();
+    for start in 0..3 {
+        let (mut log, complete) = opened_by(&disk, OPTIONS, &lanes, 2 + start);
+        assert!(!complete, "start {start}: all its lanes are here, and none of those that are lost");
+        // Of another kind: as what it books of the loss.
+        log.lanes[0].publish(2, 0, 8, |into| into.fill(3));
+        disk.kill();
+    }
+    let mut log = opened_by(&disk, OPTIONS, &lanes, 6).0;
+    publish(&mut log, 0, 4, 0);
+    disk.kill();
+    assert!(opened_by(&disk, OPTIONS, &lanes, 7).1, "the one before had opened it, and is here whole");
+}
+
+#[test]
+fn process_without_syncs_may_have_opened_a_log_that_does_not_tell_of_it() {
+    let options = Options { sync: false, ..OPTIONS };
+    let (disk, lanes) = (SimulatedDisk::new(1, 1 << 30), memories());
+    opened_by(&disk, options, &lanes, 1);
+    disk.kill();
+    assert!(opened_by(&disk, options, &lanes, 2).1);
+    disk.lose_power();
+    assert!(!opened_by(&disk, options, &memories(), 3).1);
+}
+
+#[test]
+fn repaired_log_tells_of_no_process_that_it_found_all_there_was() {
+    for loses_power in [false, true] {
+        let (disk, lanes) = (SimulatedDisk::new(1, 1 << 30), memories());
+        let mut log = opened_by(&disk, OPTIONS, &lanes, 1).0;
+        publish(&mut log, 0, 1, 0);
+        flush(&mut log);
+        let lanes = if loses_power { memories() } else { lanes };
+        if loses_power {
+            disk.lose_power()
+        } else {
+            disk.kill()
+        }
+        assert_eq!(opened_by(&disk, OPTIONS, &lanes, 2).1, !loses_power);
+        disk.kill();
+        let repaired = SimulatedDisk::new(3, 1 << 30);
+        repair(&std::sync::Arc::new(disk), &repaired, random(5)).unwrap();
+        // With its lanes nothing but a loss that it has found is to be told; without them nobody knows.
+        assert_eq!(opened_by(&repaired.copy(4), OPTIONS, &lanes, 6).1, !loses_power);
+        assert!(!opened_by(&repaired, OPTIONS, &memories(), 7).1);
+    }
+}
