@@ -55,7 +55,7 @@ struct DecisionsArgs {
     /// A data directory, a backup, or the address of a server's admin listener, such as http://127.0.0.1:8081
     #[arg(long, value_name = "DIR|URL")]
     from: String,
-    /// The configuration of the server whose directory it is: its [learn] attribution says how long after an ad a click counts. A
+    /// The configuration of the server whose directory it is: its `[learn] attribution` says how long after an ad a click counts. A
     /// running server says so itself [default: 30m]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

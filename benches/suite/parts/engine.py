@@ -13,9 +13,8 @@ ENGINE = True
 
 # Nanoseconds of each that has a budget.
 BUDGETS = {
-    "decide/cached": ("decision without HTTP, score cached", 300),
-    "decide/new model": ("decision without HTTP, score recomputed: new model", 1000),
-    "decide/window moved": ("decision without HTTP, score recomputed: window moved on", 1000),
+    "decide/cached": ("decision without HTTP, counts cached", 300),
+    "decide/window moved": ("decision without HTTP, counts taken again: window moved on", 1000),
 }
 # The same by the number of campaigns, with linear models: budget, and what it is of.
 CAMPAIGNS = {
@@ -74,9 +73,8 @@ def ns(data, name):
 
 def page(data):
     what = {
-        "decide/cached": "decision, score cached in the profile: lookup and policy",
-        "decide/new model": "decision, score recomputed for a new model",
-        "decide/window moved": "decision, score recomputed because a play left the window, or came back",
+        "decide/cached": "decision, counts cached in the profile: lookup and policy",
+        "decide/window moved": "decision, counts taken again because a play left the window, or came back",
         "decide/batch of 1000": "decision, one of 1,000 in a row",
         "apply/in order": "apply a play, newer than all of the customer's",
         "apply/out of order": "apply a play in the midst of the customer's",
