@@ -60,6 +60,22 @@ fn opened(engine: &Engine, disk: &SimulatedDisk) -> storage::Opened<SimulatedDis
         .expect("it is opened")
 }
 
+/// An engine that goes on with a copy of the disk, or with a snapshot of that.
+fn reopened(disk: &SimulatedDisk, has_snapshot: bool) -> (Engine, storage::Opened<SimulatedDisk>) {
+    let disk = disk.copy(2);
+    let second = engine();
+    let mut log = opened(&second, &disk);
+    if !has_snapshot {
+        return (second, log);
+    }
+    let written = log.snapshotter.write(&second, &mut |_| log.writer.step().is_ok());
+    assert!(matches!(written, Ok(Some(_))), "{written:?}");
+    let third = engine();
+    let log = opened(&third, &disk.copy(3));
+    assert!(log.recovered.snapshot_bytes > 0);
+    (third, log)
+}
+
 /// The id of a decision that shows the ad.
 fn shown(engine: &Engine) -> (upbeat_core::event::DecisionId, Option<Id>) {
     let decision = engine.decide_once(&Id::Number(48), false, WALL_MS);
@@ -155,17 +171,8 @@ fn models_of_a_version_are_compared_with_those_of_the_next_start() {
         log.writer.step().expect("the disk works");
     }
     for has_snapshot in [false, true] {
-        let disk = disk.copy(2);
         // It begins with the model of before.
-        let mut second = engine();
-        let mut log = opened(&second, &disk);
-        if has_snapshot {
-            let written = log.snapshotter.write(&second, &mut |_| log.writer.step().is_ok());
-            assert!(matches!(written, Ok(Some(_))), "{written:?}");
-            second = engine();
-            log = opened(&second, &disk.copy(3));
-            assert!(log.recovered.snapshot_bytes > 0);
-        }
+        let (second, log) = reopened(&disk, has_snapshot);
         assert_eq!(second.campaign_history(), first.campaign_history());
         for _ in 0..2 {
             assert_eq!(second.set_models(std::slice::from_ref(&one), FILE, WALL_MS + 1), Ok(3));
@@ -217,15 +224,7 @@ fn campaigns_outlive_a_kill_and_ids_of_a_former_one_are_known_again() {
         log.writer.step().expect("the disk works");
     }
     for has_snapshot in [false, true] {
-        let disk = disk.copy(2);
-        let mut second = engine();
-        let mut log = opened(&second, &disk);
-        if has_snapshot {
-            let written = log.snapshotter.write(&second, &mut |_| log.writer.step().is_ok());
-            assert!(matches!(written, Ok(Some(_))), "{written:?}");
-            second = engine();
-            assert!(opened(&second, &disk.copy(3)).recovered.snapshot_bytes > 0);
-        }
+        let (second, _log) = reopened(&disk, has_snapshot);
         let (one, other) = (first.campaigns(), second.campaigns());
         assert_eq!(
             (one.version, &one.toml, one.slots.ids()),

@@ -1,5 +1,6 @@
 //! The families by campaign, read from the engine when `/metrics` is asked.
 
+use upbeat_core::campaign::Planned;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::Id;
 use upbeat_engine::Engine;
@@ -13,38 +14,36 @@ pub(super) const OF_CAMPAIGNS: &[Sampled] = &[
         name: "campaign_reserved",
         help: "Money that shows of a campaign hold, in units of its currency",
         kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| of_campaigns(engine, give, |report| report.reserved)),
+        read: Read::Labelled(|engine, give| of_reports(engine, give, |report| units(report.reserved))),
     },
     Sampled {
         name: "campaign_spent",
         help: "Money that a campaign has spent, in units of its currency",
         kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| of_campaigns(engine, give, |report| report.spent + report.lost)),
+        read: Read::Labelled(|engine, give| {
+            of_reports(engine, give, |report| units(report.spent + report.lost))
+        }),
     },
     Sampled {
         name: "campaign_budget",
         help: "The total budget of a campaign, in units of its currency; without one there is no sample",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                if let Some(budget) = campaign.total_budget {
-                    give(&[("campaign", &*campaign.id.to_string())], units(budget.micro()));
-                }
-            }
+            of_plan(engine, give, |campaign| Some(units(campaign.total_budget?.micro())));
         }),
     },
     Sampled {
         name: "campaign_reserved_micro_units",
         help: "Money that shows of a campaign hold, in whole micro-units of its currency as in its report",
         kind: Kind::Gauge,
-        read: Read::Labelled(|engine, give| micro_of_campaigns(engine, give, |report| report.reserved)),
+        read: Read::Labelled(|engine, give| of_reports(engine, give, |report| whole(report.reserved))),
     },
     Sampled {
         name: "campaign_spent_micro_units",
         help: "Money that a campaign has spent, in whole micro-units of its currency as in its report, what was lost included",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            micro_of_campaigns(engine, give, |report| report.spent + report.lost);
+            of_reports(engine, give, |report| whole(report.spent + report.lost));
         }),
     },
     Sampled {
@@ -52,12 +51,7 @@ pub(super) const OF_CAMPAIGNS: &[Sampled] = &[
         help: "The total budget of a campaign, in whole micro-units of its currency; without one there is no sample",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                if let Some(budget) = campaign.total_budget {
-                    let micro = Value::Count(u64::try_from(budget.micro()).unwrap_or(0));
-                    give(&[("campaign", &*campaign.id.to_string())], micro);
-                }
-            }
+            of_plan(engine, give, |campaign| Some(whole(campaign.total_budget?.micro())));
         }),
     },
     Sampled {
@@ -65,10 +59,7 @@ pub(super) const OF_CAMPAIGNS: &[Sampled] = &[
         help: "Decisions that showed a campaign",
         kind: Kind::Counter,
         read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                let shows = engine.campaign_shows(campaign.slot);
-                give(&[("campaign", &*campaign.id.to_string())], Value::Count(shows));
-            }
+            of_plan(engine, give, |campaign| Some(Value::Count(engine.campaign_shows(campaign.slot))));
         }),
     },
     Sampled {
@@ -89,9 +80,7 @@ pub(super) const OF_CAMPAIGNS: &[Sampled] = &[
         help: "Clicks that belong to shows of a campaign",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            for (id, report) in reports(engine) {
-                give(&[("campaign", &*id)], Value::Count(report.clicks));
-            }
+            of_reports(engine, give, |report| Value::Count(report.clicks));
         }),
     },
     Sampled {
@@ -99,9 +88,7 @@ pub(super) const OF_CAMPAIGNS: &[Sampled] = &[
         help: "Rises of the membership that belong to shows of a campaign",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            for (id, report) in reports(engine) {
-                give(&[("campaign", &*id)], Value::Count(report.upgrades));
-            }
+            of_reports(engine, give, |report| Value::Count(report.upgrades));
         }),
     },
     Sampled {
@@ -109,10 +96,7 @@ pub(super) const OF_CAMPAIGNS: &[Sampled] = &[
         help: "The share of shows that pacing lets pass, from 0 to 1",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            for campaign in &engine.campaigns().plan.campaigns {
-                let rate = engine.pacing_rate(campaign.slot);
-                give(&[("campaign", &*campaign.id.to_string())], Value::Number(rate));
-            }
+            of_plan(engine, give, |campaign| Some(Value::Number(engine.pacing_rate(campaign.slot))));
         }),
     },
     Sampled {
@@ -130,17 +114,25 @@ fn reports(engine: &Engine) -> Vec<(String, Report)> {
     current.plan.campaigns.iter().filter_map(|campaign| of(&campaign.id)).collect()
 }
 
-fn of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
+/// A value of each report.
+fn of_reports(engine: &Engine, give: Give<'_>, value: fn(&Report) -> Value) {
     for (id, report) in reports(engine) {
-        give(&[("campaign", &*id)], units(micro(&report)));
+        give(&[("campaign", &*id)], value(&report));
     }
 }
 
-/// Amounts, none of which is negative.
-fn micro_of_campaigns(engine: &Engine, give: Give<'_>, micro: fn(&Report) -> i64) {
-    for (id, report) in reports(engine) {
-        give(&[("campaign", &*id)], Value::Count(u64::try_from(micro(&report)).unwrap_or(0)));
+/// A value of each campaign that has one.
+fn of_plan(engine: &Engine, give: Give<'_>, value: impl Fn(&Planned) -> Option<Value>) {
+    for campaign in &engine.campaigns().plan.campaigns {
+        if let Some(value) = value(campaign) {
+            give(&[("campaign", &*campaign.id.to_string())], value);
+        }
     }
+}
+
+/// Micro-units, of which there are none below 0.
+fn whole(micro: i64) -> Value {
+    Value::Count(u64::try_from(micro).unwrap_or(0))
 }
 
 /// Micro-units in units of a currency.

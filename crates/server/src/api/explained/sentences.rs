@@ -46,33 +46,28 @@ pub(super) fn of_rule(trace: &RuleTrace, planned: &Planned, currency: Option<&st
 
 /// The sentence of a coin.
 pub(super) fn of_coin(trace: &CoinTrace) -> String {
-    let CoinTrace { coin, probability, fell } = trace;
-    let share = percent(*probability);
-    match (coin, fell) {
-        (Coin::Pacing, _) if *probability >= 1.0 => "pacing lets every show pass".to_owned(),
-        (Coin::Pacing, true) => {
-            format!("pacing lets {share} of shows pass, so that the budget lasts: this one passes")
+    let CoinTrace { coin, probability, fell } = *trace;
+    let share = percent(probability);
+    let whether = |yes, no| if fell { yes } else { no };
+    match coin {
+        Coin::Pacing if probability >= 1.0 => "pacing lets every show pass".to_owned(),
+        Coin::Pacing => {
+            let passes = whether("passes", "does not");
+            format!("pacing lets {share} of shows pass, so that the budget lasts: this one {passes}")
         }
-        (Coin::Pacing, false) => {
-            format!("pacing lets {share} of shows pass, so that the budget lasts: this one does not")
+        Coin::Exploration => {
+            let does = whether("does", "does not");
+            format!("one unlikely listener in a day of {share} hears it, to learn from: this one {does}")
         }
-        (Coin::Exploration, true) => {
-            format!("one unlikely listener in a day of {share} hears it, to learn from: this one does")
+        Coin::Holdout => {
+            let is = whether("is", "is not");
+            format!(
+                "{share} of listeners never hear this campaign, to compare with: this one {is} among them"
+            )
         }
-        (Coin::Exploration, false) => {
-            format!("one unlikely listener in a day of {share} hears it, to learn from: this one does not")
-        }
-        (Coin::Holdout, true) => {
-            format!("{share} of listeners never hear this campaign, to compare with: this one is among them")
-        }
-        (Coin::Holdout, false) => format!(
-            "{share} of listeners never hear this campaign, to compare with: this one is not among them"
-        ),
-        (Coin::HoldoutOverAll, true) => {
-            format!("{share} of listeners hear no campaign, to compare with: this one is among them")
-        }
-        (Coin::HoldoutOverAll, false) => {
-            format!("{share} of listeners hear no campaign, to compare with: this one is not among them")
+        Coin::HoldoutOverAll => {
+            let is = whether("is", "is not");
+            format!("{share} of listeners hear no campaign, to compare with: this one {is} among them")
         }
     }
 }
