@@ -12,7 +12,7 @@ use super::listeners::{likely, unlikely};
 use super::support::*;
 
 /// A model of impressions that ships.
-fn shipped(name: &str) -> String {
+pub(super) fn shipped(name: &str) -> String {
     let path = format!("{}/model/impression/{name}.json", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).expect("a model")
 }
@@ -57,7 +57,7 @@ fn model_of(server: &Server, campaign: &str) -> String {
     answer["model"].as_str().expect("an id").to_owned()
 }
 
-fn is_kept(kept: &Kept, model: &str) -> bool {
+pub(super) fn is_kept(kept: &Kept, model: &str) -> bool {
     Path::new(&kept.directory()).join(format!("models/{model}.json")).is_file()
 }
 

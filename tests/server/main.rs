@@ -73,6 +73,7 @@ mod requests;
 mod restarts;
 mod restoring;
 mod retention;
+mod retention_of_decisions;
 mod scraping;
 mod single_campaign;
 mod snapshots;
