@@ -15,6 +15,7 @@ COPY crates/core/Cargo.toml crates/core/
 COPY crates/engine/Cargo.toml crates/engine/
 COPY crates/ingest/Cargo.toml crates/ingest/
 COPY crates/journal/Cargo.toml crates/journal/
+COPY crates/learn/Cargo.toml crates/learn/
 COPY crates/server/Cargo.toml crates/server/
 COPY crates/simulate/Cargo.toml crates/simulate/
 COPY crates/svm/Cargo.toml crates/svm/

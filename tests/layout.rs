@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["core"]),
     ("engine", &["core", "svm", "journal"]),
     ("client", &["core", "ingest"]),
+    ("learn", &["engine", "ingest"]),
     ("batch", &["ingest", "core", "svm"]),
     ("server", &["core", "svm", "ingest", "engine", "journal"]),
 ];
