@@ -13,8 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["core"]),
     ("engine", &["core", "svm", "journal"]),
     ("client", &["core", "ingest"]),
-    ("learn", &["engine", "ingest"]),
     ("batch", &["ingest", "core", "svm"]),
+    ("learn", &["core", "svm", "ingest", "engine"]),
     ("server", &["core", "svm", "ingest", "engine", "journal"]),
 ];
 

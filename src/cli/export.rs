@@ -1,12 +1,9 @@
 //! `upbeat export`: what a server keeps, written to a file of a common form.
 
-mod attribution;
 mod decided;
 mod directory;
 mod events;
 mod listener;
-mod models;
-mod outcomes;
 mod rows;
 mod sink;
 mod table;
@@ -15,10 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use upbeat_core::event::{Event, Id, Time, Zone};
-use upbeat_server::config::Duration;
 
 use self::rows::Exported;
 use super::WrongCall;
+use super::decision_log::LogArgs;
 
 /// Write what a server keeps to a file of a common form
 #[derive(clap::Args)]
@@ -52,16 +49,8 @@ enum Command {
 struct DecisionsArgs {
     #[command(flatten)]
     wanted: WantedArgs,
-    /// A data directory, a backup, or the address of a server's admin listener, such as http://127.0.0.1:8081
-    #[arg(long, value_name = "DIR|URL")]
-    from: String,
-    /// The configuration of the server whose directory it is: its `[learn] attribution` says how long after an ad a click counts. A
-    /// running server says so itself [default: 30m]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// How long after an ad a click counts, whatever the server counts, such as 45m
-    #[arg(long, value_name = "LENGTH", value_parser = attribution::parse)]
-    attribution: Option<Duration>,
+    #[command(flatten)]
+    log: LogArgs,
     /// Where to write, F.parquet or F.csv; CSV to standard output when not given
     #[arg(short, long, value_name = "OUT", default_value = "-")]
     output: PathBuf,

@@ -3,6 +3,7 @@
 mod backed_up;
 pub(crate) mod backup;
 pub(crate) mod completions;
+mod decision_log;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;

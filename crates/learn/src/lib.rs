@@ -1,5 +1,11 @@
-//! What is learnt from logged decisions, and the gate that a new model must pass before it serves.
-//!
-//! Pure functions over plain values: no I/O, no clock, no threads. The server reads the log and keeps the time.
+#![doc = include_str!("../README.md")]
 
+mod campaigns;
+mod found;
+mod outcomes;
+pub mod rows;
 pub mod sequence;
+
+pub use campaigns::{Campaigns, Terms};
+pub use found::Found;
+pub use rows::{Joiner, Row};

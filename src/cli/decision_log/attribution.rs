@@ -6,7 +6,7 @@ use std::time::Duration as StdDuration;
 use anyhow::Context;
 use upbeat_server::config::{Config, Duration};
 
-use super::DecisionsArgs;
+use super::LogArgs;
 use crate::cli::{WrongCall, output};
 
 /// The length, and whose it is.
@@ -34,8 +34,8 @@ impl Attribution {
     ///
     /// # Errors
     /// The configuration cannot be read, or is named beside a server that has its own.
-    pub(super) fn of(args: &DecisionsArgs) -> anyhow::Result<Self> {
-        let DecisionsArgs { config, attribution, from, .. } = args;
+    pub(super) fn of(args: &LogArgs) -> anyhow::Result<Self> {
+        let LogArgs { config, attribution, from } = args;
         let is_url = from.contains("://");
         if is_url && config.is_some() {
             let what = "a running server says by itself how long after an ad a click counts: leave out --config, or name another \
@@ -59,7 +59,7 @@ impl Attribution {
     }
 
     /// Says what is taken where nobody named it in this call.
-    pub(super) fn say(&self) {
+    pub(super) fn say(&self, role: &str) {
         let length = self.length;
         let whose = match &self.source {
             Source::Flag => return,
@@ -69,7 +69,7 @@ impl Attribution {
                                 upbeat.toml"
                 .to_owned(),
         };
-        output::note(format_args!("upbeat export: a click counts for {length} after its ad, {whose}"));
+        output::note(format_args!("upbeat {role}: a click counts for {length} after its ad, {whose}"));
     }
 
     /// The length in milliseconds.

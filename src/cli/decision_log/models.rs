@@ -15,7 +15,7 @@ const KEPT: &str = "models";
 const IN_BACKUP: &str = "model-";
 
 /// Models by id, each read once.
-pub(super) struct Models {
+pub(crate) struct Models {
     directory: PathBuf,
     known: BTreeMap<String, Option<Scorer>>,
     missing: BTreeMap<String, u64>,
@@ -23,12 +23,12 @@ pub(super) struct Models {
 
 impl Models {
     /// Those that are kept in a data directory, or in a backup.
-    pub(super) fn of(data_dir: &Path) -> Self {
+    pub(crate) fn of(data_dir: &Path) -> Self {
         Self { directory: data_dir.to_owned(), known: BTreeMap::new(), missing: BTreeMap::new() }
     }
 
     /// Score and probability of these counts by this model; `None` where it is not there, which is counted, or there are no plays.
-    pub(super) fn score(&mut self, model: ModelId, counts: &Counts) -> Option<(f64, Option<f64>)> {
+    pub(crate) fn score(&mut self, model: ModelId, counts: &Counts) -> Option<(f64, Option<f64>)> {
         let vector = counts.vector()?;
         let directory = &self.directory;
         let id = model.as_str();
@@ -42,7 +42,7 @@ impl Models {
     }
 
     /// Models that were not there, and how many decisions name them.
-    pub(super) fn missing(&self) -> impl Iterator<Item = (&String, &u64)> {
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (&String, &u64)> {
         self.missing.iter()
     }
 }

@@ -1,0 +1,199 @@
+//! Rows: decisions with what became of them, the same for exports, training and estimates.
+
+use upbeat_core::decision::Reason;
+use upbeat_core::event::{DecisionId, Id};
+use upbeat_core::feature::Counts;
+use upbeat_engine::ledger::Charge;
+use upbeat_engine::{Entry, Facts, ModelId};
+
+use super::Found;
+use super::outcomes::Outcomes;
+
+/// A decision as the log has it, with what became of it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The decision's id.
+    pub id: DecisionId,
+    /// The customer.
+    pub customer: Id,
+    /// When, by the engine's clock, in Unix milliseconds.
+    pub time_ms: i64,
+    /// The campaign that the answer named.
+    pub campaign: Option<Id>,
+    /// What estimates and models need to learn from it; `None` of an ad that a version showed which kept nothing else.
+    pub facts: Option<Box<Facts<'static>>>,
+    /// What a shown ad costs.
+    pub charge: Option<Charge>,
+    /// Whether a caller said that the ad was played.
+    pub is_confirmed: bool,
+    /// Whether a caller said that it was not.
+    pub(crate) was_voided: bool,
+    /// Whether a click on it came within the time in which one counts.
+    pub is_clicked: bool,
+    /// Whether no click can come any more that counts.
+    pub is_mature: bool,
+}
+
+impl Row {
+    /// What a record has of a decision; `None` if it is none. What became of it is not known yet.
+    #[must_use]
+    pub fn of(entry: Entry, campaigns: &super::Campaigns) -> Option<Self> {
+        let with = |customer, facts: Box<Facts<'static>>, charge| {
+            let campaign = facts.campaign.map(|slot| campaigns.id(slot));
+            let (id, time_ms) = (facts.id, facts.time_ms);
+            Self { charge, ..Self::bare(id, customer, time_ms, campaign, Some(facts)) }
+        };
+        match entry {
+            Entry::Decided { customer, facts, .. } => Some(with(customer, facts, None)),
+            Entry::Shown { customer, decision, campaign, time_ms, .. } => {
+                Some(Self::bare(decision, customer, time_ms, Some(campaign), None))
+            }
+            Entry::ShownInPlan { customer, facts, charge, .. } => Some(with(customer, facts, Some(charge))),
+            _ => None,
+        }
+    }
+
+    fn bare(
+        id: DecisionId,
+        customer: Id,
+        time_ms: i64,
+        campaign: Option<Id>,
+        facts: Option<Box<Facts<'static>>>,
+    ) -> Self {
+        Self {
+            id,
+            customer,
+            time_ms,
+            campaign,
+            facts,
+            charge: None,
+            is_confirmed: false,
+            was_voided: false,
+            is_clicked: false,
+            is_mature: false,
+        }
+    }
+
+    /// Whether an ad was shown.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        self.facts.as_ref().is_none_or(|facts| facts.reason.shows())
+    }
+
+    /// Whether a caller said that the ad was not played, and none that it was.
+    #[must_use]
+    pub fn is_voided(&self) -> bool {
+        self.was_voided && !self.is_confirmed
+    }
+
+    /// Why it came out so.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.facts.as_ref().map_or(Reason::LikelyToClick, |facts| facts.reason)
+    }
+
+    /// The counts of plays at the decision, of which the features are shares.
+    #[must_use]
+    pub fn counts(&self) -> Option<&Counts> {
+        self.facts.as_ref()?.counts.as_ref()
+    }
+
+    /// The model that decided.
+    #[must_use]
+    pub fn model(&self) -> Option<ModelId> {
+        self.facts.as_ref()?.model
+    }
+
+    /// How probable it was that this campaign was shown, or would have been but for a holdout, every coin in it, `0.0..=1.0`.
+    #[must_use]
+    pub fn propensity(&self, slot: u16) -> Option<f64> {
+        let (_, shows) = self.facts.as_ref()?.propensities();
+        shows.into_iter().find(|(other, _)| *other == slot).map(|(_, propensity)| propensity)
+    }
+
+    /// What a row of a shown ad weighs in training: one over the probability that it was shown. `None` where the ad was not
+    /// played, or nothing is known of the plays before it.
+    #[must_use]
+    pub fn training_weight(&self) -> Option<f64> {
+        self.counts()?;
+        if !self.is_shown() || self.is_voided() {
+            return None;
+        }
+        Some(1.0 / self.propensity(self.facts.as_ref()?.campaign?)?)
+    }
+}
+
+/// What a record tells of a decision.
+pub(crate) fn decided(entry: &Entry) -> Option<&Facts<'static>> {
+    match entry {
+        Entry::Decided { facts, .. } | Entry::ShownInPlan { facts, .. } => Some(facts),
+        _ => None,
+    }
+}
+
+/// Makes rows of a log's records. Ads that were shown are held back until their confirmation, their void and their click are
+/// known or late, at most 1,048,576 of them, some 300 bytes each; other rows are given at once.
+pub struct Joiner<'a> {
+    found: &'a Found,
+    outcomes: Outcomes,
+    attribution_ms: i64,
+}
+
+impl<'a> Joiner<'a> {
+    /// `found` is what a first reading of the same log found. A click counts for `attribution_ms` milliseconds after its ad.
+    #[must_use]
+    pub fn new(found: &'a Found, attribution_ms: i64) -> Self {
+        Self { found, outcomes: Outcomes::new(attribution_ms), attribution_ms }
+    }
+
+    /// Takes the next record, and gives the rows that are known by it.
+    ///
+    /// # Errors
+    /// Those of `give`.
+    pub fn entry<E>(
+        &mut self,
+        position: u64,
+        entry: Entry,
+        give: &mut impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Found { campaigns, .. } = self.found;
+        match entry {
+            Entry::Event { event, .. } => {
+                if self.found.is_kept(position, &event.customer) {
+                    self.outcomes.event(&event, |campaign| campaigns.ad(campaign).cloned());
+                }
+            }
+            entry => {
+                let row = Row::of(entry, campaigns);
+                let Some(mut row) = row.filter(|row| self.found.is_kept(position, &row.customer)) else {
+                    return Ok(());
+                };
+                self.outcomes.advance(row.time_ms);
+                if row.is_shown() {
+                    self.outcomes.show(row);
+                } else {
+                    row.is_mature = self.is_past(row.time_ms);
+                    give(row)?;
+                }
+                while let Some(shown) = self.outcomes.next_known() {
+                    give(shown)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no click could count any more on an ad of this time. Where the first reading read decisions, by the newest of them.
+    fn is_past(&self, time_ms: i64) -> bool {
+        let last_ms = time_ms.saturating_add(self.attribution_ms);
+        self.found.newest_ms.is_some_and(|newest_ms| newest_ms > last_ms)
+    }
+
+    /// Gives the rows that are held back.
+    ///
+    /// # Errors
+    /// Those of `give`.
+    pub fn finish<E>(mut self, give: &mut impl FnMut(Row) -> Result<(), E>) -> Result<(), E> {
+        self.outcomes.rest().into_iter().try_for_each(give)
+    }
+}
