@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod campaigns;
+pub mod estimate;
 mod found;
+mod interval;
 mod outcomes;
 pub mod rows;
 pub mod sequence;

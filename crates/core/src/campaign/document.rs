@@ -220,6 +220,28 @@ pub enum Threshold {
     Score(f64),
 }
 
+impl Threshold {
+    /// Whether a score is above it, with what an impression costs and a click is worth in micro-units; `probability` is asked for
+    /// where it is needed. Money is compared in micro-units, whose products with a probability are exact enough: up to 10^15 they
+    /// are whole numbers of 53 bits.
+    #[inline]
+    pub fn is_passed(
+        self,
+        cost_micro: i64,
+        value_micro: i64,
+        score: f64,
+        probability: impl FnOnce() -> Option<f64>,
+    ) -> bool {
+        match self {
+            Self::Score(limit) => score > limit,
+            Self::Probability(limit) => probability().is_some_and(|probability| probability > limit),
+            Self::Profit => {
+                probability().is_some_and(|probability| probability * value_micro as f64 > cost_micro as f64)
+            }
+        }
+    }
+}
+
 impl Default for Threshold {
     fn default() -> Self {
         Self::Score(0.0)
