@@ -16,7 +16,22 @@ pub const MAX_CAMPAIGNS: usize = 64;
 pub const MAX_CAPS: usize = 8;
 
 /// The longest period of a cap or a cooldown, in days.
-const MAX_PERIOD_DAYS: i64 = 365;
+pub(super) const MAX_PERIOD_DAYS: i64 = 365;
+
+/// The same in hours.
+pub(super) const MAX_PERIOD_HOURS: i64 = MAX_PERIOD_DAYS * 24;
+
+/// The most impressions that a cap allows: the history of a customer keeps no more.
+pub(super) const MAX_IMPRESSIONS: i64 = AD_HISTORY_LIMIT as i64;
+
+/// The highest priority; the lowest is as far below 0.
+pub(super) const MAX_PRIORITY: i64 = 1_000_000;
+
+/// The most plays that a campaign may ask for.
+pub(super) const MAX_PLAYS: i64 = 65_535;
+
+/// The most days since a customer signed up that a campaign may ask for.
+pub(super) const MAX_SIGNED_UP_DAYS: i64 = 36_500;
 
 /// The longest time for which a show may hold its cost.
 const MAX_RESERVE: Span = Span::minutes(24 * 60);
@@ -70,7 +85,7 @@ impl Document {
         if self.campaign.len() > MAX_CAMPAIGNS {
             let reason =
                 format!("there are {} campaigns; at most {MAX_CAMPAIGNS} are allowed", self.campaign.len());
-            return Err(Invalid::new("campaign", reason));
+            return Err(Invalid::new(format!("campaign[{MAX_CAMPAIGNS}]"), reason));
         }
         for (index, campaign) in self.campaign.iter().enumerate() {
             let at = |key: &str| format!("campaign[{index}].{key}");
@@ -82,25 +97,36 @@ impl Document {
             }
             campaign.check(at)?;
         }
+        self.check_explorations()
+    }
+
+    /// One toss is for all campaigns.
+    fn check_explorations(&self) -> Result<(), Invalid> {
+        let is_too_much = |explored: f64| explored > 1.0 + 1e-9;
         let explored: f64 = self.campaign.iter().map(|campaign| campaign.exploration).sum();
-        if explored > 1.0 + 1e-9 {
-            let reason =
-                format!("the explorations of all campaigns are {explored} together; one toss has at most 1");
-            return Err(Invalid::new("campaign", reason));
+        if !is_too_much(explored) {
+            return Ok(());
         }
-        Ok(())
+        let mut sum = 0.0;
+        let first = self.campaign.iter().position(|campaign| {
+            sum += campaign.exploration;
+            is_too_much(sum)
+        });
+        let reason =
+            format!("the explorations of all campaigns are {explored} together; one toss has at most 1");
+        Err(Invalid::new(format!("campaign[{}].exploration", first.unwrap_or(0)), reason))
     }
 }
 
 impl Campaign {
     fn check(&self, at: impl Fn(&str) -> String + Copy) -> Result<(), Invalid> {
         let wrong = |key: &str, reason: String| Err(Invalid::new(at(key), reason));
-        within(&at("priority"), self.priority, -1_000_000..=1_000_000)?;
+        within(&at("priority"), self.priority.into(), -MAX_PRIORITY..=MAX_PRIORITY)?;
         if self.audience.is_empty() {
             return wrong("audience", "it is empty; name at least one of free, silver, gold".to_owned());
         }
         self.check_times(at)?;
-        within(&at("min_plays"), self.min_plays, 1..=65_535)?;
+        within(&at("min_plays"), self.min_plays.into(), 1..=MAX_PLAYS)?;
         caps(&at("caps"), &self.caps)?;
         self.check_money(at)?;
         match self.threshold {
@@ -132,7 +158,8 @@ impl Campaign {
         let wrong = |key: &str, reason: String| Err(Invalid::new(at(key), reason));
         if let Some(signed_up) = self.signed_up_days {
             for (key, days) in [("min", signed_up.min), ("max", signed_up.max)] {
-                within(&at(&format!("signed_up_days.{key}")), days.unwrap_or(0), 0..=36_500)?;
+                let days = i64::from(days.unwrap_or(0));
+                within(&at(&format!("signed_up_days.{key}")), days, 0..=MAX_SIGNED_UP_DAYS)?;
             }
             match (signed_up.min, signed_up.max) {
                 (None, None) => {
@@ -278,21 +305,21 @@ fn share(path: &str, value: f64) -> Result<(), Invalid> {
 fn caps(path: &str, caps: &[CapRule]) -> Result<(), Invalid> {
     if caps.len() > MAX_CAPS {
         let reason = format!("there are {} caps; at most {MAX_CAPS} are allowed", caps.len());
-        return Err(Invalid::new(path, reason));
+        return Err(Invalid::new(format!("{path}[{MAX_CAPS}]"), reason));
     }
     for (index, cap) in caps.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        if !(1..=AD_HISTORY_LIMIT as u32).contains(&cap.impressions) {
+        if !(1..=MAX_IMPRESSIONS).contains(&cap.impressions.into()) {
             let reason = format!(
-                "{} impressions are out of range; it must be from 1 to {AD_HISTORY_LIMIT}, as many as are kept of a \
+                "{} impressions are out of range; it must be from 1 to {MAX_IMPRESSIONS}, as many as are kept of a \
                  customer",
                 cap.impressions
             );
             return Err(Invalid::new(format!("{path}.impressions"), reason));
         }
         match (cap.hours, cap.days) {
-            (Some(hours), None) => within(&format!("{path}.hours"), hours, 1..=MAX_PERIOD_DAYS as u32 * 24)?,
-            (None, Some(days)) => within(&format!("{path}.days"), days, 1..=MAX_PERIOD_DAYS as u32)?,
+            (Some(hours), None) => within(&format!("{path}.hours"), hours.into(), 1..=MAX_PERIOD_HOURS)?,
+            (None, Some(days)) => within(&format!("{path}.days"), days.into(), 1..=MAX_PERIOD_DAYS)?,
             _ => {
                 let reason =
                     "give either hours or days: the length of the period in which impressions are counted";

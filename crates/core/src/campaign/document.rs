@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{
+    MAX_IMPRESSIONS, MAX_PERIOD_DAYS, MAX_PERIOD_HOURS, MAX_PLAYS, MAX_PRIORITY, MAX_SIGNED_UP_DAYS,
+};
+use super::numbers::{some_whole, whole};
 use super::{HourRange, LocalTime, Money, Span, Weekday};
 use crate::event::{DAY_MS, HOUR_MS, Id, Membership};
 
@@ -23,7 +27,7 @@ pub struct Document {
 
 /// One campaign: an offer, the policy that guards it, and what it may cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a campaign under [[campaign]]")]
 pub struct Campaign {
     /// The campaign's id, which answers and impression events name.
     pub id: Id,
@@ -33,7 +37,7 @@ pub struct Campaign {
     #[serde(default)]
     pub paused: bool,
     /// Of the campaigns that may be shown, those of the highest priority come first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::<_, _, { -MAX_PRIORITY }, MAX_PRIORITY>")]
     pub priority: i32,
     /// Memberships that may hear the ad; at least one. A customer whose membership was never reported counts as free.
     #[serde(default = "free_and_silver")]
@@ -57,7 +61,7 @@ pub struct Campaign {
     #[serde(default)]
     pub hours: Vec<HourRange>,
     /// Fewest plays in the window for which a score is used, `1..=65_535`.
-    #[serde(default = "ten")]
+    #[serde(default = "ten", deserialize_with = "whole::<_, _, 1, MAX_PLAYS>")]
     pub min_plays: u32,
     /// How often one customer may hear the ad; all of them must allow it.
     #[serde(default)]
@@ -176,15 +180,16 @@ impl Campaign {
 
 /// At most `impressions` for one customer in the last hours or days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a cap, as in { impressions = 1, hours = 24 }")]
 pub struct CapRule {
     /// Impressions allowed, `1..=64`.
+    #[serde(deserialize_with = "whole::<_, _, 1, MAX_IMPRESSIONS>")]
     pub impressions: u32,
     /// Length of the rolling period in hours, `1..=8_760`; this or `days`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_whole::<_, _, 1, MAX_PERIOD_HOURS>")]
     pub hours: Option<u32>,
     /// Length of the rolling period in days of 24 hours, `1..=365`; this or `hours`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_whole::<_, _, 1, MAX_PERIOD_DAYS>")]
     pub days: Option<u32>,
 }
 
@@ -198,13 +203,13 @@ impl CapRule {
 
 /// How many days ago a customer signed up, each of 24 hours: at least `min` and at most `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "days, as in { min = 7 }")]
 pub struct SignedUp {
     /// The fewest days.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_whole::<_, _, 0, MAX_SIGNED_UP_DAYS>")]
     pub min: Option<u32>,
     /// The most days.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "some_whole::<_, _, 0, MAX_SIGNED_UP_DAYS>")]
     pub max: Option<u32>,
 }
 
@@ -287,7 +292,7 @@ pub enum Mode {
 
 /// What the player shows and plays; passed on as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "texts, as in { title = \"…\", text = \"…\" }")]
 pub struct Creative {
     /// A headline, at most 1,000 characters.
     pub title: Option<String>,

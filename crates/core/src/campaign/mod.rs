@@ -6,6 +6,7 @@
 mod amounts;
 mod check;
 mod document;
+mod numbers;
 mod plan;
 pub mod schedule;
 mod single;

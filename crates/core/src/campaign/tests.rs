@@ -108,7 +108,7 @@ fn value_out_of_range_is_named_by_its_path_and_told_how_to_be_right() {
         ("campaign[0].holdout", "for 5 % write 0.05", |d| d.campaign[0].holdout = 5.0),
         ("campaign[0].exploration", "for 2 % write 0.02", |d| d.campaign[0].exploration = 2.0),
         ("campaign[0].exploration", "above 1 together", |d| d.campaign[0].exploration = 0.96),
-        ("campaign", "the explorations of all campaigns are 1.02 together", |d| {
+        ("campaign[1].exploration", "the explorations of all campaigns are 1.02 together", |d| {
             let mut more = campaign("two");
             more.exploration = 1.0;
             d.campaign.push(more);
@@ -116,7 +116,7 @@ fn value_out_of_range_is_named_by_its_path_and_told_how_to_be_right() {
         ("campaign[1].id", "gold-one-day is also the id of campaign[0]", |d| {
             d.campaign.push(campaign("gold-one-day"))
         }),
-        ("campaign", "there are 65 campaigns; at most 64", |d| {
+        ("campaign[64]", "there are 65 campaigns; at most 64", |d| {
             d.campaign = (0..65).map(|n| campaign(&format!("c{n}"))).collect();
         }),
         ("campaign[0].end", "2026-10-01T00:00:00 is not after the start", |d| {
@@ -170,7 +170,7 @@ fn value_out_of_range_is_named_by_its_path_and_told_how_to_be_right() {
         ("campaign[0].caps[0].hours", "from 1 to 8760", |d| d.campaign[0].caps[0].hours = Some(8761)),
         ("campaign[0].caps[0]", "either hours or days", |d| d.campaign[0].caps[0].hours = None),
         ("campaign[0].caps[0]", "either hours or days", |d| d.campaign[0].caps[0].days = Some(1)),
-        ("campaign[0].caps", "there are 9 caps; at most 8", |d| {
+        ("campaign[0].caps[8]", "there are 9 caps; at most 8", |d| {
             d.campaign[0].caps = vec![d.campaign[0].caps[0]; 9];
         }),
         ("cap[0].impressions", "0 impressions are out of range", |d| d.cap[0].impressions = 0),

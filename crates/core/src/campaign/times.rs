@@ -138,7 +138,7 @@ impl fmt::Display for HourRange {
 
 /// Text forms of types in documents, by their `FromStr` and `Display`.
 macro_rules! text_in_documents {
-    ($($name:ident: $expected:literal),*) => {$(
+    ($($name:ident: $what:literal, $example:literal),*) => {$(
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -149,11 +149,18 @@ macro_rules! text_in_documents {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Text;
 
-                impl serde::de::Visitor<'_> for Text {
+                impl<'de> serde::de::Visitor<'de> for Text {
                     type Value = $name;
 
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expected)
+                        write!(f, "{} in quotes, as in {:?}", $what, $example)
+                    }
+
+                    /// Dates and times without quotes come as maps from TOML.
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<$name, A::Error> {
+                        Err(serde::de::Error::custom(format_args!(
+                            "{} is a text; write it in quotes, as in {:?}", $what, $example
+                        )))
                     }
 
                     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
@@ -168,9 +175,9 @@ macro_rules! text_in_documents {
 }
 
 text_in_documents!(
-    Span: "a length of time in quotes, as in \"30m\"",
-    LocalTime: "a local time in quotes, as in \"2026-11-01T00:00:00\"",
-    HourRange: "hours of the day in quotes, as in \"07:00-23:00\""
+    Span: "a length of time", "30m",
+    LocalTime: "a local time", "2026-11-01T00:00:00",
+    HourRange: "a range of hours", "07:00-23:00"
 );
 
 /// A day of the week, written by its first three letters.

@@ -1,6 +1,7 @@
 //! Reading `campaigns.toml`: what is wrong with it is said with its key and its line.
 
 use upbeat_core::campaign::{self, Document};
+use upbeat_core::excerpt::bounded_message;
 
 /// The longest document, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
@@ -59,19 +60,47 @@ pub(super) fn read(toml: &str) -> Result<Document, Invalid> {
     toml::from_str(toml).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = 1 + toml.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count();
-        // Of all keys a threshold alone is one of several tables; its name says more than how many elements were found.
-        let reason = match error.message() {
-            message if message.starts_with("wanted exactly 1 element") => THRESHOLDS.to_owned(),
-            message => message.to_owned(),
-        };
-        Invalid { path: path_at(toml, line), line: Some(line), reason }
+        let path = path_at(toml, line);
+        Invalid { reason: reason(&path, error.message()), path, line: Some(line) }
     })
+}
+
+/// What TOML's reader says of a key, in the words of a document.
+fn reason(path: &str, message: &str) -> String {
+    let wants_list = message == "invalid type: map, expected a sequence";
+    match path {
+        // The table of upbeat.toml has this name.
+        "campaign" | "cap" if wants_list => {
+            format!("there may be several; write [[{path}]], in double brackets, above the keys of each")
+        }
+        _ if wants_list => "it is a table; write a list of them, in [ ]".to_owned(),
+        // Of all keys a threshold alone is one of several tables; its name says more than how many elements were found.
+        _ if path.ends_with(".threshold") && message.starts_with("wanted ") => THRESHOLDS.to_owned(),
+        _ if message == "wanted string or table" => "write it in quotes".to_owned(),
+        _ => {
+            let words =
+                [("expected f64", "expected a number"), ("expected a sequence", "expected a list, in [ ]")];
+            let said = words.iter().fold(message.to_owned(), |said, (of, word)| said.replace(of, word));
+            bounded_message(said)
+        }
+    }
+}
+
+/// The longest path that is said whole, in characters: longer than any of a good document.
+const MAX_PATH: usize = 120;
+
+/// A path, cut where it is no path of a document anyway.
+fn bounded_path(path: String) -> String {
+    match path.char_indices().nth(MAX_PATH) {
+        None => path,
+        Some((end, _)) => format!("{}… ({} bytes, cut)", &path[..end], path.len()),
+    }
 }
 
 /// The keys of a text by its lines: the path of each key and table that begins a line. Arrays of several lines have no keys of
 /// their own, so a look at each line's beginning suffices.
 fn paths(toml: &str) -> impl Iterator<Item = (usize, String)> {
-    let (mut table, mut campaigns, mut caps) = (String::new(), 0, 0);
+    let (mut table, mut campaigns, mut caps, mut own_caps) = (String::new(), 0, 0, 0);
     toml.lines().enumerate().filter_map(move |(index, line)| {
         let text = line.trim_start();
         let header = |open: &str, close: &str| {
@@ -79,9 +108,13 @@ fn paths(toml: &str) -> impl Iterator<Item = (usize, String)> {
             Some(inner.trim().to_owned())
         };
         let path = if let Some(name) = header("[[", "]]") {
-            let count = match name.as_str() {
-                "campaign" => &mut campaigns,
-                "cap" => &mut caps,
+            let (name, count) = match (name.as_str(), usize::checked_sub(campaigns, 1)) {
+                ("campaign", _) => {
+                    own_caps = 0;
+                    (name, &mut campaigns)
+                }
+                ("cap", _) => (name, &mut caps),
+                ("campaign.caps", Some(last)) => (format!("campaign[{last}].caps"), &mut own_caps),
                 _ => return Some((index + 1, name)),
             };
             table = format!("{name}[{count}]");
@@ -110,7 +143,7 @@ fn paths(toml: &str) -> impl Iterator<Item = (usize, String)> {
 /// The path of what is written in this line, counted from 1.
 fn path_at(toml: &str, line: usize) -> String {
     let before = paths(toml).take_while(|(of, _)| *of <= line).last();
-    before.map_or_else(|| "the document".to_owned(), |(_, path)| path)
+    before.map_or_else(|| "the document".to_owned(), |(_, path)| bounded_path(path))
 }
 
 /// The line of a key, or of the table or array that it is in.
