@@ -300,7 +300,7 @@ fn health_exits_by_the_answer() {
 fn help_of_every_role_has_an_example_and_wrong_calls_end_with_status_2() {
     let roles = [
         "demo", "serve", "features", "train", "predict", "evaluate", "simulate", "replay", "journal",
-        "export", "backup", "restore", "health",
+        "export", "backtest", "backup", "restore", "health",
     ];
     for role in roles {
         let output = run(&[role, "--help"]);

@@ -91,7 +91,9 @@ impl DecisionLog {
                     Ok(())
                 });
                 let watermark = read.with_context(|| directory.display().to_string())?;
-                found.below = if usage.process().is_some() { watermark } else { u64::MAX };
+                if usage.process().is_some() {
+                    found.below = watermark;
+                }
                 Ok(found)
             },
         )?;

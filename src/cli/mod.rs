@@ -1,6 +1,7 @@
 //! The command line: one file or folder a role, and what several roles share.
 
 mod backed_up;
+pub(crate) mod backtest;
 pub(crate) mod backup;
 pub(crate) mod completions;
 mod decision_log;
@@ -60,6 +61,7 @@ pub(crate) enum Role {
     Replay(replay::Args),
     Journal(journal::Args),
     Export(export::Args),
+    Backtest(backtest::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Health(health::Args),

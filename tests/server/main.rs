@@ -10,6 +10,7 @@ mod support;
 mod wire;
 
 mod atomic;
+mod backtest;
 mod backups;
 mod bad_campaigns;
 mod bad_input;

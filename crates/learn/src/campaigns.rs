@@ -21,6 +21,23 @@ pub struct Terms {
     pub time_zone: String,
 }
 
+impl Terms {
+    /// The probability of a click at which a show earns what it costs; `None` where a click is worth nothing, or a show costs nothing.
+    #[must_use]
+    pub fn break_even(&self) -> Option<f64> {
+        let of = self.cost_micro as f64 / self.value_micro as f64;
+        (self.cost_micro > 0 && self.value_micro > 0).then_some(of)
+    }
+
+    /// Thresholds that are worth comparing: multiples of the break-even probability, to six decimals, below 1.
+    #[must_use]
+    pub fn thresholds(&self) -> Vec<f64> {
+        let Some(middle) = self.break_even() else { return vec![0.01, 0.02, 0.05, 0.1, 0.2, 0.5] };
+        let multiples = [0.25, 0.5, 1.0, 2.0, 4.0].map(|factor| (middle * factor * 1e6).round() / 1e6);
+        multiples.into_iter().filter(|threshold| (1e-6..1.0).contains(threshold)).collect()
+    }
+}
+
 /// The campaigns that the log knows.
 #[derive(Debug, Default)]
 pub struct Campaigns {

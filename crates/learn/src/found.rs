@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use upbeat_core::event::Id;
+use upbeat_core::profile::Window;
 use upbeat_engine::storage::ErasedCustomers;
 use upbeat_engine::{Entry, ModelId};
 
@@ -10,7 +11,6 @@ use super::Campaigns;
 use super::rows::decided;
 
 /// What a first reading of a log found.
-#[derive(Default)]
 pub struct Found {
     /// Who was erased, and must not come out.
     pub erased: ErasedCustomers,
@@ -20,8 +20,24 @@ pub struct Found {
     pub below: u64,
     /// The time of the newest decision, in Unix milliseconds, if decisions were read.
     pub newest_ms: Option<i64>,
+    /// The window of the plays that features are made of, as the newest process had it.
+    pub window: Option<Window>,
     /// By slot, the model of the newest decision that names the campaign, if decisions were read; and when that was.
     models: HashMap<u16, (i64, ModelId)>,
+}
+
+impl Default for Found {
+    /// What is found where there is nothing; no record is left out.
+    fn default() -> Self {
+        Self {
+            erased: ErasedCustomers::default(),
+            campaigns: Campaigns::default(),
+            below: u64::MAX,
+            newest_ms: None,
+            window: None,
+            models: HashMap::new(),
+        }
+    }
 }
 
 impl Found {
@@ -29,6 +45,9 @@ impl Found {
     pub fn note(&mut self, position: u64, entry: &Entry) {
         self.erased.note(Some(position).filter(|position| *position > 0), entry);
         self.campaigns.note(entry);
+        if let Entry::Started(started) = entry {
+            self.window = Some(started.window);
+        }
         let Some(facts) = decided(entry) else { return };
         self.newest_ms = self.newest_ms.max(Some(facts.time_ms));
         if let (Some(slot), Some(model)) = (facts.campaign, facts.model) {

@@ -32,6 +32,42 @@ pub(crate) fn wilson(share: f64, count: f64, quantile: f64) -> (f64, f64) {
     ((middle - half).clamp(0.0, share), (middle + half).clamp(share, 1.0))
 }
 
+/// The mean of a group, from the sums of its values and of their squares.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) count: f64,
+    pub(crate) sum: f64,
+    pub(crate) squared: f64,
+}
+
+impl Moments {
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        self.sum += value;
+        self.squared += value * value;
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+    }
+
+    /// The mean and its variance with a 0 and a 1 added, so that a group in which nothing happened proves little.
+    fn cautious(mut self) -> (f64, f64) {
+        self.add(0.0);
+        self.add(1.0);
+        let mean = self.mean();
+        (mean, (self.squared / self.count - mean * mean).max(0.0) / self.count)
+    }
+}
+
+/// The 95 % interval of the difference of two means, of counts that are mostly 0 and 1: Agresti and Caffo, The American Statistician
+/// 54, 2000.
+pub(crate) fn difference(one: Moments, other: Moments) -> (f64, f64) {
+    let ((mean, variance), (other_mean, other_variance)) = (one.cautious(), other.cautious());
+    let half = NORMAL * (variance + other_variance).sqrt();
+    (mean - other_mean - half, mean - other_mean + half)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

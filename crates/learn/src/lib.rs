@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+pub mod backtest;
 mod campaigns;
 pub mod estimate;
 mod found;
 mod interval;
+pub mod lift;
 mod outcomes;
 pub mod rows;
 pub mod sequence;

@@ -1,5 +1,6 @@
 //! Rows: decisions with what became of them, the same for exports, training and estimates.
 
+use upbeat_core::campaign::Bill;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{DecisionId, Id};
 use upbeat_core::feature::Counts;
@@ -109,6 +110,17 @@ impl Row {
     pub fn propensity(&self, slot: u16) -> Option<f64> {
         let (_, shows) = self.facts.as_ref()?.propensities();
         shows.into_iter().find(|(other, _)| *other == slot).map(|(_, propensity)| propensity)
+    }
+
+    /// What it cost in the end, in micro-units: of one that was given back, or that is billed when it is confirmed and was not, nothing.
+    #[must_use]
+    pub fn cost_micro(&self) -> i64 {
+        let Some(charge) = &self.charge else { return 0 };
+        let is_billed = match charge.bill {
+            Bill::Show => !self.is_voided(),
+            Bill::Impression => self.is_confirmed,
+        };
+        if is_billed { charge.cost } else { 0 }
     }
 
     /// What a row of a shown ad weighs in training: one over the probability that it was shown. `None` where the ad was not

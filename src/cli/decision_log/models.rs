@@ -32,13 +32,21 @@ impl Models {
         let vector = counts.vector()?;
         let directory = &self.directory;
         let id = model.as_str();
-        let scorer = self.known.entry(id.to_owned()).or_insert_with(|| read(directory, id));
+        let scorer = self
+            .known
+            .entry(id.to_owned())
+            .or_insert_with(|| read(directory, id).map(|model| Scorer::new(&model)));
         let Some(scorer) = scorer else {
             *self.missing.entry(id.to_owned()).or_default() += 1;
             return None;
         };
         let score = scorer.score(&vector);
         Some((score, scorer.probability(score)))
+    }
+
+    /// The model itself; `None` where it is not there.
+    pub(crate) fn model(&self, model: ModelId) -> Option<Model> {
+        read(&self.directory, model.as_str())
     }
 
     /// Models that were not there, and how many decisions name them.
@@ -48,7 +56,7 @@ impl Models {
 }
 
 /// The model of this id, from the directory or of those in the program. A file of another content than its name says is none.
-fn read(directory: &Path, id: &str) -> Option<Scorer> {
+fn read(directory: &Path, id: &str) -> Option<Model> {
     let kept = |directory: &Path, beginning: &str| {
         let entries = std::fs::read_dir(directory).ok()?;
         let is_it = |path: &PathBuf| {
@@ -64,6 +72,5 @@ fn read(directory: &Path, id: &str) -> Option<Scorer> {
     let in_program = || upbeat_core::model::read(model_in_binary(id)?).ok();
     let model = kept(&directory.join(KEPT), "").filter(is_it);
     let model = model.or_else(|| kept(directory, IN_BACKUP).filter(is_it));
-    let model = model.or_else(|| in_program().filter(is_it))?;
-    Some(Scorer::new(&model))
+    model.or_else(|| in_program().filter(is_it))
 }
