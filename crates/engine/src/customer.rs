@@ -4,6 +4,8 @@ use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
 use upbeat_core::feature::{Counts, FEATURE_COUNT, WindowCounts, counts_in};
 use upbeat_core::profile::{Applied, Bounds, Profile, Window};
 
+use crate::table::prefetch;
+
 /// Bytes of the table that one customer takes at the lowest load: a shard that has just grown has two of three slots
 /// taken.
 pub const CUSTOMER_BYTES: usize = size_of::<Option<(Id, Customer)>>() * 3 / 2;
@@ -116,6 +118,12 @@ impl Customer {
             self.cached.put(&counts_in(&self.profile, window, now_ms));
         }
         self.cached.counts()
+    }
+
+    /// Prefetches what rules ask of the ad history.
+    #[inline]
+    pub(super) fn prefetch_history(&self) {
+        self.profile.digest().into_iter().for_each(prefetch);
     }
 
     /// The local day of the last toss for an unlikely decision, in days since 1970; 0 if there was none. It is state, not cached:

@@ -225,6 +225,11 @@ impl LaneWriter {
         write(&mut bytes[record::HEAD..record::HEAD + payload]);
         record::write_head(bytes, position, kind, unit, payload as u32);
         drop(published);
+        // Where the next record begins and mostly ends: else whoever publishes it waits for memory with the next lock that is given
+        // back, since that waits until all is written.
+        for ahead in [0, 64] {
+            memory.prefetch_to_write(RING + ((tail + ahead) & self.lane.mask) as usize);
+        }
         position
     }
 }

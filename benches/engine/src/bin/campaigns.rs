@@ -1,25 +1,34 @@
 //! What a decision takes with one campaign and with eight, of customers with and without ad history, without HTTP.
 //!
 //! ```text
-//! campaigns CUSTOMERS DECISIONS REPEATS
+//! campaigns CUSTOMERS DECISIONS REPEATS DIR
 //! ```
 //!
-//! The eight campaigns have a linear model each, two caps, three cooldowns, a budget, hours and an exploration; nothing is shown, so
-//! that only the answer is measured, and all counts are cached. With ad history everybody has heard two ads and clicked one.
+//! The eight campaigns have a linear model each, two caps, three cooldowns, a budget and hours; nothing is shown, so that
+//! only the answer is measured, and all counts are cached. With ad history everybody has heard two ads and clicked one.
 //! Customers are asked for in an order like chance. Prints one JSON object: nanoseconds of the thread's CPU a decision, the median of
 //! the repeats. The budgets are 300 and 600 without ad history, 500 and 850 with it. *rbf* is one campaign whose model has an RBF kernel
-//! and 100 support vectors.
+//! and 100 support vectors. *logged* is with ad history and a log in DIR, an empty directory: each decision has its record there.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use upbeat_core::campaign::{Label, Served};
 use upbeat_core::event::{ClickOf, DAY_MS, Event, EventKind, Id, ImpressionOf, Time};
 use upbeat_engine::Engine;
 use upbeat_engine::campaigns::{NewCampaigns, parse};
+use upbeat_engine::storage::{self, Opened, Options};
 use upbeat_engine_benches::{
     NOW_MS, Order, Population, apply, count_as_event_loop, decision_ns, default_model, keep_on_huge_pages,
     promote, rbf_model, round_ns, thread_cpu_ns,
 };
+use upbeat_journal::Memory;
+use upbeat_journal::disk::RealDisk;
+
+/// Bytes of a lane's ring.
+const LANE_BYTES: usize = 8 << 20;
 
 /// A document of so many campaigns for everybody, none of whom is shown an ad.
 fn document(campaigns: usize) -> NewCampaigns {
@@ -80,13 +89,42 @@ fn median_ns(engine: &Engine, customers: u64, decisions: u64, repeats: u64) -> f
     found[found.len() / 2]
 }
 
+/// Gives an engine a log as a server on two cores has it.
+fn open(engine: &Engine, directory: &Path) -> Opened<RealDisk> {
+    let journal = upbeat_journal::Options { segment_bytes: 64 << 20, group_bytes: 8 << 20, sync: true };
+    let lanes = (0..3).map(|_| Memory::anonymous(4096 + LANE_BYTES)).collect();
+    let disk = Arc::new(RealDisk::new(directory));
+    storage::open(engine, disk, lanes, Options { journal, threads: 1 }, Box::new(|| 7), &|_| {})
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+}
+
+/// Measures while a thread writes the log, as often as a server does where nobody waits for it.
+fn while_logged<R>(opened: &mut Opened<RealDisk>, measure: impl FnOnce() -> R) -> R {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                opened.writer.step().expect("the disk is good");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let measured = measure();
+        ended.store(true, Ordering::Release);
+        measured
+    })
+}
+
 fn main() {
     keep_on_huge_pages();
-    let arguments: Vec<u64> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
-    let [customers @ (1..), decisions @ (1..), repeats @ (1..)] = arguments[..] else {
-        eprintln!("usage: campaigns CUSTOMERS DECISIONS REPEATS");
+    let mut arguments = std::env::args().skip(1);
+    let numbers: Vec<u64> = arguments.by_ref().take(3).filter_map(|text| text.parse().ok()).collect();
+    let ([customers @ (1..), decisions @ (1..), repeats @ (1..)], Some(directory)) =
+        (&numbers[..], arguments.next())
+    else {
+        eprintln!("usage: campaigns CUSTOMERS DECISIONS REPEATS DIR");
         std::process::exit(2);
     };
+    let (customers, decisions, repeats) = (*customers, *decisions, *repeats);
     let engine = Population { customers, plays: 10, order: Order::Even }.engine(1);
     count_as_event_loop();
     let measure = |campaigns: usize| {
@@ -99,7 +137,9 @@ fn main() {
     promote(&engine, default_model());
     hear(&engine, customers);
     let (one_heard, eight_heard) = (measure(1), measure(8));
+    let mut opened = open(&engine, Path::new(&directory));
+    let (one_logged, eight_logged) = while_logged(&mut opened, || (measure(1), measure(8)));
     println!(
-        r#"{{"customers":{customers},"decisions":{decisions},"one_ns":{one:.1},"eight_ns":{eight:.1},"one_heard_ns":{one_heard:.1},"eight_heard_ns":{eight_heard:.1},"rbf_ns":{rbf:.1}}}"#
+        r#"{{"customers":{customers},"decisions":{decisions},"one_ns":{one:.1},"eight_ns":{eight:.1},"one_heard_ns":{one_heard:.1},"eight_heard_ns":{eight_heard:.1},"one_logged_ns":{one_logged:.1},"eight_logged_ns":{eight_logged:.1},"rbf_ns":{rbf:.1}}}"#
     );
 }

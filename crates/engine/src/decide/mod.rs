@@ -125,9 +125,9 @@ impl Engine {
         self.requests.drop_old(shard, wall_ms)
     }
 
-    /// Prefetches a customer's record into the processor's cache, ahead of a decision for them.
-    pub fn prefetch(&self, id: &Id) {
-        self.customers.prefetch(id);
+    /// Prefetches customers' records into the processor's cache, ahead of decisions for them.
+    pub fn prefetch(&self, ids: &[Id]) {
+        self.customers.prefetch(ids);
     }
 
     /// Decides for one customer; a *show* counts as an impression unless it is a dry run. Never fails: a customer of
@@ -142,14 +142,23 @@ impl Engine {
         let now_ms = self.now_ms(wall_ms);
         let campaigns = self.campaigns.load();
         let (mut few, mut many) = ([Live::UNBOUNDED; FEW], Vec::new());
-        let live = self.live(&campaigns, now_ms, &mut few, &mut many);
         let unshown = self.decision_ids.unshown();
         let coins = DecisionCoins { keys: self.decision_ids.coins(), number: unshown.0, customer: id };
         let asked = Asked { id, campaigns: &campaigns, coins: &coins, now_ms, unshown };
-        let known = self.customers.with_mut(id, |customer| match dry_run {
-            true => (self.decide_dry(&asked, customer, live), unshown),
-            false => self.decide_known(&asked, customer, live, request.map(|request| (request, wall_ms))),
-        });
+        let (few, many, running) = (&mut few, &mut many, &campaigns);
+        let known = self.customers.with_mut_meanwhile(
+            id,
+            move || self.live(running, now_ms, few, many),
+            |customer, live| {
+                customer.prefetch_history();
+                match dry_run {
+                    true => (self.decide_dry(&asked, customer, live), unshown),
+                    false => {
+                        self.decide_known(&asked, customer, live, request.map(|request| (request, wall_ms)))
+                    }
+                }
+            },
+        );
         let (verdict, decision_id) =
             known.unwrap_or_else(|| (unknown(&campaigns.plan, &coins, now_ms), unshown));
         self.counters.count_decision(verdict.reason, dry_run);

@@ -10,6 +10,8 @@
 //!
 //! Score and probability are not kept: the model gives them again, to the bit, from the counts.
 
+mod usual;
+
 use std::borrow::Cow;
 
 use upbeat_core::campaign::{Plan, Rate, Share};
@@ -22,6 +24,7 @@ use upbeat_core::feature::Counts;
 use super::parts::{decode_model, text};
 use crate::ModelId;
 use crate::decision_ids::UNSHOWN;
+pub(super) use usual::Usual;
 
 /// What a decision came to, but for the customer.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,10 +100,7 @@ impl Coins<'static> {
     /// The coins of a verdict. `pass` gives the pacing rate of a campaign at the decision, by its place in the plan.
     #[inline]
     pub fn of(plan: &Plan, counts: &Counts, pass: impl Fn(usize) -> Rate, verdict: &Verdict) -> Self {
-        let is_certain = || {
-            let passed = (0..plan.campaigns.len()).filter(|index| verdict.passed >> index & 1 == 1);
-            passed.map(&pass).all(|rate| rate == Rate::ALWAYS)
-        };
+        let is_certain = || policy::bits(verdict.passed).all(|index| pass(index) == Rate::ALWAYS);
         if verdict.explored == 0 && is_certain() {
             return Self::None;
         }
@@ -110,10 +110,9 @@ impl Coins<'static> {
     #[cold]
     fn thrown(plan: &Plan, counts: &Counts, pass: &impl Fn(usize) -> Rate, verdict: &Verdict) -> Self {
         if verdict.explored != 0 {
-            let explored = (0..plan.campaigns.len()).filter(|index| verdict.explored >> index & 1 == 1);
             let share =
                 |index: usize| (plan.campaigns[index].slot.0, plan.campaigns[index].exploration.count());
-            return Self::Exploration(explored.map(share).collect());
+            return Self::Exploration(policy::bits(verdict.explored).map(share).collect());
         }
         let mut of = Vec::new();
         for index in policy::contest_order(plan, counts, verdict) {
@@ -146,10 +145,6 @@ const NO_CAMPAIGN: u8 = u8::MAX;
 /// The most campaigns whose coins a decision has.
 const MOST_COINS: usize = 64;
 
-/// The usual form up to the decision's number, and as it is written with both numbers at most.
-const USUAL: usize = 23;
-pub(super) const MOST_USUAL: usize = USUAL + 10 + 10;
-
 /// The number of a reason in records, for ever.
 fn code(reason: Reason) -> u8 {
     match reason {
@@ -178,57 +173,6 @@ fn reason(code: u8) -> Result<Reason, DecodeError> {
     of.ok_or_else(|| DecodeError::bad("a reason", code))
 }
 
-/// The bytes of a model's id where it is six of them in hexadecimal digits, as ids of models are.
-fn packed_model(model: ModelId) -> Option<[u8; 6]> {
-    let digits: [u8; 12] = model.as_bytes().try_into().ok()?;
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let mut packed = [0; 6];
-    for (byte, pair) in packed.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(packed)
-}
-
-/// The usual form, and its length: without allocation, since nearly every decision writes it. Coins are not in it.
-#[inline]
-pub(super) fn usual(customer: &Id, facts: &Facts<'_>) -> Option<([u8; MOST_USUAL], usize)> {
-    let Id::Number(customer) = customer else { return None };
-    let customer = u32::try_from(*customer).ok()?;
-    let ms = u64::try_from(facts.time_ms.checked_sub(EPOCH_MS)?).ok().filter(|ms| *ms < MOST_MS)?;
-    let campaign = match facts.campaign {
-        None => NO_CAMPAIGN,
-        Some(slot) => u8::try_from(slot).ok().filter(|slot| *slot != NO_CAMPAIGN)?,
-    };
-    let (counts, model) = (facts.counts?, packed_model(facts.model?)?);
-    if day_parts(&counts) != u32::from(counts.plays) || counts.parts.iter().any(|part| *part > 0xff) {
-        return None;
-    }
-    let mut bytes = [0; MOST_USUAL];
-    let flag = if facts.eligible { ELIGIBLE } else { 0 };
-    let coins = if facts.coins == Coins::None { 0 } else { HAS_COINS };
-    bytes[0] = code(facts.reason) | flag | coins;
-    bytes[1..5].copy_from_slice(&customer.to_le_bytes());
-    bytes[5..10].copy_from_slice(&ms.to_le_bytes()[..5]);
-    bytes[10] = campaign;
-    bytes[11..17].copy_from_slice(&counts.parts.map(|part| part as u8));
-    bytes[17..USUAL].copy_from_slice(&model);
-    let mut end = USUAL;
-    for mut number in [facts.id.0 ^ UNSHOWN, facts.version] {
-        while number >= 0x80 {
-            bytes[end] = number as u8 | 0x80;
-            number >>= 7;
-            end += 1;
-        }
-        bytes[end] = number as u8;
-        end += 1;
-    }
-    Some((bytes, end))
-}
-
 /// Every play has a part of the day.
 fn day_parts(counts: &Counts) -> u32 {
     counts.parts[..4].iter().map(|part| u32::from(*part)).sum()
@@ -243,8 +187,10 @@ pub(super) fn encode(customer: &Id, facts: &Facts<'_>) -> Vec<u8> {
 
 /// Appends the bytes in whatever form.
 pub(super) fn put(customer: &Id, facts: &Facts<'_>, into: &mut Vec<u8>) {
-    if let Some((bytes, length)) = usual(customer, facts) {
-        into.extend_from_slice(&bytes[..length]);
+    if let Some(usual) = Usual::of(customer, facts) {
+        let begun = into.len();
+        into.resize(begun + usual.length(), 0);
+        usual.write(&mut into[begun..]);
     } else {
         encode_other(customer, facts, into);
     }

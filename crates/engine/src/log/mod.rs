@@ -195,10 +195,21 @@ impl Room<'_> {
     #[inline]
     pub(crate) fn publish(&mut self, payload: &Payload, unit: u16) -> u64 {
         let bytes = payload.bytes();
-        let position =
-            self.lane.publish(payload.kind(), unit, bytes.len(), |into| into.copy_from_slice(bytes));
+        self.publish_bytes(payload.kind(), unit, bytes.len(), |into| into.copy_from_slice(bytes))
+    }
+
+    /// The same of a record of this kind and length that `write` writes where it stays.
+    #[inline]
+    pub(crate) fn publish_bytes(
+        &mut self,
+        kind: u16,
+        unit: u16,
+        length: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> u64 {
+        let position = self.lane.publish(kind, unit, length, write);
         #[cfg(test)]
-        self.log.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(position, payload.kind());
+        self.log.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(position, kind);
         position
     }
 }

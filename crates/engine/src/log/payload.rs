@@ -6,7 +6,7 @@ use upbeat_core::event::{DecisionId, Event, Id};
 use upbeat_core::profile::MembershipChange;
 
 use super::campaigns::put_campaigns;
-use super::decided::{self, Coins, Facts, MOST_USUAL};
+use super::decided::{self, Facts};
 use super::entry::{Answered, Entry, Started};
 use super::parts::{
     TOMBSTONE_BYTES, encode_answer, encode_started, encode_track, event_bytes, put_tombstone, usual_play,
@@ -68,8 +68,6 @@ pub(crate) const MOST_GROWTH: usize = 4;
 pub(crate) enum Payload {
     /// Without memory of its own, since nearly all are of this kind.
     UsualPlay([u8; 32]),
-    /// The same of decisions, and how many of the bytes are theirs.
-    UsualDecision([u8; MOST_USUAL], usize),
     /// Of this kind.
     Other(u16, Vec<u8>),
 }
@@ -78,7 +76,6 @@ impl Payload {
     pub(crate) fn kind(&self) -> u16 {
         match self {
             Self::UsualPlay(_) => kind::USUAL_PLAY,
-            Self::UsualDecision(..) => kind::DECIDED,
             Self::Other(kind, _) => *kind,
         }
     }
@@ -86,7 +83,6 @@ impl Payload {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::UsualPlay(bytes) => bytes,
-            Self::UsualDecision(bytes, length) => &bytes[..*length],
             Self::Other(_, bytes) => bytes,
         }
     }
@@ -143,17 +139,10 @@ impl Payload {
         Self::Other(kind::SHOWN_IN_PLAN, into)
     }
 
-    /// The record of a decision that showed nothing.
-    #[inline]
+    /// The record of a decision that showed nothing. [`Engine::log_decision`](crate::Engine::log_decision) writes nearly all of
+    /// them without this.
     pub(crate) fn of_decision(customer: &Id, facts: &Facts<'_>) -> Self {
-        match facts.coins {
-            Coins::None => decided::usual(customer, facts),
-            _ => None,
-        }
-        .map_or_else(
-            || Self::Other(kind::DECIDED, decided::encode(customer, facts)),
-            |(bytes, length)| Self::UsualDecision(bytes, length),
-        )
+        Self::Other(kind::DECIDED, decided::encode(customer, facts))
     }
 
     /// The record of a decision that showed nothing and changed what is known of the customer.

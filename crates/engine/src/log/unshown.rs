@@ -2,7 +2,8 @@
 
 use upbeat_core::event::Id;
 
-use super::{Facts, Payload, Use};
+use super::decided::Usual;
+use super::{Coins, Facts, Payload, Use, kind};
 use crate::Engine;
 
 impl Engine {
@@ -11,11 +12,19 @@ impl Engine {
     #[inline]
     pub(crate) fn log_decision(&self, customer: &Id, facts: &Facts<'_>) {
         let Some(log) = self.log.get() else { return };
+        if facts.coins == Coins::None
+            && let Some(usual) = Usual::of(customer, facts)
+        {
+            let length = usual.length();
+            match log.room(Use::Decision, 1, length) {
+                Some(mut room) => _ = room.publish_bytes(kind::DECIDED, 0, length, |into| usual.write(into)),
+                None => self.counters.count_unlogged(),
+            }
+            return;
+        }
         let payload = Payload::of_decision(customer, facts);
         match log.room(Use::Decision, 1, payload.bytes().len()) {
-            Some(mut room) => {
-                room.publish(&payload, 0);
-            }
+            Some(mut room) => _ = room.publish(&payload, 0),
             None => self.counters.count_unlogged(),
         }
     }

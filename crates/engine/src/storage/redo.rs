@@ -61,7 +61,7 @@ impl<'e> Redo<'e> {
     /// Prefetches the customer whom a record will change.
     pub fn prefetch(&self, entry: &Entry) {
         if let Entry::Event { event, .. } = entry {
-            self.engine.customers.prefetch(&event.customer);
+            self.engine.customers.prefetch(std::slice::from_ref(&event.customer));
         }
     }
 

@@ -15,15 +15,19 @@ use upbeat_core::event::Id;
 
 use crate::hashing::{Hasher, hasher};
 use crate::sync::{Arc, Mutex, MutexGuard};
-use shard::{Shard, prefetch, slots_for};
+use shard::{Shard, slots_for};
 
 pub(crate) use places::{Place, Places, Reservation};
+pub(crate) use shard::prefetch;
 
 /// The approximate number of ids in a full shard. Shards are locked one at a time, and growing moves all their records:
 /// at this size that takes less than half a millisecond.
 const IDS_PER_SHARD: usize = 2048;
 const FEWEST_SHARDS: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 const MOST_SHARDS: usize = 1 << 14;
+
+/// So many ids are prefetched at the same time.
+pub(crate) const PREFETCHED: usize = 8;
 
 /// Why an update was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,12 +105,19 @@ impl<V: Default> Table<V> {
     }
 
     /// The locked shard of an id, and the id's hash within the shard.
+    #[inline]
     fn shard(&self, id: &Id) -> (MutexGuard<'_, Shard<V>>, u64) {
+        let (shard, hash) = self.place(id);
+        (lock(shard), hash)
+    }
+
+    /// The shard of an id, and the id's hash within the shard.
+    #[inline]
+    fn place(&self, id: &Id) -> (&Mutex<Shard<V>>, u64) {
         let hash = self.hasher.hash_one(id);
         // The uppermost bits choose the shard, those below the slot.
         let bits = self.shards.len().trailing_zeros();
-        let shard = &self.shards[(hash >> (u64::BITS - bits)) as usize];
-        (lock(shard), hash << bits)
+        (&self.shards[(hash >> (u64::BITS - bits)) as usize], hash << bits)
     }
 
     /// Reads one value; `None` if the id is not there.
@@ -121,11 +132,32 @@ impl<V: Default> Table<V> {
         shard.slots[slot].0.as_mut().map(|(_, value)| change(value))
     }
 
-    /// Prefetches the record of an id into the processor's cache.
-    pub fn prefetch(&self, id: &Id) {
-        let (shard, hash) = self.shard(id);
-        if let Some(slot) = shard.slots.get(shard.home(hash)) {
-            prefetch(slot);
+    /// As [`Table::with_mut`], with what `meanwhile` makes under the lock while the record comes from memory.
+    #[inline]
+    pub fn with_mut_meanwhile<B, R>(
+        &self,
+        id: &Id,
+        meanwhile: impl FnOnce() -> B,
+        change: impl FnOnce(&mut V, B) -> R,
+    ) -> Option<R> {
+        let (mut shard, hash) = self.shard(id);
+        shard.prefetch(hash);
+        let made = meanwhile();
+        let slot = shard.find(id, hash).ok()?;
+        shard.slots[slot].0.as_mut().map(|(_, value)| change(value, made))
+    }
+
+    /// Prefetches the records of some ids into the processor's cache. Each takes several turns to memory; those of
+    /// [`PREFETCHED`] ids are made at the same time.
+    pub fn prefetch(&self, ids: &[Id]) {
+        for ids in ids.chunks(PREFETCHED) {
+            let mut places = [None; PREFETCHED];
+            for (place, id) in places.iter_mut().zip(ids) {
+                let (shard, hash) = self.place(id);
+                prefetch(shard);
+                *place = Some((shard, hash));
+            }
+            places.into_iter().flatten().for_each(|(shard, hash)| lock(shard).prefetch(hash));
         }
     }
 

@@ -37,6 +37,14 @@ impl<V> Shard<V> {
         ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
     }
 
+    /// Prefetches the slot where a hash is at home.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        if let Some(slot) = self.slots.get(self.home(hash)) {
+            prefetch(slot);
+        }
+    }
+
     fn after(&self, slot: usize) -> usize {
         if slot + 1 == self.slots.len() { 0 } else { slot + 1 }
     }
@@ -131,7 +139,8 @@ impl<V> Shard<V> {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) fn prefetch<T>(value: &T) {
+#[inline]
+pub(crate) fn prefetch<T>(value: &T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     let first = std::ptr::from_ref(value).cast::<i8>();
     // SAFETY: prefetching reads nothing and never faults, and both cache lines belong to the value.
@@ -142,4 +151,4 @@ pub(super) fn prefetch<T>(value: &T) {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn prefetch<T>(_value: &T) {}
+pub(crate) fn prefetch<T>(_value: &T) {}

@@ -182,10 +182,14 @@ impl BatchAnswer {
 
     /// Decides for the next customers.
     fn decide(&mut self, app: &App, customers: &[Id], dry_run: bool, wall_ms: i64) {
-        customers.iter().take(PREFETCH_DISTANCE).for_each(|customer| app.engine.prefetch(customer));
+        let prefetch = |from: usize| {
+            let ahead = customers.len().min(from + PREFETCHED);
+            app.engine.prefetch(&customers[from.min(ahead)..ahead]);
+        };
+        prefetch(0);
         for (index, customer) in customers.iter().enumerate() {
-            if let Some(later) = customers.get(index + PREFETCH_DISTANCE) {
-                app.engine.prefetch(later);
+            if index % PREFETCHED == 0 {
+                prefetch(index + PREFETCHED);
             }
             if self.0.last() == Some(&b'}') {
                 self.0.push(b',');
@@ -201,8 +205,9 @@ impl BatchAnswer {
     }
 }
 
-/// Records are prefetched this many customers ahead, so that they have arrived from memory when they are used.
-const PREFETCH_DISTANCE: usize = 8;
+/// Records of so many customers are prefetched at once, before decisions for as many others: so they have arrived from memory when
+/// they are used.
+const PREFETCHED: usize = 8;
 
 /// The customers of a batch.
 ///

@@ -145,7 +145,7 @@ impl Answerer {
     ) -> Result<Instant, NotFast> {
         if let Action::Decision { customer, .. } = &request.action {
             // What is held of them is on its way from memory while the head of the answer is written.
-            app.engine.prefetch(customer);
+            app.engine.prefetch(std::slice::from_ref(customer));
         }
         let new_id;
         let request_id = match request.request_id.filter(|id| is_request_id(id)) {

@@ -85,6 +85,11 @@ impl Scorer {
         }
     }
 
+    /// Whether a score takes no longer than a sum over the features.
+    pub fn is_linear(&self) -> bool {
+        matches!(self.form, Form::Linear(_))
+    }
+
     /// The decision value of one unscaled row; above 0 means the positive label.
     ///
     /// # Panics

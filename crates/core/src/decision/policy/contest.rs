@@ -46,8 +46,9 @@ impl<const N: usize> Contest<N> {
     }
 }
 
-/// The places of the set bits, ascending.
-pub(super) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+/// The places of the set bits, ascending: of campaigns in [`Plan::campaigns`] where these are of [`Verdict::passed`].
+#[inline]
+pub fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let lowest = (set != 0).then(|| set.trailing_zeros() as usize);
         set &= set.wrapping_sub(1);

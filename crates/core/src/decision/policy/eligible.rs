@@ -78,6 +78,12 @@ impl<'a> Customer<'a> {
         (!passes).then_some((Rule::Score, Reason::UnlikelyToClick))
     }
 
+    /// Whether the customer has an ad history, which may have to come from memory.
+    #[inline]
+    pub(super) fn has_history(&self) -> bool {
+        self.digest.is_some()
+    }
+
     fn is_capped_over_all(&mut self) -> bool {
         if self.capped_over_all.is_none() {
             self.capped_over_all = Some(self.is_capped(&self.plan.caps, None));
@@ -231,6 +237,16 @@ impl<'a, const N: usize> Scores<'a, N> {
             known: 0,
             probabilities: [None; N],
             calibrated: 0,
+        }
+    }
+
+    /// Scores by those models for which that takes no longer than to wait for the customer's ad history.
+    #[inline]
+    pub(super) fn ahead(&mut self) {
+        for (model, served) in self.plan.models.iter().enumerate() {
+            if served.scorer.is_linear() {
+                self.value(model);
+            }
         }
     }
 

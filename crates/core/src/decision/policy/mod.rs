@@ -7,7 +7,7 @@ mod contest;
 mod eligible;
 mod explain;
 
-pub use contest::{Propensities, contest_order, propensities};
+pub use contest::{Propensities, bits, contest_order, propensities};
 pub use explain::{CampaignTrace, Coin, CoinTrace, FeaturePart, Finding, RuleTrace, explain};
 
 use crate::campaign::{Plan, Rate, Share, Slot};
@@ -203,6 +203,9 @@ fn decide_among<C: Coins, const N: usize>(inputs: &Inputs<'_, C>) -> Verdict {
     }
     let mut scores = Scores::<N>::new(plan, &inputs.counts);
     let mut customer = eligible::Customer::new(inputs, profile);
+    if customer.has_history() {
+        scores.ahead();
+    }
     let (mut passed, mut unlikely) = (0_u64, 0_u64);
     let (mut farthest, mut reason, mut named) = (None, Reason::NoCampaign, 0);
     for index in 0..plan.campaigns.len() {
