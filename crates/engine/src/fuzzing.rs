@@ -1,4 +1,5 @@
-//! What must hold of any bytes in the place of a record, of a block of a snapshot or of a profile, for `fuzz/targets/kept.rs`.
+//! What must hold of any bytes in the place of a record, of a block of a snapshot or of a profile, for `fuzz/targets/kept.rs`, and of
+//! records that are packed in one, for `fuzz/targets/packed.rs`.
 
 use upbeat_core::encoding::{DecodeError, Decoder, put_id};
 use upbeat_core::event::Id;
@@ -19,9 +20,21 @@ pub fn check_record(kind: u16, bytes: &[u8]) {
     let read = Entry::decode(again_kind, &again).expect("what is written is read");
     assert_eq!(read.encode(), (again_kind, again.clone()), "{entry:?}");
     assert_eq!(subject(again_kind, &again).expect("it is read whole"), of, "{entry:?}");
-    if again_kind == kind {
+    // Decisions have two forms, of which the longer is written where the usual one cannot say something.
+    let has_two_forms = matches!(entry, Entry::Decided { .. } | Entry::ShownInPlan { .. });
+    if has_two_forms {
+        assert_eq!(read, entry);
+    } else if again_kind == kind {
         assert_eq!(again, bytes, "{entry:?} is written in another form");
     }
+}
+
+/// Reads `bytes` as the position and the payload of a packed record, and each record in it as one of its kind.
+///
+/// # Panics
+/// As [`check_record`], and where the journal packs what it unpacked in another way.
+pub fn check_packed(bytes: &[u8]) {
+    upbeat_journal::fuzzing::check_packed(bytes, &mut check_record);
 }
 
 /// Reads `bytes` as a block of a snapshot, as recovery does.
@@ -135,6 +148,28 @@ mod tests {
         for kind in [blocks::kind::ACCOUNT, blocks::kind::VERSIONS] {
             assert!(of_blocks.contains(&kind), "{kind} of {of_blocks:?}");
         }
+    }
+
+    #[test]
+    fn packed_decisions_of_every_form_and_with_every_coin_have_a_seed_that_is_read() {
+        use crate::log::Coins;
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/packed");
+        let mut forms = std::collections::BTreeSet::new();
+        for seed in std::fs::read_dir(folder).expect("a folder of seeds") {
+            let seed = std::fs::read(seed.expect("an entry").path()).expect("a seed");
+            check_packed(&seed);
+            upbeat_journal::fuzzing::check_packed(&seed, &mut |kind, payload| {
+                let Ok(Entry::Decided { facts, .. }) = Entry::decode(kind, payload) else { return };
+                let coins = match facts.coins {
+                    Coins::None => "none",
+                    Coins::Pacing(_) => "pacing",
+                    Coins::Exploration(_) => "exploration",
+                };
+                forms.insert((payload[0] & 0x40 == 0, coins));
+            });
+        }
+        let all = [false, true].map(|usual| ["exploration", "none", "pacing"].map(|coins| (usual, coins)));
+        assert_eq!(forms.into_iter().collect::<Vec<_>>(), all.concat());
     }
 
     proptest! {

@@ -13,6 +13,8 @@ pub mod disk;
 mod end;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod group;
 mod history;
 mod lane;
