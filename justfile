@@ -44,6 +44,13 @@ torture seeds="0..1000000" rounds="10" seed="1": (torture-log seeds) (torture-bi
 policy seeds="0..200":
     UPBEAT_SEEDS={{seeds}} cargo test --release --locked --test policy -- --nocapture
 
+# How often the gate promotes: reigns of models that are no better, drifts, and the drifts by how many ads are held out
+gate reigns="0..1000" drifts="0..200": (gate-promotes reigns "no_better") (gate-promotes drifts "better::")
+
+[private]
+gate-promotes seeds part:
+    UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-learn --lib gate::tests::{{part}} -- --ignored --nocapture
+
 # A million histories of the log on a simulated disk
 torture-log seeds="0..1000000":
     UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-journal torture -- --ignored --nocapture

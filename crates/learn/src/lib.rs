@@ -4,6 +4,7 @@ pub mod backtest;
 mod campaigns;
 pub mod estimate;
 mod found;
+pub mod gate;
 mod interval;
 pub mod lift;
 mod outcomes;
