@@ -18,11 +18,13 @@ pub struct Customer {
     cached: PackedCounts,
     /// When an event was last accepted, in whole seconds since 1970 by the engine's clock.
     last_event_s: u32,
+    /// Nothing of the ad history is later, in whole seconds since 1970. Many decisions need not read the history for that.
+    history_s: u32,
 }
 
 impl Default for Customer {
     fn default() -> Self {
-        Self { profile: Profile::default(), cached: PackedCounts::NONE, last_event_s: 0 }
+        Self { profile: Profile::default(), cached: PackedCounts::NONE, last_event_s: 0, history_s: 0 }
     }
 }
 
@@ -62,6 +64,9 @@ impl Customer {
         let applied = self.profile.apply(event, bounds);
         if matches!(applied, Applied::Accepted | Applied::Replaced) {
             self.cached.drop_counts();
+            if !is_play {
+                self.history_s = history_of(&self.profile);
+            }
         }
         if applied == Applied::Accepted {
             self.last_event_s = self.last_event_s.max(Self::last_event_of(last_event_ms));
@@ -108,6 +113,7 @@ impl Customer {
         self.last_event_s = self.last_event_s.max(whole_seconds(time.unix_ms));
         let before = self.profile.heap_bytes();
         self.profile.count_decided_impression(decision, campaign, time, bounds);
+        self.history_s = history_of(&self.profile);
         difference(self.profile.heap_bytes(), before)
     }
 
@@ -120,10 +126,19 @@ impl Customer {
         self.cached.counts()
     }
 
-    /// Prefetches what rules ask of the ad history.
+    /// Nothing of the ad history is later, in Unix milliseconds.
     #[inline]
-    pub(super) fn prefetch_history(&self) {
-        self.profile.digest().into_iter().for_each(prefetch);
+    pub(super) fn history_ms(&self) -> i64 {
+        debug_assert_eq!(self.history_s, history_of(&self.profile), "every change of the profile renews it");
+        if self.history_s == u32::MAX { i64::MAX } else { i64::from(self.history_s) * 1000 }
+    }
+
+    /// Prefetches what rules ask of the ad history, where a rule that looks back for so many milliseconds asks.
+    #[inline]
+    pub(super) fn prefetch_history(&self, now_ms: i64, longest_ms: i64) {
+        if self.history_ms() > now_ms.saturating_sub(longest_ms) {
+            self.profile.digest().into_iter().for_each(prefetch);
+        }
     }
 
     /// The local day of the last toss for an unlikely decision, in days since 1970; 0 if there was none. It is state, not cached:
@@ -149,7 +164,8 @@ impl Customer {
 
     /// A record as it was kept.
     pub(super) fn restored(profile: Profile, last_event_s: u32, explored_day: u16) -> Self {
-        Self { profile, cached: PackedCounts { explored_day, ..PackedCounts::NONE }, last_event_s }
+        let history_s = history_of(&profile);
+        Self { profile, cached: PackedCounts { explored_day, ..PackedCounts::NONE }, last_event_s, history_s }
     }
 
     /// When an event was last accepted, in whole seconds since 1970; 0 for a new record.
@@ -171,6 +187,7 @@ impl Customer {
     /// Takes another profile.
     pub(super) fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;
+        self.history_s = history_of(&self.profile);
         self.cached.drop_counts();
     }
 
@@ -234,6 +251,11 @@ impl PackedCounts {
 /// The signed difference; both numbers of bytes are far below half of the address space.
 fn difference(after: usize, before: usize) -> isize {
     after as isize - before as isize
+}
+
+/// The end of the second of the newest in a profile's ad history, in whole seconds since 1970; 0 if there is none.
+fn history_of(profile: &Profile) -> u32 {
+    profile.history_ms().map_or(0, |newest_ms| whole_seconds(newest_ms.saturating_add(999)))
 }
 
 /// Unix seconds, rounded down and clamped to the range from 1970 to 2106.

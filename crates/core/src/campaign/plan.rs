@@ -155,6 +155,13 @@ impl Planned {
     pub fn admits(&self, level: Membership) -> bool {
         self.audience & 1 << level as u8 != 0
     }
+
+    /// How far its caps and cooldowns look back, in milliseconds.
+    fn periods_ms(&self) -> impl Iterator<Item = i64> {
+        let cooldowns =
+            [self.cooldown_after_impression_ms, self.cooldown_after_click_ms, self.cooldown_after_upgrade_ms];
+        self.caps.iter().map(|cap| cap.period_ms).chain(cooldowns)
+    }
 }
 
 /// All campaigns of a document, compiled.
@@ -171,6 +178,8 @@ pub struct Plan {
     /// The first campaign of the document that explores, by its place in [`Plan::campaigns`]: its local days are those of
     /// tosses.
     pub first_explorer: Option<usize>,
+    /// The longest period of a cap and the longest cooldown of all, in milliseconds: no rule asks for what is older.
+    pub longest_ms: i64,
     /// The currency of all money.
     pub currency: Option<String>,
 }
@@ -235,10 +244,14 @@ impl Plan {
         let explorers =
             campaigns.iter().enumerate().filter(|(_, campaign)| campaign.exploration > Share::NONE);
         let first_explorer = explorers.min_by_key(|(_, campaign)| campaign.place).map(|(index, _)| index);
+        let caps: Box<[PeriodCap]> = document.cap.iter().map(PeriodCap::from).collect();
+        let periods = campaigns.iter().flat_map(Planned::periods_ms);
+        let longest_ms = periods.chain(caps.iter().map(|cap| cap.period_ms)).max().unwrap_or(0);
         Ok(Self {
             campaigns: campaigns.into(),
             models: used.into(),
-            caps: document.cap.iter().map(PeriodCap::from).collect(),
+            caps,
+            longest_ms,
             holdout_all: Share::of(document.holdout_all),
             first_explorer,
             currency: document.currency.clone(),
@@ -263,6 +276,7 @@ impl Plan {
         only.model = only.model.map(|_| 0);
         let first_explorer = (only.exploration > Share::NONE).then_some(0);
         Self {
+            longest_ms: only.periods_ms().max().unwrap_or(0),
             campaigns: [only].into(),
             models,
             caps: Box::default(),

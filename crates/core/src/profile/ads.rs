@@ -11,6 +11,14 @@ impl Profile {
         self.extras.as_deref().map(|extras| &extras.digest)
     }
 
+    /// The newest time of an impression, a click or a rise of the customer's level that rules of campaigns ask for, in Unix
+    /// milliseconds; `None` if there is none.
+    #[must_use]
+    pub fn history_ms(&self) -> Option<i64> {
+        let digest_ms = self.digest().map(Digest::newest_ms).filter(|newest_ms| *newest_ms > i64::MIN);
+        digest_ms.max(self.upgraded_ms())
+    }
+
     /// Makes the digest that of what is kept now.
     pub(super) fn renew_digest(&mut self) {
         let upgraded_ms = self.listed_upgrade_ms();

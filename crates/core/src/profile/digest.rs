@@ -122,6 +122,14 @@ impl Digest {
         }
     }
 
+    /// The newest time in it, in Unix milliseconds: after that time there is nothing of what it has or does not tell. The smallest
+    /// number where there is nothing at all.
+    pub(super) fn newest_ms(&self) -> i64 {
+        let times = self.impressions.iter().chain(&self.clicks).map(|last| last.time_ms);
+        let others = [self.more_impressions_ms, self.upgraded_ms, self.more_clicks_ms];
+        times.chain(others).max().unwrap_or(NEVER_MS)
+    }
+
     /// When the customer's level last rose, in Unix milliseconds.
     pub(super) fn upgraded_ms(&self) -> Option<i64> {
         (self.upgraded_ms != NEVER_MS).then_some(self.upgraded_ms)

@@ -150,7 +150,7 @@ impl Engine {
             id,
             move || self.live(running, now_ms, few, many),
             |customer, live| {
-                customer.prefetch_history();
+                customer.prefetch_history(now_ms, running.plan.longest_ms);
                 match dry_run {
                     true => (self.decide_dry(&asked, customer, live), unshown),
                     false => {
@@ -185,8 +185,8 @@ impl Engine {
         let counts = customer.counts(&self.settings.window, now_ms);
         let toss_day = campaigns.hours.toss_day(&campaigns.plan, now_ms);
         let explored_today = toss_day > 0 && customer.explored_day() == toss_day;
-        let profile = Some(&customer.profile);
-        Inputs { plan: &campaigns.plan, profile, counts, now_ms, live, explored_today, coins }
+        let (history_ms, profile) = (customer.history_ms(), Some(&customer.profile));
+        Inputs { plan: &campaigns.plan, profile, history_ms, counts, now_ms, live, explored_today, coins }
     }
 
     /// Decides about a known customer without a trace of it, but for whether the log would take the impression.
@@ -300,7 +300,16 @@ impl Engine {
 /// The verdict on a customer of whom nothing is known.
 fn unknown(plan: &Plan, coins: &DecisionCoins<'_>, now_ms: i64) -> Verdict {
     let counts = Counts::default();
-    policy::decide(&Inputs { plan, profile: None, counts, now_ms, live: &[], explored_today: false, coins })
+    policy::decide(&Inputs {
+        plan,
+        profile: None,
+        history_ms: i64::MAX,
+        counts,
+        now_ms,
+        live: &[],
+        explored_today: false,
+        coins,
+    })
 }
 
 /// What would have been shown is not, for the moment: nothing may be estimated of that.

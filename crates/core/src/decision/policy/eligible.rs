@@ -12,7 +12,9 @@ use super::{Inputs, Live, Rule};
 pub(super) struct Customer<'a> {
     plan: &'a Plan,
     profile: &'a Profile,
-    /// Without one nothing was heard or clicked.
+    /// Whether anything of the history is young enough for a cap or a cooldown.
+    is_recent: bool,
+    /// Without one nothing was heard or clicked that counts.
     digest: Option<&'a Digest>,
     live: &'a [Live],
     plays: u32,
@@ -23,10 +25,12 @@ pub(super) struct Customer<'a> {
 
 impl<'a> Customer<'a> {
     pub(super) fn new<C>(inputs: &Inputs<'a, C>, profile: &'a Profile) -> Self {
+        let is_recent = inputs.history_ms > inputs.now_ms.saturating_sub(inputs.plan.longest_ms);
         Self {
             plan: inputs.plan,
             profile,
-            digest: profile.digest(),
+            is_recent,
+            digest: if is_recent { profile.digest() } else { None },
             live: inputs.live,
             plays: inputs.counts.plays.into(),
             now_ms: inputs.now_ms,
@@ -134,7 +138,7 @@ impl<'a> Customer<'a> {
             return Some(Rule::CooldownAfterClick);
         }
         let rose = is_within(campaign.cooldown_after_upgrade_ms, |customer, _, after_ms| {
-            customer.profile.upgraded_ms().is_some_and(|last_ms| last_ms > after_ms)
+            customer.is_recent && customer.profile.upgraded_ms().is_some_and(|last_ms| last_ms > after_ms)
         });
         rose.then_some(Rule::CooldownAfterUpgrade)
     }

@@ -63,6 +63,9 @@ pub struct Inputs<'a, C> {
     pub plan: &'a Plan,
     /// What is known of the customer; `None` if nothing is.
     pub profile: Option<&'a Profile>,
+    /// Nothing that is asked of the customer's ad history is later, in Unix milliseconds: where all of it is older than every cap and
+    /// cooldown it need not be read. [`i64::MAX`] where that is not known; see [`Profile::history_ms`].
+    pub history_ms: i64,
     /// Counts of the plays in the window.
     pub counts: Counts,
     /// The instant, in Unix milliseconds.

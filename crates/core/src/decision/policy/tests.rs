@@ -120,6 +120,7 @@ fn decide_with<C: Coins>(plan: &Plan, profile: &Profile, live: &[Live], coins: &
     decide(&Inputs {
         plan,
         profile: Some(profile),
+        history_ms: i64::MAX,
         counts: counts(10),
         now_ms: NOW_MS,
         live,

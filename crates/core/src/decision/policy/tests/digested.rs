@@ -60,15 +60,26 @@ proptest! {
             .map(|(impressions, minutes)| PeriodCap { impressions, period_ms: minutes * MINUTE_MS })
             .collect();
         let campaigns = CAMPAIGNS.iter().zip(ADS).map(|(name, ad)| Campaign { ad: id(ad), ..campaign(name) });
-        let plan = plan(campaigns.collect());
+        let mut plan = plan(campaigns.collect());
+        for (planned, cap) in plan.campaigns.iter_mut().zip(caps.iter().cycle()) {
+            (planned.cooldown_after_impression_ms, planned.cooldown_after_click_ms) = (cap.period_ms, cap.period_ms / 2);
+            (planned.cooldown_after_upgrade_ms, planned.caps) = (2 * cap.period_ms, caps[1..].into());
+        }
+        plan.longest_ms = 2 * caps.iter().map(|cap| cap.period_ms).max().unwrap_or(0);
         let mut profile = Profile::default();
         for (number, one) in steps.into_iter().enumerate() {
             step(&mut profile, &known, number as u64, one);
             let live = [Live::UNBOUNDED; 3];
             let inputs = Inputs {
-                plan: &plan, profile: Some(&profile), counts: counts(10), now_ms: NOW_MS, live: &live,
+                plan: &plan, profile: Some(&profile), history_ms: i64::MAX, counts: counts(10), now_ms: NOW_MS, live: &live,
                 explored_today: false, coins: &NoCoins,
             };
+            // Decisions for which the history is too old to be read are those that read it.
+            for later_ms in [0, 60, 120, 240, 500].map(|minutes| minutes * MINUTE_MS) {
+                let asked = Inputs { now_ms: NOW_MS + later_ms, ..inputs };
+                let history_ms = profile.history_ms().unwrap_or(i64::MIN);
+                prop_assert_eq!(decide(&Inputs { history_ms, ..asked }), decide(&asked));
+            }
             let customer = eligible::Customer::new(&inputs, &profile);
             prop_assert_eq!(
                 customer.is_capped(&caps, None), eligible::is_capped(&profile, &caps, None, NOW_MS)

@@ -11,6 +11,7 @@ pub(super) fn explained(plan: &Plan, profile: &Profile, live: &[Live]) -> Vec<Ca
     explain(&Inputs {
         plan,
         profile: Some(profile),
+        history_ms: i64::MAX,
         counts: counts(10),
         now_ms: NOW_MS,
         live,
@@ -70,6 +71,7 @@ fn caps_tell_how_many_of_how_many_and_until_when() {
             let inputs = Inputs {
                 plan: &plan,
                 profile: Some(&profile),
+                history_ms: i64::MAX,
                 counts: counts(10),
                 now_ms,
                 live: &[Live::UNBOUNDED],
@@ -132,6 +134,7 @@ fn every_rule_of_every_campaign_is_told_whatever_refused_first() {
         explain(&Inputs {
             plan: &plan,
             profile: None,
+            history_ms: i64::MAX,
             counts: counts(10),
             now_ms: NOW_MS,
             live: &live,
@@ -175,6 +178,7 @@ fn parts_of_a_linear_score_add_up_to_it() {
     let traces = explain(&Inputs {
         plan: &plan,
         profile: Some(&Profile::default()),
+        history_ms: i64::MAX,
         counts: Counts { plays: 40, parts: [10, 5, 20, 5, 13, 31] },
         now_ms: NOW_MS,
         live: &[Live::UNBOUNDED],

@@ -66,7 +66,7 @@ proptest! {
         let verdict = decide(&Inputs {
             plan: &plan,
             profile: Some(&profile),
-            counts,
+            history_ms: i64::MAX, counts,
             now_ms: NOW_MS,
             live: &[Live::UNBOUNDED],
             explored_today: false,

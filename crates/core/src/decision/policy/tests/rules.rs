@@ -205,6 +205,7 @@ fn unknown_customer_comes_before_a_missing_campaign_and_a_model_after_the_audien
     let mut inputs = Inputs {
         plan: &empty,
         profile: None,
+        history_ms: i64::MAX,
         counts: Counts::default(),
         now_ms: NOW_MS,
         live: &[],
@@ -221,8 +222,13 @@ fn unknown_customer_comes_before_a_missing_campaign_and_a_model_after_the_audien
     assert_eq!(decided(&without_model, &profile).reason, Reason::NoModel);
     assert_eq!(decided(&without_model, &member(&[(1, Membership::Gold)])).reason, Reason::AlreadyGold);
     let live = [Live::UNBOUNDED];
-    let unheard =
-        Inputs { plan: &plan(vec![campaign("a")]), counts: Counts::default(), live: &live, ..inputs };
+    let unheard = Inputs {
+        plan: &plan(vec![campaign("a")]),
+        history_ms: i64::MAX,
+        counts: Counts::default(),
+        live: &live,
+        ..inputs
+    };
     let verdict = decide(&unheard);
     assert_eq!((verdict.reason, verdict.score), (Reason::TooLittleHistory, None));
 }
@@ -336,6 +342,7 @@ fn unlikely_customer_is_tossed_once_a_day_and_only_where_somebody_explores() {
     let again = Inputs {
         plan: &exploring,
         profile: Some(&Profile::default()),
+        history_ms: i64::MAX,
         counts: counts(10),
         now_ms: NOW_MS,
         live: &live,
