@@ -7,6 +7,7 @@ use upbeat_core::feature::Counts;
 use upbeat_engine::Entry;
 use upbeat_svm::{Model, Scorer};
 
+use super::detail::Detail;
 use super::estimate::{Chance, Estimate, Estimator, Shown, Tally};
 use super::lift::Lift;
 use super::{Found, Joiner, Row, Terms};
@@ -131,6 +132,7 @@ pub struct OfCampaign {
     /// Ads that were clicked in time.
     pub clicked: u64,
     tallies: Vec<(Policy, Tally)>,
+    detail: Option<Detail>,
 }
 
 /// What is asked of a log.
@@ -140,6 +142,8 @@ pub struct Question {
     pub challenger: Option<Judge>,
     /// Thresholds of the probability of a click, each `0.0..=1.0`; none for those round each campaign's break-even probability.
     pub thresholds: Vec<f64>,
+    /// Whether there is to be a curve over all thresholds, and what was observed by hour, membership and probability.
+    pub in_detail: bool,
 }
 
 /// Takes the records of a log, in their order.
@@ -171,9 +175,10 @@ impl<'a> Backtest<'a> {
             let terms = found.campaigns.newest_terms(&id)?.clone();
             Some(OfCampaign::new(id, slot, terms, champion, &question))
         });
+        let joiner = Joiner::new(found, attribution_ms);
         Self {
             found,
-            joiner: Joiner::new(found, attribution_ms),
+            joiner: if question.in_detail { joiner.with_levels() } else { joiner },
             rows: Rows { campaigns: with_terms.collect(), challenger: question.challenger },
             lift: Lift::new(&slots),
         }
@@ -221,7 +226,7 @@ impl Rows {
             if chance.shown.is_some() && chance.propensity <= 0.0 {
                 return Err(ImpossibleShow { decision: row.id, campaign: of.id.clone() });
             }
-            of.take(&chance, counts, self.challenger.as_ref());
+            of.take(row, &chance, counts, self.challenger.as_ref());
         }
         Ok(())
     }
@@ -257,16 +262,20 @@ impl OfCampaign {
             let thresholds = own.as_ref().unwrap_or(&question.thresholds);
             policies.extend(thresholds.iter().map(|limit| Policy::Threshold(*limit)));
         }
+        let (judge, challenger) = (champion.as_ref(), question.challenger.as_ref());
+        let detail = question.in_detail.then(|| Detail::new(&terms, judge, challenger));
         let tallies = policies.into_iter().map(|policy| (policy, Tally::default())).collect();
-        Self { id, slot, terms, champion, decisions: 0, eligible: 0, young: 0, shown: 0, clicked: 0, tallies }
+        let (decisions, eligible, young, shown, clicked) = (0, 0, 0, 0, 0);
+        Self { id, slot, terms, champion, decisions, eligible, young, shown, clicked, tallies, detail }
     }
 
-    fn take(&mut self, chance: &Chance, counts: &Counts, challenger: Option<&Judge>) {
+    fn take(&mut self, row: &Row, chance: &Chance, counts: &Counts, challenger: Option<&Judge>) {
         self.shown += u64::from(chance.shown.is_some());
         self.clicked += u64::from(chance.shown.is_some_and(|shown| shown.is_clicked));
         let certain = |shows: bool| f64::from(u8::from(shows));
         let by = |judge: Option<&Judge>| certain(judge.is_some_and(|judge| judge.shows(counts, &self.terms)));
-        let probability = self.champion.as_ref().and_then(|judge| judge.judge(counts)?.1);
+        let told = |judge: Option<&Judge>| judge.and_then(|judge| judge.judge(counts)?.1);
+        let probability = told(self.champion.as_ref());
         for (policy, tally) in &mut self.tallies {
             let show = match policy {
                 Policy::Logging => chance.propensity,
@@ -278,6 +287,18 @@ impl OfCampaign {
             };
             tally.add(chance, show);
         }
+        if let Some(detail) = &mut self.detail {
+            let of_clicks = probability.filter(|_| detail.champion.is_some());
+            detail.slices.add(chance, row.time_ms, row.level, of_clicks);
+            detail.champion.iter_mut().for_each(|curve| curve.add(chance, probability));
+            detail.challenger.iter_mut().for_each(|curve| curve.add(chance, told(challenger)));
+        }
+    }
+
+    /// What a page shows beyond the estimates, where it was asked for.
+    #[must_use]
+    pub fn detail(&self) -> Option<&Detail> {
+        self.detail.as_ref()
     }
 
     /// Eligible decisions that no click can come for any more: those of which is estimated.

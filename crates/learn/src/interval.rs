@@ -1,7 +1,7 @@
 //! Quantiles and intervals.
 
 /// The 97.5 % quantile of the normal distribution.
-const NORMAL: f64 = 1.959_963_984_540_054;
+pub(crate) const NORMAL: f64 = 1.959_963_984_540_054;
 
 /// The 97.5 % quantile of Student's t with so many degrees of freedom, at least 1, to one part in a hundred from 3 on: its expansion
 /// at the normal quantile (Abramowitz and Stegun, 26.7.5); below, exact.

@@ -2,6 +2,7 @@
 
 pub mod backtest;
 mod campaigns;
+pub mod detail;
 pub mod estimate;
 mod found;
 pub mod gate;
@@ -10,6 +11,7 @@ pub mod lift;
 mod outcomes;
 pub mod rows;
 pub mod sequence;
+pub mod slices;
 
 pub use campaigns::{Campaigns, Terms};
 pub use found::Found;

@@ -1,8 +1,10 @@
 //! Rows: decisions with what became of them, the same for exports, training and estimates.
 
+use std::collections::HashMap;
+
 use upbeat_core::campaign::Bill;
 use upbeat_core::decision::Reason;
-use upbeat_core::event::{DecisionId, Id};
+use upbeat_core::event::{DecisionId, EventKind, Id, Membership};
 use upbeat_core::feature::Counts;
 use upbeat_engine::ledger::Charge;
 use upbeat_engine::{Entry, Facts, ModelId};
@@ -25,6 +27,9 @@ pub struct Row {
     pub facts: Option<Box<Facts<'static>>>,
     /// What a shown ad costs.
     pub charge: Option<Charge>,
+    /// The customer's membership at the decision, by the events that the log has before it; `None` where it has none, and where
+    /// nobody asked for it.
+    pub level: Option<Membership>,
     /// Whether a caller said that the ad was played.
     pub is_confirmed: bool,
     /// Whether a caller said that it was not.
@@ -68,6 +73,7 @@ impl Row {
             campaign,
             facts,
             charge: None,
+            level: None,
             is_confirmed: false,
             was_voided: false,
             is_clicked: false,
@@ -149,13 +155,24 @@ pub struct Joiner<'a> {
     found: &'a Found,
     outcomes: Outcomes,
     attribution_ms: i64,
+    /// The newest level of each customer, where it is asked for.
+    levels: Option<HashMap<Id, Membership>>,
 }
+
+/// The most customers whose memberships are remembered, some 50 bytes each; those of others are not known.
+const MOST_LEVELS: usize = 1 << 20;
 
 impl<'a> Joiner<'a> {
     /// `found` is what a first reading of the same log found. A click counts for `attribution_ms` milliseconds after its ad.
     #[must_use]
     pub fn new(found: &'a Found, attribution_ms: i64) -> Self {
-        Self { found, outcomes: Outcomes::new(attribution_ms), attribution_ms }
+        Self { found, outcomes: Outcomes::new(attribution_ms), attribution_ms, levels: None }
+    }
+
+    /// Rows have the memberships of their customers, too: of at most 1,048,576 customers.
+    #[must_use]
+    pub fn with_levels(self) -> Self {
+        Self { levels: Some(HashMap::new()), ..self }
     }
 
     /// Takes the next record, and gives the rows that are known by it.
@@ -172,6 +189,11 @@ impl<'a> Joiner<'a> {
         match entry {
             Entry::Event { event, .. } => {
                 if self.found.is_kept(position, &event.customer) {
+                    if let (EventKind::Membership(level), Some(levels)) = (&event.kind, &mut self.levels)
+                        && (levels.len() < MOST_LEVELS || levels.contains_key(&event.customer))
+                    {
+                        levels.insert(event.customer.clone(), *level);
+                    }
                     self.outcomes.event(&event, |campaign| campaigns.ad(campaign).cloned());
                 }
             }
@@ -180,6 +202,7 @@ impl<'a> Joiner<'a> {
                 let Some(mut row) = row.filter(|row| self.found.is_kept(position, &row.customer)) else {
                     return Ok(());
                 };
+                row.level = self.levels.as_ref().and_then(|levels| levels.get(&row.customer).copied());
                 self.outcomes.advance(row.time_ms);
                 if row.is_shown() {
                     self.outcomes.show(row);
