@@ -1,6 +1,7 @@
 //! `upbeat backtest`: what other policies would have earned, from logged decisions.
 
 mod answer;
+mod page;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ use super::{WrongCall, files, output};
 #[command(after_help = "Examples:
   upbeat backtest --from upbeat-data --config upbeat.toml
   upbeat backtest --from http://127.0.0.1:8081 --campaign gold-one-day --model new.json --json
-  upbeat backtest --from upbeat-data --threshold 0.04 --threshold 0.08")]
+  upbeat backtest --from upbeat-data --threshold 0.04 --threshold 0.08 --report estimates.html")]
 pub(crate) struct Args {
     #[command(flatten)]
     log: LogArgs,
@@ -41,6 +42,10 @@ pub(crate) struct Args {
     /// Show where the probability of a click is above this; several may be given [default: those round the break-even probability]
     #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
     threshold: Vec<f64>,
+    /// Write a page to this file as well: profit against threshold, what a budget buys, reliability, lift, by membership and hour.
+    /// It holds everything it shows, and opens in any browser
+    #[arg(long, value_name = "F.html")]
+    report: Option<PathBuf>,
     /// Write one JSON object instead of tables; money in micro-units
     #[arg(long)]
     json: bool,
@@ -54,9 +59,10 @@ fn probability(text: &str) -> Result<f64, String> {
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let campaign = args.campaign.as_deref().map(Id::parse).transpose();
     let campaign = campaign.map_err(|error| WrongCall(format!("--campaign: {error}")))?;
-    if let Some(model) = &args.model {
-        output::check(&[model])?;
-    }
+    let inputs: Vec<&Path> = args.model.iter().map(PathBuf::as_path).collect();
+    output::check(&inputs)?;
+    // Before the work begins, so that a wrong name is told at once.
+    let report = args.report.as_deref().map(|path| output::open_one(&inputs, path)).transpose()?;
     let model = match &args.model {
         Some(path) => Some((path, files::read_model(path)?)),
         None => None,
@@ -75,7 +81,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let slots = slots(&log, campaign.as_ref())?;
     let mut models = log.models();
     let judged = slots.iter().map(|slot| (*slot, champion(&log, &mut models, *slot))).collect();
-    let question = Question { challenger, thresholds: args.threshold.clone() };
+    let question =
+        Question { challenger, thresholds: args.threshold.clone(), in_detail: args.report.is_some() };
     let mut backtest = Backtest::new(&log.found, log.attribution_ms, judged, question);
     log.read(&mut |position, entry| Ok(backtest.entry(position, entry)?))?;
     let (campaigns, lift) = backtest.finish()?;
@@ -88,6 +95,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         output::note(format_args!("upbeat backtest: {sentence}"));
     }
     let answer = Answer { campaigns: &told, lift: &lift, currency: log.found.campaigns.currency() };
+    if let Some(report) = report {
+        report.write_all(answer.page(&args.log.from)?.as_bytes())?;
+    }
     match args.json {
         true => output::print(format_args!("{}\n", answer.json()))?,
         false => output::print(answer.text())?,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::process::Output;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use upbeat_svm::Scorer;
@@ -10,6 +12,7 @@ use upbeat_svm::Scorer;
 use super::campaigns::put;
 use super::coins::{Radio, Row, campaign, propensities};
 use super::listeners::{membership, seconds_from_now};
+use super::skipped::skipped;
 use super::support::*;
 
 /// How long a click counts on this server, in seconds.
@@ -354,6 +357,89 @@ fn backtest_prints_tables_for_people_and_of_one_campaign_where_it_is_named() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("campaign paced"), "{text}");
+}
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A page as Chromium has it once it is loaded; `None` where there is no Chromium.
+fn in_chromium(page: &Path) -> Option<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dump = File::create(folder.path().join("dump.html")).expect("a file");
+    let mut chromium = Command::new("chromium");
+    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]);
+    chromium.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
+    chromium
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .stdout(dump)
+        .stderr(Stdio::null());
+    let mut started = Running(chromium.spawn().ok()?);
+    let mut status = None;
+    until("chromium has read the page", || {
+        status = started.0.try_wait().expect("its state");
+        status.is_some()
+    });
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    Some(std::fs::read_to_string(folder.path().join("dump.html")).expect("text"))
+}
+
+#[test]
+fn report_of_a_backtest_is_one_page_that_fetches_nothing() {
+    let Played { radio, .. } = played();
+    radio.exported("decisions", &[]);
+    let (directory, folder) = (radio.kept.directory(), tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("estimates.html");
+    let report = path.display().to_string();
+    let flags = ["--from", &directory, "--attribution", "10m", "--model", CHALLENGER];
+    let output = backtest(&[&flags[..], &["--report", &report]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let page = std::fs::read_to_string(&path).expect("a page");
+    let parts = [
+        "<h2>explored</h2>",
+        "<h2>paced</h2>",
+        "Profit against threshold",
+        "What a budget buys",
+        "Reliability",
+        "Lift against the holdout",
+        "By hour",
+        "By membership",
+        "<td>free</td>",
+        "challenger",
+    ];
+    for part in parts {
+        assert!(page.contains(part), "{part}");
+    }
+    for outside in ["http:", "https:", "//", "<script", "<link", "<img", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // Five pictures of the one, and of the other, which has no holdout, four.
+    assert_eq!(page.matches("<svg").count(), 9);
+    match in_chromium(&path) {
+        Some(opened) => {
+            assert_eq!(opened.matches("<svg").count(), 9);
+            // What the browser read is what was written: it had nothing to close, to move or to leave out.
+            let elements = |page: &str| {
+                page.split('<')
+                    .filter(|tag| tag.starts_with(|letter: char| letter.is_ascii_lowercase()))
+                    .count()
+            };
+            assert_eq!(elements(&opened), elements(&page));
+        }
+        None => skipped("there is no chromium to open the page in"),
+    }
+    // A page that cannot be written is told before the log is read.
+    let nowhere = folder.path().join("none/page.html").display().to_string();
+    let output = backtest(&[&flags[..], &["--report", &nowhere]].concat());
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("page.html"), "{output:?}");
 }
 
 #[test]

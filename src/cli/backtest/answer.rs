@@ -48,10 +48,10 @@ impl Answer<'_> {
         tables.join("\n")
     }
 
-    fn table(&self, of: &OfCampaign) -> String {
-        let mut text = format!(
-            "campaign {}: {} decisions, {} eligible, {} of them too young; of the other {}, {} shown and {} clicked\n",
-            of.id,
+    /// What was looked at, and what it costs and is worth: two sentences without their stops.
+    pub(super) fn summary(&self, of: &OfCampaign) -> (String, String) {
+        let looked_at = format!(
+            "{} decisions, {} eligible, {} of them too young; of the other {}, {} shown and {} clicked",
             of.decisions,
             of.eligible,
             of.young,
@@ -62,26 +62,15 @@ impl Answer<'_> {
         let currency = self.currency.map_or(String::new(), |currency| format!(" {currency}"));
         let [cost, value] = [of.terms.cost_micro, of.terms.value_micro].map(|micro| money(micro as f64));
         let model = of.champion.as_ref().map_or("not there", |judge| &judge.id);
-        let _ = writeln!(
-            text,
-            "an impression costs {cost}{currency}, a click is worth {value}; its model is {model}\n"
-        );
-        let mut rows = vec![
-            [
-                "policy",
-                "estimator",
-                "clicks",
-                "cost",
-                "profit",
-                "95 % interval",
-                "ESS",
-                "largest weight",
-                "unsupported",
-            ]
-            .map(str::to_owned),
-        ];
-        rows.extend(of.estimates().iter().map(cells));
-        text += &aligned(&rows);
+        let terms =
+            format!("an impression costs {cost}{currency}, a click is worth {value}; its model is {model}");
+        (looked_at, terms)
+    }
+
+    fn table(&self, of: &OfCampaign) -> String {
+        let (looked_at, terms) = self.summary(of);
+        let mut text = format!("campaign {}: {looked_at}\n{terms}\n\n", of.id);
+        text += &aligned(&rows(of));
         if let Some(support) = of.support() {
             let _ = writeln!(
                 text,
@@ -100,6 +89,24 @@ impl Answer<'_> {
         }
         text
     }
+}
+
+/// The names of the columns, and a row for each policy and estimator.
+pub(super) fn rows(of: &OfCampaign) -> Vec<[String; 9]> {
+    let names = [
+        "policy",
+        "estimator",
+        "clicks",
+        "cost",
+        "profit",
+        "95 % interval",
+        "ESS",
+        "largest weight",
+        "unsupported",
+    ];
+    let mut rows = vec![names.map(str::to_owned)];
+    rows.extend(of.estimates().iter().map(cells));
+    rows
 }
 
 fn policy(of: &OfCampaign, estimated: &Estimated) -> Value {

@@ -1,5 +1,5 @@
 //! The training report: one HTML page that shows how good a model is, to those who made it and to those
-//! who will use it.
+//! who will use it. [`policies`] is the page of estimates of other policies.
 //!
 //! The page is self-contained and fetches nothing: style and pictures are in it, there is no script.
 //! It holds no time, so the same training gives the same bytes.
@@ -8,6 +8,7 @@ mod chart;
 mod curves;
 mod effect;
 mod grid;
+pub mod policies;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -107,14 +108,7 @@ pub struct Candidate {
 /// When there is not one label per score or not one spread per feature.
 pub fn render(report: &Report<'_>) -> anyhow::Result<String> {
     let name = report.model.name().unwrap_or_else(|| report.model.id());
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{} – training report</title>\n\
-         <style>\n{}</style>\n</head>\n<body>\n<main>\n",
-        escape(name),
-        include_str!("style.css")
-    );
+    let mut page = head(&format!("{} – training report", escape(name)));
     page += &sections::heading(report);
     match &report.evaluation {
         Some(evaluation) => page += &sections::evaluation(report.model, evaluation)?,
@@ -127,4 +121,15 @@ pub fn render(report: &Report<'_>) -> anyhow::Result<String> {
     page += &sections::facts(report);
     page += "</main>\n</body>\n</html>\n";
     Ok(page)
+}
+
+/// The page up to its contents, with this title, which is escaped.
+fn head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
+         <style>\n{}</style>\n</head>\n<body>\n<main>\n",
+        include_str!("style.css")
+    )
 }

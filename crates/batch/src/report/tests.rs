@@ -100,7 +100,7 @@ fn page(model: &Model, rows: Option<(&[f64], &[bool])>, tried: Option<&[Candidat
 }
 
 /// Whether every tag is closed in its turn and nothing is fetched or broken.
-fn check(page: &str) {
+pub(super) fn check(page: &str) {
     for outside in ["http:", "https:", "//", "<script", "<link", "<img", "@import", "url(", "javascript:"] {
         assert!(!page.contains(outside), "{outside}");
     }
@@ -131,7 +131,7 @@ fn check(page: &str) {
     }
 }
 
-fn pictures(page: &str) -> usize {
+pub(super) fn pictures(page: &str) -> usize {
     page.matches("<svg").count()
 }
 
