@@ -35,6 +35,9 @@ pub const MOST_VERSIONS: usize = 1_000;
 /// Who changed the campaigns where a file did: its digest is compared at the next start.
 pub const FILE: &str = "file";
 
+/// Who made a version where decisions named one of which nothing else was left after a loss of power.
+pub const RECOVERY: &str = "recovery";
+
 /// The longest name of whoever changes campaigns, in bytes.
 pub const MAX_WHO: usize = 200;
 

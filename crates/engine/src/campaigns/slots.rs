@@ -34,6 +34,13 @@ impl Slots {
         (all.len() <= MOST_SLOTS).then_some(all)
     }
 
+    /// Makes `ids` those of so many numbers: names stand for campaigns of which nothing but the numbers is left.
+    pub fn fill(ids: &mut Vec<Id>, numbers: usize) {
+        for number in ids.len()..numbers.min(MOST_SLOTS) {
+            ids.push(Id::Text(format!("unrecorded:{number}").into()));
+        }
+    }
+
     /// All ids, by their numbers.
     pub fn ids(&self) -> &[Id] {
         &self.ids

@@ -10,6 +10,7 @@ mod of_customer;
 mod redo;
 mod replay;
 mod restore;
+mod seen;
 mod snapshotter;
 mod stats;
 #[cfg(all(test, not(feature = "loom")))]
@@ -202,7 +203,7 @@ pub fn open<D: Disk>(
     let read = replay::replay(engine, restored.as_ref(), options.threads, progress, |visitor| {
         upbeat_journal::open(disk, options.journal, start, lanes, random, visitor)
     });
-    let (opened, ids) = read.map_err(|error| match (error, damaged.first()) {
+    let (opened, mut ids) = read.map_err(|error| match (error, damaged.first()) {
         (OpenError::Log(LogError::Recovery(error @ RecoveryError::Missing { .. })), Some(damaged)) => {
             OpenError::WithoutSnapshot { damaged: damaged.clone(), error }
         }
@@ -213,7 +214,8 @@ pub fn open<D: Disk>(
     let log = Log::new(lanes, positions);
     let numbers = restored.map_or_else(NextNumbers::default, |restored| restored.numbers);
     engine.decision_ids.keep(ids.key.unwrap_or(new_key), numbers.max(ids.next));
-    let has_campaigns = ids.kept.is_some();
+    let has_lost_version = ids.replace_lost_version();
+    let has_campaigns = ids.kept.is_some() && !has_lost_version;
     engine.adopt_campaigns(ids.kept, &ids.campaigns, ids.versions).map_err(OpenError::Campaigns)?;
     // Before the process has begun: who finds its records finds these.
     let forfeited = engine.accounts.take_over(&log, complete).ok_or(OpenError::NoRoom(lane_bytes))?;

@@ -7,6 +7,7 @@ use upbeat_core::decision::Reason;
 use upbeat_core::event::{Id, Time};
 use upbeat_core::profile::{Bounds, Profile};
 
+use crate::campaigns::Slots;
 use crate::log::{Entry, Facts, Started};
 use crate::table::Reservation;
 use crate::tombstones::DigestKey;
@@ -116,9 +117,10 @@ impl<'e> Redo<'e> {
     }
 
     fn show(&mut self, customer: Id, facts: &Facts<'_>) {
-        let campaign = facts.campaign.and_then(|slot| self.campaigns.get(usize::from(slot)).cloned());
-        // A version of the campaigns is in the log before whatever names its numbers.
-        let Some(campaign) = campaign else { return };
+        let Some(slot) = facts.campaign.map(usize::from) else { return };
+        // A loss of power may have taken the version of the campaigns and left what was decided by it.
+        Slots::fill(&mut self.campaigns, slot + 1);
+        let Some(campaign) = self.campaigns.get(slot).cloned() else { return };
         let time = Time::from_unix_ms(facts.time_ms);
         self.change(customer, |customer, bounds| {
             customer.count_decided_impression(facts.id, campaign, time, bounds);

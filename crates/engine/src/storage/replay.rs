@@ -19,10 +19,10 @@ use upbeat_journal::{Record, Visitor};
 use super::blocks::ShownAnswer;
 use super::redo::Redo;
 use super::restore::Restored;
+use super::seen::SeenIds;
 use super::{OpenError, Phase, Progress};
-use crate::campaigns::{CampaignVersion, KeptCampaigns};
-use crate::decision_ids::{IdKey, NextNumbers};
-use crate::log::{Answered, Entry, Started, kind, subject};
+use crate::decision_ids::NextNumbers;
+use crate::log::{Answered, Entry, kind, subject};
 use crate::{Clock, Engine, Tombstone};
 
 /// Records are handed over in batches of about this many bytes.
@@ -180,52 +180,6 @@ fn work(
     }
 }
 
-/// What is known of the ids of decisions that were given.
-#[derive(Debug, Default)]
-pub(super) struct SeenIds {
-    /// Above all numbers that were seen or leased.
-    pub next: NextNumbers,
-    /// The key, if a process has begun.
-    pub key: Option<IdKey>,
-    /// The ids of the campaigns that ran in versions that ran one.
-    pub campaigns: Vec<Id>,
-    /// The last version of the campaigns.
-    pub kept: Option<KeptCampaigns>,
-    /// The versions before it.
-    pub versions: Vec<CampaignVersion>,
-}
-
-impl SeenIds {
-    /// A process began with this.
-    pub fn start(&mut self, started: &Started) {
-        self.key = Some(started.id_key);
-        if let Some(campaign) = &started.campaign
-            && !self.campaigns.contains(&campaign.id)
-        {
-            self.campaigns.push(campaign.id.clone());
-        }
-    }
-
-    /// The number of a campaign's id.
-    fn slot_of(&self, campaign: &Id) -> Option<Slot> {
-        let slots = self.kept.as_ref().map_or(&self.campaigns, |kept| &kept.slots);
-        let place = slots.iter().position(|id| id == campaign)?;
-        u16::try_from(place).ok().map(Slot)
-    }
-
-    /// This version of the campaigns ran. A copy of the engine may have a later one than a record that comes again.
-    fn run(&mut self, kept: &KeptCampaigns) {
-        match &mut self.kept {
-            Some(later) if later.version.version >= kept.version.version => {}
-            Some(former) => {
-                self.versions.push(former.version.clone());
-                former.clone_from(kept);
-            }
-            none => *none = Some(kept.clone()),
-        }
-    }
-}
-
 /// The visitor of the log.
 pub(super) struct Reader<'s, 'e> {
     engine: &'e Engine,
@@ -261,6 +215,7 @@ impl Reader<'_, '_> {
                 self.shown(customer, decision, campaign, false, answer);
             }
             Entry::ShownInPlan { customer, facts, charge, answer } => {
+                self.ids.named.facts(&facts);
                 let campaign = facts.campaign.map(Slot);
                 if let Some(Slot(slot)) = campaign {
                     self.engine.accounts.redo_show(slot, record.position, charge, facts.time_ms);
@@ -269,6 +224,7 @@ impl Reader<'_, '_> {
                 self.shown(customer, facts.id, campaign, is_exploring, answer);
             }
             Entry::Decided { facts, .. } => {
+                self.ids.named.facts(&facts);
                 self.ids.next = self.ids.next.max(NextNumbers::above(facts.id));
                 if let Some(slot) = facts.campaign {
                     self.engine.accounts.redo_not_shown(slot, record.position, facts.time_ms, facts.reason);
@@ -289,7 +245,10 @@ impl Reader<'_, '_> {
                 let until = NextNumbers { unshown: until, shown: shown_until };
                 self.ids.next = self.ids.next.max(until);
             }
-            Entry::Money { slot, change } => self.engine.accounts.redo(slot, record.position, &change),
+            Entry::Money { slot, change } => {
+                self.ids.named.slot(slot);
+                self.engine.accounts.redo(slot, record.position, &change);
+            }
             _ => {}
         }
         Ok(())

@@ -8,6 +8,7 @@ mod erasures;
 mod histories;
 mod leases;
 mod lost;
+mod lost_versions;
 mod midway;
 mod model;
 mod plans;

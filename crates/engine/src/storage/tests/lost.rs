@@ -19,7 +19,7 @@ impl History {
             EventKind::Impression(ImpressionOf::Decision(decision)) if lost => {
                 let (customer, time_ms) = (event.customer.clone(), event.time.unix_ms);
                 let campaign = self.shown[&(customer.clone(), decision)].clone();
-                Some(Change::Shown { customer, decision, campaign, time_ms, request: None })
+                Some(Change::Shown { customer, decision, campaign, slot: None, time_ms, request: None })
             }
             _ => None,
         };

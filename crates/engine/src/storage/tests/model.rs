@@ -7,6 +7,7 @@ use upbeat_core::event::{DecisionId, Event, EventKind, Id, Time};
 use upbeat_core::profile::{Bounds, Profile};
 
 use super::campaign;
+use crate::campaigns::Slots;
 use crate::event_clock::EventClock;
 use crate::{Engine, Settings, Tombstone};
 
@@ -19,6 +20,8 @@ pub enum Change {
         customer: Id,
         decision: DecisionId,
         campaign: Id,
+        /// The number by which the record names the campaign; it may name it by its id.
+        slot: Option<u16>,
         time_ms: i64,
         request: Option<(String, i64)>,
     },
@@ -26,8 +29,8 @@ pub enum Change {
     Decided,
     /// The customer was tossed on this day.
     Tossed(Id, u16),
-    /// Other campaigns: the version, the text, and every id that ever ran.
-    Campaigns(u64, String, Vec<Id>),
+    /// Other campaigns: the version, the text unless it is what every process begins with, and every id that ever ran.
+    Campaigns(u64, Option<String>, Vec<Id>),
     /// Up to this time, when the wall clock said that.
     Erased(Id, i64, i64),
     Profile(Id, Option<Profile>),
@@ -41,6 +44,8 @@ pub struct Model {
     pub campaigns: (u64, Option<String>),
     /// Every id of a campaign, by its number.
     pub slots: Vec<Id>,
+    /// How many of them the last version had.
+    pub recorded: usize,
     /// The days on which customers were tossed last.
     pub tossed: BTreeMap<Id, u16>,
     pub customers: BTreeMap<Id, (Profile, u32)>,
@@ -65,6 +70,7 @@ impl Default for Model {
         Self {
             campaigns: (1, None),
             slots: vec![campaign().id],
+            recorded: 1,
             tossed: BTreeMap::new(),
             customers: BTreeMap::new(),
             tracks: BTreeMap::new(),
@@ -76,9 +82,11 @@ impl Default for Model {
 
 impl Model {
     /// What the records at these positions, or below `all_below`, make of nothing, and the clock of events with them.
+    /// `named` is what records name of campaigns: above all numbers, and the highest version.
     pub fn of(
         changes: &[(u64, Change)],
         recovered: &BTreeSet<u64>,
+        named: (usize, u64),
         settings: &Settings,
         clock_key: u64,
     ) -> (Self, EventClock) {
@@ -86,6 +94,11 @@ impl Model {
         clock.set_key(clock_key);
         for (position, change) in changes.iter().filter(|(position, _)| recovered.contains(position)) {
             model.change(*position, change.clone(), settings, &clock);
+        }
+        // A version was lost with the power that decisions name: the next process makes one above all.
+        if named.0 > model.recorded || named.1 > model.campaigns.0 {
+            Slots::fill(&mut model.slots, named.0);
+            model.campaigns.0 = named.1.max(model.campaigns.0) + 1;
         }
         (model, clock)
     }
@@ -95,10 +108,10 @@ impl Model {
     }
 
     pub fn change(&mut self, position: u64, change: Change, settings: &Settings, clock: &EventClock) {
-        let slots = self.slots.clone();
-        let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &slots };
+        let mut slots = self.slots.clone();
         match change {
             Change::Event(event, last_event_s) => {
+                let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &slots };
                 if let Some(sighting) = clock.sighting(&event) {
                     clock.advance(sighting);
                 }
@@ -106,9 +119,14 @@ impl Model {
                 held.0.apply(event, &bounds);
                 held.1 = held.1.max(last_event_s);
             }
-            // What named it was lost with the power, and with it the show.
-            Change::Shown { campaign, .. } if !slots.contains(&campaign) => {}
-            Change::Shown { customer, decision, campaign, time_ms, request } => {
+            Change::Shown { customer, decision, mut campaign, slot, time_ms, request } => {
+                // The version that named it was lost with the power: another id stands for it.
+                if let Some(slot) = slot.map(usize::from).filter(|slot| slots.get(*slot) != Some(&campaign)) {
+                    Slots::fill(&mut self.slots, slot + 1);
+                    slots.clone_from(&self.slots);
+                    campaign = slots[slot].clone();
+                }
+                let bounds = Bounds { plays: settings.window.plays as usize, campaigns: &slots };
                 let held = self.customer(customer.clone());
                 held.0.count_decided_impression(decision, campaign, Time::from_unix_ms(time_ms), &bounds);
                 held.1 = held.1.max((time_ms / 1000) as u32);
@@ -128,7 +146,7 @@ impl Model {
                 self.tossed.insert(id, day);
             }
             Change::Campaigns(version, text, slots) => {
-                (self.campaigns, self.slots) = ((version, Some(text)), slots);
+                (self.campaigns, self.recorded, self.slots) = ((version, text), slots.len(), slots);
             }
             Change::Profile(id, None) => {
                 self.tossed.remove(&id);

@@ -81,7 +81,7 @@ impl History {
                     }
                 }
                 assert_eq!(version, before.version + 1, "seed {}", self.seed);
-                self.note(from, vec![Change::Campaigns(version, toml, slots)]);
+                self.note(from, vec![Change::Campaigns(version, Some(toml), slots)]);
             }
             Ok(_) | Err(NotSet::LogUnavailable) => self.note(from, Vec::new()),
             Err(error) => panic!("seed {}: {error}\n{toml}", self.seed),
@@ -116,8 +116,9 @@ impl History {
                     let request = request.clone().filter(|_| decision.reason.shows());
                     let (campaign, request) =
                         (self.campaign_of(&decision), request.map(|text| (text, made_ms)));
+                    let slot = decision.campaign.map(|slot| slot.0);
                     let (customer, decision) = (customer.clone(), decision.id);
-                    Change::Shown { customer, decision, campaign, time_ms: now_ms, request }
+                    Change::Shown { customer, decision, campaign, slot, time_ms: now_ms, request }
                 }
                 _ => Change::Decided,
             })

@@ -9,9 +9,11 @@ use upbeat_core::profile::Profile;
 use upbeat_journal::{Record, Start};
 
 use super::histories::{History, LANES};
-use super::model::{Model, clock_state, held_by, recounted, tombstones_of, tracks_of};
+use super::model::{Change, Model, clock_state, held_by, recounted, tombstones_of, tracks_of};
 use super::{WALL_MS, memories, opened, settings, showing};
+use crate::campaigns::RECOVERY;
 use crate::hashing::use_hash_key;
+use crate::log::{Entry, kind};
 use crate::storage::blocks::ShownAnswer;
 use crate::striped::use_stripe;
 use crate::{Ask, Clock, Engine, RequestId, Tombstone};
@@ -41,6 +43,7 @@ impl History {
     pub fn restart(&mut self) {
         let lanes_outlive = self.dice.one_in(2);
         let money = self.money();
+        let mut named = (0, 0);
         let recovered: BTreeSet<u64> = if lanes_outlive {
             self.disk.kill();
             // All that was published is there, but for the unit that was not committed.
@@ -60,6 +63,7 @@ impl History {
             let mut positions = BTreeSet::new();
             let mut note = |record: Record<'_>| {
                 positions.insert(record.position);
+                name(&mut named, &record);
                 Ok(())
             };
             let start = Start { from: self.read_from, reached: 1 };
@@ -79,7 +83,7 @@ impl History {
             for threads in [1, 2, 8] {
                 let (engine, disk) = (showing(settings(self.clock)), self.disk.copy(seed));
                 opened(&engine, &disk, memories(1, 32 << 10), threads, seed);
-                self.compare(&engine, &recovered);
+                self.compare(&engine, &recovered, named);
             }
         }
         // The body would say that the log has failed, which it may.
@@ -94,15 +98,29 @@ impl History {
             assert_eq!(self.money(), money, "seed {seed}: money is exact after a kill");
         }
         let recovered = self.changes.iter().map(|(position, _)| *position).collect();
-        let model = self.compare(&self.engine, &recovered);
+        let model = self.compare(&self.engine, &recovered, named);
+        self.note_recovered_campaigns(&model);
         self.erased = model.erased.iter().map(|(id, (until_ms, ..))| (id.clone(), *until_ms)).collect();
         self.repeat(model);
     }
 
-    fn compare(&self, engine: &Engine, recovered: &BTreeSet<u64>) -> Model {
+    /// Notes the version that the process has made because decisions name one that was lost, if it has.
+    fn note_recovered_campaigns(&mut self, model: &Model) {
+        let (running, log) = (self.engine.campaigns(), self.engine.log().expect("it was opened"));
+        let newest = self.engine.campaign_history().pop().expect("a version");
+        let kinds = log.kinds.lock().expect("no panic");
+        let made =
+            kinds.iter().filter(|(_, of)| **of == kind::CAMPAIGNS).map(|(position, _)| *position).max();
+        if let Some(position) = made.filter(|_| newest.who == RECOVERY) {
+            let (text, slots) = (model.campaigns.1.clone(), running.slots.ids().to_vec());
+            self.changes.push((position, Change::Campaigns(running.version, text, slots)));
+        }
+    }
+
+    fn compare(&self, engine: &Engine, recovered: &BTreeSet<u64>, named: (usize, u64)) -> Model {
         let seed = self.seed;
         let settings = settings(self.clock);
-        let (model, clock) = Model::of(&self.changes, recovered, &settings, engine.event_clock.key());
+        let (model, clock) = Model::of(&self.changes, recovered, named, &settings, engine.event_clock.key());
         let held = held_by(engine);
         for (id, (profile, last_event_s)) in &model.customers {
             let found =
@@ -166,6 +184,20 @@ impl History {
             self.apply_event(self.sent[nth].clone());
         }
         self.confirm_lost();
+    }
+}
+
+/// Notes what a record names of campaigns: above all numbers, and the highest version.
+fn name((slots, version): &mut (usize, u64), record: &Record<'_>) {
+    let mut slot = |slot: u16| *slots = (*slots).max(usize::from(slot) + 1);
+    match Entry::decode(record.kind, record.payload) {
+        Ok(Entry::ShownInPlan { facts, .. } | Entry::Decided { facts, .. }) => {
+            *version = (*version).max(facts.version);
+            facts.campaign.into_iter().for_each(&mut slot);
+            facts.propensities().1.iter().for_each(|(of, _)| slot(*of));
+        }
+        Ok(Entry::Money { slot: of, .. }) => slot(of),
+        _ => {}
     }
 }
 
