@@ -4,11 +4,13 @@
 //! recovery fill DIRECTORY CUSTOMERS PLAYS
 //! recovery open DIRECTORY CUSTOMERS THREADS
 //! recovery store DIRECTORY CUSTOMERS PLAYS
+//! recovery decide DIRECTORY CUSTOMERS DECISIONS
 //! ```
 //!
 //! `fill` fills an engine with and without a log, reads the log again, and leaves the directory, which must not be there yet,
 //! with two snapshots and no history, as a server leaves it that keeps none. `open` recovers from it. `store` leaves one with a
-//! snapshot, in less time, and measures nothing.
+//! snapshot, in less time, and measures nothing. `decide` makes so many decisions that show nothing on one, and writes no snapshot: the
+//! next `open` reads them again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use upbeat_engine::Engine;
 use upbeat_engine::storage::{self, Opened, Options};
-use upbeat_engine_benches::{Order, Population, apply, engine, mix};
+use upbeat_engine_benches::{
+    NOW_MS, Order, Population, apply, count_as_event_loop, decide, engine, mix, run_campaigns,
+};
 use upbeat_journal::disk::RealDisk;
 use upbeat_journal::{Memory, Retention, remove_history};
 
@@ -26,6 +30,13 @@ const THREADS: u64 = 2;
 
 /// Bytes of a lane's ring.
 const LANE_BYTES: usize = 8 << 20;
+
+/// Decisions that are logged at a time: a lane has room for them.
+const DECISIONS_AT_A_TIME: u64 = 20_000;
+
+/// A campaign that scores everybody and shows to nobody.
+const NOBODY: &str =
+    "[[campaign]]\nid = \"nobody\"\nad = \"AD\"\nmin_plays = 1\nthreshold = { score = 1e9 }\n";
 
 fn open(engine: &Engine, directory: &Path, threads: usize) -> Opened<RealDisk> {
     let journal = upbeat_journal::Options { segment_bytes: 64 << 20, group_bytes: 8 << 20, sync: true };
@@ -162,6 +173,27 @@ fn store(directory: &Path, population: &Population) {
         .expect("the disk is good");
 }
 
+/// Logs decisions about all customers in turn.
+fn log_decisions(directory: &Path, customers: u64, decisions: u64) {
+    let engine = engine(customers);
+    let mut opened = open(&engine, directory, THREADS as usize);
+    run_campaigns(&engine, NOBODY);
+    count_as_event_loop();
+    let (before, begun) = (bytes_in(directory, "segment"), Instant::now());
+    for number in 0..decisions {
+        assert!(!decide(&engine, mix(number) % customers, NOW_MS + number as i64 / 1000), "it is shown");
+        if number % DECISIONS_AT_A_TIME == 0 {
+            write_all(&engine, &mut opened);
+        }
+    }
+    write_all(&engine, &mut opened);
+    let seconds = begun.elapsed().as_secs_f64();
+    let unlogged = engine.counters().unlogged();
+    assert_eq!(unlogged, 0, "the log had no room for some");
+    let bytes = bytes_in(directory, "segment") - before;
+    println!(r#"{{"decisions":{decisions},"seconds":{seconds:.3},"log_bytes":{bytes}}}"#);
+}
+
 fn recover(directory: &Path, customers: u64, threads: usize) {
     let recovered = engine(customers);
     let begun = Instant::now();
@@ -169,7 +201,8 @@ fn recover(directory: &Path, customers: u64, threads: usize) {
     let seconds = begun.elapsed().as_secs_f64();
     assert!(opened.recovered.snapshot_bytes > 0, "the snapshot is not used");
     let (customers, plays) = held(&recovered);
-    println!(r#"{{"customers":{customers},"plays":{plays},"seconds":{seconds:.4}}}"#);
+    let records = opened.recovered.records;
+    println!(r#"{{"customers":{customers},"plays":{plays},"records":{records},"seconds":{seconds:.4}}}"#);
 }
 
 fn main() {
@@ -179,7 +212,8 @@ fn main() {
         (arguments.first(), arguments.get(1), number(2), number(3))
     else {
         eprintln!(
-            "usage: recovery fill|store DIRECTORY CUSTOMERS PLAYS | recovery open DIRECTORY CUSTOMERS THREADS"
+            "usage: recovery fill|store DIRECTORY CUSTOMERS PLAYS | recovery open DIRECTORY CUSTOMERS THREADS | \
+             recovery decide DIRECTORY CUSTOMERS DECISIONS"
         );
         std::process::exit(2);
     };
@@ -189,6 +223,7 @@ fn main() {
     match &**what {
         "fill" => fill_and_read(directory, &population),
         "store" => store(directory, &population),
+        "decide" => log_decisions(directory, customers, last),
         _ => recover(directory, customers, last as usize),
     }
 }
