@@ -106,12 +106,18 @@ fn rows_count_once_no_click_can_come_for_any_of_their_age_shown_or_not() {
 
 #[test]
 fn rows_that_a_rule_refused_never_enter_and_what_pacing_never_passes_is_unsupported() {
-    let mut refused = unshown(1, 0, Reason::Capped, Coins::None);
-    let Entry::Decided { facts, .. } = &mut refused else { unreachable!() };
-    facts.eligible = false;
+    let refused = |customer, reason, coins| {
+        let mut entry = unshown(customer, 0, reason, coins);
+        let Entry::Decided { facts, .. } = &mut entry else { unreachable!("it is one") };
+        facts.eligible = false;
+        entry
+    };
     let entries = [
         version(1, ""),
-        refused,
+        refused(1, Reason::Capped, Coins::None),
+        // No lease of the budget was there when its coin had fallen, or the customer had been tossed that day.
+        refused(6, Reason::Paced, Coins::None),
+        refused(7, Reason::UnlikelyToClick, pacing(65_535 / 2)),
         unshown(2, 0, Reason::Paced, Coins::None),
         show(3, 0, Coins::None),
         // Another campaign's toss: this one was refused by its threshold.
@@ -119,7 +125,7 @@ fn rows_that_a_rule_refused_never_enter_and_what_pacing_never_passes_is_unsuppor
         unshown(5, 2 * ATTRIBUTION_MS, Reason::Paced, Coins::None),
     ];
     let (campaign, _) = tested(&entries).expect("rows");
-    assert_eq!((campaign.decisions, campaign.mature()), (5, 2));
+    assert_eq!((campaign.decisions, campaign.mature()), (7, 2));
     assert_eq!(of(&campaign, Policy::ShowAll).unsupported, 0.5);
     assert_eq!(of(&campaign, Policy::ShowAll).profit_micro, -(COST as f64), "the row that could be shown");
     assert_eq!(of(&campaign, Policy::ShowNone).unsupported, 0.0);

@@ -1,6 +1,6 @@
 //! The rules of one campaign for one customer.
 
-use crate::campaign::{PeriodCap, Plan, Planned, Threshold};
+use crate::campaign::{PeriodCap, Plan, Planned};
 use crate::decision::{Reason, Score};
 use crate::event::{DAY_MS, Id, Membership};
 use crate::feature::{Counts, FeatureVector};
@@ -205,16 +205,11 @@ pub(super) fn signed_up_in_time(campaign: &Planned, signed_up_ms: Option<i64>, n
     })
 }
 
-/// Whether a score is above a campaign's threshold. Money is compared in micro-units, whose products with a probability are
-/// exact enough: up to 10^15 they are whole numbers of 53 bits.
+/// Whether a score is above a campaign's threshold.
+#[inline]
 pub(super) fn is_above(campaign: &Planned, value: f64, probability: impl FnOnce() -> Option<f64>) -> bool {
-    match campaign.threshold {
-        Threshold::Score(limit) => value > limit,
-        Threshold::Probability(limit) => probability().is_some_and(|probability| probability > limit),
-        Threshold::Profit => probability().is_some_and(|probability| {
-            probability * campaign.value_micro as f64 > campaign.cost_micro as f64
-        }),
-    }
+    let Planned { threshold, cost_micro, value_micro, .. } = campaign;
+    threshold.is_passed(*cost_micro, *value_micro, value, probability)
 }
 
 /// The scores of one customer: each model scores once, whatever number of campaigns name it, and its probability, which takes
