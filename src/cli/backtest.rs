@@ -156,12 +156,16 @@ fn challenger(path: &Path, model: &Model) -> anyhow::Result<Judge> {
 
 /// Why nothing can be estimated of a campaign, if so.
 fn refusal(of: &OfCampaign) -> Option<String> {
-    let OfCampaign { id, decisions, eligible, young, .. } = of;
+    let OfCampaign { id, decisions, eligible, young, forgotten, .. } = of;
     let sentence = match (decisions, eligible, of.mature()) {
         (0, ..) => "no decision names it".to_owned(),
         (_, 0, _) => format!(
             "none of its {decisions} decisions is eligible for estimates: a rule refused each, and what a rule refuses no coin could \
              have shown; `exploration` shows some of the unlikely ones"
+        ),
+        (.., 0) if *forgotten > 0 => format!(
+            "{young} of its {eligible} eligible decisions are so young that a click on them may come yet, and {forgotten} are older than the \
+             events that the log still has ([retention.events]), so that nobody knows which were clicked"
         ),
         (.., 0) => format!(
             "all of its {young} eligible decisions are so young that a click on them may come yet: try again later, or name a shorter \

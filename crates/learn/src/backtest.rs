@@ -127,6 +127,8 @@ pub struct OfCampaign {
     pub eligible: u64,
     /// Eligible ones on whose ads a click may come yet, and that are left out.
     pub young: u64,
+    /// Eligible ones that are older than the events that the log still has, and that are left out.
+    pub forgotten: u64,
     /// Ads that were shown, of those that are left.
     pub shown: u64,
     /// Ads that were clicked in time.
@@ -217,6 +219,10 @@ impl Rows {
             let had_chance = propensity.is_some() || is_its_own;
             let Some(counts) = row.counts().filter(|_| facts.eligible && had_chance) else { continue };
             of.eligible += 1;
+            if !row.has_events {
+                of.forgotten += 1;
+                continue;
+            }
             if !row.is_mature {
                 of.young += 1;
                 continue;
@@ -265,8 +271,21 @@ impl OfCampaign {
         let (judge, challenger) = (champion.as_ref(), question.challenger.as_ref());
         let detail = question.in_detail.then(|| Detail::new(&terms, judge, challenger));
         let tallies = policies.into_iter().map(|policy| (policy, Tally::default())).collect();
-        let (decisions, eligible, young, shown, clicked) = (0, 0, 0, 0, 0);
-        Self { id, slot, terms, champion, decisions, eligible, young, shown, clicked, tallies, detail }
+        let (decisions, eligible, young, forgotten, shown, clicked) = (0, 0, 0, 0, 0, 0);
+        Self {
+            id,
+            slot,
+            terms,
+            champion,
+            decisions,
+            eligible,
+            young,
+            forgotten,
+            shown,
+            clicked,
+            tallies,
+            detail,
+        }
     }
 
     fn take(&mut self, row: &Row, chance: &Chance, counts: &Counts, challenger: Option<&Judge>) {
@@ -301,10 +320,10 @@ impl OfCampaign {
         self.detail.as_ref()
     }
 
-    /// Eligible decisions that no click can come for any more: those of which is estimated.
+    /// Eligible decisions of which is estimated: no click can come for them any more, and those that came are in the log.
     #[must_use]
     pub fn mature(&self) -> u64 {
-        self.eligible - self.young
+        self.eligible - self.young - self.forgotten
     }
 
     /// How often ads were shown by how often their probabilities say: near 1 unless these are wrong. `None` where nothing could be

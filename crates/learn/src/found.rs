@@ -22,6 +22,9 @@ pub struct Found {
     pub newest_ms: Option<i64>,
     /// The window of the plays that features are made of, as the newest process had it.
     pub window: Option<Window>,
+    /// The position of the first event that the log still has. Events and decisions are kept for lengths of their own: what became
+    /// of ads that were shown before it is not known any more.
+    pub first_event: Option<u64>,
     /// By slot, the model of the newest decision that names the campaign, if decisions were read; and when that was.
     models: HashMap<u16, (i64, ModelId)>,
 }
@@ -35,6 +38,7 @@ impl Default for Found {
             below: u64::MAX,
             newest_ms: None,
             window: None,
+            first_event: None,
             models: HashMap::new(),
         }
     }
@@ -45,6 +49,9 @@ impl Found {
     pub fn note(&mut self, position: u64, entry: &Entry) {
         self.erased.note(Some(position).filter(|position| *position > 0), entry);
         self.campaigns.note(entry);
+        if let Entry::Event { .. } = entry {
+            self.first_event = self.first_event.or(Some(position));
+        }
         if let Entry::Started(started) = entry {
             self.window = Some(started.window);
         }
@@ -62,6 +69,12 @@ impl Found {
     #[must_use]
     pub fn is_kept(&self, position: u64, customer: &Id) -> bool {
         position < self.below && !self.erased.covers(Some(position), customer)
+    }
+
+    /// Whether the log still has the events that came after the record at this position.
+    #[must_use]
+    pub fn has_events_after(&self, position: u64) -> bool {
+        self.first_event.is_some_and(|first| first <= position)
     }
 
     /// The model that decided for a campaign last.

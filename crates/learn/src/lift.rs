@@ -97,6 +97,7 @@ impl Lift {
             self.event(hash, event, &|slot| found.campaigns.ad(&found.campaigns.id(slot)).cloned());
         }
         if let Some(facts) = decided(entry)
+            && found.has_events_after(position)
             && (facts.reason.shows() || facts.reason == Reason::HeldOut)
             && let Some(slot) = facts.campaign.filter(|slot| self.slots.contains(slot))
         {

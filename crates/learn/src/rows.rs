@@ -30,6 +30,8 @@ pub struct Row {
     /// The customer's membership at the decision, by the events that the log has before it; `None` where it has none, and where
     /// nobody asked for it.
     pub level: Option<Membership>,
+    /// Whether the log still has the events of its time: without them nobody knows what became of it.
+    pub has_events: bool,
     /// Whether a caller said that the ad was played.
     pub is_confirmed: bool,
     /// Whether a caller said that it was not.
@@ -74,6 +76,7 @@ impl Row {
             facts,
             charge: None,
             level: None,
+            has_events: true,
             is_confirmed: false,
             was_voided: false,
             is_clicked: false,
@@ -202,6 +205,7 @@ impl<'a> Joiner<'a> {
                 let Some(mut row) = row.filter(|row| self.found.is_kept(position, &row.customer)) else {
                     return Ok(());
                 };
+                row.has_events = self.found.has_events_after(position);
                 row.level = self.levels.as_ref().and_then(|levels| levels.get(&row.customer).copied());
                 self.outcomes.advance(row.time_ms);
                 if row.is_shown() {

@@ -36,7 +36,8 @@ impl Answer<'_> {
         };
         let lift: Vec<Value> = self.lift.of(of.slot).into_iter().map(difference).collect();
         json!({
-            "campaign": of.id, "decisions": of.decisions, "eligible": of.eligible, "young": of.young, "estimated": of.mature(),
+            "campaign": of.id, "decisions": of.decisions, "eligible": of.eligible, "young": of.young,
+            "forgotten": of.forgotten, "estimated": of.mature(),
             "shown": of.shown, "clicked": of.clicked, "support": of.support(),
             "champion": of.champion.as_ref().map(|judge| &judge.id), "lift": lift,
         })
@@ -50,8 +51,12 @@ impl Answer<'_> {
 
     /// What was looked at, and what it costs and is worth: two sentences without their stops.
     pub(super) fn summary(&self, of: &OfCampaign) -> (String, String) {
+        let forgotten = match of.forgotten {
+            0 => String::new(),
+            forgotten => format!(" and {forgotten} older than the events that the log still has"),
+        };
         let looked_at = format!(
-            "{} decisions, {} eligible, {} of them too young; of the other {}, {} shown and {} clicked",
+            "{} decisions, {} eligible, {} of them too young{forgotten}; of the other {}, {} shown and {} clicked",
             of.decisions,
             of.eligible,
             of.young,

@@ -19,8 +19,16 @@ pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCo
     let log = DecisionLog::open(&args.log, needs)?;
     let models = log.models();
     let (wanted, found) = (&wanted, &log.found);
-    let mut export =
-        Export { what, wanted, found, models, table: &mut table, without_counts: 0, immature: 0 };
+    let mut export = Export {
+        what,
+        wanted,
+        found,
+        models,
+        table: &mut table,
+        without_counts: 0,
+        immature: 0,
+        forgotten: 0,
+    };
     let mut joiner = Joiner::new(found, log.attribution_ms);
     log.read(&mut |position, entry| joiner.entry(position, entry, &mut |row| export.write(&row)))?;
     joiner.finish(&mut |row| export.write(&row))?;
@@ -44,6 +52,8 @@ struct Export<'a> {
     without_counts: u64,
     /// Ads whose click may come yet.
     immature: u64,
+    /// Ads that are older than the events that the log still has.
+    forgotten: u64,
 }
 
 impl Export<'_> {
@@ -51,6 +61,10 @@ impl Export<'_> {
         let is_wanted = self.wanted.customer.as_ref().is_none_or(|id| *id == row.customer)
             && self.wanted.is_time_in_range(row.time_ms);
         if !is_wanted || (self.what != Exported::Decisions && !row.is_shown()) {
+            return Ok(());
+        }
+        if self.what != Exported::Decisions && !row.has_events {
+            self.forgotten += 1;
             return Ok(());
         }
         let campaigns = &self.found.campaigns;
@@ -82,6 +96,13 @@ impl Export<'_> {
             output::note(format_args!(
                 "upbeat export: {} ads were shown by a version that kept no counts of plays: they are no rows",
                 self.without_counts
+            ));
+        }
+        if self.forgotten > 0 {
+            output::note(format_args!(
+                "upbeat export: {} ads are older than the events that the log still has ([retention.events]), and nobody knows which were \
+                 clicked: they are no rows",
+                self.forgotten
             ));
         }
         if self.immature > 0 {

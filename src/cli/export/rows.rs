@@ -123,7 +123,7 @@ pub(super) fn decision_cells(of: &Row, campaigns: &Campaigns, models: &mut Model
         _ => "none".to_owned(),
     };
     let propensities = facts.map(|facts| propensities(facts, campaigns));
-    let is_shown = of.is_shown();
+    let is_told = of.is_shown() && of.has_events;
     let mut row = head(of).to_vec();
     row.extend([
         Cell::Text(action),
@@ -139,8 +139,8 @@ pub(super) fn decision_cells(of: &Row, campaigns: &Campaigns, models: &mut Model
         Cell::Flag(reason == Reason::HeldOut),
         Cell::of(of.charge, |charge| Cell::Whole(charge.cost)),
         Cell::of(of.charge, |charge| Cell::Text(bill(charge.bill).to_owned())),
-        Cell::of(is_shown.then_some(of.is_confirmed), Cell::Flag),
-        Cell::of(is_shown.then_some(of.is_voided()), Cell::Flag),
+        Cell::of(is_told.then_some(of.is_confirmed), Cell::Flag),
+        Cell::of(is_told.then_some(of.is_voided()), Cell::Flag),
     ]);
     row
 }

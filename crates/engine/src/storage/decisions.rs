@@ -1,5 +1,6 @@
 //! Decisions as a directory has them, and what became of them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use upbeat_core::encoding::DecodeError;
@@ -12,7 +13,8 @@ use super::dump::{dump_log, head_of};
 use crate::log::{Entry, kind};
 
 /// Gives what the log has of decisions and of their customers to `visit`, with its positions, in their order: decisions, where these
-/// are wanted, and events but plays of the usual form, deletions, beginnings and campaigns. Before the log it gives the campaigns of
+/// are wanted, and events but plays of the usual form, deletions, beginnings and campaigns. The first event of all is given whatever it
+/// is: decisions before it are older than what the log still has of events. Before the log it gives the campaigns of
 /// the newest sound snapshot, at position 0. Returns the watermark: where a process uses the directory, some records at higher
 /// positions were not there yet. Changes nothing, and takes the same memory however long the log is.
 ///
@@ -32,8 +34,10 @@ pub fn decisions<D: Disk>(
             visit(0, Entry::Campaigns(Box::new(campaigns))).map_err(refused)?;
         }
     }
+    let has_event = Cell::new(false);
     let is_wanted = |kind: u16, _: &[u8]| {
         Ok(match kind {
+            kind::EVENT | kind::USUAL_PLAY if !has_event.replace(true) => true,
             kind::USUAL_PLAY | kind::EVICTED | kind::LAST_EVENT | kind::TRACK | kind::MONEY => false,
             kind::DECIDED | kind::DECIDED_STATE | kind::SHOWN | kind::ANSWERED | kind::SHOWN_IN_PLAN => {
                 with_decisions

@@ -1,5 +1,6 @@
 //! Rows of a campaign, made of records.
 
+use std::iter;
 use std::sync::Arc;
 
 use upbeat_core::campaign::Bill;
@@ -76,7 +77,8 @@ fn event(customer: u64, time_ms: i64, kind: EventKind) -> Entry {
 /// What is found of these records.
 fn tested(entries: &[Entry]) -> Result<(OfCampaign, Vec<crate::lift::Difference>), ImpossibleShow> {
     let mut found = Found::default();
-    let records = || entries.iter().zip(1..);
+    let play = event(9, 0, EventKind::Play { track: Id::Number(1), mobile: false });
+    let records = || iter::once(&play).chain(entries).zip(1..);
     records().for_each(|(entry, position)| found.note(position, entry));
     let mut backtest = Backtest::new(&found, ATTRIBUTION_MS, vec![(0, None)], Question::default());
     records().try_for_each(|(entry, position)| backtest.entry(position, entry.clone()))?;
@@ -185,4 +187,26 @@ fn lift_compares_customers_from_their_first_would_be_show_on() {
         clicks.interval.0 < 0.0 && clicks.interval.1 > 0.0,
         "of three customers nothing is certain: {clicks:?}"
     );
+}
+
+#[test]
+fn rows_whose_events_the_log_has_no_longer_are_left_out() {
+    let click =
+        event(1, 1000, EventKind::Click { of: ClickOf::Decision { decision: DecisionId(1), ad: None } });
+    let entries = [
+        version(1, ""),
+        show(1, 0, Coins::None),
+        click,
+        show(2, 1000, Coins::None),
+        show(3, 2 * ATTRIBUTION_MS, Coins::None),
+    ];
+    let mut found = Found::default();
+    let records = || entries.iter().zip(1..);
+    records().for_each(|(entry, position)| found.note(position, entry));
+    let mut backtest = Backtest::new(&found, ATTRIBUTION_MS, vec![(0, None)], Question::default());
+    records().try_for_each(|(entry, position)| backtest.entry(position, entry.clone())).expect("rows");
+    let (campaigns, _) = backtest.finish().expect("rows");
+    let [campaign] = &campaigns[..] else { panic!("{campaigns:?}") };
+    assert_eq!((campaign.eligible, campaign.forgotten, campaign.young, campaign.mature()), (3, 1, 1, 1));
+    assert_eq!(campaign.clicked, 0, "the click that is left is of a show that is not");
 }

@@ -96,6 +96,35 @@ fn every_decision_of_a_known_customer_is_in_the_log_once_and_no_dry_run_is() {
 }
 
 #[test]
+fn first_event_is_given_whatever_it_is_and_other_plays_are_not() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let engine = refusing(6);
+    let mut log = opened(&engine, &disk, memories(1, 64 << 10), 1, 1);
+    for event_id in 0..3 {
+        engine.apply(play(1, event_id, WALL_MS), WALL_MS).expect("it is taken");
+    }
+    engine.decide_once(&Id::Number(1), false, WALL_MS);
+    let silver = Event { kind: EventKind::Membership(Membership::Silver), ..play(1, 1, WALL_MS) };
+    engine.apply(silver, WALL_MS).expect("it is taken");
+    flush(&engine, &mut log);
+    for with_decisions in [false, true] {
+        let mut given = Vec::new();
+        let visit = &mut |_: u64, entry: Entry| {
+            match entry {
+                Entry::Event { event, .. } => given.push(event.kind.name()),
+                Entry::Decided { .. } => given.push("decision"),
+                _ => {}
+            }
+            Ok(())
+        };
+        crate::storage::decisions(&Arc::new(disk.clone()), with_decisions, visit).expect("it can be read");
+        let expected =
+            if with_decisions { &["play", "decision", "membership"][..] } else { &["play", "membership"] };
+        assert_eq!(given, expected);
+    }
+}
+
+#[test]
 fn decision_without_room_is_answered_and_counted_and_leaves_half_of_the_lane_to_others() {
     let disk = SimulatedDisk::new(1, 1 << 30);
     let engine = refusing(6);
