@@ -17,7 +17,9 @@ pub struct Row {
     pub voided: bool,
     /// Whether it was clicked in time.
     pub clicked: bool,
-    /// How probable a show would have been under the candidate, 0 to 1: 0 where it refuses, else the rate of pacing, or 1.
+    /// How probable a show would have been under the candidate, 0 to 1: 0 where it refuses, else the rate of pacing. Both models
+    /// have the same rate at one instant, also where the row was explored: with 1 for the candidate there and the rate for the
+    /// champion elsewhere, the candidate would be credited with shows that pacing would have left out.
     pub candidate_shows: f64,
     /// The same under the champion.
     pub champion_shows: f64,

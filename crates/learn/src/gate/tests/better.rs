@@ -254,7 +254,7 @@ fn candidates_without_ads_held_out_are_promoted_in_the_end() {
 
 #[test]
 #[ignore = "`just gate`: prints how long a row takes"]
-fn rows_are_counted_in_a_microsecond_or_so() {
+fn time_that_a_row_takes_is_printed() {
     let mut world = World::new(0);
     let mut listeners = Drifting::new(&mut world.rng);
     listeners.deciding = 1;
