@@ -177,6 +177,24 @@ fn calibrations_interval_covers_the_true_ratio_in_95_of_100_samples() {
 }
 
 #[test]
+fn calibration_asked_at_every_click_rarely_passes_a_model_that_is_wrong_by_more_than_the_limit() {
+    // Its interval is for one look: at the limit itself more than its 2.5 % pass at some click of 5,000.
+    for (ratio, most) in [(1.1, 75), (1.15, 9), (1.2, 0)] {
+        let passes = |seed: &u64| {
+            let (mut rng, mut calibration) = (Rng::new(*seed), Calibration::default());
+            (0..125_000).any(|_| {
+                let clicked = rng.chance(BREAK_EVEN / ratio);
+                calibration.observe(BREAK_EVEN, clicked);
+                clicked && calibration.finding().outcome == Outcome::Passed
+            })
+        };
+        let passed = (0..300).filter(passes).count();
+        eprintln!("gate: a calibration of {ratio} passes at some click in {passed} of 300 runs");
+        assert!(passed <= most, "{ratio}: {passed} of 300");
+    }
+}
+
+#[test]
 fn rows_count_by_when_they_were_decided_and_for_what_they_may() {
     let mut gate = gate();
     for (row, expected) in [
