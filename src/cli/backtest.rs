@@ -23,8 +23,8 @@ use super::{WrongCall, files, output};
 /// coins (champion), of another model (challenger), and of thresholds of the probability of a click. Each by inverse propensity
 /// scoring (ips) and self-normalised (snips), with the 95 % interval of the profit, the effective sample size, the largest weight, and
 /// the share of decisions of which the log cannot tell (unsupported). Only eligible decisions count, and only once no click can come
-/// for them any more. Clicks that no ad led to and upgrades are in the lift against the holdout alone. Of a data directory, also
-/// while a server uses it; of a backup; or of a running server.
+/// for them any more. Clicks that no ad led to, upgrades and how much is played are in the lift against the holdout alone. Of a data
+/// directory, also while a server uses it; of a backup; or of a running server.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat backtest --from upbeat-data --config upbeat.toml
@@ -84,7 +84,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let question =
         Question { challenger, thresholds: args.threshold.clone(), in_detail: args.report.is_some() };
     let mut backtest = Backtest::new(&log.found, log.attribution_ms, judged, question);
-    log.read(&mut |position, entry| Ok(backtest.entry(position, entry)?))?;
+    log.read(true, &mut |position, entry| Ok(backtest.entry(position, entry)?))?;
     let (campaigns, lift) = backtest.finish()?;
     let (told, refused): (Vec<_>, Vec<_>) = campaigns.into_iter().partition(|of| refusal(of).is_none());
     let refusals: Vec<String> = refused.iter().filter_map(refusal).collect();

@@ -101,19 +101,27 @@ impl DecisionLog {
         Ok(Self { found, attribution_ms, directory, from, disk, _copied: copied })
     }
 
-    /// Gives each record with its position, in the order of the log.
+    /// Gives each record with its position, in the order of the log; plays of the usual form where they are wanted.
     ///
     /// # Errors
     /// The log cannot be read; or those of `visit`.
-    pub(super) fn read(&self, visit: &mut dyn FnMut(u64, Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    pub(super) fn read(
+        &self,
+        with_plays: bool,
+        visit: &mut dyn FnMut(u64, Entry) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut failed = None;
-        let read = storage::decisions(&self.disk, true, &mut |position, entry| {
+        let visit = &mut |position, entry| {
             visit(position, entry).map_err(|error| {
                 let said = error.to_string();
                 failed = Some(error);
                 said
             })
-        });
+        };
+        let read = match with_plays {
+            true => storage::decisions_and_plays(&self.disk, visit),
+            false => storage::decisions(&self.disk, true, visit),
+        };
         failed.map_or(read.map(drop).map_err(anyhow::Error::from), Err).with_context(|| self.from.clone())
     }
 

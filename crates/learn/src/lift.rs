@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use upbeat_core::decision::Reason;
-use upbeat_core::event::{ClickOf, Event, EventKind, Id, Membership, StableHash};
+use upbeat_core::event::{ClickOf, DAY_MS, Event, EventKind, Id, Membership, StableHash};
 use upbeat_engine::Entry;
 
 use super::Found;
@@ -26,11 +26,13 @@ pub enum Outcome {
     Clicks,
     /// Whether the membership rose.
     Upgrades,
+    /// Plays a day, of customers who have been followed for a day at least.
+    Plays,
 }
 
 impl Outcome {
     /// All.
-    pub const ALL: [Self; 2] = [Self::Clicks, Self::Upgrades];
+    pub const ALL: [Self; 3] = [Self::Clicks, Self::Upgrades, Self::Plays];
 
     /// The name in output.
     #[must_use]
@@ -38,6 +40,7 @@ impl Outcome {
         match self {
             Self::Clicks => "clicks",
             Self::Upgrades => "upgrades",
+            Self::Plays => "plays a day",
         }
     }
 }
@@ -64,6 +67,7 @@ struct Followed {
     from_ms: i64,
     clicks: u32,
     is_upgraded: bool,
+    plays: u32,
 }
 
 /// Follows customers through a log.
@@ -71,6 +75,8 @@ pub struct Lift {
     slots: Vec<u16>,
     followed: HashMap<(u16, u64), Followed>,
     levels: HashMap<u64, Membership>,
+    /// The newest decision, in Unix milliseconds: until then customers are followed.
+    newest_ms: i64,
     /// Customers whose hashes are above this are left out.
     most_hash: u64,
 }
@@ -79,7 +85,13 @@ impl Lift {
     /// Of these campaigns, by their slots.
     #[must_use]
     pub fn new(slots: &[u16]) -> Self {
-        Self { slots: slots.to_vec(), followed: HashMap::new(), levels: HashMap::new(), most_hash: u64::MAX }
+        Self {
+            slots: slots.to_vec(),
+            followed: HashMap::new(),
+            levels: HashMap::new(),
+            newest_ms: i64::MIN,
+            most_hash: u64::MAX,
+        }
     }
 
     /// Takes the next record of the log.
@@ -96,6 +108,9 @@ impl Lift {
         if let Entry::Event { event, .. } = entry {
             self.event(hash, event, &|slot| found.campaigns.ad(&found.campaigns.id(slot)).cloned());
         }
+        if let Some(facts) = decided(entry) {
+            self.newest_ms = self.newest_ms.max(facts.time_ms);
+        }
         if let Some(facts) = decided(entry)
             && found.has_events_after(position)
             && (facts.reason.shows() || facts.reason == Reason::HeldOut)
@@ -108,6 +123,7 @@ impl Lift {
                 from_ms,
                 clicks: 0,
                 is_upgraded: false,
+                plays: 0,
             });
             self.bound();
         }
@@ -116,6 +132,14 @@ impl Lift {
     fn event(&mut self, hash: u64, event: &Event, ad_of: &dyn Fn(u16) -> Option<Id>) {
         let ms = event.time.unix_ms;
         match &event.kind {
+            EventKind::Play { .. } => {
+                for slot in &self.slots {
+                    let followed = self.followed.get_mut(&(*slot, hash));
+                    if let Some(followed) = followed.filter(|followed| ms >= followed.from_ms) {
+                        followed.plays += 1;
+                    }
+                }
+            }
             EventKind::Click { of: ClickOf::Ad(ad) | ClickOf::Decision { ad: Some(ad), .. } } => {
                 for slot in &self.slots {
                     let Some(followed) = self.followed.get_mut(&(*slot, hash)) else { continue };
@@ -153,9 +177,12 @@ impl Lift {
         let differences = Outcome::ALL.map(|outcome| {
             let (mut with, mut without) = (Moments::default(), Moments::default());
             for (_, followed) in self.followed.iter().filter(|((of, _), _)| *of == slot) {
+                let days = self.newest_ms.saturating_sub(followed.from_ms) as f64 / DAY_MS as f64;
                 let value = match outcome {
                     Outcome::Clicks => f64::from(followed.clicks),
                     Outcome::Upgrades => f64::from(u8::from(followed.is_upgraded)),
+                    Outcome::Plays if days < 1.0 => continue,
+                    Outcome::Plays => f64::from(followed.plays) / days,
                 };
                 if followed.is_held_out { without.add(value) } else { with.add(value) }
             }

@@ -30,7 +30,7 @@ pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCo
         forgotten: 0,
     };
     let mut joiner = Joiner::new(found, log.attribution_ms);
-    log.read(&mut |position, entry| joiner.entry(position, entry, &mut |row| export.write(&row)))?;
+    log.read(false, &mut |position, entry| joiner.entry(position, entry, &mut |row| export.write(&row)))?;
     joiner.finish(&mut |row| export.write(&row))?;
     export.say();
     let rows = table.rows();

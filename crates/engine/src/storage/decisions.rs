@@ -25,6 +25,26 @@ pub fn decisions<D: Disk>(
     with_decisions: bool,
     visit: &mut dyn FnMut(u64, Entry) -> Result<(), String>,
 ) -> Result<u64, OpenError> {
+    read(disk, with_decisions, false, visit)
+}
+
+/// As [`decisions`] with decisions, and with all plays.
+///
+/// # Errors
+/// As those of [`decisions`].
+pub fn decisions_and_plays<D: Disk>(
+    disk: &Arc<D>,
+    visit: &mut dyn FnMut(u64, Entry) -> Result<(), String>,
+) -> Result<u64, OpenError> {
+    read(disk, true, true, visit)
+}
+
+fn read<D: Disk>(
+    disk: &Arc<D>,
+    with_decisions: bool,
+    with_plays: bool,
+    visit: &mut dyn FnMut(u64, Entry) -> Result<(), String>,
+) -> Result<u64, OpenError> {
     let mut start = Start { reached: 1, ..oldest(&**disk).map_err(upbeat_journal::OpenError::from)? };
     if let Some(snapshot) = find(Arc::clone(disk))?.newest {
         start.reached = snapshot.reached();
@@ -38,7 +58,8 @@ pub fn decisions<D: Disk>(
     let is_wanted = |kind: u16, _: &[u8]| {
         Ok(match kind {
             kind::EVENT | kind::USUAL_PLAY if !has_event.replace(true) => true,
-            kind::USUAL_PLAY | kind::EVICTED | kind::LAST_EVENT | kind::TRACK | kind::MONEY => false,
+            kind::USUAL_PLAY => with_plays,
+            kind::EVICTED | kind::LAST_EVENT | kind::TRACK | kind::MONEY => false,
             kind::DECIDED | kind::DECIDED_STATE | kind::SHOWN | kind::ANSWERED | kind::SHOWN_IN_PLAN => {
                 with_decisions
             }

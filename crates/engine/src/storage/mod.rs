@@ -29,7 +29,7 @@ use crate::log::{Log, Payload, Started, kind};
 use crate::{Engine, campaigns};
 
 pub use class::{RecordClass, record_class};
-pub use decisions::decisions;
+pub use decisions::{decisions, decisions_and_plays};
 pub use dump::{Dumped, dump, history, last_started};
 pub use erased::ErasedCustomers;
 pub use of_customer::{OfCustomer, digest_of, log_of, snapshot_of};

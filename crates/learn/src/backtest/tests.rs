@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 
 use upbeat_core::campaign::Bill;
-use upbeat_core::event::{ClickOf, Event, EventKind, Membership, Time};
+use upbeat_core::event::{ClickOf, DAY_MS, Event, EventKind, Membership, Time};
 use upbeat_engine::campaigns::{CampaignVersion, KeptCampaigns};
 use upbeat_engine::ledger::Charge;
 use upbeat_engine::{Coins, Facts};
@@ -180,13 +180,35 @@ fn lift_compares_customers_from_their_first_would_be_show_on() {
         level(2, 20_000, Membership::Free),
     ];
     let (_, lift) = tested(&entries).expect("rows");
-    let [clicks, upgrades] = &lift[..] else { panic!("{lift:?}") };
+    let [clicks, upgrades] = &lift[..] else { panic!("nobody was followed for a day: {lift:?}") };
     assert_eq!((clicks.treated, clicks.held_out, clicks.with, clicks.without), (2, 1, 1.0, 1.0));
     assert_eq!((upgrades.with, upgrades.without), (0.5, 0.0), "one was silver before: {upgrades:?}");
     assert!(
         clicks.interval.0 < 0.0 && clicks.interval.1 > 0.0,
         "of three customers nothing is certain: {clicks:?}"
     );
+}
+
+#[test]
+fn plays_a_day_are_compared_of_customers_who_were_followed_for_a_day() {
+    let play =
+        |customer, time_ms| event(customer, time_ms, EventKind::Play { track: Id::Number(1), mobile: false });
+    let day = DAY_MS;
+    let entries = [
+        version(1, "holdout = 0.5"),
+        play(1, 0),
+        show(1, 10_000, Coins::None),
+        unshown(2, 10_000, Reason::HeldOut, Coins::None),
+        play(1, 20_000),
+        play(1, day),
+        play(2, day),
+        show(3, day + 20_000, Coins::None),
+        play(3, day + 30_000),
+        unshown(1, 2 * day + 10_000, Reason::Paced, Coins::None),
+    ];
+    let (_, lift) = tested(&entries).expect("rows");
+    let plays = lift.iter().find(|of| of.outcome == crate::lift::Outcome::Plays).expect("it is there");
+    assert_eq!((plays.treated, plays.held_out, plays.with, plays.without), (1, 1, 1.0, 0.5), "{plays:?}");
 }
 
 #[test]
