@@ -148,7 +148,7 @@ impl<V: Default> Table<V> {
     }
 
     /// Prefetches the records of some ids into the processor's cache. Each takes several turns to memory; those of
-    /// [`PREFETCHED`] ids are made at the same time.
+    /// `PREFETCHED` ids are made at the same time.
     pub fn prefetch(&self, ids: &[Id]) {
         for ids in ids.chunks(PREFETCHED) {
             let mut places = [None; PREFETCHED];
