@@ -302,3 +302,72 @@ impl std::io::Write for Counted {
         Ok(())
     }
 }
+
+#[test]
+fn backtest_takes_the_same_few_megabytes_however_many_decisions_there_are() {
+    use std::sync::Arc;
+
+    use upbeat_core::campaign::Bill;
+    use upbeat_core::decision::Reason;
+    use upbeat_core::event::{DecisionId, Event, EventKind, Time};
+    use upbeat_core::feature::Counts;
+    use upbeat_engine::campaigns::{CampaignVersion, KeptCampaigns};
+    use upbeat_engine::ledger::Charge;
+    use upbeat_engine::{Coins, Entry, Facts};
+    use upbeat_learn::Found;
+    use upbeat_learn::backtest::{Backtest, Question};
+
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let version = CampaignVersion {
+        version: 1,
+        time_ms: 0,
+        who: "file".to_owned(),
+        changed: Vec::new(),
+        digest: [0; 32],
+    };
+    let toml =
+        Arc::from("[[campaign]]\nid = \"a\"\nad = \"AD\"\nimpression_cost = 0.02\nclick_value = 0.5\n");
+    let slots = vec![Id::Text("a".into())];
+    let kept = KeptCampaigns { version, toml, file_digest: None, slots, models: None };
+    let play = EventKind::Play { track: Id::Number(1), mobile: false };
+    let event = |time_ms, kind| {
+        let (customer, time) = (Id::Number(1), Time::from_unix_ms(time_ms));
+        Entry::Event { event: Event { customer, id: Id::Number(1), time, kind }, last_event_s: 0 }
+    };
+    // One in four is shown, one a second, to a thousand customers.
+    let decision = |number: u64| {
+        let (time_ms, is_shown) = (number as i64 * 1000, number.is_multiple_of(4));
+        let reason = if is_shown { Reason::LikelyToClick } else { Reason::Paced };
+        let counts = Some(Counts { plays: 2, parts: [2, 0, 0, 0, 0, 1] });
+        let coins = Coins::Pacing(vec![(0, 16_384)].into());
+        let (id, campaign) = (DecisionId(number), Some(0));
+        let facts =
+            Facts { id, time_ms, reason, eligible: true, campaign, version: 1, model: None, counts, coins };
+        let (customer, facts) = (Id::Number(number % 1000), Box::new(facts));
+        let charge = Charge { expires_s: 0, day: 0, bill: Bill::Show, cost: 20_000 };
+        match is_shown {
+            true => Entry::ShownInPlan { customer, facts, charge, answer: None },
+            false => Entry::Decided { customer, facts, has_state: false },
+        }
+    };
+    let peak = |decisions: u64| {
+        peak_of(|| {
+            let mut found = Found::default();
+            for (entry, position) in
+                [Entry::Campaigns(Box::new(kept.clone())), event(0, play.clone())].iter().zip(1..)
+            {
+                found.note(position, entry);
+            }
+            (0..decisions).for_each(|number| found.note(number + 3, &decision(number)));
+            let question = Question { in_detail: true, ..Question::default() };
+            let mut backtest = Backtest::new(&found, 1_800_000, vec![(0, None)], question);
+            for number in 0..decisions {
+                backtest.entry(number + 3, decision(number)).expect("a sound log");
+            }
+            let (campaigns, _) = backtest.finish().expect("a sound log");
+            assert_eq!(campaigns[0].mature(), decisions - 1801);
+        })
+    };
+    let (few, many) = (peak(20_000), peak(100_000));
+    assert!(many < few + (64 << 10) && many < 4 << 20, "{few} and {many} bytes");
+}
