@@ -67,10 +67,11 @@ impl Accounts {
     pub fn redo_not_shown(&self, slot: u16, position: u64, time_ms: i64, reason: Reason) {
         if let Some(account) = self.get_or_make(slot) {
             let mut locked = account.lock();
+            // Most records of a log are such, and follow each other in time: their day is looked up once.
             if position >= locked.from
-                && let Some(charge) = account.charge_at(&mut locked, time_ms)
+                && let Some(today) = account.turn_to(&mut locked, time_ms)
             {
-                locked.state.count_not_shown(charge.day, place_of(reason), 1);
+                locked.state.count_not_shown(today.day, place_of(reason), 1);
             }
         }
     }

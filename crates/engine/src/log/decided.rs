@@ -234,6 +234,14 @@ fn encode_other(customer: &Id, facts: &Facts<'_>, into: &mut Vec<u8>) {
     put_varint(into, facts.version);
 }
 
+/// The id of a model of these bytes: without formatting, since recovery reads nearly every decision so.
+fn unpacked_model(packed: &[u8]) -> ModelId {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = packed.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let digits: String = digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect();
+    ModelId::new(&digits)
+}
+
 /// Of whom a decision is.
 pub(super) fn customer_of<'a>(from: &mut Decoder<'a>) -> Result<IdRef<'a>, DecodeError> {
     let what = "a customer";
@@ -258,9 +266,7 @@ pub(super) fn decode(from: &mut Decoder<'_>) -> Result<(Id, Facts<'static>), Dec
         }
         of.plays = day_parts(&of) as u16;
         counts = Some(of);
-        let digits: String =
-            from.bytes(6, "a model's id")?.iter().map(|byte| format!("{byte:02x}")).collect();
-        model = Some(ModelId::new(&digits));
+        model = Some(unpacked_model(from.bytes(6, "a model's id")?));
     } else {
         let ms = unzigzag(from.varint("a time")?);
         let time = Time::from_parts(ms, 0, false).ok_or_else(|| DecodeError::bad("a time", ms))?;
