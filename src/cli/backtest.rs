@@ -91,7 +91,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if told.is_empty() {
         bail!("{}: {}", args.log.from, refusals.join("\n"));
     }
-    for sentence in refusals.into_iter().chain(told.iter().filter_map(doubt)) {
+    let doubts = told.iter().flat_map(|of| [doubt(of), unjudged(of)]).flatten();
+    for sentence in refusals.into_iter().chain(doubts) {
         output::note(format_args!("upbeat backtest: {sentence}"));
     }
     let answer = Answer { campaigns: &told, lift: &lift, currency: log.found.campaigns.currency() };
@@ -174,6 +175,21 @@ fn refusal(of: &OfCampaign) -> Option<String> {
         _ => return None,
     };
     Some(format!("campaign {id}: {sentence}"))
+}
+
+/// Why nothing is said of thresholds of the probability of a click, if so.
+fn unjudged(of: &OfCampaign) -> Option<String> {
+    let judge = of.champion.as_ref().filter(|judge| !judge.knows_clicks())?;
+    let what = match judge.label {
+        Label::Impression => "has no calibration",
+        Label::Customer => {
+            "is of the label customer: it knows who clicks at some time, not whether a show is clicked"
+        }
+    };
+    Some(format!(
+        "campaign {}: its model {} {what}; nothing is said of thresholds of that probability",
+        of.id, judge.id
+    ))
 }
 
 /// What is to be known before the estimates of a campaign are believed.

@@ -11,7 +11,7 @@ use upbeat_svm::Scorer;
 
 use super::campaigns::put;
 use super::coins::{Radio, Row, campaign, propensities};
-use super::listeners::{membership, seconds_from_now};
+use super::listeners::{likely, membership, seconds_from_now, unlikely};
 use super::skipped::skipped;
 use super::support::*;
 
@@ -440,6 +440,35 @@ fn report_of_a_backtest_is_one_page_that_fetches_nothing() {
     let output = backtest(&[&flags[..], &["--report", &nowhere]].concat());
     assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("page.html"), "{output:?}");
+}
+
+#[test]
+fn campaign_of_the_configuration_is_estimated_without_thresholds_of_a_probability_that_is_no_clicks() {
+    let mut radio = Radio::start(&[]);
+    for (customer, plays) in [("48", likely("48")), ("49", unlikely("49"))] {
+        radio.server.load("/events", NDJSON, plays);
+        radio.decide_all(&[customer.to_owned()]);
+    }
+    radio.turn_to(radio.now_s + 3600);
+    radio.decide_all(&["49".to_owned()]);
+    radio.exported("decisions", &[]);
+    let output = backtest(&["--from", &radio.kept.directory(), "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("is of the label customer"), "{said}");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let policies = answer["policies"].as_array().expect("a list");
+    let names: BTreeSet<&str> = policies.iter().filter_map(|of| of["name"].as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["champion", "logging", "random", "show-all", "show-none"]));
+    // The one that a rule refused is not in it, and of one customer alone there is no interval.
+    let told = &answer["campaigns"][0];
+    assert_eq!(
+        (&told["eligible"], &told["estimated"], &told["shown"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{told}"
+    );
+    for of in policies.iter().filter(|of| of["name"] != "show-none") {
+        assert_eq!((&of["low"], &of["high"]), (&Value::Null, &Value::Null), "{of}");
+    }
 }
 
 #[test]
