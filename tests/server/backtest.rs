@@ -472,6 +472,23 @@ fn campaign_of_the_configuration_is_estimated_without_thresholds_of_a_probabilit
 }
 
 #[test]
+fn model_of_another_window_is_not_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("data").display().to_string();
+    let server = Server::with(&["--data-dir", &directory, "--model", "none"], &[("UPBEAT_WINDOW_DAYS", "7")]);
+    server.load("/events", NDJSON, likely("48"));
+    server.decide("48");
+    super::export_decisions::all_durable(&server);
+    let output = backtest(&["--from", &directory, "--model", CHALLENGER]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("trained on a window of 256 plays and 28 days") && said.contains(CHALLENGER),
+        "{said}"
+    );
+}
+
+#[test]
 fn backtest_says_what_it_cannot_estimate() {
     let refused = |arguments: &[&str], status: i32, sentence: &str| {
         let output = backtest(arguments);
