@@ -46,7 +46,7 @@ pub use log::{Answered, Coins, Entry, Facts, LogRefusal, LogState, Started};
 pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
 pub use striped::{Numbers, Striped, take_own_stripe};
-pub use table::{Sweep, Table, UpdateError};
+pub use table::{PREFETCHED, Sweep, Table, UpdateError};
 pub use tombstones::{Buried, PendingErasures, Tombstone};
 
 use campaigns::{Current, NewCampaigns, Versions};

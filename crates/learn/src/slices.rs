@@ -39,7 +39,7 @@ impl Slice {
     #[must_use]
     pub fn click_rate(&self) -> Option<(f64, (f64, f64))> {
         let rate = self.clicked as f64 / self.shown as f64;
-        (self.shown > 0).then(|| (rate, wilson(rate, self.shown as f64, NORMAL)))
+        (self.shown > 0).then(|| (rate, upbeat_svm::wilson(self.clicked, self.shown)))
     }
 }
 

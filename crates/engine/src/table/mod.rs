@@ -26,8 +26,8 @@ const IDS_PER_SHARD: usize = 2048;
 const FEWEST_SHARDS: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 const MOST_SHARDS: usize = 1 << 14;
 
-/// So many ids are prefetched at the same time.
-pub(crate) const PREFETCHED: usize = 8;
+/// So many ids are prefetched at the same time: whoever visits many prefetches as many ahead of those that are visited.
+pub const PREFETCHED: usize = 8;
 
 /// Why an update was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl<V: Default> Table<V> {
     }
 
     /// Prefetches the records of some ids into the processor's cache. Each takes several turns to memory; those of
-    /// `PREFETCHED` ids are made at the same time.
+    /// [`PREFETCHED`] ids are made at the same time.
     pub fn prefetch(&self, ids: &[Id]) {
         for ids in ids.chunks(PREFETCHED) {
             let mut places = [None; PREFETCHED];

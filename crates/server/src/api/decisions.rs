@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use upbeat_core::event::Id;
-use upbeat_engine::{Ask, RequestId};
+use upbeat_engine::{Ask, PREFETCHED, RequestId};
 
 use super::content::{json, json_bytes, require_json};
 use super::explained::{self, CampaignView};
@@ -182,6 +182,7 @@ impl BatchAnswer {
 
     /// Decides for the next customers.
     fn decide(&mut self, app: &App, customers: &[Id], dry_run: bool, wall_ms: i64) {
+        // Before decisions for as many others, so that the records have arrived from memory when they are used.
         let prefetch = |from: usize| {
             let ahead = customers.len().min(from + PREFETCHED);
             app.engine.prefetch(&customers[from.min(ahead)..ahead]);
@@ -204,10 +205,6 @@ impl BatchAnswer {
         self.0
     }
 }
-
-/// Records of so many customers are prefetched at once, before decisions for as many others: so they have arrived from memory when
-/// they are used.
-const PREFETCHED: usize = 8;
 
 /// The customers of a batch.
 ///
