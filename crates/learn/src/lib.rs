@@ -7,6 +7,7 @@ pub mod estimate;
 mod found;
 pub mod gate;
 mod interval;
+pub mod job;
 pub mod lift;
 mod outcomes;
 pub mod rows;
