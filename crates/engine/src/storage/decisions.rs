@@ -28,7 +28,7 @@ pub fn decisions<D: Disk>(
     read(disk, with_decisions, false, visit)
 }
 
-/// As [`decisions`] with decisions, and with all plays.
+/// As [`decisions`] with decisions, and with all plays and evictions: of whoever was evicted no play counts that came before.
 ///
 /// # Errors
 /// As those of [`decisions`].
@@ -58,8 +58,8 @@ fn read<D: Disk>(
     let is_wanted = |kind: u16, _: &[u8]| {
         Ok(match kind {
             kind::EVENT | kind::USUAL_PLAY if !has_event.replace(true) => true,
-            kind::USUAL_PLAY => with_plays,
-            kind::EVICTED | kind::LAST_EVENT | kind::TRACK | kind::MONEY => false,
+            kind::USUAL_PLAY | kind::EVICTED => with_plays,
+            kind::LAST_EVENT | kind::TRACK | kind::MONEY => false,
             kind::DECIDED | kind::DECIDED_STATE | kind::SHOWN | kind::ANSWERED | kind::SHOWN_IN_PLAN => {
                 with_decisions
             }

@@ -7,6 +7,7 @@ mod decisions;
 mod dump;
 mod erased;
 mod of_customer;
+mod profiles;
 mod redo;
 mod replay;
 mod restore;
@@ -33,6 +34,7 @@ pub use decisions::{decisions, decisions_and_plays};
 pub use dump::{Dumped, dump, history, last_started};
 pub use erased::ErasedCustomers;
 pub use of_customer::{OfCustomer, digest_of, log_of, snapshot_of};
+pub use profiles::{ProfilesBefore, profiles_before};
 pub use snapshotter::{Snapshotter, Written};
 pub use stats::{Count, SnapshotStats, Stats, stats};
 
