@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Role::Journal(args) => cli::journal::run(args),
         Role::Export(args) => cli::export::run(args),
         Role::Backtest(args) => cli::backtest::run(args),
+        Role::CheckConsistency(args) => cli::consistency::run(args),
         Role::Backup(args) => cli::backup::run(args),
         Role::Restore(args) => cli::restore::run(args),
         Role::Health(args) => cli::health::run(args),

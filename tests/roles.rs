@@ -299,8 +299,21 @@ fn health_exits_by_the_answer() {
 #[test]
 fn help_of_every_role_has_an_example_and_wrong_calls_end_with_status_2() {
     let roles = [
-        "demo", "serve", "features", "train", "predict", "evaluate", "simulate", "replay", "journal",
-        "export", "backtest", "backup", "restore", "health",
+        "demo",
+        "serve",
+        "features",
+        "train",
+        "predict",
+        "evaluate",
+        "simulate",
+        "replay",
+        "journal",
+        "export",
+        "backtest",
+        "check-consistency",
+        "backup",
+        "restore",
+        "health",
     ];
     for role in roles {
         let output = run(&[role, "--help"]);

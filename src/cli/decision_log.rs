@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tempfile::TempDir;
-use upbeat_engine::{Entry, storage};
+use upbeat_engine::Entry;
+use upbeat_engine::storage::{self, ProfilesBefore};
 use upbeat_journal::disk::ReadOnlyDisk;
 use upbeat_learn::Found;
 use upbeat_server::config::Duration;
@@ -31,6 +32,13 @@ pub(super) struct LogArgs {
     /// How long after an ad a click counts, whatever the server counts, such as 45m
     #[arg(long, value_name = "LENGTH", value_parser = attribution::parse)]
     attribution: Option<Duration>,
+}
+
+impl LogArgs {
+    /// For whoever counts no clicks.
+    pub(super) fn of(from: String) -> Self {
+        Self { from, config: None, attribution: None }
+    }
 }
 
 /// What a command needs of the log.
@@ -123,6 +131,18 @@ impl DecisionLog {
             false => storage::decisions(&self.disk, true, visit),
         };
         failed.map_or(read.map(drop).map_err(anyhow::Error::from), Err).with_context(|| self.from.clone())
+    }
+
+    /// Gives what the newest snapshot has, where the log has lost its beginning: see [`storage::profiles_before`].
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub(super) fn profiles_before(&self, visit: &mut dyn FnMut(Entry)) -> anyhow::Result<ProfilesBefore> {
+        let visit = &mut |entry| {
+            visit(entry);
+            Ok(())
+        };
+        storage::profiles_before(&self.disk, visit).with_context(|| self.from.clone())
     }
 
     /// The models that decisions name.

@@ -4,6 +4,7 @@ mod backed_up;
 pub(crate) mod backtest;
 pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod consistency;
 mod decision_log;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
@@ -62,6 +63,7 @@ pub(crate) enum Role {
     Journal(journal::Args),
     Export(export::Args),
     Backtest(backtest::Args),
+    CheckConsistency(consistency::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Health(health::Args),

@@ -27,6 +27,7 @@ mod coins;
 mod compacting;
 mod compression;
 mod configuration;
+mod consistency;
 mod csv_files;
 mod decisions;
 mod deploy;

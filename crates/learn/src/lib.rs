@@ -2,6 +2,7 @@
 
 pub mod backtest;
 mod campaigns;
+pub mod consistency;
 pub mod detail;
 pub mod estimate;
 mod found;
