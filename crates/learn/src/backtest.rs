@@ -40,7 +40,7 @@ impl Judge {
     }
 
     /// Score and probability; `None` without plays.
-    fn judge(&self, counts: &Counts) -> Option<(f64, Option<f64>)> {
+    pub(crate) fn judge(&self, counts: &Counts) -> Option<(f64, Option<f64>)> {
         let score = self.scorer.score(&counts.vector()?);
         Some((score, self.scorer.probability(score)))
     }

@@ -130,6 +130,14 @@ impl Campaigns {
         of.get(place.saturating_sub(1)).map(|(_, terms)| terms)
     }
 
+    /// What a version says of a campaign; `None` where the log has that version no longer.
+    #[must_use]
+    pub fn terms_of(&self, campaign: &Id, version: u64) -> Option<&Terms> {
+        let of = self.terms.get(campaign)?;
+        of.first().filter(|(oldest, _)| *oldest <= version)?;
+        self.terms(campaign, version)
+    }
+
     /// What the newest version says that has the campaign.
     #[must_use]
     pub fn newest_terms(&self, campaign: &Id) -> Option<&Terms> {

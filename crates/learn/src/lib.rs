@@ -14,6 +14,7 @@ mod outcomes;
 pub mod rows;
 pub mod sequence;
 pub mod slices;
+pub mod watch;
 
 pub use campaigns::{Campaigns, Terms};
 pub use found::Found;

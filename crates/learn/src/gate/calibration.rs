@@ -14,7 +14,7 @@ const DEVIATIONS: f64 = 1.96;
 /// Sums over ads that were shown. Whether an ad is shown is, given its features, a matter of coins, so that shown rows need
 /// no weights: the candidate's probability is right on them or it is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Calibration {
+pub(crate) struct Calibration {
     shown: u64,
     clicks: u64,
     expected: f64,
@@ -32,6 +32,30 @@ impl Calibration {
         self.expected_clicked += if clicked { probability } else { 0.0 };
     }
 
+    /// Adds what was summed up of other ads.
+    pub fn merge(&mut self, other: &Self) {
+        self.shown += other.shown;
+        self.clicks += other.clicks;
+        self.expected += other.expected;
+        self.squares += other.squares;
+        self.expected_clicked += other.expected_clicked;
+    }
+
+    /// Ads that were shown.
+    pub fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// Those that were clicked.
+    pub fn clicks(&self) -> u64 {
+        self.clicks
+    }
+
+    /// Σp.
+    pub fn expected(&self) -> f64 {
+        self.expected
+    }
+
     /// Σp / Σclicks with its 95 % interval; `None` without clicks or where none is expected. The logarithm of a ratio of sums
     /// has the variance Σ(click − p/ratio)² / clicks², by linearisation (Cochran, Sampling Techniques, 1977, section 6.4).
     pub fn ratio(&self) -> Option<[f64; 3]> {
@@ -45,14 +69,14 @@ impl Calibration {
         Some([ratio, ratio * (-deviations).exp(), ratio * deviations.exp()])
     }
 
-    pub fn finding(&self) -> Finding {
+    pub(super) fn finding(&self) -> Finding {
         let limit = MOST_APART;
         let Some([_, low, high]) = self.ratio() else { return Finding::not_computed(limit) };
         let outcome = Outcome::passed_if(low >= LOW && high <= HIGH);
         Finding { outcome, value: Some(f64::max(1.0 - low, high - 1.0)), limit }
     }
 
-    pub fn verdict(&self, check: Check) -> Verdict {
+    pub(super) fn verdict(&self, check: Check) -> Verdict {
         let finding = self.finding();
         let place = match check {
             Check::CalibrationNearBreakEven => " where a show about pays for itself",

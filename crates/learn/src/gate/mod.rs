@@ -13,7 +13,7 @@ mod row;
 mod support;
 mod verdict;
 
-use calibration::Calibration;
+pub(crate) use calibration::Calibration;
 use customers::Customers;
 use profit::Profit;
 use support::Support;
