@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Role::Restore(args) => cli::restore::run(args),
         Role::Health(args) => cli::health::run(args),
         Role::Completions(args) => cli::completions::run(args),
+        Role::LearnJob(args) => cli::learn_job::run(args),
     })
 }
 

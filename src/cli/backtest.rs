@@ -68,7 +68,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let challenger = model.as_ref().map(|(path, model)| challenger(path, model)).transpose()?;
-    let log = DecisionLog::open(&args.log, Needs { role: "backtest", clicks: true, newest: true })?;
+    let log =
+        DecisionLog::open(&args.log, Needs { role: "backtest", clicks: true, newest: true, notes: true })?;
     if log.found.newest_ms.is_none() {
         bail!(
             "{}: there is no decision in it; a server logs every decision about a customer of whom it knows something",

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log_args = LogArgs::of(args.from.clone());
-    let needs = Needs { role: "check-consistency", clicks: false, newest: false };
+    let needs = Needs { role: "check-consistency", clicks: false, newest: false, notes: true };
     let log = DecisionLog::open(&log_args, needs)?;
     let all = agreement(&log, (args.memory as usize) << 20)?;
     let text = if args.json { format!("{}\n", told(&all)) } else { text(&all) };

@@ -35,7 +35,7 @@ pub(super) struct LogArgs {
 }
 
 impl LogArgs {
-    /// For whoever counts no clicks.
+    /// For whoever counts no clicks, or knows by itself for how long they count.
     pub(super) fn of(from: String) -> Self {
         Self { from, config: None, attribution: None }
     }
@@ -50,6 +50,8 @@ pub(super) struct Needs {
     pub(super) clicks: bool,
     /// Whether it has to know the newest decision before it reads the first.
     pub(super) newest: bool,
+    /// Whether it says what is worth knowing of the directory; a process that another one started has nobody to tell.
+    pub(super) notes: bool,
 }
 
 /// A log that was looked at once, and is read by [`DecisionLog::read`].
@@ -71,7 +73,7 @@ impl DecisionLog {
     /// # Errors
     /// It cannot be read, or the flags do not fit together.
     pub(super) fn open(args: &LogArgs, needs: Needs) -> anyhow::Result<Self> {
-        let Needs { role, clicks, newest } = needs;
+        let Needs { role, clicks, newest, notes } = needs;
         // A running server is copied as by a backup: consistent, checked, and gone when this ends.
         let attribution = Attribution::of(args)?;
         let (copied, of_server) = match args.from.contains("://") {
@@ -85,7 +87,7 @@ impl DecisionLog {
         let inside = copied.as_ref().map(|folder| folder.path().join(COPY));
         let directory = inside.unwrap_or_else(|| PathBuf::from(&args.from));
         let usage = usage(&directory)?;
-        if let Some(note) = note(&directory, &usage) {
+        if let Some(note) = note(&directory, &usage).filter(|_| notes) {
             output::note(format_args!("upbeat {role}: {note}"));
         }
         let (found, disk) = look(

@@ -15,6 +15,7 @@ pub(crate) mod health;
 mod interrupt;
 pub(crate) mod journal;
 mod label;
+pub(crate) mod learn_job;
 mod logging;
 pub(crate) mod model;
 pub(crate) mod output;
@@ -68,4 +69,6 @@ pub(crate) enum Role {
     Restore(restore::Args),
     Health(health::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    LearnJob(learn_job::Args),
 }

@@ -54,6 +54,7 @@ mod hostile;
 mod hosts;
 mod ids;
 mod kernel_calls;
+mod learn_job;
 mod lifecycle;
 mod limits;
 mod live_and_batch;

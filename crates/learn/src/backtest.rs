@@ -1,14 +1,13 @@
 //! What policies would have earned with a campaign, over the rows of a log.
 
 use upbeat_core::campaign::Label;
-use upbeat_core::decision::Reason;
 use upbeat_core::event::{DecisionId, Id, StableHash};
 use upbeat_core::feature::Counts;
 use upbeat_engine::Entry;
 use upbeat_svm::{Model, Scorer};
 
 use super::detail::Detail;
-use super::estimate::{Chance, Estimate, Estimator, Shown, Tally};
+use super::estimate::{Chance, Estimate, Estimator, Tally};
 use super::lift::Lift;
 use super::{Found, Joiner, Row, Terms};
 
@@ -46,7 +45,7 @@ impl Judge {
     }
 
     /// Whether it shows, by the campaign's rule.
-    fn shows(&self, counts: &Counts, terms: &Terms) -> bool {
+    pub(crate) fn shows(&self, counts: &Counts, terms: &Terms) -> bool {
         self.judge(counts).is_some_and(|(score, probability)| {
             terms.threshold.is_passed(terms.cost_micro, terms.value_micro, score, || probability)
         })
@@ -214,10 +213,7 @@ impl Rows {
             let propensity = row.propensity(of.slot);
             let named = facts.campaign == Some(of.slot);
             of.decisions += u64::from(named || propensity.is_some());
-            // Where pacing's coin could not fall for it, no rule refused it all the same.
-            let is_its_own = named && (facts.reason.shows() || facts.reason == Reason::Paced);
-            let had_chance = propensity.is_some() || is_its_own;
-            let Some(counts) = row.counts().filter(|_| facts.eligible && had_chance) else { continue };
+            let (Some(propensity), Some(counts)) = (row.chance(of.slot), row.counts()) else { continue };
             of.eligible += 1;
             if !row.has_events {
                 of.forgotten += 1;
@@ -228,7 +224,7 @@ impl Rows {
                 continue;
             }
             let then = found.campaigns.terms(&of.id, facts.version).unwrap_or(&of.terms);
-            let chance = chance(row, of.slot, propensity.unwrap_or(0.0), then);
+            let chance = chance(row, of.slot, propensity, then);
             if chance.shown.is_some() && chance.propensity <= 0.0 {
                 return Err(ImpossibleShow { decision: row.id, campaign: of.id.clone() });
             }
@@ -240,15 +236,9 @@ impl Rows {
 
 /// What a row tells of a campaign that may be shown with this probability, but for holdouts.
 fn chance(row: &Row, slot: u16, propensity: f64, terms: &Terms) -> Chance {
-    let is_shown = row.is_shown() && row.facts.as_ref().is_some_and(|facts| facts.campaign == Some(slot));
-    let shown = is_shown.then(|| Shown {
-        is_clicked: row.is_clicked && !row.is_voided(),
-        cost_micro: row.cost_micro(),
-        value_micro: terms.value_micro,
-    });
     let customer = StableHash::with_key(GROUP_KEY).id(row.customer.as_ref()).finish();
     // A holdout is a coin, too: one that falls once a customer.
-    Chance { propensity: propensity * (1.0 - terms.held_out), shown, customer }
+    Chance { propensity: propensity * (1.0 - terms.held_out), shown: row.shown(slot, terms), customer }
 }
 
 /// Makes the hash of a customer another than those that shards, coins and holdouts go by.

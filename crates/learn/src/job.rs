@@ -3,6 +3,10 @@
 //! The server writes an [`Ask`] as one JSON object to the process, which reads the data directory, changes nothing in it, and
 //! answers with an [`Answer`]. Both are functions of what they name: a job that is killed is asked again.
 
+mod run;
+
+pub use run::{Given, Run};
+
 use serde::{Deserialize, Serialize};
 use upbeat_core::event::Id;
 
@@ -18,7 +22,8 @@ pub struct Ask {
     pub challenger: Option<Challenger>,
     /// Whether a model may be trained where no challenger stays.
     pub train: bool,
-    /// The newest row that the last training took, in Unix milliseconds; `None` before the first.
+    /// The newest row that the last training knew, in Unix milliseconds, those included that it held out
+    /// ([`newest_ms`](Training::Candidate::newest_ms)); `None` before the first.
     pub trained_until_ms: Option<i64>,
     /// So many matured labels must have come since then.
     pub min_labels: u64,
@@ -140,6 +145,10 @@ pub enum Training {
         id: String,
         /// The newest decision that it was fitted to or calibrated on, in Unix milliseconds.
         trained_until_ms: i64,
+        /// The newest decision whose label was known, in Unix milliseconds: those after `trained_until_ms` are held out for the
+        /// gate. The next training counts its labels from here ([`Ask::trained_until_ms`]).
+        #[serde(default)]
+        newest_ms: Option<i64>,
         /// Shown decisions that it was fitted to and calibrated on.
         rows: u64,
         /// Those of them that were clicked.

@@ -9,11 +9,13 @@ mod found;
 pub mod gate;
 mod interval;
 pub mod job;
+mod judging;
 pub mod lift;
 mod outcomes;
 pub mod rows;
 pub mod sequence;
 pub mod slices;
+pub mod training;
 pub mod watch;
 
 pub use campaigns::{Campaigns, Terms};

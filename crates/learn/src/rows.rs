@@ -9,8 +9,9 @@ use upbeat_core::feature::Counts;
 use upbeat_engine::ledger::Charge;
 use upbeat_engine::{Entry, Facts, ModelId};
 
-use super::Found;
+use super::estimate::Shown;
 use super::outcomes::Outcomes;
+use super::{Found, Terms};
 
 /// A decision as the log has it, with what became of it.
 #[derive(Debug, Clone)]
@@ -121,6 +122,26 @@ impl Row {
         shows.into_iter().find(|(other, _)| *other == slot).map(|(_, propensity)| propensity)
     }
 
+    /// How probable it was that this campaign was shown, or would have been but for a holdout, in a decision of which estimates of it
+    /// may be made: one in which no rule refused it. 0 where pacing let nothing pass. `None` of other decisions.
+    pub(crate) fn chance(&self, slot: u16) -> Option<f64> {
+        let facts = self.facts.as_ref().filter(|facts| facts.eligible && facts.counts.is_some())?;
+        // Where pacing's coin could not fall for it, no rule refused it all the same.
+        let is_its_own =
+            facts.campaign == Some(slot) && (facts.reason.shows() || facts.reason == Reason::Paced);
+        self.propensity(slot).or_else(|| is_its_own.then_some(0.0))
+    }
+
+    /// What came of the show of this campaign, if it was shown. `terms` are those of the decision's version.
+    pub(crate) fn shown(&self, slot: u16, terms: &Terms) -> Option<Shown> {
+        let is_shown = self.is_shown() && self.facts.as_ref()?.campaign == Some(slot);
+        is_shown.then(|| Shown {
+            is_clicked: self.is_clicked && !self.is_voided(),
+            cost_micro: self.cost_micro(),
+            value_micro: terms.value_micro,
+        })
+    }
+
     /// What it cost in the end, in micro-units: of one that was given back, or that is billed when it is confirmed and was not, nothing.
     #[must_use]
     pub fn cost_micro(&self) -> i64 {
@@ -158,6 +179,8 @@ pub struct Joiner<'a> {
     found: &'a Found,
     outcomes: Outcomes,
     attribution_ms: i64,
+    /// Now, where the log's own newest decision does not say it.
+    now_ms: Option<i64>,
     /// The newest level of each customer, where it is asked for.
     levels: Option<HashMap<Id, Membership>>,
 }
@@ -169,13 +192,20 @@ impl<'a> Joiner<'a> {
     /// `found` is what a first reading of the same log found. A click counts for `attribution_ms` milliseconds after its ad.
     #[must_use]
     pub fn new(found: &'a Found, attribution_ms: i64) -> Self {
-        Self { found, outcomes: Outcomes::new(attribution_ms), attribution_ms, levels: None }
+        Self { found, outcomes: Outcomes::new(attribution_ms), attribution_ms, now_ms: None, levels: None }
     }
 
     /// Rows have the memberships of their customers, too: of at most 1,048,576 customers.
     #[must_use]
     pub fn with_levels(self) -> Self {
         Self { levels: Some(HashMap::new()), ..self }
+    }
+
+    /// Rows mature by this instant, in Unix milliseconds, and not by the newest decision: the caller knows that the log has all
+    /// events up to it, and gives no later decision.
+    #[must_use]
+    pub fn at(self, now_ms: i64) -> Self {
+        Self { now_ms: Some(now_ms), ..self }
     }
 
     /// Takes the next record, and gives the rows that are known by it.
@@ -225,7 +255,7 @@ impl<'a> Joiner<'a> {
     /// Whether no click could count any more on an ad of this time. Where the first reading read decisions, by the newest of them.
     fn is_past(&self, time_ms: i64) -> bool {
         let last_ms = time_ms.saturating_add(self.attribution_ms);
-        self.found.newest_ms.is_some_and(|newest_ms| newest_ms > last_ms)
+        self.now_ms.or(self.found.newest_ms).is_some_and(|newest_ms| newest_ms > last_ms)
     }
 
     /// Gives the rows that are held back.
@@ -233,6 +263,7 @@ impl<'a> Joiner<'a> {
     /// # Errors
     /// Those of `give`.
     pub fn finish<E>(mut self, give: &mut impl FnMut(Row) -> Result<(), E>) -> Result<(), E> {
+        self.now_ms.into_iter().for_each(|now_ms| self.outcomes.advance(now_ms));
         self.outcomes.rest().into_iter().try_for_each(give)
     }
 }

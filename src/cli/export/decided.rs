@@ -15,7 +15,7 @@ use crate::cli::output;
 pub(super) fn run(args: &DecisionsArgs, what: Exported) -> anyhow::Result<ExitCode> {
     let wanted = Wanted::of(&args.wanted)?;
     let mut table = Table::open(&args.output, what.columns())?;
-    let needs = Needs { role: "export", clicks: what != Exported::Decisions, newest: false };
+    let needs = Needs { role: "export", clicks: what != Exported::Decisions, newest: false, notes: true };
     let log = DecisionLog::open(&args.log, needs)?;
     let models = log.models();
     let (wanted, found) = (&wanted, &log.found);

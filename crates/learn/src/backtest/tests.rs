@@ -4,6 +4,7 @@ use std::iter;
 use std::sync::Arc;
 
 use upbeat_core::campaign::Bill;
+use upbeat_core::decision::Reason;
 use upbeat_core::event::{ClickOf, DAY_MS, Event, EventKind, Membership, Time};
 use upbeat_engine::campaigns::{CampaignVersion, KeptCampaigns};
 use upbeat_engine::ledger::Charge;

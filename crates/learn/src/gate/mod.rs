@@ -136,7 +136,6 @@ pub struct Gate {
     near_break_even: Calibration,
     profit: Profit,
     support: Support,
-    newest_ms: i64,
 }
 
 impl Gate {
@@ -171,7 +170,6 @@ impl Gate {
             near_break_even: Calibration::default(),
             profit: Profit::new(&settings, &challenge)?,
             support: Support::default(),
-            newest_ms: i64::MIN,
         })
     }
 
@@ -181,7 +179,8 @@ impl Gate {
         self.customers = Customers::of(customers, self.challenge.trained_until_ms);
     }
 
-    /// Takes the next decision of the log, in their order.
+    /// Takes another decision of the log. All that were decided before some instant must be taken, in whatever order: every
+    /// figure is a sum over them, and only *which* decisions are in it may not depend on what came of them.
     pub fn observe(&mut self, row: &Row) -> Taken {
         if row.decided_ms <= self.challenge.trained_until_ms {
             return Taken::Left;
@@ -189,11 +188,10 @@ impl Gate {
         if !row.matured {
             return Taken::Unmatured;
         }
-        if !row.is_sound() || row.decided_ms < self.newest_ms {
+        if !row.is_sound() {
             self.support.refuse();
             return Taken::Refused;
         }
-        self.newest_ms = row.decided_ms;
         if !row.eligible {
             return Taken::Left;
         }

@@ -5,14 +5,17 @@
 pub struct Row {
     /// When it was decided, in Unix milliseconds.
     pub decided_ms: i64,
-    /// Whether estimates may use it: not where a deterministic rule refused the campaign, nor where the customer is held out.
+    /// Whether estimates may use it: not where a deterministic rule refused the campaign.
     pub eligible: bool,
     /// Whether the time in which a click counts has passed.
     pub matured: bool,
-    /// How probable it was that the ad is shown, with every coin in it, 0 to 1.
+    /// How probable it was that the ad is shown, or would have been but for a holdout, with every coin in it, 0 to 1.
     pub propensity: f64,
     /// Whether it was shown.
     pub shown: bool,
+    /// Whether the coins fell for the ad, and the customer's holdout kept it back: it earned nothing, as all that such a
+    /// customer is not shown.
+    pub held_out: bool,
     /// Whether the show was given back since the ad was not played: it cost nothing and brought nothing.
     pub voided: bool,
     /// Whether it was clicked in time.
@@ -38,10 +41,16 @@ impl Row {
     pub(super) fn is_sound(&self) -> bool {
         let shares = [self.propensity, self.candidate_shows, self.champion_shows, self.probability];
         shares.iter().all(|share| (0.0..=1.0).contains(share))
-            && self.propensity != if self.shown { 0.0 } else { 1.0 }
+            && self.propensity != if self.is_chosen() { 0.0 } else { 1.0 }
             && !((self.clicked || self.voided) && !self.shown)
+            && !(self.shown && self.held_out)
             && self.cost_micro >= 0
             && self.value_micro >= 0
+    }
+
+    /// Whether the coins fell for the ad. Propensities are of that: whom a holdout keeps from an ad is known for all their decisions.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.shown || self.held_out
     }
 
     /// Whether the ad was played.
@@ -66,6 +75,6 @@ pub enum Taken {
     Left,
     /// Its label is not known yet. Nothing changed; it and all later rows come again when it has matured.
     Unmatured,
-    /// It contradicts itself, or is older than the row before it: the gate does not pass any more.
+    /// It contradicts itself: the gate does not pass any more.
     Refused,
 }

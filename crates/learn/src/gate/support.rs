@@ -31,7 +31,7 @@ impl Support {
         self.rows += 1;
         if row.propensity > 0.0 {
             self.possible += 1;
-            self.inverse += if row.shown { 1.0 / row.propensity } else { 0.0 };
+            self.inverse += if row.is_chosen() { 1.0 / row.propensity } else { 0.0 };
             self.variance += 1.0 / row.propensity - 1.0;
         }
         self.weights += row.weight();
@@ -66,7 +66,7 @@ impl Support {
         let (finding, (mean, apart)) = (self.propensities(), self.mean());
         let sentence = if self.refused > 0 {
             format!(
-                "{} rows contradict themselves or are out of order: shown with a propensity of 0, or clicked and not shown. \
+                "{} rows contradict themselves: shown with a propensity of 0, or clicked and not shown. \
                  The log cannot be trusted to tell what the candidate would earn.",
                 self.refused
             )

@@ -205,11 +205,13 @@ fn rows_count_by_when_they_were_decided_and_for_what_they_may() {
         (Row { decided_ms: 2_002, eligible: false, ..EXPLORED }, Taken::Left),
         (Row { decided_ms: 2_003, matured: false, ..EXPLORED }, Taken::Unmatured),
         (Row { decided_ms: 2_003, ..EXPLORED }, Taken::Counted),
-        (Row { decided_ms: 2_002, ..EXPLORED }, Taken::Refused),
+        (Row { decided_ms: 2_002, ..EXPLORED }, Taken::Counted),
+        (Row { decided_ms: 2_004, shown: false, held_out: true, ..EXPLORED }, Taken::Counted),
+        (Row { decided_ms: 2_004, held_out: true, ..EXPLORED }, Taken::Refused),
     ] {
         assert_eq!(gate.observe(&row), expected, "{row:?}");
     }
-    assert_eq!(gate.rows(), 2);
+    assert_eq!(gate.rows(), 4);
 }
 
 #[test]

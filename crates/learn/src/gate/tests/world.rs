@@ -31,6 +31,7 @@ pub(super) const SHOWN: Row = Row {
     matured: true,
     propensity: 0.5,
     shown: true,
+    held_out: false,
     voided: false,
     clicked: false,
     candidate_shows: 0.0,

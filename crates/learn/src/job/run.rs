@@ -1,0 +1,338 @@
+//! Does what a job is asked, over the records of a log in their order.
+
+use upbeat_core::event::{DAY_MS, Id};
+use upbeat_core::model::check_serving;
+use upbeat_engine::Entry;
+use upbeat_svm::Model;
+
+use super::{Answer, Ask, Challenger, Judged, Standing, Training, Verdict};
+use crate::backtest::Judge;
+use crate::gate::{self, Challenge, Settings};
+use crate::judging::Judging;
+use crate::rows::decided;
+use crate::training::{self, Candidate, Examples, Plan, Warm};
+use crate::{Found, Joiner, Row};
+
+/// A decision that is later than *now* by more than this was made by a clock that has jumped.
+const JUMP_MS: i64 = 3_600_000;
+
+/// `max_weight` of a campaign that explores less often than one in so many decisions.
+const MOST_WEIGHT: f64 = 1e6;
+
+/// The models that an [`Ask`] names, where they are there.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The champion's.
+    pub champion: Option<Model>,
+    /// The challenger's.
+    pub challenger: Option<Model>,
+}
+
+/// A job over the records of a log.
+///
+/// It holds 100,000 examples, a gate, 262,144 customers and what a [`Joiner`] holds, however long the log is.
+pub struct Run<'a> {
+    ask: &'a Ask,
+    found: &'a Found,
+    joiner: Joiner<'a>,
+    rows: Rows<'a>,
+    /// What the last training chose.
+    last: Option<Warm>,
+    /// Decisions far later than *now*, which are left out.
+    jumped: u64,
+}
+
+struct Rows<'a> {
+    /// The newest time at which a decision has matured, in Unix milliseconds.
+    matured_ms: i64,
+    /// The challenger over the log; or why it cannot be judged.
+    judging: Option<Result<Judging<'a>, String>>,
+    examples: Option<Examples>,
+}
+
+impl Rows<'_> {
+    fn row(&mut self, row: &Row) {
+        if let Some(Ok(judging)) = &mut self.judging {
+            judging.row(row, self.matured_ms);
+        }
+        self.examples.iter_mut().for_each(|examples| examples.row(row));
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Nothing read yet. `found` is what a first reading of the same log found.
+    #[must_use]
+    pub fn new(ask: &'a Ask, found: &'a Found, given: &Given) -> Self {
+        let slot = slot(found, &ask.campaign);
+        let last = [&given.challenger, &given.champion].into_iter().flatten().find_map(Warm::of);
+        let judging = ask.challenger.as_ref().map(|challenger| judging(ask, challenger, found, given));
+        let examples = slot.filter(|_| ask.train).map(|slot| Examples::new(slot, ask.trained_until_ms));
+        let matured_ms = ask.now_ms.saturating_sub(ask.attribution_ms).saturating_sub(1);
+        Self {
+            ask,
+            found,
+            joiner: Joiner::new(found, ask.attribution_ms).at(ask.now_ms),
+            rows: Rows { matured_ms, judging, examples },
+            last,
+            jumped: 0,
+        }
+    }
+
+    /// Takes the next record. What was decided after *now* is left out: nothing of it has matured.
+    pub fn entry(&mut self, position: u64, entry: Entry) {
+        let Self { ask, joiner, rows, jumped, .. } = self;
+        if let Some(facts) = decided(&entry) {
+            if facts.time_ms > ask.now_ms {
+                *jumped += u64::from(facts.time_ms > ask.now_ms.saturating_add(JUMP_MS));
+                return;
+            }
+            if let Some(Ok(judging)) = &mut rows.judging {
+                judging.note(facts);
+            }
+        }
+        let taken: Result<(), Never> = joiner.entry(position, entry, &mut |row| {
+            rows.row(&row);
+            Ok(())
+        });
+        taken.unwrap_or_else(|never| match never {});
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn finish(self) -> Answer {
+        let Self { ask, found, joiner, mut rows, last, jumped } = self;
+        let taken: Result<(), Never> = joiner.finish(&mut |row| {
+            rows.row(&row);
+            Ok(())
+        });
+        taken.unwrap_or_else(|never| match never {});
+        let judged = ask
+            .challenger
+            .as_ref()
+            .zip(rows.judging)
+            .map(|(challenger, of)| judged(ask, challenger, of, jumped));
+        let stays = judged.as_ref().is_some_and(|judged| {
+            matches!(judged.standing, Standing::Stays | Standing::NotComputed | Standing::Promote)
+        });
+        let trained = (ask.train && !stays).then(|| trained(ask, found, rows.examples, last, jumped));
+        Answer { judged, trained }
+    }
+}
+
+/// The error of what cannot fail.
+enum Never {}
+
+/// The slot of a campaign.
+fn slot(found: &Found, campaign: &Id) -> Option<u16> {
+    found.campaigns.ids().iter().position(|id| id == campaign)?.try_into().ok()
+}
+
+/// The challenger over the log, or why it cannot be judged.
+fn judging<'a>(
+    ask: &Ask,
+    challenger: &Challenger,
+    found: &'a Found,
+    given: &Given,
+) -> Result<Judging<'a>, String> {
+    let Challenger { id, number, trained_until_ms, fixed_ms, cost_micro, value_micro } = challenger;
+    let slot = slot(found, &ask.campaign)
+        .ok_or_else(|| format!("the log has no version of the campaigns that has {}", ask.campaign))?;
+    let missing = |what: &str, id: &str| {
+        format!(
+            "{what} {id} is neither in the data directory's models nor in this program: put its file back with PUT /models/{id}"
+        )
+    };
+    let candidate = given.challenger.as_ref().ok_or_else(|| missing("the challenger's model", id))?;
+    let champion = match (&ask.champion, &given.champion) {
+        (Some(id), None) => return Err(missing("the champion's model", id)),
+        (_, model) => model.as_ref().map(Judge::new),
+    };
+    if let Some(window) = found.window {
+        check_serving(candidate, window).map_err(|error| format!("challenger {id}: {error}"))?;
+    }
+    let candidate = Judge::new(candidate);
+    if !candidate.knows_clicks() {
+        return Err(format!(
+            "challenger {id} has no probability that a show is clicked: only a calibrated model of the label impression can be judged"
+        ));
+    }
+    let settings = settings(ask);
+    let challenge = Challenge {
+        number: *number,
+        trained_until_ms: *trained_until_ms,
+        fixed_ms: *fixed_ms,
+        cost_micro: *cost_micro,
+        value_micro: *value_micro,
+    };
+    Judging::new(found, (&ask.campaign, slot), (champion, candidate), settings, challenge)
+        .map_err(|error| error.to_string())
+}
+
+fn settings(ask: &Ask) -> Settings {
+    let of = &ask.gate;
+    let default = Settings::default();
+    Settings {
+        alpha: of.alpha,
+        min_gain_micro: of.min_gain_micro,
+        max_age_ms: of.max_age_ms,
+        max_weight: match of.exploration > 0.0 {
+            true => (1.0 / of.exploration).clamp(1.0, MOST_WEIGHT),
+            false => default.max_weight,
+        },
+        ..default
+    }
+}
+
+/// What becomes of the challenger.
+fn judged(ask: &Ask, challenger: &Challenger, judging: Result<Judging, String>, jumped: u64) -> Judged {
+    let not_computed = |why: &str, rows: u64| {
+        // One that cannot be judged goes, too, once it has stayed as long as it may: no other comes before it has gone.
+        let age_ms = ask.now_ms.saturating_sub(challenger.fixed_ms);
+        let is_old = ask.gate.max_age_ms > 0 && age_ms >= ask.gate.max_age_ms;
+        let (standing, what) = match is_old {
+            true => (Standing::TooOld, "it has stayed as long as one may, and goes"),
+            false => (Standing::NotComputed, "it stays until it can be"),
+        };
+        let sentence =
+            format!("The champion stays in force: the challenger could not be judged, and {what}: {why}.");
+        Judged {
+            id: challenger.id.clone(),
+            standing,
+            sentence,
+            verdicts: Vec::new(),
+            rows,
+            agreement: None,
+            would_have_profit_micro: None,
+        }
+    };
+    let judging = match judging {
+        Ok(judging) => judging,
+        Err(why) => return not_computed(&why, 0),
+    };
+    if judging.crowded > 0 {
+        let why = format!(
+            "{} ads had to be left before their labels were known, since more were shown within [learn] attribution than can be waited for",
+            judging.crowded
+        );
+        return not_computed(&why, judging.rows);
+    }
+    let (rows, forgotten) = (judging.rows, judging.forgotten);
+    let (gate, agreement, would_have_profit_micro) = judging.finish();
+    let standing = gate.standing(ask.now_ms);
+    let mut sentence = gate.sentence(standing);
+    if forgotten > 0 {
+        sentence += &format!(
+            " {forgotten} decisions are older than the events that the log still has, and are left out."
+        );
+    }
+    sentence += &left_out(jumped);
+    Judged {
+        id: challenger.id.clone(),
+        standing: standing.into(),
+        sentence,
+        verdicts: gate.verdicts().into_iter().map(Verdict::from).collect(),
+        rows,
+        agreement,
+        would_have_profit_micro,
+    }
+}
+
+/// What is said of decisions of a clock that has jumped.
+fn left_out(jumped: u64) -> String {
+    match jumped {
+        0 => String::new(),
+        _ => format!(
+            " {jumped} decisions are left out, since they are later than now by more than an hour: the clock had jumped ahead."
+        ),
+    }
+}
+
+/// A candidate, or why there is none.
+fn trained(
+    ask: &Ask,
+    found: &Found,
+    examples: Option<Examples>,
+    last: Option<Warm>,
+    jumped: u64,
+) -> Training {
+    let labels = examples.as_ref().map_or(0, |examples| examples.labels);
+    let none = |why: String| Training::None {
+        sentence: format!(
+            "No model was trained, and the champion stays in force: {why}.{}",
+            left_out(jumped)
+        ),
+        labels,
+    };
+    let Some(examples) = examples else {
+        return none(format!("the log has no version of the campaigns that has {}", ask.campaign));
+    };
+    let Some(window) = found.window else {
+        return none("the log does not say which window of plays its features are of".to_owned());
+    };
+    if let Some(why) = too_few(ask, &examples) {
+        return none(why);
+    }
+    let plan = Plan { window, seed: ask.seed, last };
+    match training::train(examples.take(), &plan) {
+        Err(why) => none(why.to_string()),
+        Ok(Candidate { model, trained_until_ms, newest_ms, rows, clicks, sentence }) => Training::Candidate {
+            id: model.id().to_owned(),
+            model: String::from_utf8_lossy(&model.to_bytes()).into_owned(),
+            trained_until_ms,
+            newest_ms: Some(newest_ms),
+            rows,
+            clicks,
+            sentence: sentence + &left_out(jumped),
+        },
+    }
+}
+
+/// Why there are not enough labels to begin with, if so.
+fn too_few(ask: &Ask, examples: &Examples) -> Option<String> {
+    let Examples { shown, labels, forgotten, .. } = examples;
+    if examples.is_empty() && *shown > 0 {
+        let hours = ask.attribution_ms as f64 / 3_600_000.0;
+        return Some(match forgotten {
+            0 => format!(
+                "none of {shown} ads that were shown has a label yet: one comes once {hours:.1} hours have passed ([learn] attribution), \
+                 unless the ad is given back; wait"
+            ),
+            _ => format!(
+                "{forgotten} ads were shown before the first event that the log still has, so that nobody knows which were clicked; keep \
+                 events as long as decisions ([retention.events])"
+            ),
+        });
+    }
+    if examples.is_empty() {
+        return Some("no ad of the campaign was shown".to_owned());
+    }
+    let days = |ms: i64| ms as f64 / DAY_MS as f64;
+    (*labels < ask.min_labels).then(|| match ask.trained_until_ms {
+        None => format!("{labels} ads have a label, and {} are needed ([learn] min_labels); wait", ask.min_labels),
+        Some(since_ms) => format!(
+            "{labels} labels have come since the last training's newest, {:.1} days ago, and {} are needed ([learn] min_labels); wait",
+            days(ask.now_ms.saturating_sub(since_ms)),
+            ask.min_labels
+        ),
+    })
+}
+
+impl From<gate::Standing> for Standing {
+    fn from(of: gate::Standing) -> Self {
+        match of {
+            gate::Standing::Promote => Self::Promote,
+            gate::Standing::Stays => Self::Stays,
+            gate::Standing::Futile => Self::Futile,
+            gate::Standing::TooOld => Self::TooOld,
+        }
+    }
+}
+
+impl From<gate::Verdict> for Verdict {
+    fn from(of: gate::Verdict) -> Self {
+        let gate::Verdict { check, outcome, value, limit, sentence } = of;
+        // JSON has no infinity.
+        let value = value.filter(|value| value.is_finite());
+        Self { check: check.as_str().to_owned(), ok: outcome.ok(), value, limit, sentence }
+    }
+}

@@ -1,0 +1,189 @@
+//! Which machine of which look-back becomes the candidate.
+
+use upbeat_svm::{Calibration, Kernel, Measured, Method, Metrics, TrainError, constant};
+
+use super::examples::{Example, clicks};
+use super::fit::{Fitted, features};
+use super::split::{LookBack, Split};
+use super::{NoCandidate, Warm};
+
+/// The machine that was chosen.
+pub(super) struct Chosen {
+    pub look_back: LookBack,
+    pub machine: Fitted,
+    /// Fitted to all that calibrates and all that chose.
+    pub calibration: Calibration,
+    /// On the examples that chose, with a calibration that had not seen them.
+    pub measured: Option<Measured>,
+    tried: usize,
+    log_loss: f64,
+    all_alike: f64,
+}
+
+/// A machine of a look-back, with the loss of each example that chooses.
+struct Compared {
+    look_back: LookBack,
+    machine: Fitted,
+    calibration: Calibration,
+    scores: Vec<f64>,
+    losses: Vec<f64>,
+    log_loss: f64,
+}
+
+/// What calibrations are of.
+struct Part<'a> {
+    examples: &'a [Example],
+    positive: Vec<bool>,
+    weights: Vec<f64>,
+}
+
+impl<'a> Part<'a> {
+    fn of(examples: &'a [Example]) -> Self {
+        Self {
+            examples,
+            positive: examples.iter().map(|example| example.clicked).collect(),
+            weights: examples.iter().map(|example| example.weight).collect(),
+        }
+    }
+
+    fn scores(&self, machine: &Fitted) -> Vec<f64> {
+        let mut scores = vec![0.0; self.examples.len()];
+        machine.scorer().score_batch(&features(self.examples), &mut scores);
+        scores
+    }
+
+    fn calibration(&self, scores: &[f64]) -> Option<Calibration> {
+        Calibration::fit(Method::Platt, scores, &self.positive, Some(&self.weights))
+    }
+
+    fn losses(&self, probability: impl Fn(usize) -> f64) -> Vec<f64> {
+        let loss = |(place, positive): (usize, &bool)| {
+            let of = probability(place).clamp(1e-15, 1.0 - 1e-15);
+            -if *positive { of.ln() } else { (-of).ln_1p() }
+        };
+        self.positive.iter().enumerate().map(loss).collect()
+    }
+
+    fn mean(&self, of: &[f64]) -> f64 {
+        let all: f64 = self.weights.iter().sum();
+        of.iter().zip(&self.weights).map(|(of, weight)| of * weight).sum::<f64>() / all
+    }
+
+    /// By how much one is worse than another in the mean, and the standard error of that.
+    fn difference(&self, one: &[f64], other: &[f64]) -> (f64, f64) {
+        let each: Vec<f64> = one.iter().zip(other).map(|(one, other)| one - other).collect();
+        let (mean, all) = (self.mean(&each), self.weights.iter().sum::<f64>());
+        let squares = each.iter().zip(&self.weights).map(|(of, weight)| (weight * (of - mean)).powi(2));
+        (mean, squares.sum::<f64>().sqrt() / all)
+    }
+}
+
+/// Compares machines by the weighted log loss on the examples that choose, which neither machine nor calibration has seen. Of each
+/// look-back the best is taken, of the look-backs the longest whose best is within a standard error of the best of all: a shorter one
+/// must show that something has changed.
+pub(super) fn choose(
+    examples: &[Example],
+    split: &Split,
+    machines: Vec<(LookBack, Result<Fitted, TrainError>)>,
+) -> Result<Chosen, NoCandidate> {
+    let tried = machines.len();
+    let chooses = Part::of(&examples[split.choose.clone()]);
+    let (mut bests, mut reason): (Vec<Compared>, Option<String>) = (Vec::new(), None);
+    for (look_back, machine) in machines {
+        let calibrates = Part::of(&examples[look_back.calibrate.clone()]);
+        let compared = machine
+            .map_err(|error| error.to_string())
+            .and_then(|machine| compare(look_back, machine, &calibrates, &chooses));
+        match compared {
+            Err(why) => reason = reason.or(Some(why)),
+            Ok(compared) => match bests.last_mut().filter(|best| best.look_back == compared.look_back) {
+                Some(best) if best.log_loss <= compared.log_loss => {}
+                Some(best) => *best = compared,
+                None => bests.push(compared),
+            },
+        }
+    }
+    let best = bests.iter().min_by(|one, other| one.log_loss.total_cmp(&other.log_loss));
+    let Some(best) = best.map(|best| best.losses.clone()) else {
+        return Err(NoCandidate::NoneFit { tried, reason: reason.unwrap_or_default() });
+    };
+    let is_near = |of: &Compared| {
+        let (worse, error) = chooses.difference(&of.losses, &best);
+        worse <= error
+    };
+    let place = bests.iter().position(is_near).unwrap_or(0);
+    let Compared { look_back, machine, calibration, scores, log_loss, .. } = bests.swap_remove(place);
+    // What is known without any machine: the click rate of all that it might have been calibrated on.
+    let calibrates = Part::of(&examples[look_back.calibrate.clone()]);
+    let clicked: Vec<f64> = calibrates.positive.iter().map(|of| f64::from(u8::from(*of))).collect();
+    let rate = calibrates.mean(&clicked);
+    let all_alike = chooses.mean(&chooses.losses(|_| rate));
+    if log_loss >= all_alike {
+        let examples = chooses.examples.len();
+        return Err(NoCandidate::TellsNothing { tried, examples, found: log_loss, all_alike });
+    }
+    let metrics = Metrics::measure(&scores, &chooses.positive, Some(&chooses.weights), Some(&calibration));
+    let measured = metrics.map(|metrics| Measured {
+        method: "holdout".to_owned(),
+        folds: None,
+        unconverged_folds: None,
+        metrics,
+    });
+    let unseen = Part::of(&examples[look_back.calibrate.start..split.choose.end]);
+    let calibration = unseen.calibration(&unseen.scores(&machine)).unwrap_or(calibration);
+    Ok(Chosen { look_back, machine, calibration, measured, tried, log_loss, all_alike })
+}
+
+fn compare(
+    look_back: LookBack,
+    machine: Fitted,
+    calibrates: &Part,
+    chooses: &Part,
+) -> Result<Compared, String> {
+    let scores = chooses.scores(&machine);
+    if constant(scores.iter().copied()) {
+        return Err("the machine scores all listeners alike".to_owned());
+    }
+    let calibration = calibrates.calibration(&calibrates.scores(&machine));
+    let calibration = calibration.filter(|of| of.constant().is_none());
+    let Some(calibration) = calibration else {
+        return Err("its scores are no higher for those who click".to_owned());
+    };
+    let losses = chooses.losses(|place| calibration.probability(scores[place]));
+    let log_loss = chooses.mean(&losses);
+    Ok(Compared { look_back, machine, calibration, scores, losses, log_loss })
+}
+
+impl Chosen {
+    /// What was tried, and why this one.
+    pub fn sentence(
+        &self,
+        examples: &[Example],
+        split: &Split,
+        look_backs: &[LookBack],
+        last: Option<Warm>,
+    ) -> String {
+        let Self { look_back, machine, tried, log_loss, all_alike, .. } = self;
+        let what = match machine.parameters.kernel {
+            Kernel::Rbf { gamma } => {
+                format!("an RBF machine of {} vectors with gamma {gamma}", machine.support_vectors())
+            }
+            _ => "a line".to_owned(),
+        };
+        let from = if last.is_some() { "round what the last training chose" } else { "on the whole grid" };
+        let used = look_back.fit.start..split.choose.end;
+        format!(
+            "Of {tried} machines with {} look-backs, searched {from}, {what}, C {} and the newest {} of {} ads was chosen: its log loss on {} later \
+             ads is {log_loss:.4}, that of one probability for all {all_alike:.4}. {} of the {} ads were clicked; the newest {} are held out for \
+             the gate.",
+            look_backs.len(),
+            machine.parameters.c,
+            used.len(),
+            split.choose.end,
+            split.choose.len(),
+            clicks(&examples[used.clone()]),
+            used.len(),
+            split.held_out.len(),
+        )
+    }
+}
