@@ -26,13 +26,13 @@ pub mod write;
 pub use listener::{DayPart, Kind, Level, Listener};
 pub use rng::Rng;
 pub use settings::{Settings, SettingsError};
-pub use truth::Ad;
+pub use truth::{Ad, Taste};
 
 use std::ops::Range;
 
 use listener::{DAY_PART_MAX, FAVOURITES};
 use rng::{Stream, Weighted};
-use truth::Drift;
+use truth::{Drift, Offer};
 
 /// How many tracks the catalogue has; track ids are `0..TRACKS`, the most popular first.
 pub const TRACKS: u32 = 1_750;
@@ -106,7 +106,7 @@ impl Event {
 pub struct Simulation {
     settings: Settings,
     start_s: i64,
-    drift: Option<Drift>,
+    offer: Offer,
     listeners: Vec<Listener>,
     by_activity: Weighted,
     by_popularity: Weighted,
@@ -124,15 +124,22 @@ impl Simulation {
             (0..settings.customers).map(|customer| Listener::new(settings.seed, customer)).collect();
         Ok(Self {
             start_s,
-            drift: settings.drift.then_some(Drift {
+            offer: Offer::History(settings.drift.then_some(Drift {
                 from_s: start_s + (settings.end_s - start_s) / 2,
                 until_s: settings.end_s,
-            }),
+            })),
             by_activity: Weighted::new(listeners.iter().map(|one| f64::from(one.activity))),
             by_popularity: Weighted::new((0..TRACKS).map(popularity)),
             listeners,
             settings,
         })
+    }
+
+    /// The same listeners, whose clicks on the offer follow these tastes: each from a second on (seconds since 1970-01-01T00:00:00 as
+    /// written), the first also before; in the order of the seconds.
+    #[must_use]
+    pub fn with_tastes(self, tastes: Vec<(i64, Taste)>) -> Self {
+        Self { offer: Offer::Tastes(tastes), ..self }
     }
 
     /// What this simulation was made from.
@@ -155,7 +162,7 @@ impl Simulation {
     pub fn click_probability(&self, customer: u32, ad: Ad, civil_s: i64) -> f64 {
         self.listeners
             .get(customer as usize)
-            .map_or(0.0, |listener| truth::click_probability(listener, ad, civil_s, self.drift))
+            .map_or(0.0, |listener| truth::click_probability(listener, ad, civil_s, &self.offer))
     }
 
     /// The whole history in time order.

@@ -58,6 +58,44 @@ pub(super) struct Drift {
     pub(super) until_s: i64,
 }
 
+/// How likely the offer is clicked, for a service in which that is not what the history of files has. A listener's probability is
+/// `anybody`, and more by how much each habit is theirs: the same ramps as in the history. 0 for Gold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Taste {
+    /// The probability of everybody, `0.0..=1.0`.
+    pub anybody: f64,
+    /// What is added for one who plays mostly on the phone.
+    pub phone: f64,
+    /// What is added for one who plays favourites in the evening. The sum counts as 1 where it is more.
+    pub evening: f64,
+}
+
+/// What the offer's clicks follow.
+#[derive(Debug, Clone)]
+pub(super) enum Offer {
+    /// The taste of the documented history, that moves where there is a drift.
+    History(Option<Drift>),
+    /// Tastes, each from a second on; the first from the beginning.
+    Tastes(Vec<(i64, Taste)>),
+}
+
+impl Offer {
+    /// The probability of a click by somebody whom phones and evenings suit so far, each `0.0..=1.0`.
+    fn probability(&self, phone: f64, evening: f64, civil_s: i64) -> f64 {
+        match self {
+            Self::History(drift) => {
+                let moved = drift.map_or(0.0, |drift| drift.share(civil_s));
+                BASE_RATE + LIFT * ((1.0 - moved) * phone + moved * evening)
+            }
+            Self::Tastes(tastes) => {
+                let begun = tastes.iter().rev().find(|(from_s, _)| *from_s <= civil_s).or(tastes.first());
+                let sum = |taste: &Taste| taste.anybody + taste.phone * phone + taste.evening * evening;
+                begun.map_or(0.0, |(_, taste)| sum(taste).min(1.0))
+            }
+        }
+    }
+}
+
 impl Drift {
     /// How much of the taste has moved at `civil_s`, `0.0..=1.0`.
     fn share(self, civil_s: i64) -> f64 {
@@ -67,7 +105,7 @@ impl Drift {
 }
 
 /// The probability that `listener`, hearing `ad` at `civil_s`, clicks on it.
-pub(super) fn click_probability(listener: &Listener, ad: Ad, civil_s: i64, drift: Option<Drift>) -> f64 {
+pub(super) fn click_probability(listener: &Listener, ad: Ad, civil_s: i64, offer: &Offer) -> f64 {
     let mobile = f64::from(listener.mobile);
     let replay = f64::from(listener.replay);
     let day_part = |part: DayPart| f64::from(listener.day_parts[part as usize]);
@@ -76,8 +114,7 @@ pub(super) fn click_probability(listener: &Listener, ad: Ad, civil_s: i64, drift
         Ad::Offer => {
             let phone = ramp(mobile, 0.66, 0.74);
             let evening = ramp(day_part(DayPart::Evening), 1.8, 2.3) * ramp(replay, 0.08, 0.18);
-            let moved = drift.map_or(0.0, |drift| drift.share(civil_s));
-            BASE_RATE + LIFT * ((1.0 - moved) * phone + moved * evening)
+            offer.probability(phone, evening, civil_s)
         }
         Ad::Referral => 0.45 - 0.30 * replay,
         Ad::Charity => 0.36 + 0.06 * day_part(DayPart::Morning),
@@ -114,7 +151,7 @@ mod tests {
         let phone = listener();
         let desktop = Listener { mobile: 0.5, ..phone };
         let gold = Listener { level: Level::Gold, ..phone };
-        let offer = |listener| click_probability(&listener, Ad::Offer, 0, None);
+        let offer = |listener| click_probability(&listener, Ad::Offer, 0, &Offer::History(None));
         assert_eq!(offer(phone), BASE_RATE + LIFT);
         assert_eq!(offer(desktop), BASE_RATE);
         assert_eq!(offer(gold), 0.0);
@@ -124,11 +161,24 @@ mod tests {
     fn drift_moves_the_taste_linearly() {
         let phone = listener();
         let evening = Listener { mobile: 0.5, replay: 0.3, day_parts: [0.6, 0.6, 2.5, 0.6], ..phone };
-        let drift = Some(Drift { from_s: 100, until_s: 200 });
+        let drift = Offer::History(Some(Drift { from_s: 100, until_s: 200 }));
         for (civil_s, moved) in [(0, 0.0), (100, 0.0), (150, 0.5), (200, 1.0), (900, 1.0)] {
-            let of = |listener| click_probability(&listener, Ad::Offer, civil_s, drift);
+            let of = |listener| click_probability(&listener, Ad::Offer, civil_s, &drift);
             assert_eq!(of(phone), BASE_RATE + LIFT * (1.0 - moved), "{civil_s}");
             assert_eq!(of(evening), BASE_RATE + LIFT * moved, "{civil_s}");
+        }
+    }
+
+    #[test]
+    fn tastes_change_at_once_and_gold_has_none() {
+        let phone = listener();
+        let evening = Listener { mobile: 0.5, replay: 0.3, day_parts: [0.6, 0.6, 2.5, 0.6], ..phone };
+        let gold = Listener { level: Level::Gold, ..phone };
+        let first = Taste { anybody: 0.25, phone: 0.5, evening: 0.0 };
+        let offer = Offer::Tastes(vec![(0, first), (100, Taste { phone: 0.0, evening: 0.5, ..first })]);
+        for (civil_s, of_phone, of_evening) in [(-9, 0.75, 0.25), (99, 0.75, 0.25), (100, 0.25, 0.75)] {
+            let of = |listener| click_probability(&listener, Ad::Offer, civil_s, &offer);
+            assert_eq!([of(phone), of(evening), of(gold)], [of_phone, of_evening, 0.0], "{civil_s}");
         }
     }
 }
