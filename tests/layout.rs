@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["core"]),
     ("engine", &["core", "svm", "journal"]),
     ("client", &["core", "ingest"]),
+    ("closed-loop", &["client", "core", "simulate"]),
     ("batch", &["ingest", "core", "svm"]),
     ("learn", &["core", "svm", "ingest", "engine"]),
     ("server", &["core", "svm", "ingest", "engine", "journal"]),

@@ -17,7 +17,8 @@ matplotlib.rcParams.update({
     "grid.color": "#dddddd", "axes.spines.top": False, "axes.spines.right": False,
 })
 # Distinguishable without colour too (Okabe and Ito, 2008).
-COLOURS, MARKERS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"], ["o", "s", "^", "D"]
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 
 def draw(plot, folder):

@@ -1,0 +1,1 @@
+"""What benches/learning/run does."""
