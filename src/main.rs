@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Role::Train(args) => cli::train::run(args),
         Role::Predict(args) => cli::predict::run(args),
         Role::Evaluate(args) => cli::evaluate::run(args),
+        Role::Report(args) => cli::report::run(args),
         Role::Model(args) => cli::model::run(args),
         Role::Simulate(args) => cli::simulate::run(args),
         Role::Replay(args) => cli::replay::run(args),

@@ -305,6 +305,7 @@ fn help_of_every_role_has_an_example_and_wrong_calls_end_with_status_2() {
         "train",
         "predict",
         "evaluate",
+        "report",
         "simulate",
         "replay",
         "journal",

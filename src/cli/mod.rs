@@ -23,6 +23,7 @@ mod place;
 pub(crate) mod predict;
 mod progress;
 pub(crate) mod replay;
+pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod simulate;
@@ -58,6 +59,7 @@ pub(crate) enum Role {
     Train(train::Args),
     Predict(predict::Args),
     Evaluate(evaluate::Args),
+    Report(report::Args),
     Model(model::Args),
     Simulate(simulate::Args),
     Replay(replay::Args),

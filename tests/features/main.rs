@@ -3,6 +3,7 @@
 mod impressions;
 mod messages;
 mod reference;
+mod report;
 mod rounding;
 mod same_as_reference;
 

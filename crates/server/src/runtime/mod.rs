@@ -64,7 +64,7 @@ pub use look::{LOOKS, look};
 pub use model::{LoadError, load_model};
 pub use passed::{Passed, PassedError};
 pub use restore::{Restoration, RestoreError, Restored};
-pub use shipped::{SHIPPED_CAMPAIGNS, model_in_binary, shipped_model};
+pub use shipped::{SHIPPED_CAMPAIGNS, default_model, model_in_binary, shipped_model};
 pub use supervisor::Supervisor;
 
 use accept::{Connections, Permit};

@@ -22,6 +22,12 @@ pub fn shipped_model(name: &str) -> Option<&'static [u8]> {
     MODELS.iter().find(|(known, _)| *known == name).map(|(_, file)| *file)
 }
 
+/// The file of the model that is served where none is configured, for [`upbeat_core::model::read`].
+#[must_use]
+pub const fn default_model() -> &'static [u8] {
+    BUILT_IN_MODEL
+}
+
 /// The file of the model of this id, as answers tell it, if the binary has it: the built-in one or one of [`shipped_model`].
 #[must_use]
 pub fn model_in_binary(id: &str) -> Option<&'static [u8]> {
