@@ -187,6 +187,11 @@ impl PackedPlays {
         PackedTime { seconds: self.column(TIMES)[index], fine }
     }
 
+    /// The track of the play at `index`.
+    pub(super) fn track(&self, index: usize) -> IdRef<'static> {
+        IdRef::Number(u64::from(self.column(TRACKS)[index] >> 1))
+    }
+
     /// The play at `index`.
     pub(super) fn get(&self, index: usize) -> PackedPlay {
         let upper = self.layout().upper_events().map_or(0, |column| self.column(column)[index]);

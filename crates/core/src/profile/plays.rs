@@ -267,7 +267,28 @@ impl<'a> RecentPlays<'a> {
         self.from.checked_sub(1).map(|index| self.unix_ms(index))
     }
 
-    fn unix_ms(&self, index: usize) -> i64 {
+    /// The index of the first play of all that are kept that started later.
+    pub(super) fn first_after(&self, time_ms: i64) -> usize {
+        // Mostly there is none.
+        if self.last_ms().is_none_or(|last_ms| last_ms <= time_ms) {
+            return self.plays.len();
+        }
+        match self.plays {
+            Plays::Packed(plays) => plays.count_before(time_ms.saturating_add(1)),
+            Plays::Any(plays) => plays.as_slice().partition_point(|play| play.time.unix_ms <= time_ms),
+        }
+    }
+
+    /// The track of the play at this index of all that are kept.
+    pub(super) fn track(&self, index: usize) -> IdRef<'a> {
+        match self.plays {
+            Plays::Packed(plays) => plays.track(index),
+            Plays::Any(plays) => plays.as_slice()[index].track.as_ref(),
+        }
+    }
+
+    /// When the play at this index of all that are kept started, in Unix milliseconds.
+    pub(super) fn unix_ms(&self, index: usize) -> i64 {
         match self.plays {
             Plays::Packed(plays) => plays.unix_ms(index),
             Plays::Any(plays) => plays.as_slice()[index].time.unix_ms,
