@@ -355,6 +355,7 @@ fn unusual_queries_to_every_path_get_typed_answers() {
         "/customers/48/explain",
         "/customers/48/events",
         "/tracks/1",
+        "/interests",
         "/tombstones",
         "/backups",
         "/backups/48",

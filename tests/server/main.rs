@@ -53,6 +53,7 @@ mod history;
 mod hostile;
 mod hosts;
 mod ids;
+mod interests;
 mod kernel_calls;
 mod learn_job;
 mod lifecycle;

@@ -145,10 +145,18 @@ fn no_series_is_born_by_what_happens() {
     }
     server.get("/nowhere").problem(404, "not-found");
     let customer = ["/customers/48", "/customers/48/explain", "/customers/48/events"];
-    for path in
-        ["/", "/metrics", "/openapi.yaml", "/models", "/campaigns", "/campaigns/history", "/tombstones"]
-            .into_iter()
-            .chain(customer)
+    for path in [
+        "/",
+        "/metrics",
+        "/openapi.yaml",
+        "/models",
+        "/campaigns",
+        "/campaigns/history",
+        "/interests",
+        "/tombstones",
+    ]
+    .into_iter()
+    .chain(customer)
     {
         assert_eq!(server.admin_get(path).status, 200, "{path}");
         assert_eq!(server.admin_get(&format!("{path}?what=1")).status, 400, "{path}");

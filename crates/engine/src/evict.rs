@@ -71,6 +71,7 @@ impl Engine {
             return Err(refused);
         }
         self.requests.remove(id);
+        self.interests.forget(id);
         let Some(customer) = removed else {
             return Ok(false);
         };

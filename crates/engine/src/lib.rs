@@ -13,6 +13,7 @@ mod evict;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod hashing;
+mod interests;
 pub mod ledger;
 mod log;
 mod model_id;
@@ -42,6 +43,7 @@ pub use customer::{CUSTOMER_BYTES, Customer};
 pub use decide::{Ask, Decision, Explanation};
 pub use event_clock::EventClockStatus;
 pub use evict::NotRemoved;
+pub use interests::Interest;
 pub use log::{Answered, Coins, Entry, Facts, LogRefusal, LogState, Started};
 pub use model_id::ModelId;
 pub use retries::{NotKept, RETRY_PERIOD_MS, RequestId};
@@ -122,6 +124,7 @@ pub struct Engine {
     counters: Counters,
     accounts: ledger::Accounts,
     erasures: evict::Erasures,
+    interests: interests::Interests,
     tombstones: Tombstones,
     /// Set once, when the log is opened; an engine without one keeps nothing.
     log: OnceLock<Arc<log::Log>>,
@@ -167,6 +170,7 @@ impl Engine {
             counters: Counters::default(),
             accounts,
             erasures: evict::Erasures::default(),
+            interests: interests::Interests::default(),
             tombstones: Tombstones::new(settings.max_tombstones),
             log: OnceLock::new(),
             log_refusals: log::LogRefusals::default(),

@@ -23,6 +23,7 @@ use records::Records;
 
 use crate::customer::{Growth, Lost};
 use crate::event_clock::Sighting;
+use crate::interests::Candidate;
 use crate::ledger::Op;
 use crate::log::{Log, OpenUnit, Payload, Use};
 use crate::table::{Reservation, UpdateError};
@@ -198,11 +199,13 @@ impl Engine {
                         Some((room, records))
                     }
                 };
+                let interest = Candidate::of(&customer.profile, &event);
                 let (applied, growth) = match &lost {
                     None => customer.apply(event, &bounds, last_event_ms),
                     Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
                 };
                 if changes(applied) {
+                    interest.into_iter().for_each(|of| self.note_interest(&customer.profile, of));
                     self.advance_clock(sighting);
                     if let Some((mut room, records)) = room {
                         records.publish(&mut room, 0, applied, customer);
@@ -272,11 +275,13 @@ impl Engine {
                 }
             };
             let op = feedback::op_of(&campaigns, feedback.consequence.as_ref(), lost.as_ref(), &event);
+            let interest = Candidate::of(&customer.profile, &event);
             let (applied, growth) = match &lost {
                 None => customer.apply(event, &bounds, last_event_ms),
                 Some(lost) => customer.apply_lost(event, lost, &bounds, last_event_ms),
             };
             if changes(applied) {
+                interest.into_iter().for_each(|of| self.note_interest(&customer.profile, of));
                 ops.extend(op);
                 self.advance_clock(sighting);
                 if let Some(((mut room, unit), records)) = room {

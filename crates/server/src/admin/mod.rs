@@ -1,10 +1,12 @@
-//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, tombstones, backups, index.
+//! The admin listener's routes: metrics, health, contract, models, campaigns, tracks, customers, interests,
+//! tombstones, backups, index.
 
 mod announce;
 mod backups;
 mod campaigns;
 mod customers;
 mod history;
+mod interests;
 mod linger;
 mod tombstones;
 
@@ -52,6 +54,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/campaigns/history", get(campaigns::history))
         .route("/campaigns/{campaign}/report", get(campaigns::report))
         .route("/tracks/{track}", get(track))
+        .route("/interests", get(interests::get))
         .route("/tombstones", get(tombstones::get))
         .route("/backups", post(backups::begin))
         .route("/backups/{backup}", get(backups::get).delete(backups::end))

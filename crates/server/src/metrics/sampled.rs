@@ -162,6 +162,12 @@ const SAMPLED: &[Sampled] = &[
         read: Read::Single(|engine| Value::Count(engine.counters().unlogged())),
     },
     Sampled {
+        name: "interests",
+        help: "Interests found: customers who played one track three times within half an hour",
+        kind: Kind::Counter,
+        read: Read::Single(|engine| Value::Count(engine.interests_found())),
+    },
+    Sampled {
         name: "impression_cost_spent",
         help: "Cost of the impressions decided",
         kind: Kind::Counter,

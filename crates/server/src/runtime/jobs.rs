@@ -1,5 +1,5 @@
-//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, reloading campaigns and
-//! models. All of them are started and stopped here.
+//! Background jobs: evicting idle customers, dropping old answers, ending backups that nobody reads, finding
+//! interests of before the start, reloading campaigns and models. All of them are started and stopped here.
 
 use std::io;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ impl Jobs {
         tasks.spawn(drop_old_answers(Arc::clone(app)));
         tasks.spawn(tick(Arc::clone(app)));
         tasks.spawn(expire_backups(Arc::clone(app)));
+        tasks.spawn(search_interests(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
         }
@@ -135,6 +136,17 @@ async fn look_at_clock(app: &App) {
             "events without an offset were taken in another time_zone: {time} was {was}Z. They stay so, and where one is sent again it \
              is another event; set the former time_zone, or send times with their offsets"
         );
+    }
+}
+
+/// Finds the interests of customers of whom was read at the start, once.
+async fn search_interests(app: Arc<App>) {
+    if app.kept().is_none() {
+        return;
+    }
+    for shard in 0..app.engine.shards() {
+        app.engine.search_interests(shard);
+        tokio::task::yield_now().await;
     }
 }
 
