@@ -196,7 +196,9 @@ impl Engine {
 
     /// The default model among these is served from now on.
     pub(crate) fn note_default(&self, models: &[Served]) {
-        let Some(served) = models.iter().find(|served| served.name == campaigns::DEFAULT_MODEL) else {
+        let Some(served) =
+            models.iter().find(|served| served.only.is_none() && served.name == campaigns::DEFAULT_MODEL)
+        else {
             return;
         };
         let (id, model, scorer) =

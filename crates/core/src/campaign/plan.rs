@@ -43,6 +43,9 @@ impl Label {
 pub struct Served {
     /// The name that campaigns give.
     pub name: String,
+    /// The one campaign for which it stands in place of what else has this name: a model that was promoted there. `None` for
+    /// what all campaigns mean that give the name.
+    pub only: Option<Id>,
     /// The model's id, as in answers.
     pub id: String,
     /// What its probability is of.
@@ -58,7 +61,24 @@ impl Served {
     #[must_use]
     pub fn new(name: impl Into<String>, id: impl Into<String>, label: Label, model: Arc<Model>) -> Self {
         let scorer = Arc::new(model.scorer());
-        Self { name: name.into(), id: id.into(), label, model, scorer }
+        Self { name: name.into(), only: None, id: id.into(), label, model, scorer }
+    }
+
+    /// The same, promoted for one campaign in place of what else has the name.
+    #[must_use]
+    pub fn only_for(self, campaign: Id) -> Self {
+        Self { only: Some(campaign), ..self }
+    }
+
+    /// Whether both stand for the same name in the same campaigns.
+    #[must_use]
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.name == other.name && self.only == other.only
+    }
+
+    /// Whether the campaign gives its name, and it is no other campaign's.
+    fn is_for(&self, campaign: &Campaign) -> bool {
+        self.name == campaign.model && self.only.as_ref().is_none_or(|only| *only == campaign.id)
     }
 
     /// Whether its scores have probabilities.
@@ -218,7 +238,9 @@ impl Plan {
             let slot = slots.iter().find(|(id, _)| *id == campaign.id).map(|(_, slot)| *slot);
             let slot =
                 slot.ok_or_else(|| Invalid::new(at("id"), format!("{} has no number", campaign.id)))?;
-            let served = models.iter().find(|served| served.name == campaign.model);
+            let mut named = models.iter().filter(|served| served.is_for(campaign));
+            // One that was promoted for the campaign comes before what all mean by the name.
+            let served = named.clone().find(|served| served.only.is_some()).or_else(|| named.next());
             let served = served.filter(|served| needs_models || judges(served, campaign, is_contest).is_ok());
             if needs_models && served.is_none() && campaign.model != DEFAULT_MODEL {
                 let reason = format!(
@@ -233,7 +255,7 @@ impl Plan {
                     .map_err(|(key, reason)| Invalid::new(at(key), reason))?;
             }
             let model = served.map(|served| {
-                used.iter().position(|used| used.name == served.name).unwrap_or_else(|| {
+                used.iter().position(|used| used.replaces(served)).unwrap_or_else(|| {
                     used.push(served.clone());
                     used.len() - 1
                 })

@@ -59,10 +59,39 @@ pub(super) fn of_models(
         let named = models.iter().find(|named| named.name == name);
         named.map_or_else(|| ABSENT.to_owned(), |named| named.id.to_string())
     };
+    // Where all that give a name have a promoted model, nothing is served under the name itself.
+    let is_promoted = |models: &[NamedModel], name: &str| {
+        models.iter().any(|named| named.parts() != (None, name) && named.parts().1 == name)
+    };
     let both = names(before.0).intersection(&names(after.0)).cloned().collect::<Vec<_>>();
     let changes = both.into_iter().map(|name| (id(before.1, &name), id(after.1, &name), name));
-    let changes = changes.filter(|(earlier, later, _)| earlier != later);
+    let changes = changes.filter(|(earlier, later, name)| {
+        let hidden = |id: &str, models| id == ABSENT && is_promoted(models, name);
+        earlier != later && !hidden(earlier, before.1) && !hidden(later, after.1)
+    });
     changes.map(|(earlier, later, name)| format!("model {name}: {earlier} → {later}")).collect()
+}
+
+/// The campaigns of both documents that decide by another model because one was promoted for them, before or after, as in
+/// `gold-one-day: model 4017e3471abc → 8f4f04b9886b`.
+pub(super) fn of_promoted(
+    before: (&Document, &[NamedModel]),
+    after: (&Document, &[NamedModel]),
+) -> Vec<String> {
+    // The id of a campaign's model, and whether it was promoted.
+    let model = |campaign: &Campaign, models: &[NamedModel]| {
+        let id = campaign.id.to_string();
+        let own = models.iter().find(|named| named.parts() == (Some(&id), &campaign.model));
+        let named = own.or_else(|| models.iter().find(|named| named.parts() == (None, &campaign.model)));
+        (named.map_or_else(|| ABSENT.to_owned(), |named| named.id.to_string()), own.is_some())
+    };
+    let change = |later: &Campaign| {
+        let earlier = before.0.campaign.iter().find(|earlier| earlier.id == later.id)?;
+        let ((was, was_promoted), (is, is_promoted)) = (model(earlier, before.1), model(later, after.1));
+        let changes = was != is && (was_promoted || is_promoted);
+        changes.then(|| format!("{}: model {was} → {is}", later.id))
+    };
+    after.0.campaign.iter().filter_map(change).collect()
 }
 
 /// The keys over all campaigns.

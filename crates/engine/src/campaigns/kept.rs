@@ -11,19 +11,36 @@ use super::{CampaignVersion, Current, Invalid, MOST_VERSIONS, NotSet, Slots, par
 use crate::log::{Payload, Use};
 use crate::{Engine, ModelId};
 
+/// What stands between the campaign and the name in the name of a model that was promoted for one: neither has one itself.
+const ONLY: char = '/';
+
 /// A model by which campaigns decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedModel {
-    /// The name that campaigns give.
+    /// The name that campaigns give; where the model was promoted for one campaign, its id and `/` come before.
     pub name: String,
     /// The id that decisions carry.
     pub id: ModelId,
 }
 
+impl NamedModel {
+    fn of(served: &Served) -> Self {
+        let name = match &served.only {
+            Some(campaign) => format!("{campaign}{ONLY}{}", served.name),
+            None => served.name.clone(),
+        };
+        Self { name, id: ModelId::new(&served.id) }
+    }
+
+    /// The name that campaigns give, behind the one campaign for which the model was promoted.
+    pub(super) fn parts(&self) -> (Option<&str>, &str) {
+        self.name.split_once(ONLY).map_or((None, &*self.name), |(campaign, name)| (Some(campaign), name))
+    }
+}
+
 /// The models of a plan, in the order of their names.
 pub(super) fn named_models(plan: &Plan) -> Vec<NamedModel> {
-    let named = |served: &Served| NamedModel { name: served.name.clone(), id: ModelId::new(&served.id) };
-    let mut models: Vec<_> = plan.models.iter().map(named).collect();
+    let mut models: Vec<_> = plan.models.iter().map(NamedModel::of).collect();
     models.sort_by(|one, other| one.name.cmp(&other.name));
     models
 }
@@ -66,10 +83,23 @@ impl Versions {
         }
     }
 
-    /// These models and those of others that are served.
+    /// These models and those of other names that are served. Of models that were promoted for one campaign only these.
     pub(super) fn with(&self, more: &[Served]) -> Vec<Served> {
-        let is_new = |served: &&Served| more.iter().all(|new| new.name != served.name);
-        self.models.iter().filter(is_new).chain(more).cloned().collect()
+        let stays = |served: &&Served| served.only.is_none() && !more.iter().any(|new| new.replaces(served));
+        self.models.iter().filter(stays).chain(more).cloned().collect()
+    }
+
+    /// These models and all others that are served, also those that were promoted.
+    pub(super) fn with_promoted(&self, more: &[Served]) -> Vec<Served> {
+        let stays = |served: &&Served| served.only.is_some() && !more.iter().any(|new| new.replaces(served));
+        let promoted = self.models.iter().filter(stays).cloned();
+        self.with(&promoted.chain(more.iter().cloned()).collect::<Vec<_>>())
+    }
+
+    /// Whether the last version decides by these models, each under its name.
+    pub(super) fn has_recorded(&self, models: &[Served]) -> bool {
+        let recorded = self.recorded.as_deref().unwrap_or_default();
+        models.iter().all(|served| recorded.contains(&NamedModel::of(served)))
     }
 }
 

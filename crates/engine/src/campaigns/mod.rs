@@ -226,8 +226,33 @@ impl Engine {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the log has it that the version which runs decides by these models, each under its name.
+    #[must_use]
+    pub fn has_recorded(&self, models: &[Served]) -> bool {
+        self.versions().has_recorded(models)
+    }
+
+    /// What all campaigns mean that give this name, but for those for which another model was promoted.
+    #[must_use]
+    pub fn served(&self, name: &str) -> Option<Served> {
+        let versions = self.versions();
+        versions.models.iter().find(|served| served.only.is_none() && served.name == name).cloned()
+    }
+
+    /// Compiles the present campaigns with a model that was promoted for one of them, and changes nothing.
+    ///
+    /// # Errors
+    /// The campaign asks more of the model than it can judge.
+    pub fn try_model(&self, model: &Served) -> Result<(), Invalid> {
+        let current = self.campaigns();
+        let models = self.versions().with_promoted(std::slice::from_ref(model));
+        let plan = Plan::new(&current.document, &current.slots.numbered(), &models);
+        plan.map(drop).map_err(|invalid| Invalid::within(invalid, &current.toml))
+    }
+
     /// Runs other campaigns from now on; returns the number of the version. A text that is the present one, with the present models,
-    /// makes no new version unless it is the first from a file. `wall_ms` in Unix milliseconds.
+    /// makes no new version unless it is the first from a file. Models that were promoted for one campaign serve it as long as they are
+    /// among those that are given. `wall_ms` in Unix milliseconds.
     ///
     /// # Errors
     /// The document is wrong, names a model that is not there, or cannot be recorded; the present campaigns stay.
@@ -242,7 +267,8 @@ impl Engine {
     }
 
     /// Has the present campaigns decide by these models from now on, each in place of the one of its name; returns the number of the
-    /// version. It is a new one where a model that a campaign names is another. `wall_ms` in Unix milliseconds.
+    /// version. It is a new one where a model that a campaign names is another. Models that were promoted for one campaign serve it as
+    /// long as they are among those that are given. `wall_ms` in Unix milliseconds.
     ///
     /// # Errors
     /// A campaign asks more of one than it can judge, or the change cannot be recorded; the present models stay.
@@ -275,7 +301,9 @@ impl Engine {
         let mut number = current.version;
         if !is_same {
             number += 1;
-            let mut changed = changes::of_models((&current.document, before), (&document, &named));
+            let (earlier, later) = ((&*current.document, before.as_slice()), (&*document, named.as_slice()));
+            let mut changed = changes::of_models(earlier, later);
+            changed.extend(changes::of_promoted(earlier, later));
             changed.extend(changes::between(&current.document, &document));
             let who = shortened(who, MAX_WHO);
             let version = CampaignVersion { version: number, time_ms: wall_ms, who, changed, digest };
@@ -300,7 +328,7 @@ impl Engine {
     pub fn serve_models(&self, models: &[Served]) -> Result<(), Invalid> {
         let mut versions = self.versions();
         let current = self.campaigns.load_full();
-        let models = versions.with(models);
+        let models = versions.with_promoted(models);
         let plan = Plan::new(&current.document, &current.slots.numbered(), &models)
             .map_err(|invalid| Invalid::within(invalid, &current.toml))?;
         if self.log.get().is_none() {

@@ -117,6 +117,7 @@ fn served(name: &str, bytes: &[u8]) -> (Served, ModelId) {
 
 const ONE: &[u8] = include_bytes!("../../../../model/default.json");
 const OTHER: &[u8] = include_bytes!("../../../../model/impression/gold-one-day.json");
+const BETTER: &[u8] = include_bytes!("../../../../model/impression/facebook-like.json");
 
 #[test]
 fn model_that_changed_under_its_name_is_a_version_that_names_both_ids() {
@@ -141,6 +142,55 @@ fn model_that_changed_under_its_name_is_a_version_that_names_both_ids() {
     // A model that no campaign names is none of theirs.
     let (unused, _) = served("unused", OTHER);
     assert_eq!(engine.set_models(&[unused], FILE, WALL_MS + 3), Ok(4));
+}
+
+#[test]
+fn promoted_model_serves_its_campaign_alone_as_long_as_it_is_given_and_its_name_stays() {
+    let engine = engine();
+    let two = toml("a") + &toml("b");
+    let two = two.replace("threshold = { score = -1e9 }\n", "threshold = \"profit\"\n");
+    let ((named, named_id), (better, better_id)) = (served("other", OTHER), served("other", BETTER));
+    let two = two.replace("threshold", "model = \"other\"\nthreshold");
+    let with = |models: Vec<Served>, toml: &str| NewCampaigns { models, ..new(toml, "anna") };
+    engine.set_campaigns(with(vec![named.clone()], &two), WALL_MS).expect("two campaigns");
+    let model_of = |campaign: &str| {
+        let current = engine.campaigns();
+        let index = current.plan.find(&Id::Text(campaign.into())).expect("it runs");
+        current.plan.campaigns[index].model.map(|model| current.models[model])
+    };
+    let promoted = better.only_for(Id::Text("b".into()));
+    engine.try_model(&promoted).expect("it judges profit");
+    assert_eq!(model_of("b"), Some(named_id), "that was a trial");
+    assert!(!engine.has_recorded(std::slice::from_ref(&promoted)));
+    assert_eq!(engine.set_models(std::slice::from_ref(&promoted), "gate", WALL_MS), Ok(3));
+    assert!(engine.has_recorded(std::slice::from_ref(&promoted)));
+    assert_eq!((model_of("a"), model_of("b")), (Some(named_id), Some(better_id)));
+    let last = engine.campaign_history().pop().expect("a version");
+    assert_eq!((last.changed, last.who), (vec![format!("b: model {named_id} → {better_id}")], "gate".into()));
+    // The name's own model is read again: it is that of all others.
+    engine.serve_models(&[named.clone()]).expect("it fits");
+    assert_eq!(engine.set_models(&[named.clone(), promoted.clone()], FILE, WALL_MS), Ok(3));
+    assert_eq!(model_of("b"), Some(better_id));
+    // Another campaign changes, and the promoted one keeps its model.
+    let resting = two.clone() + "paused = true\n";
+    assert_eq!(engine.set_campaigns(with(vec![promoted.clone()], &resting), WALL_MS), Ok(4));
+    assert_eq!(model_of("b"), Some(better_id));
+    // Where all that give a name have one, the name has none of its own, which is no change of it.
+    let alone = toml("b").replace("threshold", "model = \"other\"\nthreshold");
+    assert_eq!(engine.set_campaigns(with(vec![promoted.clone()], &alone), WALL_MS), Ok(5));
+    let last = engine.campaign_history().pop().expect("a version");
+    assert!(last.changed.iter().all(|change| !change.contains("model")), "{:?}", last.changed);
+    let (customers, customers_id) = served(DEFAULT_MODEL, ONE);
+    // Another name is another model.
+    assert_eq!(engine.set_campaigns(with(vec![customers, promoted], &toml("b")), WALL_MS), Ok(6));
+    assert_eq!(model_of("b"), Some(customers_id));
+    let last = engine.campaign_history().pop().expect("a version");
+    let changed =
+        [format!("b: model {better_id} → {customers_id}"), "b: model \"other\" → \"default\"".into()];
+    assert_eq!(last.changed, changed);
+    // Without what was promoted the name means what it did.
+    assert_eq!(engine.set_campaigns(with(vec![named], &alone), WALL_MS), Ok(7));
+    assert_eq!(model_of("b"), Some(named_id));
 }
 
 #[test]
