@@ -12,6 +12,7 @@ pub mod job;
 mod judging;
 pub mod lift;
 mod outcomes;
+pub mod registry;
 pub mod rows;
 pub mod sequence;
 pub mod slices;

@@ -1,9 +1,12 @@
 //! How much of α each challenger of a champion may spend.
 
+use serde::{Deserialize, Serialize};
+
 use super::Standing;
 
 /// The challengers that one champion has met: the k-th spends α / (k(k+1)), which sums to α over all that may ever come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reign {
     number: u32,
 }
