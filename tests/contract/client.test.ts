@@ -147,7 +147,7 @@ test("a profile can be read, explained and deleted", async () => {
 
 test("the server reports its model, campaign and readiness", async () => {
   const { data: models } = await admin.GET("/models");
-  assert.equal(models?.models[0]?.role, "champion");
+  assert.equal(models?.[0]?.role, "champion");
   const { data: campaigns } = await admin.GET("/campaigns", { parseAs: "text" });
   assert.match(campaigns ?? "", /id = "gold-one-day"/);
   const { data: versions } = await admin.GET("/campaigns/history");

@@ -63,6 +63,7 @@ mod logs;
 mod looking;
 mod memory;
 mod metrics;
+mod models;
 mod non_reading;
 mod notifying;
 mod outcomes;

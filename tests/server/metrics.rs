@@ -110,7 +110,7 @@ fn metrics_count_a_known_history() {
 #[test]
 fn metrics_name_the_model_and_the_build() {
     let server = Server::start();
-    let id = server.admin_get("/models").ok()["models"][0]["id"].as_str().expect("an id").to_owned();
+    let id = server.admin_get("/models").ok()[0]["id"].as_str().expect("an id").to_owned();
     let samples = scrape(&server);
     assert_eq!(
         samples.get(&format!("upbeat_model{{id=\"{id}\",role=\"champion\"}}")),

@@ -37,7 +37,7 @@ fn sighup_swaps_the_model_and_a_bad_file_keeps_the_old_one() {
     server.signal("HUP");
     until("the new model answers", || model() != first);
     assert_eq!(decide()["reason"], "unlikely_to_click", "the score is recomputed");
-    assert_eq!(server.admin_get("/models").ok()["models"][0]["id"].as_str(), Some(&*model()));
+    assert_eq!(server.admin_get("/models").ok()[0]["id"].as_str(), Some(&*model()));
 }
 
 /// The model that ships, with weights of 0.
@@ -57,7 +57,7 @@ fn log_says_at_start_and_at_reload_that_a_model_scores_all_listeners_alike() {
     let argument = path.to_str().expect("UTF-8");
     std::fs::write(&path, constant_model()).expect("a file");
     let server = Server::with(&["--model", argument], &[]);
-    let id = server.admin_get("/models").ok()["models"][0]["id"].as_str().expect("an id").to_owned();
+    let id = server.admin_get("/models").ok()[0]["id"].as_str().expect("an id").to_owned();
     let warnings = || -> Vec<String> {
         server.stderr_text().lines().filter(|line| line.contains(NOTE)).map(str::to_owned).collect()
     };
@@ -90,11 +90,11 @@ fn log_says_at_start_and_at_reload_that_the_solver_of_a_model_did_not_converge()
     let server = Server::with(&["--model", path.to_str().expect("UTF-8")], &[]);
     let warnings = || server.stderr_text().matches("before it converged").count();
     until("the start's warning", || warnings() == 1);
-    assert_eq!(server.admin_get("/models").ok()["models"][0]["converged"], false);
+    assert_eq!(server.admin_get("/models").ok()[0]["converged"], false);
     std::fs::write(&path, shipped).expect("a file");
     server.signal("HUP");
     until("the reload", || server.stderr_text().contains("model read again"));
-    assert_eq!(server.admin_get("/models").ok()["models"][0]["converged"], true);
+    assert_eq!(server.admin_get("/models").ok()[0]["converged"], true);
     assert_eq!(warnings(), 1);
     std::fs::write(&path, &unconverged).expect("a file");
     server.signal("HUP");

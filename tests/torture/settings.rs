@@ -24,7 +24,7 @@ fn model(number: usize) -> String {
 
 fn model_id(server: &Server) -> String {
     let models = Wire::to(&server.admin).get("/models").expect("an answer").json();
-    models["models"][0]["id"].as_str().expect("an id").to_owned()
+    models[0]["id"].as_str().expect("an id").to_owned()
 }
 
 /// What the server holds of all customers, each list in an order of its own.

@@ -17,6 +17,7 @@ use upbeat_ingest::decode::encoding::Encoding;
 use crate::api::content::{content_encoding, json, media_type, unsupported};
 use crate::api::extract::{CheckedQuery, NoQuery};
 use crate::api::{Kind, Problem, collect_for_admin};
+use crate::runtime::learning::GATE;
 use crate::runtime::{App, tag, utc};
 
 /// The media type of a document of campaigns.
@@ -76,10 +77,18 @@ pub(super) async fn put(
     // On a task of its own: a client that leaves changes nothing of what was begun.
     let put = tokio::spawn(Arc::clone(&app).put_campaigns(toml, who, check)).await;
     let current = put.map_err(|error| Problem::new(Kind::Internal, error.to_string()))??;
+    version_view(&app, &current)
+}
+
+/// The answer that tells of a version.
+///
+/// # Errors
+/// It is so old that nothing is known of it.
+pub(super) fn version_view(app: &App, current: &Current) -> Result<Response, Problem> {
     let history = app.engine.campaign_history();
     let version = history.iter().rfind(|version| version.version == current.version);
     let version = version.ok_or_else(|| Problem::new(Kind::Internal, "the version is not in the history"))?;
-    Ok(([(header::ETAG, tag(&current))], json(&VersionView::from(version))).into_response())
+    Ok(([(header::ETAG, tag(current))], json(&VersionView::from(version))).into_response())
 }
 
 /// # Errors
@@ -104,7 +113,7 @@ fn require_toml(headers: &HeaderMap) -> Result<(), Problem> {
 ///
 /// # Errors
 /// The header is not of the form that the contract states.
-fn user(headers: &HeaderMap) -> Result<String, Problem> {
+pub(super) fn user(headers: &HeaderMap) -> Result<String, Problem> {
     let refused = |reason: String| Err(Problem::new(Kind::InvalidHeader, format!("X-Upbeat-User {reason}")));
     let mut lines = headers.get_all(USER).iter();
     let Some(value) = lines.next() else { return Ok(NOBODY.to_owned()) };
@@ -125,6 +134,11 @@ fn user(headers: &HeaderMap) -> Result<String, Problem> {
     if name == FILE.as_bytes() {
         // A file of this digest would not be taken for a changed one at the next start, and the one that is there would.
         return refused(format!("is {FILE}, which stands for the file of campaigns; send another name"));
+    }
+    if name == GATE.as_bytes() {
+        return refused(format!(
+            "is {GATE}, which stands for models that were promoted by themselves; send another name"
+        ));
     }
     Ok(String::from_utf8_lossy(name).into_owned())
 }

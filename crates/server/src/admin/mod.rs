@@ -8,6 +8,8 @@ mod customers;
 mod history;
 mod interests;
 mod linger;
+mod models;
+mod retraining;
 mod tombstones;
 
 #[cfg(test)]
@@ -21,13 +23,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use upbeat_core::catalogue::Track;
-use upbeat_core::feature::FEATURE_NAMES;
-use upbeat_core::model;
-use upbeat_core::profile::Window;
 use upbeat_engine::LogState;
 
 use crate::api::content::json;
@@ -49,7 +48,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics))
         .route("/openapi.yaml", get(openapi))
-        .route("/models", get(models))
+        .route("/models", get(models::list))
+        .route("/models/{model}", put(models::upload))
+        .route("/models/{model}/promote", post(models::promote))
+        .route("/retrain", post(retraining::begin))
+        .route("/retrain/{job}", get(retraining::get).delete(retraining::cancel))
         .route("/campaigns", get(campaigns::get).put(campaigns::put))
         .route("/campaigns/history", get(campaigns::history))
         .route("/campaigns/{campaign}/report", get(campaigns::report))
@@ -114,40 +117,6 @@ async fn metrics(
 /// `GET /openapi.yaml`: the contract.
 async fn openapi(CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], OPENAPI_YAML).into_response()
-}
-
-#[derive(Serialize)]
-struct Models {
-    models: Vec<ModelView>,
-}
-
-#[derive(Serialize)]
-struct ModelView {
-    id: String,
-    role: &'static str,
-    kernel: &'static str,
-    support_vectors: usize,
-    window: Window,
-    features: [&'static str; FEATURE_NAMES.len()],
-    calibrated: bool,
-    constant: bool,
-    converged: Option<bool>,
-}
-
-/// `GET /models`: the models that are loaded.
-async fn models(State(app): State<Arc<App>>, CheckedQuery(NoQuery {}): CheckedQuery<NoQuery>) -> Response {
-    let view = app.engine.champion().map(|champion| ModelView {
-        id: champion.id.to_string(),
-        role: "champion",
-        kernel: champion.model.parts().machine.kernel().name(),
-        support_vectors: champion.model.parts().machine.support_vectors(),
-        window: model::window(&champion.model).unwrap_or_default(),
-        features: FEATURE_NAMES,
-        calibrated: champion.scorer.probability(0.0).is_some(),
-        constant: champion.model.is_constant(),
-        converged: model::solver_record(&champion.model).map(|record| record.converged),
-    });
-    json(&Models { models: view.into_iter().collect() })
 }
 
 #[derive(Serialize)]

@@ -61,7 +61,7 @@ pub(crate) fn body_limit(app: &App, head: &Request<()>) -> Option<usize> {
 /// Why a request cannot be answered now, whatever it says: what was kept is still being read, or the log takes no events. Asked
 /// by its head, so that no body is read for it.
 pub(crate) fn unavailable(app: &App, method: &Method, path: &str) -> Option<Problem> {
-    const ALWAYS: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/openapi.yaml", "/", "/models"];
+    const ALWAYS: [&str; 5] = ["/healthz", "/readyz", "/metrics", "/openapi.yaml", "/"];
     if app.recovery().is_under_way() && !ALWAYS.contains(&path) {
         let progress = app.recovery().progress();
         let detail =

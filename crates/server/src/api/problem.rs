@@ -71,6 +71,8 @@ kinds! {
     MalformedBody, BAD_REQUEST, "malformed-body", "The body cannot be read";
     InvalidBody, UNPROCESSABLE_ENTITY, "invalid-body", "The body does not say what it should";
     InvalidCampaigns, UNPROCESSABLE_ENTITY, "invalid-campaigns", "The campaigns are refused";
+    InvalidModel, UNPROCESSABLE_ENTITY, "invalid-model", "The model is refused";
+    OtherModel, CONFLICT, "other-model", "The model is another than the path says";
     InvalidEvent, UNPROCESSABLE_ENTITY, "invalid-event", "The event is refused";
     EventConflict, CONFLICT, "event-conflict", "The event does not fit what the server knows";
     AtomicRejected, UNPROCESSABLE_ENTITY, "atomic-rejected", "Some rows are refused, so none was applied";
@@ -81,6 +83,8 @@ kinds! {
     CustomerNotFound, NOT_FOUND, "customer-not-found", "Nothing is known of this customer";
     InvalidTrackId, BAD_REQUEST, "invalid-track-id", "The track id is not valid";
     CampaignNotFound, NOT_FOUND, "campaign-not-found", "There is no such campaign";
+    ModelNotFound, NOT_FOUND, "model-not-found", "There is no such model";
+    JobNotFound, NOT_FOUND, "job-not-found", "There is no such job";
     TrackNotFound, NOT_FOUND, "track-not-found", "The catalogue does not hold this track";
     BackupNotFound, NOT_FOUND, "backup-not-found", "There is no such backup, or no such file in it";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";

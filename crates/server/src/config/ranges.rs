@@ -106,6 +106,11 @@ fn count(key: &'static str, value: usize, least: impl End, most: impl End) -> Ra
     Range { key, value: number(value as u64), least: least.bound(), most: most.bound() }
 }
 
+fn real(key: &'static str, value: f64, least: f64, most: f64) -> Range {
+    let bound = |value| Bound { value: Quantity::Number(value), key: None };
+    Range { key, value: Quantity::Number(value), least: bound(least), most: bound(most) }
+}
+
 fn time(key: &'static str, value: Duration, least: Duration, most: Duration) -> Range {
     Range { key, value: Quantity::Time(value), least: least.bound(), most: most.bound() }
 }
@@ -159,6 +164,16 @@ impl Config {
             ),
             time("learn.attribution", learn.attribution, Duration::from_secs(1), DAY),
             time("learn.conversion", learn.conversion, Duration::from_secs(1), YEAR),
+            time("learn.every", learn.every, Duration::from_secs(1), YEAR),
+            count(
+                "learn.min_labels",
+                usize::try_from(learn.min_labels).unwrap_or(usize::MAX),
+                1,
+                1_000_000_000,
+            ),
+            real("learn.alpha", learn.alpha, 0.0001, 0.5),
+            real("learn.min_gain", learn.min_gain, 0.0, 1e6),
+            time("learn.max_age", learn.max_age, MINUTE, YEAR),
             count("limits.customers", limits.customers, 1, 1 << 32),
             count("limits.profile_bytes", limits.profile_bytes, 1024, 1 << 46),
             count(
@@ -197,11 +212,12 @@ impl Config {
             time("shutdown.deadline", shutdown.deadline, zero, HOUR),
             count("log.sample", usize::try_from(log.sample).unwrap_or(usize::MAX), 0, 1_000_000_000),
         ];
-        ranges.extend(self.campaign.ranges().into_iter().map(|(key, value, range)| {
-            let bound = |value| Bound { value: Quantity::Number(value), key: None };
-            let (least, most) = (bound(*range.start()), bound(*range.end()));
-            Range { key, value: Quantity::Number(value), least, most }
-        }));
+        ranges.extend(
+            self.campaign
+                .ranges()
+                .into_iter()
+                .map(|(key, value, range)| real(key, value, *range.start(), *range.end())),
+        );
         ranges
     }
 }

@@ -7,6 +7,7 @@ mod format;
 mod journal;
 mod labels;
 mod latency;
+mod learning;
 mod sampled;
 
 #[cfg(test)]
@@ -32,10 +33,14 @@ pub use labels::{
     ListenerLabels, OTHER_ROUTE, ProblemLabels, ROUTES, RequestLabels, StateLabels,
 };
 
+pub use learning::{JobLabels, LearningMetrics};
+
 use self::declare::Declare;
 use self::latency::Latency;
+use self::learning::LearningCollector;
 use self::sampled::SampledCollector;
 use crate::gate::Listener;
+use crate::runtime::learning::Learning;
 
 /// Log lines that were dropped because their reader was too slow. It is global, as the log is.
 pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -80,6 +85,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// What is counted of backups.
     pub backups: BackupMetrics,
+    /// What is counted of models and the jobs that learn.
+    pub learning: LearningMetrics,
     /// Bytes of request bodies, as sent.
     body_bytes: Counter,
     /// Seconds from when a decision's request could be read to its answer.
@@ -104,9 +111,9 @@ struct Frequent {
 }
 
 impl Metrics {
-    /// Metrics of the server and of `engine`.
+    /// Metrics of the server, of `engine`, and of what is learnt.
     #[must_use]
-    pub fn new(engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, learning: Arc<Learning>) -> Self {
         let mut registry = Registry::with_prefix("upbeat");
         let mut declare = Declare(&mut registry);
         let requests: Family<RequestLabels, Counter> =
@@ -157,6 +164,7 @@ impl Metrics {
             ),
             journal: JournalMetrics::declare(&mut declare),
             backups: BackupMetrics::declare(&mut declare),
+            learning: LearningMetrics::declare(&mut declare),
             body_bytes: declare.single("request_body_bytes", "Bytes of request bodies, as sent"),
             decision_seconds: declare.single(
                 "decision_seconds",
@@ -165,6 +173,7 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register_collector(Box::new(SampledCollector(engine)));
+        registry.register_collector(Box::new(LearningCollector(learning)));
         Self { registry, ..metrics }
     }
 

@@ -1,5 +1,6 @@
 //! The families whose values are kept elsewhere, most of them by the engine, and read when `/metrics` is asked.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -223,11 +224,13 @@ const SAMPLED: &[Sampled] = &[
     },
     Sampled {
         name: "model",
-        help: "The model that scores; without a model there is no sample",
+        help: "The models that decide; without a model there is no sample",
         kind: Kind::Gauge,
         read: Read::Labelled(|engine, give| {
-            if let Some(champion) = engine.champion() {
-                give(&[("id", champion.id.as_str()), ("role", "champion")], Value::Count(1));
+            let current = engine.campaigns();
+            let ids: BTreeSet<&str> = current.plan.models.iter().map(|served| &*served.id).collect();
+            for id in ids {
+                give(&[("id", id), ("role", "champion")], Value::Count(1));
             }
         }),
     },
@@ -298,7 +301,7 @@ impl Collector for SampledCollector {
     }
 }
 
-fn encode(encoder: MetricEncoder<'_>, kind: Kind, value: Value) -> fmt::Result {
+pub(super) fn encode(encoder: MetricEncoder<'_>, kind: Kind, value: Value) -> fmt::Result {
     match (kind, value) {
         (Kind::Counter, Value::Count(count)) => ConstCounter::new(count).encode(encoder),
         (Kind::Counter, Value::Number(number)) => ConstCounter::new(number).encode(encoder),

@@ -44,7 +44,8 @@ fn every_family_has_help_a_type_and_samples_from_the_start() {
         assert!(help.len() > 10 && help.ends_with('.'), "the help of {name} is {help:?}");
         assert!(matches!(kind.as_str(), "counter" | "gauge" | "histogram"), "{name} is of type {kind:?}");
         // Which model scores is not known beforehand, and not every campaign has a budget.
-        let may_be_empty = name == "upbeat_model" || name.starts_with("upbeat_campaign_budget");
+        let of_models = name.starts_with("upbeat_learning_cha");
+        let may_be_empty = name == "upbeat_model" || of_models || name.starts_with("upbeat_campaign_budget");
         assert_eq!(samples.is_empty(), may_be_empty, "{name}: {samples:?}");
         if kind == "counter" {
             let counted: Vec<_> =
@@ -76,7 +77,7 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
     use upbeat_core::decision::Reason;
     use upbeat_engine::{LogRefusal, Outcome, RowKind, RowProblem};
     let listeners = || ("listener", Listener::ALL.map(Listener::name).to_vec());
-    let expected: [(&str, &[Label<'_>]); 13] = [
+    let expected: [(&str, &[Label<'_>]); 14] = [
         ("upbeat_decisions_total", &[("reason", Reason::ALL.map(Reason::name).to_vec())]),
         (
             "upbeat_events_total",
@@ -99,6 +100,13 @@ fn every_known_combination_of_labels_is_a_series_from_the_start() {
         ),
         ("upbeat_journal_refused_total", &[("cause", LogRefusal::ALL.map(LogRefusal::name).to_vec())]),
         ("upbeat_journal_state", &[("state", StateLabels::ALL.to_vec())]),
+        (
+            "upbeat_learning_jobs_total",
+            &[(
+                "outcome",
+                crate::runtime::learning::Outcome::ALL.map(crate::runtime::learning::Outcome::name).to_vec(),
+            )],
+        ),
         ("upbeat_backups_total", &[("outcome", BackupOutcome::ALL.map(BackupOutcome::name).to_vec())]),
         ("upbeat_http_connections", &[listeners()]),
         ("upbeat_http_connections_refused_total", &[listeners()]),

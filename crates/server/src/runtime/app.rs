@@ -13,6 +13,7 @@ use super::backups::Backups;
 use super::bulk::BulkPool;
 use super::campaigns::of_table;
 use super::durability::{Durability, Waits};
+use super::learning::Learning;
 use super::memory::{ResponseMemory, ResponsePermit};
 use super::model::{LoadError, serve_model};
 use super::recovery::Recovery;
@@ -74,6 +75,7 @@ pub struct App {
     supervisor: Supervisor,
     kept: OnceLock<Kept>,
     backups: Backups,
+    learning: Arc<Learning>,
     /// Locked while campaigns are changed or read again.
     campaigns: Mutex<()>,
     gate: Gate,
@@ -125,10 +127,11 @@ impl App {
             feedback: config.learn.periods(),
         };
         let engine = Arc::new(Engine::with_campaigns(settings, campaigns, clock())?);
-        let metrics = Metrics::new(Arc::clone(&engine));
+        let learning = Arc::<Learning>::default();
+        let metrics = Metrics::new(Arc::clone(&engine), Arc::clone(&learning));
         let response_memory =
             ResponseMemory::new(config.limits.response_memory_bytes, metrics.response_bytes.clone());
-        Ok(Self {
+        let app = Self {
             metrics,
             response_memory: Arc::new(response_memory),
             refused_rows: RefusedRows::default(),
@@ -141,6 +144,7 @@ impl App {
             supervisor: Supervisor::default(),
             kept: OnceLock::new(),
             backups: Backups::default(),
+            learning,
             campaigns: Mutex::default(),
             gate: Gate::new(&config),
             clock,
@@ -152,7 +156,9 @@ impl App {
             engine,
             config,
             zone,
-        })
+        };
+        app.see_models();
+        Ok(app)
     }
 
     /// The wall clock in Unix milliseconds.
@@ -318,6 +324,11 @@ impl App {
         &self.backups
     }
 
+    /// What is known of models, and the jobs that learn.
+    pub(crate) fn learning(&self) -> &Learning {
+        &self.learning
+    }
+
     /// Waits until nobody else changes campaigns, or reads their models again.
     pub(super) fn one_change_of_campaigns(&self) -> MutexGuard<'_, ()> {
         // What panicked under it has changed nothing.
@@ -365,7 +376,10 @@ impl App {
     /// # Errors
     /// The model cannot be read or served; the previous one stays.
     pub fn serve_configured_model(&self) -> Result<Option<ModelId>, LoadError> {
-        serve_model(&self.engine, &self.config.model)
+        let _alone = self.one_change_of_campaigns();
+        let served = serve_model(&self.engine, &self.config.model)?;
+        self.see_models();
+        Ok(served)
     }
 
     /// The same app, which asks `admit` about every request that the gate's own rules allow. The default admits them all.

@@ -8,6 +8,7 @@ mod source;
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use upbeat_core::campaign::{self, Document, Plan, Served, Single, Slot};
 use upbeat_engine::campaigns::{Current, DEFAULT_MODEL, FILE, Invalid, NewCampaigns, NotSet, digest, parse};
 
@@ -15,13 +16,13 @@ pub use source::SourceError;
 use source::{Source, is_of_table, text_of};
 
 use super::app::App;
-use super::durability::Fate;
+use super::learning::{self, RegistryError};
 use super::model::LoadError;
 use crate::api::{Kind, Place, Problem};
 use crate::config::Config;
 pub(super) use models::note;
 use models::{Found, NotFound};
-pub(super) use models::{KEPT, file_of_backup, files_for_backup};
+pub(super) use models::{KEPT, file_of_backup, files_for_backup, keep_file, names as names_of};
 pub use models::{KeepError, is_model_copy};
 
 /// Why campaigns are not taken; the present ones stay.
@@ -36,6 +37,9 @@ pub enum CampaignsError {
     /// A model that they name cannot be kept.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// Nobody knows which models were promoted.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// They ask more of a model than it can judge, or cannot be recorded.
     #[error("campaigns {name}: {error}")]
     NotSet {
@@ -52,8 +56,14 @@ pub enum CampaignsError {
 /// The file, or a model, is not good.
 pub fn load_campaigns(config: &Config) -> Result<NewCampaigns, CampaignsError> {
     let Source { toml, document, name, .. } = Source::read(config)?;
-    let models = models::named(config, &document).map_err(|not_found| not_found.error)?.served;
+    let mut models = models::named(config, &document).map_err(|not_found| not_found.error)?.served;
     models::note(models.iter().filter(|served| served.name != DEFAULT_MODEL));
+    if !config.in_memory {
+        let registry = learning::read_registry(&config.data_dir)?;
+        let of = (&document, &*config.data_dir, config.window);
+        // One that is gone is told of once its promotion is over.
+        models.extend(learning::promoted(&registry, of, &[]).0);
+    }
     let slots: Vec<_> =
         document.campaign.iter().map(|campaign| campaign.id.clone()).zip((0..).map(Slot)).collect();
     if let Err(invalid) = Plan::new(&document, &slots, &models) {
@@ -108,16 +118,20 @@ impl App {
             false => (Document::clone(&before.document), format!("version {}, which runs", before.version)),
         };
         let found = models::named(&self.config, &document).map_err(|not_found| not_found.error)?;
-        let models = found.served.clone();
+        let mut models = found.served.clone();
+        models.extend(self.promoted_models(&document));
         let set = self.keep_and_set(&found, || {
             if is_other {
                 let new = NewCampaigns { toml, document, who: FILE.to_owned(), models };
                 self.engine.set_campaigns(new, self.wall_ms())
             } else {
-                self.engine.set_models(&models, FILE, self.wall_ms())
+                let who = self.promoted_before(&before, &models);
+                self.engine.set_models(&models, who.as_deref().unwrap_or(FILE), self.wall_ms())
             }
         })?;
         let version = set.map_err(|error| CampaignsError::NotSet { name, error })?;
+        self.see_models();
+        self.write_registry()?;
         let last = self.engine.campaign_history().pop().filter(|last| last.version != before.version);
         Ok(Reloaded { models: found.served, version, changed: last.map(|last| last.changed) })
     }
@@ -137,18 +151,15 @@ impl App {
             // Between the look at the tag and the change nobody else changes anything.
             let _alone = this.one_change_of_campaigns();
             condition(&this.engine.campaigns())?;
-            this.put_document(toml, who)
+            let current = this.put_document(toml, who)?;
+            this.see_models();
+            // What ends with the document ends once the document is durable.
+            Handle::current().block_on(this.durable())?;
+            this.write_registry().map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
+            Ok(current)
         };
         let put = tokio::task::spawn_blocking(put).await;
-        let current = put.map_err(|error| Problem::new(Kind::Internal, error.to_string()))??;
-        if let Some(barrier) = self.durability().barrier() {
-            let timeout = self.config.ack_timeout;
-            if self.durability().fate_within(barrier, timeout.get()).await != Fate::Durable {
-                self.metrics.acks_unknown.inc();
-                return Err(Problem::fate_unknown(timeout));
-            }
-        }
-        Ok(current)
+        put.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?
     }
 
     fn put_document(&self, toml: String, who: String) -> Result<Arc<Current>, Problem> {
@@ -159,7 +170,9 @@ impl App {
             let path = place.map_or_else(|| "model".to_owned(), |place| format!("campaign[{place}].model"));
             refused(Invalid::within(campaign::Invalid { path, reason: error.to_string() }, &toml))
         })?;
-        let new = NewCampaigns { toml, document, who, models: found.served.clone() };
+        let mut models = found.served.clone();
+        models.extend(self.promoted_models(&document));
+        let new = NewCampaigns { toml, document, who, models };
         let set = self.keep_and_set(&found, || self.engine.set_campaigns(new, self.wall_ms()));
         match set.map_err(|error| Problem::new(Kind::Internal, error.to_string()))? {
             Ok(_) => Ok(self.engine.campaigns()),

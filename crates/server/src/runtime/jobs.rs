@@ -14,6 +14,7 @@ use upbeat_engine::campaigns::DEFAULT_MODEL;
 
 use super::app::App;
 use super::campaigns::{CampaignsError, Reloaded, note};
+use super::learning::{Worker, schedule};
 
 /// The shortest period between sweeps; if shards are due more often, several are swept at a time.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
@@ -35,6 +36,7 @@ const EXPIRE_BACKUPS_EVERY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Jobs {
     tasks: JoinSet<()>,
+    learning: Option<Worker>,
 }
 
 impl Jobs {
@@ -46,9 +48,11 @@ impl Jobs {
         tasks.spawn(tick(Arc::clone(app)));
         tasks.spawn(expire_backups(Arc::clone(app)));
         tasks.spawn(search_interests(Arc::clone(app)));
+        tasks.spawn(schedule(Arc::clone(app)));
         if app.config.clock == Clock::Event {
             tasks.spawn(log_unconfirmed_dates(Arc::clone(app)));
         }
+        self.learning = Worker::start(app);
     }
 
     /// Reads the file of campaigns, and models, again at each SIGHUP.
@@ -72,6 +76,7 @@ impl Jobs {
     /// Stops all jobs.
     pub(super) fn stop(mut self) {
         self.tasks.abort_all();
+        drop(self.learning.take());
     }
 }
 

@@ -20,6 +20,7 @@ mod inherited;
 mod jobs;
 mod journal;
 mod lanes;
+pub(crate) mod learning;
 pub(crate) mod linger;
 mod listen;
 mod look;
@@ -75,6 +76,7 @@ use descriptors::Reserve;
 #[cfg(test)]
 pub(crate) use durability::Log;
 pub use lanes::{LanesError, move_lanes};
+pub use learning::RegistryError;
 #[cfg(test)]
 pub(crate) use recovery::Progress;
 use storage::Closing;

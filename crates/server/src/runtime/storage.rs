@@ -19,6 +19,7 @@ pub(super) use error::quoted;
 
 use super::app::{App, Kept};
 use super::backups::remove_pins;
+use super::campaigns::CampaignsError;
 use super::data_dir::{DataDir, DataDirError};
 use super::journal::{Journal, Running};
 use super::lanes::{self, Lanes, LanesError};
@@ -176,6 +177,7 @@ impl Storage {
             recovered_records: opened.recovered.records,
             recovery_seconds: took.as_secs_f64(),
         });
+        app.begin_registry().map_err(CampaignsError::from)?;
         app.take_file_of_campaigns()?;
         let read = opened.recovered.log.bytes;
         let snapshots = Snapshots::new(opened.snapshotter, disk, Arc::clone(app), (read, rotation));

@@ -134,7 +134,7 @@ pub(in crate::runtime) fn note<'a>(models: impl IntoIterator<Item = &'a Served>)
 }
 
 /// The ids of the models that were served last from the files of these names.
-pub(super) type Names = BTreeMap<String, String>;
+pub(in crate::runtime) type Names = BTreeMap<String, String>;
 
 /// Copies models into the data directory, each once under its id, and notes which copy a name means once its file is gone; durably,
 /// before one of them decides. What was noted before: it is to be noted again if they are refused.
@@ -146,12 +146,7 @@ pub(super) fn keep(data_dir: &Path, found: &Found) -> Result<Names, KeepError> {
     if found.served.is_empty() {
         return Ok(before);
     }
-    let directory = data_dir.join(KEPT);
-    match DirBuilder::new().mode(0o700).create(&directory) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(KeepError { path: directory, error }),
-        Ok(()) => sync(data_dir)?,
-    }
+    let directory = directory(data_dir)?;
     for Served { id, model, .. } in &found.served {
         let path = directory.join(format!("{id}.json"));
         if !path.exists() {
@@ -163,6 +158,27 @@ pub(super) fn keep(data_dir: &Path, found: &Found) -> Result<Names, KeepError> {
     names.extend(found.own.clone());
     note_names(data_dir, &names)?;
     Ok(before)
+}
+
+/// The directory of copies, which is made where it is not there.
+fn directory(data_dir: &Path) -> Result<PathBuf, KeepError> {
+    let directory = data_dir.join(KEPT);
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(KeepError { path: directory, error }),
+        Ok(()) => sync(data_dir)?,
+    }
+    Ok(directory)
+}
+
+/// Puts a file beside the copies, at once and durably.
+///
+/// # Errors
+/// The disk failed: the file, and what the system said.
+pub(in crate::runtime) fn keep_file(data_dir: &Path, name: &str, bytes: &[u8]) -> Result<(), KeepError> {
+    let directory = directory(data_dir)?;
+    put(&directory.join(name), bytes)?;
+    sync(&directory)
 }
 
 /// Notes which copy a name means once its file is gone.
@@ -178,7 +194,8 @@ pub(super) fn note_names(data_dir: &Path, noted: &Names) -> Result<(), KeepError
     sync(&directory)
 }
 
-fn names(data_dir: &Path) -> Names {
+/// The ids of the models that were served last from files, by the files' names.
+pub(in crate::runtime) fn names(data_dir: &Path) -> Names {
     let bytes = fs::read(data_dir.join(KEPT).join(NAMES)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
@@ -213,7 +230,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> KeepError {
 
 /// Why a model was not copied.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: a model cannot be kept: {error}", path.display())]
+#[error("{}: cannot be written: {error}", path.display())]
 pub struct KeepError {
     path: PathBuf,
     error: io::Error,

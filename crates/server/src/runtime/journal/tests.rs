@@ -86,7 +86,7 @@ impl Bench {
         let durability = Arc::new(Durability::new(Arc::new(log), Waits::Always));
         let poll = Poll::new().expect("a poller");
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).expect("a waker"));
-        let metrics = crate::metrics::Metrics::new(Arc::clone(&crate::tests::app().engine));
+        let metrics = crate::metrics::Metrics::new(Arc::clone(&crate::tests::app().engine), Arc::default());
         let counted = metrics.journal.clone();
         let journal = Journal::new(opened.writer, Arc::clone(&durability), counted, (EVERY, HOLD));
         let start = journal.stepped;
