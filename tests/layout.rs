@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("closed-loop", &["client", "core", "simulate"]),
     ("batch", &["ingest", "core", "svm"]),
     ("learn", &["core", "svm", "ingest", "engine"]),
-    ("server", &["core", "svm", "ingest", "engine", "journal"]),
+    ("server", &["core", "svm", "ingest", "engine", "journal", "learn"]),
 ];
 
 /// Crates of plain values and functions, and the names of I/O and clocks that they must not use.

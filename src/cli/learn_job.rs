@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use upbeat_engine::ModelId;
 use upbeat_learn::job::{Ask, Given, Run};
+use upbeat_server::runtime::end_with_parent;
 
 use super::decision_log::{DecisionLog, LogArgs, Needs};
 use super::output;
@@ -27,6 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    end_with_parent();
     let ask = read_ask()?;
     let log = LogArgs::of(args.data_dir.display().to_string());
     let needs = Needs { role: "learn-job", clicks: false, newest: false, notes: false };

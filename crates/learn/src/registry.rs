@@ -48,7 +48,7 @@ pub struct OfCampaign {
     pub reign: Reign,
     /// The model that is held against the champion.
     pub challenger: Option<Challenger>,
-    /// The newest row that the last training took, in Unix milliseconds.
+    /// The newest row that the last training knew, in Unix milliseconds, those included that it held out.
     pub trained_until_ms: Option<i64>,
     /// When the last job began, by the engine's clock, in Unix milliseconds.
     pub job_ms: Option<i64>,
@@ -279,11 +279,12 @@ impl Registry {
         of.crown(Some(model), time_ms);
     }
 
-    /// Takes a candidate as the challenger of a campaign that has none. Its number is set here.
-    pub fn challenge(&mut self, campaign: &Id, model: Known, challenger: Challenger) {
+    /// Takes a candidate as the challenger of a campaign that has none. Its number is set here. `newest_ms` is the newest row that its
+    /// training knew, in Unix milliseconds.
+    pub fn challenge(&mut self, campaign: &Id, model: Known, challenger: Challenger, newest_ms: i64) {
         self.uploaded.retain(|uploaded| uploaded.id != model.id);
         let of = self.of_mut(campaign);
-        of.trained_until_ms = Some(challenger.trained_until_ms).max(of.trained_until_ms);
+        of.trained_until_ms = Some(newest_ms).max(of.trained_until_ms);
         // What it was before, it is no more.
         of.models.retain(|known| known.id != model.id || known.has_decided);
         of.note(model);

@@ -168,7 +168,7 @@ fn promoted_model_serves_its_campaign_alone_as_long_as_it_is_given_and_its_name_
     let last = engine.campaign_history().pop().expect("a version");
     assert_eq!((last.changed, last.who), (vec![format!("b: model {named_id} → {better_id}")], "gate".into()));
     // The name's own model is read again: it is that of all others.
-    engine.serve_models(&[named.clone()]).expect("it fits");
+    engine.serve_models(std::slice::from_ref(&named)).expect("it fits");
     assert_eq!(engine.set_models(&[named.clone(), promoted.clone()], FILE, WALL_MS), Ok(3));
     assert_eq!(model_of("b"), Some(better_id));
     // Another campaign changes, and the promoted one keeps its model.

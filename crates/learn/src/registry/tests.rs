@@ -68,7 +68,7 @@ fn judged(id: &str, standing: Standing) -> Judged {
 fn challenged() -> Registry {
     let mut registry = Registry::default();
     registry.see(&serving("default", "one"), 10);
-    registry.challenge(&CAMPAIGN, known("two"), challenger("two"));
+    registry.challenge(&CAMPAIGN, known("two"), challenger("two"), 55);
     registry
 }
 
@@ -89,9 +89,9 @@ fn challenger_that_is_dropped_has_spent_its_share_and_the_next_has_the_next_numb
         assert_eq!(roles(&registry), [("one".into(), Role::Champion), ("two".into(), Role::Former)]);
         let former = of(&registry).known("two").expect("it is known").clone();
         assert_eq!((former.rows, former.gate.len(), former.standing), (Some(9), 1, Some(standing)));
-        registry.challenge(&CAMPAIGN, known("three"), challenger("three"));
+        registry.challenge(&CAMPAIGN, known("three"), challenger("three"), 55);
         assert_eq!(of(&registry).challenger.as_ref().map(|it| it.number), Some(2));
-        assert_eq!(of(&registry).trained_until_ms, Some(50));
+        assert_eq!(of(&registry).trained_until_ms, Some(55));
     }
 }
 
@@ -111,7 +111,7 @@ fn challenger_that_stays_or_has_passed_stays_and_another_is_not_judged() {
 fn promotion_is_remembered_and_begins_another_reign() {
     let mut registry = challenged();
     registry.judge(&CAMPAIGN, &judged("two", Standing::Futile));
-    registry.challenge(&CAMPAIGN, known("three"), challenger("three"));
+    registry.challenge(&CAMPAIGN, known("three"), challenger("three"), 55);
     let over = Promoted { id: "three".into(), over: "default".into() };
     registry.promote(&CAMPAIGN, known("three"), Some(over.clone()), ("gate", 70));
     let promotion =
@@ -169,7 +169,7 @@ fn last_ten_stay_and_no_file_of_a_model_that_has_decided_goes() {
     for number in 0..8 {
         registry.see(&serving("default", &format!("decided-{number}")), 10);
         let id = format!("tried-{number}");
-        registry.challenge(&CAMPAIGN, known(&id), challenger(&id));
+        registry.challenge(&CAMPAIGN, known(&id), challenger(&id), 55);
         registry.judge(&CAMPAIGN, &judged(&id, Standing::Futile));
     }
     for number in 0..12 {

@@ -76,7 +76,7 @@ use descriptors::Reserve;
 #[cfg(test)]
 pub(crate) use durability::Log;
 pub use lanes::{LanesError, move_lanes};
-pub use learning::RegistryError;
+pub use learning::{RegistryError, end_with_parent};
 #[cfg(test)]
 pub(crate) use recovery::Progress;
 use storage::Closing;

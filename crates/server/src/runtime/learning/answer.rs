@@ -113,10 +113,10 @@ impl App {
 
     /// What becomes of the training.
     fn take_trained(&self, ask: &Ask, trained: Training) -> Result<Ended, Ended> {
-        let (text, id, trained_until_ms, rows, clicks, sentence) = match trained {
+        let (text, id, trained_until_ms, newest_ms, rows, clicks, sentence) = match trained {
             Training::None { sentence, .. } => return Ok((Outcome::NoModel, sentence)),
-            Training::Candidate { model, id, trained_until_ms, rows, clicks, sentence } => {
-                (model, id, trained_until_ms, rows, clicks, sentence)
+            Training::Candidate { model, id, trained_until_ms, newest_ms, rows, clicks, sentence } => {
+                (model, id, trained_until_ms, newest_ms, rows, clicks, sentence)
             }
         };
         let campaign = &ask.campaign;
@@ -143,7 +143,8 @@ impl App {
         let served = served.only_for(campaign.clone());
         self.engine.try_model(&served).map_err(|invalid| failed(invalid.reason))?;
         let now_ms = self.engine.now_ms(self.wall_ms());
-        if trained_until_ms > now_ms {
+        let newest_ms = newest_ms.unwrap_or(trained_until_ms);
+        if trained_until_ms.max(newest_ms) > now_ms {
             return Err(failed(format!("the job trained {id} on rows that are newer than now")));
         }
         self.keep_model(&model).map_err(failed)?;
@@ -161,7 +162,7 @@ impl App {
             cost_micro: planned.cost_micro,
             value_micro: planned.value_micro,
         };
-        next.challenge(campaign, known, challenger);
+        next.challenge(campaign, known, challenger, newest_ms);
         self.commit(next).map_err(failed)?;
         tracing::info!(%campaign, model = id, rows, clicks, "a model was trained, and challenges the champion");
         Ok((Outcome::Registered, sentence))

@@ -14,6 +14,19 @@ use std::time::{Duration, Instant};
 
 use upbeat_learn::job::{Answer, Ask};
 
+/// Has this process end with the thread that has started it: to be called first by the process of a job.
+pub fn end_with_parent() {
+    // SAFETY: both calls touch no memory of this process.
+    unsafe {
+        let parent = libc::getppid();
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // It may have ended in between.
+        if libc::getppid() != parent {
+            std::process::exit(1);
+        }
+    }
+}
+
 /// The most bytes of an answer: a model of the longest that is taken over HTTP, as JSON within JSON.
 const MOST_ANSWER_BYTES: u64 = 64 << 20;
 
