@@ -21,21 +21,27 @@ const CUSTOMERS: usize = 1_200;
 
 /// A service whose listeners click what its model does not think: four of ten where at most two plays of six are on a phone, else
 /// one of 25.
-struct Service {
-    radio: Radio,
+pub(super) struct Service {
+    pub(super) radio: Radio,
     rounds: usize,
 }
 
 impl Service {
     fn start() -> Self {
-        let radio = Radio::start(&[("UPBEAT_LEARN_ATTRIBUTION", "10m")]);
-        let keys = "audience = [\"free\"]\nclick_value = 0.1\nthreshold = \"profit\"\nexploration = 0.5";
+        Self::start_with(&[], "")
+    }
+
+    /// With more environment, and more keys of the campaign.
+    pub(super) fn start_with(environment: &[(&str, &str)], keys: &str) -> Self {
+        let radio = Radio::start(&[&[("UPBEAT_LEARN_ATTRIBUTION", "10m")], environment].concat());
+        let ours = "audience = [\"free\"]\nclick_value = 0.1\nthreshold = \"profit\"\nexploration = 0.5";
+        let keys = &format!("{ours}\n{keys}");
         put(&radio.server, &format!("currency = \"USD\"\n{}", campaign("offer", "gold-one-day", keys)));
         Self { radio, rounds: 0 }
     }
 
     /// Others ask, and click within minutes; then their labels mature, but for those of a last few.
-    fn round(&mut self) {
+    pub(super) fn round(&mut self) {
         let round = self.rounds;
         self.rounds += 1;
         let mut lines = String::new();

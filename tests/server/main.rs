@@ -56,6 +56,7 @@ mod ids;
 mod interests;
 mod kernel_calls;
 mod learn_job;
+mod learning;
 mod lifecycle;
 mod limits;
 mod live_and_batch;

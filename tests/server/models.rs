@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::backups::{Elsewhere, assert_done, backup, restore};
 use super::campaigns::{Files, history, open, put, put_with};
 use super::durability::{Kept, kill};
 use super::listeners::likely;
@@ -343,4 +344,23 @@ fn promoted_model_whose_file_is_gone_leaves_the_one_that_is_named_and_says_so() 
     std::fs::write(kept.data.path().join("data/models/registry.json"), "{").expect("a file");
     let error = kept.refused(&[]);
     assert!(error.contains("registry.json") && error.contains("backup"), "{error}");
+}
+
+#[test]
+fn backup_has_the_registry_and_what_was_promoted_decides_where_it_is_restored() {
+    let kept = Kept::new();
+    let server = kept.start();
+    server.load("/events", NDJSON, likely("48"));
+    put(&server, &two());
+    let (other, text) = shipped("facebook-like");
+    upload(&server, &other, &text);
+    promote(&server, &other, "one").ok();
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("copy");
+    assert_done(&backup(&server, &copy, &[]));
+    let elsewhere = Elsewhere::new();
+    assert_done(&restore(&copy, &elsewhere.directory()));
+    let restored = elsewhere.0.start();
+    assert_eq!(decides(&restored, "one"), other);
+    assert_eq!(history(&restored), history(&server));
 }

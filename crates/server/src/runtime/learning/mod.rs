@@ -71,3 +71,6 @@ impl Learning {
         &self.queue
     }
 }
+
+#[cfg(test)]
+mod tests;

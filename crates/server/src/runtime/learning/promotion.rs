@@ -6,7 +6,7 @@ use upbeat_core::campaign::Served;
 use upbeat_core::event::Id;
 use upbeat_core::model::serving_notes;
 use upbeat_engine::campaigns::{Current, DEFAULT_MODEL, NotSet};
-use upbeat_learn::registry::{Known, Promoted, Serving, Source};
+use upbeat_learn::registry::{Known, Promoted, Registry, Serving, Source};
 use upbeat_svm::Model;
 
 use super::super::app::App;
@@ -126,6 +126,7 @@ impl App {
         let known = next.of(campaign).and_then(|of| of.known(id)).or_else(|| next.known(id)).cloned();
         let known = known.unwrap_or_else(|| Known::new(&model, Source::File, self.wall_ms()));
         next.promote(campaign, known, over, (who, self.wall_ms()));
+        tell_dropped(&former, &next);
         // First what is meant, then what follows from it: a start makes the version that is missing.
         self.commit(next)?;
         let version = match self.engine.set_models(&all, who, self.wall_ms()) {
@@ -298,6 +299,7 @@ impl App {
         let serving: Vec<_> = serving.collect();
         next.see(&serving, self.wall_ms());
         let mut state = self.learning().state();
+        tell_dropped(&state.registry, &next);
         state.promoted.retain(|served| {
             let only = served.only.as_ref();
             only.is_some_and(|only| next.promoted(only, &served.name).is_some_and(|it| it.id == served.id))
@@ -312,6 +314,17 @@ impl App {
         }
         let shipped = shipped_model(&served.name).and_then(|bytes| Model::read(bytes).ok());
         if shipped.is_some_and(|model| model.id() == served.id) { Source::Shipped } else { Source::File }
+    }
+}
+
+/// Says of challengers that are gone because their champions are that they are.
+fn tell_dropped(before: &Registry, after: &Registry) {
+    for of in &before.campaigns {
+        let (Some(challenger), Some(now)) = (&of.challenger, after.of(&of.campaign)) else { continue };
+        if now.challenger.is_none() && now.champion.as_ref() != Some(&challenger.id) {
+            let (campaign, model) = (&of.campaign, &challenger.id);
+            tracing::info!(%campaign, model, "a challenger is dropped: its champion is another since now");
+        }
     }
 }
 
