@@ -388,7 +388,9 @@ fn other_user_is_told_of_the_files_that_are_not_theirs_and_goes_on_once_they_are
     }
     assert_eq!(files(), before, "nothing is changed");
     // As systemd does with the state directory of a service whose user is another at each start.
-    for (file, _) in before {
+    let models = std::fs::read_dir(Path::new(&directory).join("models")).expect("a directory");
+    let models = models.map(|entry| entry.expect("an entry").path());
+    for file in before.into_iter().map(|(file, _)| file).chain(models) {
         chown(file, Some(USER), None).expect("we are the administrator");
     }
     let server = Server::spawn(as_user(), &["--data-dir", &directory], &environment);

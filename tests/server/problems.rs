@@ -10,7 +10,7 @@ fn unknown_paths_are_not_found() {
     for path in ["/", "/nowhere", "/events/1", "/metrics", "/customers/48", "/EVENTS", "/healthz/"] {
         server.get(path).problem(404, "not-found");
     }
-    for path in ["/events", "/should-show-ad/48", "/healthz/", "/customers", "/models/x"] {
+    for path in ["/events", "/should-show-ad/48", "/healthz/", "/customers", "/models/x/y"] {
         server.admin_get(path).problem(404, "not-found");
     }
 }

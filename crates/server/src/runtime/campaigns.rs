@@ -59,7 +59,8 @@ pub fn load_campaigns(config: &Config) -> Result<NewCampaigns, CampaignsError> {
     let mut models = models::named(config, &document).map_err(|not_found| not_found.error)?.served;
     models::note(models.iter().filter(|served| served.name != DEFAULT_MODEL));
     if !config.in_memory {
-        let registry = learning::read_registry(&config.data_dir)?;
+        // One that cannot be read is told of once the directory is taken, which says first what is wrong with all of it.
+        let registry = learning::read_registry(&config.data_dir).unwrap_or_default();
         let of = (&document, &*config.data_dir, config.window);
         // One that is gone is told of once its promotion is over.
         models.extend(learning::promoted(&registry, of, &[]).0);
