@@ -32,33 +32,14 @@ impl Profile {
         if plays.len() < PLAYS - 1 {
             return false;
         }
-        let after = plays.first_after(time_ms);
-        let (mut before, mut later) = ([i64::MIN; 2], [i64::MAX; 2]);
-        let same = |index: usize| plays.track(index) == track;
-        let mut count = 0;
-        for index in (0..after).rev() {
-            let ms = plays.unix_ms(index);
-            if count == before.len() || ms < time_ms.saturating_sub(WITHIN_MS) {
-                break;
-            }
-            if same(index) {
-                before[count] = ms;
-                count += 1;
-            }
+        // Every play that is applied comes here: in columns it takes some nanoseconds.
+        if let Some((seconds, tracks)) = plays.seconds_and_tracks() {
+            let IdRef::Number(number) = track else { return false };
+            let ms = |index: usize| i64::from(seconds[index]) * 1000;
+            let same = |index: usize| u64::from(tracks[index] >> 1) == number;
+            return is_third(seconds.len(), time_ms, ms, same);
         }
-        count = 0;
-        for index in after..plays.len() {
-            let ms = plays.unix_ms(index);
-            if count == later.len() || ms > time_ms.saturating_add(WITHIN_MS) {
-                break;
-            }
-            if same(index) {
-                later[count] = ms;
-                count += 1;
-            }
-        }
-        let threes = [(before[1], time_ms), (before[0], later[0]), (time_ms, later[1])];
-        threes.iter().any(|(from, to)| to.saturating_sub(*from) <= WITHIN_MS)
+        is_third(plays.len(), time_ms, |index| plays.unix_ms(index), |index| plays.track(index) == track)
     }
 
     /// The newest run of this track, if there is one.
@@ -93,6 +74,37 @@ impl Profile {
         }
         found
     }
+}
+
+/// Whether a play at this time would be one of three within half an hour, among so many plays that ascend, of which these are of its
+/// track.
+#[inline]
+fn is_third(plays: usize, time_ms: i64, ms: impl Fn(usize) -> i64, same: impl Fn(usize) -> bool) -> bool {
+    let (first_ms, last_ms) = (time_ms.saturating_sub(WITHIN_MS), time_ms.saturating_add(WITHIN_MS));
+    // Mostly it is the newest.
+    let after = if ms(plays - 1) <= time_ms { plays } else { first_after(plays, time_ms, &ms) };
+    let earlier = (0..after).rev().map(|index| (ms(index), index)).take_while(|(ms, _)| *ms >= first_ms);
+    let mut earlier = earlier.filter(|(_, index)| same(*index)).map(|(ms, _)| ms);
+    let later = (after..plays).map(|index| (ms(index), index)).take_while(|(ms, _)| *ms <= last_ms);
+    let mut later = later.filter(|(_, index)| same(*index)).map(|(ms, _)| ms);
+    match (earlier.next(), later.next()) {
+        (None, None) => false,
+        (Some(_), None) => earlier.next().is_some(),
+        (None, Some(_)) => later.next().is_some(),
+        (Some(before), Some(after)) => {
+            after - before <= WITHIN_MS || earlier.next().is_some() || later.next().is_some()
+        }
+    }
+}
+
+/// The index of the first of so many plays that ascend which started later.
+fn first_after(plays: usize, time_ms: i64, ms: &impl Fn(usize) -> i64) -> usize {
+    let (mut low, mut high) = (0, plays);
+    while low < high {
+        let middle = low.midpoint(high);
+        if ms(middle) <= time_ms { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 /// When the plays of a track started, ascending.

@@ -32,6 +32,7 @@ pub use window::Window;
 use dropped::Dropped;
 use impressions::AdHistory;
 use membership::LatestMembership;
+use packed::PackedPlays;
 use plays::Plays;
 
 use crate::event::{ClickOf, DecisionId, Event, EventKind, Id, ImpressionOf, Membership, Time};
@@ -305,6 +306,12 @@ impl Profile {
     #[must_use]
     pub fn plays(&self) -> RecentPlays<'_> {
         self.plays.all()
+    }
+
+    /// Where the newest play is kept, where plays are in columns: what whoever adds a play to one of many profiles prefetches.
+    #[must_use]
+    pub fn newest_words(&self) -> [Option<&u32>; 3] {
+        self.plays.packed().map_or([None; 3], PackedPlays::newest_words)
     }
 
     /// The plays in the window at `now_ms` (Unix milliseconds), oldest first.

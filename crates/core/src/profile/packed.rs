@@ -4,6 +4,8 @@
 //! from 1970 to 2106 with an offset of whole minutes. Only a profile that needs them has two more columns:
 //! the upper halves of event ids from 2^32 on, and milliseconds and offsets of times that have either.
 
+mod columns;
+
 use crate::event::{Id, IdRef, PackedTime, Time};
 
 use super::PlayRef;
@@ -185,11 +187,6 @@ impl PackedPlays {
     fn time(&self, index: usize) -> PackedTime {
         let fine = self.layout().fine_times().map_or(0, |column| self.column(column)[index]);
         PackedTime { seconds: self.column(TIMES)[index], fine }
-    }
-
-    /// The track of the play at `index`.
-    pub(super) fn track(&self, index: usize) -> IdRef<'static> {
-        IdRef::Number(u64::from(self.column(TRACKS)[index] >> 1))
     }
 
     /// The play at `index`.

@@ -267,15 +267,12 @@ impl<'a> RecentPlays<'a> {
         self.from.checked_sub(1).map(|index| self.unix_ms(index))
     }
 
-    /// The index of the first play of all that are kept that started later.
-    pub(super) fn first_after(&self, time_ms: i64) -> usize {
-        // Mostly there is none.
-        if self.last_ms().is_none_or(|last_ms| last_ms <= time_ms) {
-            return self.plays.len();
-        }
+    /// Seconds since 1970 and tracks' numbers shifted left by one of all that are kept, where these are in columns and no time is finer
+    /// than a second.
+    pub(super) fn seconds_and_tracks(&self) -> Option<(&'a [u32], &'a [u32])> {
         match self.plays {
-            Plays::Packed(plays) => plays.count_before(time_ms.saturating_add(1)),
-            Plays::Any(plays) => plays.as_slice().partition_point(|play| play.time.unix_ms <= time_ms),
+            Plays::Packed(plays) => plays.seconds_and_tracks(),
+            Plays::Any(_) => None,
         }
     }
 

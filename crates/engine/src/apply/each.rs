@@ -1,12 +1,17 @@
 //! Applying the rows of a body one by one.
 
-use upbeat_core::event::Row;
+use upbeat_core::event::{Event, EventKind, Row};
 use upbeat_core::feedback::{FeedbackCounts, is_feedback};
 use upbeat_core::profile::Applied;
 
 use super::Report;
 use super::report::Refusal;
-use crate::{Engine, Outcome, RowKind};
+use crate::table::prefetch;
+use crate::{Engine, Outcome, PREFETCHED, RowKind};
+
+/// Rows that are read before the first of them is applied: the records of their customers, and then the plays, are on their way into the
+/// cache meanwhile.
+const AHEAD: usize = PREFETCHED;
 
 impl Engine {
     /// Applies rows one by one; refused rows are reported and change nothing. A row that could not be read is an `Err`
@@ -22,7 +27,25 @@ impl Engine {
         rows: impl Iterator<Item = Result<Row, String>>,
         wall_ms: i64,
     ) -> Report {
-        for (index, row) in (report.rows()..).zip(rows) {
+        let mut rows = rows.fuse();
+        let mut ahead: [Option<Result<Row, String>>; AHEAD] = [const { None }; AHEAD];
+        let (mut read, mut applied) = (0, 0);
+        let first = report.rows();
+        loop {
+            while read < applied + AHEAD {
+                let Some(row) = rows.next() else { break };
+                if let Ok(Row::Event(event)) = &row {
+                    self.customers.prefetch(std::slice::from_ref(&event.customer));
+                }
+                ahead[read % AHEAD] = Some(row);
+                read += 1;
+            }
+            if let Some(Ok(Row::Event(event))) = &ahead[(applied + AHEAD / 2) % AHEAD] {
+                self.prefetch_plays(event);
+            }
+            let Some(row) = ahead[applied % AHEAD].take() else { break };
+            let index = first + applied;
+            applied += 1;
             let result = row
                 .inspect_err(|_| self.counters.count_event(RowKind::Unreadable, Outcome::Rejected))
                 .map_err(Refusal::from)
@@ -30,6 +53,15 @@ impl Engine {
             report.count(index, result, &self.counters);
         }
         report
+    }
+
+    /// Prefetches the newest plays of a customer, whose record was prefetched before: a play is put there, and looked at beside them.
+    fn prefetch_plays(&self, event: &Event) {
+        if let EventKind::Play { .. } = event.kind {
+            self.customers.with(&event.customer, |customer| {
+                customer.profile.newest_words().into_iter().flatten().for_each(prefetch);
+            });
+        }
     }
 
     fn apply_row(
