@@ -18,8 +18,8 @@ const MOST_ASK_BYTES: u64 = 1 << 20;
 /// Judge a challenger and train a candidate, for the server that starts this
 ///
 /// Reads what it is asked as one JSON object from standard input, and the log of the data directory, which a server may use
-/// meanwhile and in which nothing is changed. Writes one JSON object to standard output: what became of the challenger, and the
-/// text of the model that was trained, or why there is none. Ends with 1 and a sentence where the log cannot be read.
+/// meanwhile and in which nothing is changed. Writes one JSON object to standard output: what became of the challenger, the text of
+/// the model that was trained or why there is none, and what is watched of the campaign. Ends with 1 and a sentence where the log cannot be read.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The data directory
@@ -40,7 +40,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         challenger: ask.challenger.as_ref().and_then(|challenger| model(&challenger.id)),
     };
     let mut run = Run::new(&ask, &log.found, &given);
-    log.read(false, &mut |position, entry| {
+    let before = log.profiles_before(&mut |entry| run.before(entry))?;
+    run.begin(before);
+    log.read(true, &mut |position, entry| {
         run.entry(position, entry);
         Ok(())
     })?;

@@ -85,3 +85,4 @@ mod single_campaign;
 mod snapshots;
 mod stopping;
 mod stops;
+mod watching;

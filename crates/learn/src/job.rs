@@ -10,6 +10,9 @@ pub use run::{Given, Run};
 use serde::{Deserialize, Serialize};
 use upbeat_core::event::Id;
 
+use crate::consistency::Agreement;
+use crate::watch::Watched;
+
 /// What a job is to do for one campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,14 @@ pub struct Ask {
     pub gate: GateSettings,
     /// Decides which rows a training holds out and what its search tries.
     pub seed: u64,
+}
+
+impl Ask {
+    /// Whether the campaign is only to be watched.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        !self.train && self.challenger.is_none()
+    }
 }
 
 /// A candidate that is held against the champion.
@@ -72,13 +83,19 @@ pub struct GateSettings {
 }
 
 /// What a job has found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// What became of the challenger, where there was one.
     pub judged: Option<Judged>,
     /// What became of the training, where one was asked for and no challenger stays.
     pub trained: Option<Training>,
+    /// What was found of the campaign as it runs; `None` where the log does not know it.
+    #[serde(default)]
+    pub watched: Option<Watched>,
+    /// Whether the log's decisions have the counts of the events before them, of all campaigns.
+    #[serde(default)]
+    pub consistency: Option<Agreement>,
 }
 
 /// What becomes of a challenger.

@@ -3,14 +3,17 @@
 use upbeat_core::event::{DAY_MS, Id};
 use upbeat_core::model::check_serving;
 use upbeat_engine::Entry;
+use upbeat_engine::storage::ProfilesBefore;
 use upbeat_svm::Model;
 
 use super::{Answer, Ask, Challenger, Judged, Standing, Training, Verdict};
 use crate::backtest::Judge;
+use crate::consistency::Consistency;
 use crate::gate::{self, Challenge, Settings};
 use crate::judging::Judging;
 use crate::rows::decided;
 use crate::training::{self, Candidate, Examples, Plan, Warm};
+use crate::watch::Watch;
 use crate::{Found, Joiner, Row};
 
 /// A decision that is later than *now* by more than this was made by a clock that has jumped.
@@ -18,6 +21,9 @@ const JUMP_MS: i64 = 3_600_000;
 
 /// `max_weight` of a campaign that explores less often than one in so many decisions.
 const MOST_WEIGHT: f64 = 1e6;
+
+/// Memory for the plays of customers whose decisions are checked, in bytes; those of others are not checked.
+const MOST_PLAYS_BYTES: usize = 64 << 20;
 
 /// The models that an [`Ask`] names, where they are there.
 #[derive(Debug, Default)]
@@ -30,12 +36,14 @@ pub struct Given {
 
 /// A job over the records of a log.
 ///
-/// It holds 100,000 examples, a gate, 262,144 customers and what a [`Joiner`] holds, however long the log is.
+/// It holds 100,000 examples, a gate, 262,144 customers, what a [`Joiner`] and a [`Watch`] hold, and 64 MiB of plays, however long the log
+/// is.
 pub struct Run<'a> {
     ask: &'a Ask,
     found: &'a Found,
     joiner: Joiner<'a>,
     rows: Rows<'a>,
+    consistency: Consistency<'a>,
     /// What the last training chose.
     last: Option<Warm>,
     /// Decisions far later than *now*, which are left out.
@@ -48,6 +56,7 @@ struct Rows<'a> {
     /// The challenger over the log; or why it cannot be judged.
     judging: Option<Result<Judging<'a>, String>>,
     examples: Option<Examples>,
+    watch: Option<Watch<'a>>,
 }
 
 impl Rows<'_> {
@@ -56,6 +65,7 @@ impl Rows<'_> {
             judging.row(row, self.matured_ms);
         }
         self.examples.iter_mut().for_each(|examples| examples.row(row));
+        self.watch.iter_mut().for_each(|watch| watch.row(row));
     }
 }
 
@@ -67,20 +77,36 @@ impl<'a> Run<'a> {
         let last = [&given.challenger, &given.champion].into_iter().flatten().find_map(Warm::of);
         let judging = ask.challenger.as_ref().map(|challenger| judging(ask, challenger, found, given));
         let examples = slot.filter(|_| ask.train).map(|slot| Examples::new(slot, ask.trained_until_ms));
+        let watch = slot.map(|slot| Watch::new(found, slot, given.champion.as_ref().map(Judge::new)));
         let matured_ms = ask.now_ms.saturating_sub(ask.attribution_ms).saturating_sub(1);
         Self {
             ask,
             found,
             joiner: Joiner::new(found, ask.attribution_ms).at(ask.now_ms),
-            rows: Rows { matured_ms, judging, examples },
+            rows: Rows { matured_ms, judging, examples, watch },
+            consistency: Consistency::new(found, 0, MOST_PLAYS_BYTES),
             last,
             jumped: 0,
         }
     }
 
-    /// Takes the next record. What was decided after *now* is left out: nothing of it has matured.
+    /// Takes an entry of the snapshot from which on the log goes on, as
+    /// [`profiles_before`](upbeat_engine::storage::profiles_before) gives them.
+    pub fn before(&mut self, entry: Entry) {
+        self.rows.watch.iter_mut().for_each(|watch| watch.before(&entry));
+        self.consistency.profile(entry);
+    }
+
+    /// The log follows, of which this is known.
+    pub fn begin(&mut self, before: ProfilesBefore) {
+        self.rows.watch.iter_mut().for_each(|watch| watch.begin(before));
+        self.consistency.begin(before);
+    }
+
+    /// Takes the next record, with all plays and evictions in the log. What was decided after *now* is left out: nothing of it has matured.
     pub fn entry(&mut self, position: u64, entry: Entry) {
-        let Self { ask, joiner, rows, jumped, .. } = self;
+        let Self { ask, joiner, rows, consistency, jumped, .. } = self;
+        consistency.entry(position, &entry);
         if let Some(facts) = decided(&entry) {
             if facts.time_ms > ask.now_ms {
                 *jumped += u64::from(facts.time_ms > ask.now_ms.saturating_add(JUMP_MS));
@@ -89,6 +115,7 @@ impl<'a> Run<'a> {
             if let Some(Ok(judging)) = &mut rows.judging {
                 judging.note(facts);
             }
+            rows.watch.iter_mut().for_each(|watch| watch.entry(position, &entry));
         }
         let taken: Result<(), Never> = joiner.entry(position, entry, &mut |row| {
             rows.row(&row);
@@ -100,7 +127,7 @@ impl<'a> Run<'a> {
     /// What was found.
     #[must_use]
     pub fn finish(self) -> Answer {
-        let Self { ask, found, joiner, mut rows, last, jumped } = self;
+        let Self { ask, found, joiner, mut rows, consistency, last, jumped } = self;
         let taken: Result<(), Never> = joiner.finish(&mut |row| {
             rows.row(&row);
             Ok(())
@@ -115,7 +142,12 @@ impl<'a> Run<'a> {
             matches!(judged.standing, Standing::Stays | Standing::NotComputed | Standing::Promote)
         });
         let trained = (ask.train && !stays).then(|| trained(ask, found, rows.examples, last, jumped));
-        Answer { judged, trained }
+        Answer {
+            judged,
+            trained,
+            watched: rows.watch.map(Watch::finish),
+            consistency: Some(consistency.finish_alone()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod labels;
 mod latency;
 mod learning;
 mod sampled;
+mod watching;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use self::declare::Declare;
 use self::latency::Latency;
 use self::learning::LearningCollector;
 use self::sampled::SampledCollector;
+use self::watching::WatchingCollector;
 use crate::gate::Listener;
 use crate::runtime::learning::Learning;
 
@@ -173,7 +175,8 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register_collector(Box::new(SampledCollector(engine)));
-        registry.register_collector(Box::new(LearningCollector(learning)));
+        registry.register_collector(Box::new(LearningCollector(Arc::clone(&learning))));
+        registry.register_collector(Box::new(WatchingCollector(learning)));
         Self { registry, ..metrics }
     }
 

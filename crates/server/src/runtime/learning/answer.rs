@@ -48,7 +48,7 @@ impl App {
                 "the champion or its challenger was changed while the job ran, and it was about the former one",
             ));
         }
-        let Answer { judged, trained } = answer;
+        let Answer { judged, trained, .. } = answer;
         let mode = current.document.campaign[current.plan.campaigns[index].place].mode;
         let judged = judged.map(|judged| self.take_judged(ask, judged, mode)).transpose()?;
         // A model that is trained though a challenger stays would throw its evidence away.

@@ -11,6 +11,9 @@ use super::child::{Cancel, Runner};
 /// So many jobs are told of: those that have ended make room for others.
 const MOST_JOBS: usize = 100;
 
+/// Who asks for a job that nobody has asked for.
+pub(super) const SCHEDULE: &str = "schedule";
+
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +46,8 @@ pub(crate) enum Outcome {
     Dropped,
     /// No model was trained.
     NoModel,
+    /// The campaign was looked at, and nothing more was asked for.
+    Watched,
     /// The job has failed.
     Failed,
     /// The job was cancelled.
@@ -51,13 +56,14 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Registered,
         Self::Promoted,
         Self::WouldPromote,
         Self::Stays,
         Self::Dropped,
         Self::NoModel,
+        Self::Watched,
         Self::Failed,
         Self::Cancelled,
     ];
@@ -71,6 +77,7 @@ impl Outcome {
             Self::Stays => "stays",
             Self::Dropped => "dropped",
             Self::NoModel => "no_model",
+            Self::Watched => "watched",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
         }
@@ -121,6 +128,8 @@ struct Jobs {
 pub(super) struct Begun {
     pub(super) id: String,
     pub(super) campaign: Id,
+    /// Who asked for it: `schedule`, or a name.
+    pub(super) who: String,
     pub(super) runner: Runner,
 }
 
@@ -135,7 +144,12 @@ impl Queue {
     pub(crate) fn push(&self, campaign: &Id, who: &str, now_ms: i64) -> Job {
         let mut jobs = self.jobs();
         let waits = |job: &&Job| job.state == JobState::Queued && job.campaign == *campaign;
-        if let Some(waiting) = jobs.all.iter().find(waits) {
+        if let Some(waiting) = jobs.all.iter().position(|job| waits(&job)) {
+            let waiting = &mut jobs.all[waiting];
+            // A job that somebody has asked for does all that one by schedule does, and may do more.
+            if waiting.who == SCHEDULE {
+                waiting.who = who.to_owned();
+            }
             return waiting.clone();
         }
         let job = Job {
@@ -196,7 +210,8 @@ impl Queue {
             if let Some(job) = jobs.all.iter_mut().find(|job| job.state == JobState::Queued) {
                 (job.state, job.started_ms) = (JobState::Running, Some(now_ms()));
                 let (runner, cancel) = Runner::new();
-                let begun = Begun { id: job.id.clone(), campaign: job.campaign.clone(), runner };
+                let (id, campaign, who) = (job.id.clone(), job.campaign.clone(), job.who.clone());
+                let begun = Begun { id, campaign, who, runner };
                 jobs.running = Some(cancel);
                 return Some(begun);
             }

@@ -10,6 +10,7 @@ mod jobs;
 mod promotion;
 mod schedule;
 mod store;
+mod watching;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -27,15 +28,18 @@ pub(super) use schedule::schedule;
 pub use store::RegistryError;
 pub(crate) use store::is_id;
 pub(super) use store::{promoted, read as read_registry};
+pub(crate) use watching::Last;
 pub(super) use worker::Worker;
 
 use jobs::Queue;
+use watching::Watching;
 
 /// What the server knows of models, and the jobs that learn.
 #[derive(Default)]
 pub(crate) struct Learning {
     state: Mutex<State>,
     queue: Queue,
+    watching: Watching,
 }
 
 /// What changes only under the lock of the campaigns.
@@ -64,6 +68,11 @@ impl Learning {
     /// Looks at the registry.
     pub(crate) fn with_registry<R>(&self, look: impl FnOnce(&Registry) -> R) -> R {
         look(&self.state().registry)
+    }
+
+    /// What jobs have found of campaigns as they run.
+    pub(crate) fn watching(&self) -> &Watching {
+        &self.watching
     }
 
     /// The jobs.

@@ -8,14 +8,12 @@ use upbeat_core::campaign::Mode;
 use upbeat_engine::Clock;
 
 use super::super::app::App;
-
-/// Who asks for a job that nobody has asked for.
-const SCHEDULE: &str = "schedule";
+use super::jobs::SCHEDULE;
 
 /// How often the clock is looked at: a clock of events may pass weeks in minutes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Begins a job for each campaign that learns, each time that `learn.every` is over by the clock of decisions.
+/// Begins a job for each campaign, which judges and trains where the campaign learns and watches where it does not, each time that `learn.every` is over by the clock of decisions.
 pub(in crate::runtime) async fn schedule(app: Arc<App>) {
     if app.kept().is_none() {
         return;
@@ -32,9 +30,11 @@ pub(in crate::runtime) async fn schedule(app: Arc<App>) {
         }
         let now_ms = app.engine.now_ms(app.wall_ms());
         let current = app.engine.running();
-        for planned in current.plan.campaigns.iter().filter(|planned| planned.mode != Mode::Frozen) {
+        for planned in &current.plan.campaigns {
             let before =
                 || app.learning().with_registry(|registry| registry.of(&planned.id).and_then(|of| of.job_ms));
+            // One that is only watched waits for its first job: at a start there is nothing to be seen yet.
+            let before = || before().or_else(|| (planned.mode == Mode::Frozen).then_some(now_ms));
             if due.look(planned.slot.0, now_ms, before) {
                 app.learning().queue().push(&planned.id, SCHEDULE, app.wall_ms());
             }

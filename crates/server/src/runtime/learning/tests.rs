@@ -77,7 +77,7 @@ fn candidate(text: &str) -> Answer {
         clicks: 70,
         sentence: "It was trained.".into(),
     };
-    Answer { judged: None, trained: Some(trained) }
+    Answer { judged: None, trained: Some(trained), ..Answer::default() }
 }
 
 fn judged(app: &App, standing: Standing) -> Answer {
@@ -90,7 +90,7 @@ fn judged(app: &App, standing: Standing) -> Answer {
         agreement: Some(0.5),
         would_have_profit_micro: Some(1.0),
     };
-    Answer { judged: Some(judged), trained: None }
+    Answer { judged: Some(judged), trained: None, ..Answer::default() }
 }
 
 fn outcome(ended: Result<Ended, Ended>) -> Outcome {
@@ -200,7 +200,7 @@ async fn candidate_that_could_not_serve_is_refused_with_a_sentence_and_the_champ
         };
         let id = id.to_owned();
         let trained = Training::Candidate { model, id, trained_until_ms, newest_ms, rows, clicks, sentence };
-        Answer { judged: None, trained: Some(trained) }
+        Answer { judged: None, trained: Some(trained), ..Answer::default() }
     };
     let mut ahead = candidate(&good);
     if let Some(Training::Candidate { trained_until_ms, .. }) = &mut ahead.trained {
@@ -229,7 +229,7 @@ async fn candidate_that_could_not_serve_is_refused_with_a_sentence_and_the_champ
         (with_id("4017e3471abc"), "says that its model is"),
         (ahead, "newer than now"),
         (of_another, "nobody asked for"),
-        (Answer { judged: None, trained: None }, "nothing of what it was asked"),
+        (Answer { judged: None, trained: None, ..Answer::default() }, "nothing of what it was asked"),
     ] {
         let (outcome, sentence) = match app.apply(&ask(&app), answer) {
             Ok(ended) | Err(ended) => ended,

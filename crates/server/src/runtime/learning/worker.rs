@@ -5,13 +5,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use upbeat_core::campaign::Mode;
 use upbeat_core::event::Id;
 use upbeat_learn::job::Ask;
 
 use super::super::app::App;
 use super::super::random;
 use super::child::{Bounds, ChildError, Program};
-use super::jobs::{Begun, Outcome};
+use super::jobs::{Begun, Outcome, SCHEDULE};
+use super::watching::said;
 
 /// What the process of a job may take: rows of some millions of decisions, and a kernel's rows of the search, fit into this.
 const BOUNDS: Bounds = Bounds { memory: 2 << 30, time: Duration::from_secs(30 * 60) };
@@ -50,13 +52,21 @@ impl Drop for Worker {
 
 fn run(app: &App, handle: &Handle, program: &Program, begun: Begun) {
     let started = Instant::now();
-    let Begun { id, campaign, runner } = begun;
-    let ended = handle.block_on(app.begin_job(&campaign)).and_then(|ask| {
-        let answer = runner.run(program, &ask, BOUNDS).map_err(|error| match error {
+    let Begun { id, campaign, who, runner } = begun;
+    let ended = handle.block_on(app.begin_job(&campaign, &who)).and_then(|ask| {
+        let mut answer = runner.run(program, &ask, BOUNDS).map_err(|error| match error {
             ChildError::Cancelled => (Outcome::Cancelled, "It was cancelled.".to_owned()),
             error => (Outcome::Failed, format!("The champion stays in force: {error}.")),
         })?;
-        app.apply(&ask, answer)
+        let watched = answer.watched.take();
+        let sentence = said(watched.as_ref());
+        app.take_watched(&ask.campaign, watched, answer.consistency.take());
+        match ask.is_watching() {
+            true => {
+                Ok((Outcome::Watched, format!("The campaign is frozen, and was only watched. {sentence}")))
+            }
+            false => app.apply(&ask, answer),
+        }
     });
     let (outcome, sentence) = ended.unwrap_or_else(|ended| ended);
     let took = started.elapsed();
@@ -81,7 +91,7 @@ impl App {
     ///
     /// # Errors
     /// There is nothing to do, or the log does not go on.
-    async fn begin_job(&self, campaign: &Id) -> Result<Ask, Ended> {
+    async fn begin_job(&self, campaign: &Id, who: &str) -> Result<Ask, Ended> {
         let failed = |what: String| (Outcome::Failed, format!("The champion stays in force: {what}."));
         let timeout = self.config.ack_timeout;
         if self.durability().end_with_all(timeout.get()).await.is_none() {
@@ -97,12 +107,14 @@ impl App {
         let mut registry = self.learning().registry();
         let of = registry.of_mut(campaign);
         let periods = self.config.learn.periods();
+        // Nobody but people trains or judges for a frozen one; it is watched all the same.
+        let learns = planned.mode != Mode::Frozen || who != SCHEDULE;
         let exploration = current.document.campaign[planned.place].exploration;
         Ok(Ask {
             campaign: campaign.clone(),
             champion: planned.model.map(|model| current.plan.models[model].id.clone()),
-            challenger: of.challenger.clone(),
-            train: true,
+            challenger: of.challenger.clone().filter(|_| learns),
+            train: learns,
             trained_until_ms: of.trained_until_ms,
             min_labels: self.config.learn.min_labels,
             attribution_ms: periods.attribution_ms,
