@@ -3,7 +3,7 @@
 mod attribution;
 mod models;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -38,6 +38,13 @@ impl LogArgs {
     /// For whoever counts no clicks, or knows by itself for how long they count.
     pub(super) fn of(from: String) -> Self {
         Self { from, config: None, attribution: None }
+    }
+}
+
+impl LogArgs {
+    /// The log of a directory whose server has the default configuration.
+    pub(super) fn of_directory(directory: &Path) -> Self {
+        Self { from: directory.display().to_string(), config: None, attribution: None }
     }
 }
 

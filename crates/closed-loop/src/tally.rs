@@ -42,6 +42,20 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Those that came after others.
+    #[must_use]
+    pub fn less(&self, before: &Self) -> Self {
+        Self {
+            decisions: self.decisions - before.decisions,
+            shown: self.shown - before.shown,
+            explored: self.explored - before.explored,
+            clicks: self.clicks - before.clicks,
+            expected_micro: self.expected_micro - before.expected_micro,
+            earned_micro: self.earned_micro - before.earned_micro,
+            all_micro: self.all_micro - before.all_micro,
+        }
+    }
+
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         self.decisions += other.decisions;
@@ -109,11 +123,10 @@ impl Tally {
         &self.buckets
     }
 
-    /// Those of the decisions from one on, up to another; both on the edge of a thousand.
-    pub fn between(&self, from: u64, to: u64) -> Counts {
+    /// All of them.
+    pub fn total(&self) -> Counts {
         let mut sum = Counts::default();
-        let edges = (from / BUCKET) as usize..(to.div_ceil(BUCKET) as usize).min(self.buckets.len());
-        self.buckets.get(edges).unwrap_or_default().iter().for_each(|counts| sum.add(counts));
+        self.buckets.iter().for_each(|counts| sum.add(counts));
         sum
     }
 }

@@ -1,5 +1,6 @@
 //! `upbeat demo`: everything at once on simulated listeners.
 
+mod fast;
 mod history;
 mod tally;
 mod traffic;
@@ -33,13 +34,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Simulates a music service of some thousand listeners with 13 weeks of history up to now, serves both listeners on
 /// it with the built-in model, and plays live traffic against its own HTTP: decisions, impressions, clicks, plays.
-/// Ends with Ctrl-C, or by itself after --for.
+/// Ends with Ctrl-C, or by itself after --for. With --fast weeks pass in minutes, on the clock of the events: the service learns from
+/// its decisions, and the taste of its listeners changes.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat demo
+  upbeat demo --fast
   upbeat demo --for 30s
   upbeat demo --listen 127.0.0.1:9080 --admin-listen 127.0.0.1:9081 --rate 500")]
 pub(crate) struct Args {
+    /// Weeks in minutes, on the clock of the events: see how it learns, and what that is worth
+    #[arg(long, conflicts_with_all = ["duration", "plays", "rate"])]
+    fast: bool,
+    /// With --fast: how many decisions; a listener and day has one on average
+    #[arg(long, value_name = "N", default_value_t = 120_000, requires = "fast", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    decisions: u64,
     /// End by itself after so long, such as 30s or 5m
     #[arg(long = "for", value_name = "TIME")]
     duration: Option<Duration>,
@@ -67,7 +76,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    serve::async_runtime()?.block_on(demo(args))
+    let runtime = serve::async_runtime()?;
+    if args.fast { runtime.block_on(fast::run(&args)) } else { runtime.block_on(demo(args)) }
 }
 
 async fn demo(args: Args) -> anyhow::Result<ExitCode> {
