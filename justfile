@@ -51,6 +51,10 @@ gate reigns="0..1000" drifts="0..200": (gate-promotes reigns "no_better") (gate-
 gate-promotes seeds part:
     UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-learn --lib gate::tests::{{part}} -- --ignored --nocapture
 
+# What learning is worth, beside other policies: simulated listeners ask a real server; three worlds of 200,000 decisions
+learning *arguments:
+    benches/learning/run {{arguments}}
+
 # A million histories of the log on a simulated disk
 torture-log seeds="0..1000000":
     UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-journal torture -- --ignored --nocapture

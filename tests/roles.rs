@@ -64,6 +64,65 @@ fn demo_serves_prints_a_true_answer_and_ends_by_itself() {
     assert!(said.contains("0 failed requests"), "{said}");
 }
 
+const SMALL_FAST_DEMO: [&str; 10] = [
+    "demo",
+    "--fast",
+    "--customers",
+    "400",
+    "--decisions",
+    "4000",
+    "--listen",
+    "127.0.0.1:0",
+    "--admin-listen",
+    "127.0.0.1:0",
+];
+
+#[test]
+fn fast_demo_tells_how_the_service_learns_and_what_that_was_worth() {
+    let output = run(&SMALL_FAST_DEMO);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    assert!(said.starts_with("Upbeat demo --fast: 400 listeners, 10 days of decisions"), "{said}");
+    let mut lines =
+        said.lines().skip_while(|line| !line.contains("curl -w '\\n%{time_total} s\\n' 'http://127.0.0.1:"));
+    assert!(lines.next().is_some_and(|line| line.contains("/should-show-ad/1?dry_run=true")), "{said}");
+    let answer: Value = serde_json::from_str(lines.next().expect("an answer")).expect("JSON");
+    assert_eq!(answer["customer"], "1", "{said}");
+    let took = lines.next().and_then(|line| line.trim().strip_suffix(" s")).expect("the request's own time");
+    assert!(took.parse::<f64>().is_ok_and(|took_s| took_s > 0.0), "{said}");
+    let days = said
+        .lines()
+        .filter(|line| line.split_whitespace().nth(1) == Some("400") && line.split_whitespace().count() == 8);
+    assert!(days.count() >= 5, "a line of figures for most days: {said}");
+    for told in [
+        "No model was trained, and the champion stays in force",
+        "the taste moves",
+        "candidates were held against the champion",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let mut end =
+        said.lines().skip_while(|line| !line.starts_with("profit against show-all, from the decision log: "));
+    assert!(end.next().is_some(), "{said}");
+    assert!(end.next().is_some_and(|line| line.contains("95 % interval")), "{said}");
+    assert!(end.next().is_some_and(|line| line.contains("by the planted truth")), "{said}");
+}
+
+#[test]
+fn fast_demo_ends_cleanly_at_an_interrupt_and_leaves_no_directory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = upbeat(&SMALL_FAST_DEMO).env("TMPDIR", folder.path()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+    let header = |line: &str| line.contains("show-all by truth");
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| header(&line)), "it never came up");
+    interrupt(&child);
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{rest:?}");
+    assert!(rest.iter().any(|line| line == "stopped before the end"), "{rest:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0);
+}
+
 #[test]
 fn demo_ends_cleanly_at_an_interrupt() {
     let mut child = upbeat(&SMALL_DEMO).spawn().expect("it runs");

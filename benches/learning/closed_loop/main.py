@@ -22,8 +22,10 @@ PIP_S, BUILD_S = 900, 1800
 DECISIONS, DRIFT_AT = 200_000, 60_000
 QUICK_DECISIONS, QUICK_DRIFT_AT = 4_000, 2_000
 
-# What the server is told of learning: see docs/decisions/learning.md.
+# What the server is told of learning: see docs/decisions/learning-bench.md.
 LEARN = """[learn]
+every = "8760h"                        # the bench asks for each job, so that none comes at a moment of its own
+max_age = "48h"
 """
 RETRAIN_HOURS = 12
 

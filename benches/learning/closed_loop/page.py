@@ -78,7 +78,7 @@ def write(results, path, command):
     text = f"""# What learning is worth
 
 Written by `{command}`. Simulated listeners with a planted taste ask a real server over HTTP; the bench and its policies are
-explained in [decisions/learning](../decisions/learning.md). Seeds {seeds}; where there are three figures they are the least, the median
+explained in [decisions/learning-bench](../decisions/learning-bench.md). Seeds {seeds}; where there are three figures they are the least, the median
 and the greatest. {world.decisions:,} decisions of {world.customers:,} listeners; from decision {world.drift_at:,} on the taste has moved. An
 impression costs {world.cost_micro / 1e6:.3f} and a click is worth {world.value_micro / 1e6:.3f}, so that a show pays above
 {100 * world.break_even:.0f} %.

@@ -79,7 +79,8 @@ def play(programs, world: World, folder, past, name, policy, document, config=""
 
 
 def peer(*arguments):
-    return "peer:" + shlex.join([sys.executable, str(PEER), *(str(part) for part in arguments)])
+    # Its requests are small: threads of its own would cost more than they save.
+    return "peer:" + shlex.join(["env", "OMP_NUM_THREADS=1", sys.executable, str(PEER), *(str(part) for part in arguments)])
 
 
 def settings(world: World, best, random_share, retrain_hours, learn):

@@ -59,10 +59,10 @@ struct WorldArgs {
     #[arg(long, default_value_t = 4)]
     plays_a_decision: u32,
     /// Probabilities of a click: of anybody, added for phone listeners, added for evening listeners
-    #[arg(long, value_parser = taste)]
+    #[arg(long, value_parser = taste, allow_hyphen_values = true)]
     before: Taste,
     /// The same after the drift
-    #[arg(long, value_parser = taste)]
+    #[arg(long, value_parser = taste, allow_hyphen_values = true)]
     after: Option<Taste>,
     /// The decision from which on the taste has moved
     #[arg(long, requires = "after")]
@@ -98,10 +98,10 @@ struct RunArgs {
 fn taste(text: &str) -> Result<Taste, String> {
     let parts: Vec<f64> = text.split(',').map_while(|part| part.parse().ok()).collect();
     match parts[..] {
-        [anybody, phone, evening] if parts.iter().all(|part| (0.0..=1.0).contains(part)) => {
+        [anybody, phone, evening] if parts.iter().all(|part| (-1.0..=1.0).contains(part)) => {
             Ok(Taste { anybody, phone, evening })
         }
-        _ => Err("give three probabilities with commas between".to_owned()),
+        _ => Err("give three numbers from -1 to 1 with commas between".to_owned()),
     }
 }
 

@@ -64,9 +64,9 @@ pub(super) struct Drift {
 pub struct Taste {
     /// The probability of everybody, `0.0..=1.0`.
     pub anybody: f64,
-    /// What is added for one who plays mostly on the phone.
+    /// What is added for one who plays mostly on the phone, `-1.0..=1.0`.
     pub phone: f64,
-    /// What is added for one who plays favourites in the evening. The sum counts as 1 where it is more.
+    /// What is added for one who plays favourites in the evening, `-1.0..=1.0`. The sum is kept within 0 and 1.
     pub evening: f64,
 }
 
@@ -90,7 +90,7 @@ impl Offer {
             Self::Tastes(tastes) => {
                 let begun = tastes.iter().rev().find(|(from_s, _)| *from_s <= civil_s).or(tastes.first());
                 let sum = |taste: &Taste| taste.anybody + taste.phone * phone + taste.evening * evening;
-                begun.map_or(0.0, |(_, taste)| sum(taste).min(1.0))
+                begun.map_or(0.0, |(_, taste)| sum(taste).clamp(0.0, 1.0))
             }
         }
     }

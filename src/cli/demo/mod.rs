@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["duration", "plays", "rate"])]
     fast: bool,
     /// With --fast: how many decisions; a listener and day has one on average
-    #[arg(long, value_name = "N", default_value_t = 120_000, requires = "fast", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200_000, requires = "fast", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     decisions: u64,
     /// End by itself after so long, such as 30s or 5m
     #[arg(long = "for", value_name = "TIME")]

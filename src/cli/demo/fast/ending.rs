@@ -28,17 +28,15 @@ pub(super) fn tell(data_dir: &Path, tally: &Tally) -> anyhow::Result<()> {
     );
     let estimated = campaigns.first().and_then(|of| against_all(of));
     match estimated {
-        Some((earned, all, (low, high))) => {
-            print(format_args!(
-                "profit against show-all, from the decision log: {} USD earned, {} estimated for showing all where coins decided\n  that is {} more, \
+        Some((earned, all, (low, high))) => print(format_args!(
+            "profit against show-all, from the decision log: {} USD earned, {} estimated for showing all where coins decided\n  that is {} more, \
                  95 % interval {} to {}\n  {truth}",
-                usd(earned),
-                usd(all),
-                usd(earned - all),
-                usd(earned - high),
-                usd(earned - low)
-            ))
-        }
+            usd(earned),
+            usd(all),
+            usd(earned - all),
+            usd(earned - high),
+            usd(earned - low)
+        )),
         None => print(format_args!(
             "profit against show-all: the log has too few shows to estimate an interval from\n  {truth}"
         )),

@@ -68,7 +68,13 @@ impl Story {
     }
 
     /// What a job has changed.
-    pub(super) fn learnt(&mut self, civil_s: i64, job: &Value, models: &[Model], campaign: &str) -> Vec<String> {
+    pub(super) fn learnt(
+        &mut self,
+        civil_s: i64,
+        job: &Value,
+        models: &[Model],
+        campaign: &str,
+    ) -> Vec<String> {
         let of = |role: &str| {
             let is_it = |model: &&Model| {
                 model.campaign.as_deref() == Some(campaign) && model.role.as_deref() == Some(role)
@@ -83,8 +89,12 @@ impl Story {
         let champion_id = champion.map(|model| model.id.clone());
         if self.champion.is_some() && champion_id != self.champion {
             self.promotions += 1;
-            say(&format!("PROMOTED {}: {sentence}", short(champion_id.as_deref())));
-            for verdict in champion.into_iter().flat_map(|model| &model.gate) {
+            say(&format!(
+                "PROMOTED {}: every check of the gate that decides has passed",
+                short(champion_id.as_deref())
+            ));
+            let verdicts = champion.into_iter().flat_map(|model| &model.gate);
+            for verdict in verdicts.filter(|verdict| verdict.ok == Some(true)) {
                 say(&format!("  {}", verdict.sentence));
             }
         }
@@ -144,7 +154,8 @@ mod tests {
     use super::*;
 
     fn model(id: &str, role: &str, profit_passed: bool) -> Model {
-        let verdict = Verdict { check: "profit".into(), ok: Some(profit_passed), sentence: "It earns.".into() };
+        let verdict =
+            Verdict { check: "profit".into(), ok: Some(profit_passed), sentence: "It earns.".into() };
         Model { id: id.into(), campaign: Some("a".into()), role: Some(role.into()), gate: vec![verdict] }
     }
 
@@ -162,7 +173,9 @@ mod tests {
         assert_eq!(gated, ["    1.0   gate of new: It stays.", "    1.0     It earns."]);
         assert!(learnt("It stays still.", &both).is_empty(), "the same checks fail");
         let promoted = learnt("Passed.", &[model("new", "champion", true)]);
-        assert_eq!(promoted[0], "    1.0   PROMOTED new: Passed.");
-        assert!(story.summary().starts_with("1 candidates were held against the champion, 1 promoted; model new"));
+        assert_eq!(promoted[0], "    1.0   PROMOTED new: every check of the gate that decides has passed");
+        assert!(
+            story.summary().starts_with("1 candidates were held against the champion, 1 promoted; model new")
+        );
     }
 }
