@@ -100,11 +100,11 @@ def measure(options):
         with tempfile.TemporaryDirectory(prefix="upbeat-learning-", dir=memory()) as folder:
             counted = of_seed(world, Path(folder), options, 0.05 if quick else 1)
         results.append(Result(world, counted))
+        results[-1].check()
         if options.keep:
             results[-1].keep(options.keep)
         print(page.table([results[-1]]), flush=True)
     if quick:
-        results[0].check()
         print("learning: every policy has answered every decision")
         return
     print(page.table(results))

@@ -8,6 +8,7 @@ from closed_loop.servers import Failed
 BUCKET = 1_000
 # Profit after the drift is that of so many decisions: of fewer it is mostly whom the minute brought.
 RATE_DECISIONS = 5_000
+MOST_PACED = 0.01
 BEST, ENOUGH, SOON = "best on these features", 0.9, 20_000
 
 
@@ -38,6 +39,9 @@ class Result:
             decisions = total(buckets, "decisions")
             if decisions != self.world.decisions:
                 raise Failed(f"{name}: {decisions} decisions of {self.world.decisions}")
+            paced = total(buckets, "paced")
+            if paced > MOST_PACED * decisions:
+                raise Failed(f"{name}: {paced} of {decisions} shows waited for a lease of the budget: time passed too fast for this machine")
         for name in (LEARNING, BEST, "show-all"):
             if total(self.buckets[name], "shown") == 0:
                 raise Failed(f"{name}: nothing was shown")

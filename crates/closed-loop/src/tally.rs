@@ -30,7 +30,9 @@ pub struct Counts {
     pub shown: u64,
     /// Those of them that were shown to learn from.
     pub explored: u64,
-    /// Clicks on them.
+    /// Decisions that waited for a lease of the budget: where they are many, time has passed too fast for the server.
+    pub paced: u64,
+    /// Clicks on those that were played.
     pub clicks: u64,
     /// What they earned, by the planted probabilities, in micro-units.
     pub expected_micro: f64,
@@ -49,6 +51,7 @@ impl Counts {
             decisions: self.decisions - before.decisions,
             shown: self.shown - before.shown,
             explored: self.explored - before.explored,
+            paced: self.paced - before.paced,
             clicks: self.clicks - before.clicks,
             expected_micro: self.expected_micro - before.expected_micro,
             earned_micro: self.earned_micro - before.earned_micro,
@@ -61,6 +64,7 @@ impl Counts {
         self.decisions += other.decisions;
         self.shown += other.shown;
         self.explored += other.explored;
+        self.paced += other.paced;
         self.clicks += other.clicks;
         self.expected_micro += other.expected_micro;
         self.earned_micro += other.earned_micro;
@@ -86,6 +90,8 @@ pub struct Decided {
     pub shown: bool,
     /// Whether to learn from it.
     pub explored: bool,
+    /// Whether it waited for a lease of the budget.
+    pub paced: bool,
     /// The planted probability of a click.
     pub truth: f64,
     /// Whether it is clicked, if shown.
@@ -100,7 +106,7 @@ impl Tally {
 
     /// Counts one.
     pub fn count(&mut self, decided: &Decided) {
-        let Decided { number, allowed, shown, explored, truth, clicked } = *decided;
+        let Decided { number, allowed, shown, explored, paced, truth, clicked } = *decided;
         let index = (number / BUCKET) as usize;
         if self.buckets.len() <= index {
             self.buckets.resize(index + 1, Counts::default());
@@ -111,6 +117,7 @@ impl Tally {
             decisions: 1,
             shown: shown.into(),
             explored: (shown && explored).into(),
+            paced: paced.into(),
             clicks: clicked.into(),
             expected_micro: if shown { expected } else { 0.0 },
             earned_micro: if shown { f64::from(u8::from(clicked)) * value_micro - cost_micro } else { 0.0 },

@@ -26,7 +26,7 @@ pub(super) fn tell(data_dir: &Path, tally: &Tally) -> anyhow::Result<()> {
         usd(total.all_micro),
         usd(total.expected_micro - total.all_micro)
     );
-    let estimated = campaigns.first().and_then(|of| against_all(of));
+    let estimated = campaigns.first().and_then(against_all);
     match estimated {
         Some((earned, all, (low, high))) => print(format_args!(
             "profit against show-all, from the decision log: {} USD earned, {} estimated for showing all where coins decided\n  that is {} more, \
