@@ -32,10 +32,10 @@ def ago(minutes: int) -> str:
 def main() -> None:
     generate()
     from upbeat_client import Client
-    from upbeat_client.api.catalogue import list_models
     from upbeat_client.api.customers import delete_customer, get_customer
     from upbeat_client.api.decisions import decide, decide_many
     from upbeat_client.api.events import post_events
+    from upbeat_client.api.models import list_models
     from upbeat_client.models import Click, DecisionsRequest, Level, Membership, Play, Reason
 
     data = Client(base_url=os.environ["DATA_URL"])
@@ -66,7 +66,7 @@ def main() -> None:
     assert refused.status_code == 422 and refused.parsed.type_ == "/problems/invalid-event", refused
 
     assert len(get_customer.sync(customer, client=admin).plays) == 12
-    assert list_models.sync(client=admin).models[0].role
+    assert list_models.sync(client=admin)[0].role
     assert delete_customer.sync_detailed(customer, client=admin).status_code == 204
     print("events one by one and in lists, decisions, profiles and problems are typed, and as the server has them")
 

@@ -170,6 +170,8 @@ fn process_of_a_job_that_is_killed_fails_the_job_alone() {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
     let fields: Vec<_> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
     assert_eq!(fields[16], "19", "{stat}");
+    let score = std::fs::read_to_string(format!("/proc/{process}/oom_score_adj")).expect("a process");
+    assert_eq!(score.trim(), "1000", "the system ends it before the server where memory ends");
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).expect("a process");
     let data = limits.lines().find(|line| line.starts_with("Max data size")).expect("a limit");
     assert!(data.contains(&(2_u64 << 30).to_string()), "{data}");

@@ -76,6 +76,7 @@ fn promoted_model_decides_at_once_for_its_campaign_alone_and_a_former_one_comes_
     assert_eq!(history(&server).last(), Some(&version));
     assert_eq!((decides(&server, "one"), decides(&server, "two")), (other.clone(), first.clone()));
     assert_eq!(of_role(&server, "one", "former"), std::slice::from_ref(&first));
+    assert_eq!(upload(&server, &other, &text).ok()["role"], "champion", "it is known by more now");
     // What decides already changes nothing.
     assert_eq!(promote(&server, &other, "one").ok(), version);
     let champion = models(&server).into_iter().find(|model| model["id"] == *other).expect("it decides");

@@ -166,11 +166,18 @@ pub(super) async fn upload(
     let id = model_id(path)?;
     let body = collect_for_admin(&app, body, MAX_MODEL_BYTES).await?;
     // On a task of its own: a client that leaves changes nothing of what was begun.
-    let upload = tokio::spawn(app.upload_model(id, body.into())).await;
+    let upload = tokio::spawn(Arc::clone(&app).upload_model(id, body.into())).await;
     let Uploaded { model, is_new } =
         upload.map_err(|error| Problem::new(Kind::Internal, error.to_string()))??;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, json(&ModelView::of(None, Role::Uploaded, &model))).into_response())
+    let view = app.learning().with_registry(|registry| {
+        let listed = registry.listed();
+        let known = listed.into_iter().find(|listed| listed.model.id == model.id);
+        // Others may have been sent since then.
+        let known = known.unwrap_or(Listed { campaign: None, role: Role::Uploaded, model: &model });
+        json(&ModelView::of(known.campaign, known.role, known.model))
+    });
+    Ok((status, view).into_response())
 }
 
 /// # Errors

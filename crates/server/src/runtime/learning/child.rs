@@ -219,6 +219,8 @@ fn start(program: &Program, memory: u64) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn()?;
     let id = child.id() as libc::pid_t;
+    // Where memory ends, this one is to be killed and not the server, which is larger.
+    let _ = std::fs::write(format!("/proc/{id}/oom_score_adj"), "1000");
     let limit = libc::rlimit { rlim_cur: memory, rlim_max: memory };
     // SAFETY: the process is this one's child and is not waited for yet, so the number is its own; the limit outlives the call.
     unsafe {

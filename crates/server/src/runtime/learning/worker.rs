@@ -1,5 +1,6 @@
 //! The thread that runs jobs, one after the other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ impl Drop for Worker {
 fn run(app: &App, handle: &Handle, program: &Program, begun: Begun) {
     let started = Instant::now();
     let Begun { id, campaign, who, runner } = begun;
-    let ended = handle.block_on(app.begin_job(&campaign, &who)).and_then(|ask| {
+    let work = || {
+        let ask = handle.block_on(app.begin_job(&campaign, &who))?;
         let mut answer = runner.run(program, &ask, BOUNDS).map_err(|error| match error {
             ChildError::Cancelled => (Outcome::Cancelled, "It was cancelled.".to_owned()),
             error => (Outcome::Failed, format!("The champion stays in force: {error}.")),
@@ -67,6 +69,11 @@ fn run(app: &App, handle: &Handle, program: &Program, begun: Begun) {
             }
             false => app.apply(&ask, answer),
         }
+    };
+    // A job that panics is not the end of those behind it; what it had not committed is not.
+    let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "The champion stays in force: the job met a fault of this program, of which the log of the server has more.";
+        Err((Outcome::Failed, what.to_owned()))
     });
     let (outcome, sentence) = ended.unwrap_or_else(|ended| ended);
     let took = started.elapsed();
