@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import gzip
 import json
+import pathlib
 import random
 import re
 
@@ -22,7 +23,7 @@ import schemathesis
 import zstandard
 from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
 EVENTS = "/events"
 CSV = "text/csv"
@@ -31,6 +32,10 @@ CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
 TOML = "application/toml"
 CAMPAIGNS = "/campaigns"
+MODEL = "/models/{model}"
+JOB = "/retrain/{job}"
+# A file that a server of the default window takes: what makes a model file one is not for a schema to say.
+MODEL_FILE = json.loads((pathlib.Path(__file__).parents[2] / "model" / "default.json").read_text())
 REPORT = "/campaigns/{campaign}/report"
 JSON_TYPES = ("application/json", CLOUD_EVENT, CLOUD_EVENTS)
 ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._:-]{1,64}\Z", re.ASCII)
@@ -83,6 +88,8 @@ def before_call(context, case, kwargs):
     if case.path == CAMPAIGNS and case.method == "PUT" and not case.meta.is_negative_at(ParameterLocation.HEADER):
         # A tag that is made up is another version's.
         (case.headers or {}).pop("If-Match", None)
+    if case.path == MODEL and case.method == "PUT" and not case.meta.is_negative_at(ParameterLocation.BODY):
+        case.body = MODEL_FILE
     if case.path == REPORT and not case.meta.is_negative_at(ParameterLocation.QUERY):
         query = case.query or {}
         if query.get("from", "") > query.get("to", "9"):
@@ -221,6 +228,9 @@ def _good_row(media_type: str, kind: str, choice: random.Random) -> str:
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response) -> bool:
+    if case.path == JOB and isinstance(failure, UseAfterFree):
+        # To cancel a job takes nothing away: what became of it is still told.
+        return False
     if case.path != EVENTS:
         return True
     rejected = _rejected(response)
