@@ -1,6 +1,7 @@
 //! `upbeat backtest`: what other policies would have earned, from logged decisions.
 
 mod answer;
+mod heard;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -11,10 +12,11 @@ use upbeat_core::campaign::Label;
 use upbeat_core::event::Id;
 use upbeat_core::model::check_serving;
 use upbeat_learn::backtest::{Backtest, Judge, OfCampaign, Question};
+use upbeat_server::config::Duration;
 use upbeat_svm::Model;
 
 use self::answer::Answer;
-use super::decision_log::{DecisionLog, LogArgs, Models, Needs};
+use super::decision_log::{DecisionLog, LogArgs, Models, Needs, attribution_length};
 use super::{WrongCall, files, output};
 
 /// Estimate what other policies would have earned, from logged decisions
@@ -25,14 +27,29 @@ use super::{WrongCall, files, output};
 /// the share of decisions of which the log cannot tell (unsupported). Only eligible decisions count, and only once no click can come
 /// for them any more. Clicks that no ad led to, upgrades and how much is played are in the lift against the holdout alone. Of a data
 /// directory, also while a server uses it; of a backup; or of a running server.
+///
+/// Or of files (--tracks, --impressions): each ad of --ad that was heard is one that was shown for certain, to whoever heard it, with the
+/// features of the plays before it. The champion is then the model of the label impression that is part of the program for the one-day
+/// offer, and the terms are --impression-cost and --click-value.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   upbeat backtest --from upbeat-data --config upbeat.toml
   upbeat backtest --from http://127.0.0.1:8081 --campaign gold-one-day --model new.json --json
-  upbeat backtest --from upbeat-data --threshold 0.04 --threshold 0.08 --report estimates.html")]
+  upbeat backtest --from upbeat-data --threshold 0.04 --threshold 0.08 --report estimates.html
+  upbeat backtest --tracks tracks.csv --impressions impressions.csv --model new.json")]
 pub(crate) struct Args {
+    /// A data directory, a backup, or the address of a server's admin listener, such as http://127.0.0.1:8081
+    #[arg(long, value_name = "DIR|URL", required_unless_present = "tracks")]
+    from: Option<String>,
+    /// The configuration of the server whose directory it is: its `[learn] attribution` says how long after an ad a click counts. A
+    /// running server says so itself [default: 30m]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long after an ad a click counts, whatever the server counts, such as 45m
+    #[arg(long, value_name = "LENGTH", value_parser = attribution_length)]
+    attribution: Option<Duration>,
     #[command(flatten)]
-    log: LogArgs,
+    heard: heard::HeardArgs,
     /// The campaign; each campaign when not given
     #[arg(long, value_name = "ID")]
     campaign: Option<String>,
@@ -68,12 +85,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let challenger = model.as_ref().map(|(path, model)| challenger(path, model)).transpose()?;
+    let Some(from) = args.from else {
+        let model = model.as_ref().map(|(path, model)| (path.as_path(), model));
+        let question = Question { challenger, thresholds: args.threshold, in_detail: false };
+        return heard::run(&args.heard, question, model, args.json);
+    };
+    let log_args = LogArgs::with(from.clone(), args.config, args.attribution);
     let log =
-        DecisionLog::open(&args.log, Needs { role: "backtest", clicks: true, newest: true, notes: true })?;
+        DecisionLog::open(&log_args, Needs { role: "backtest", clicks: true, newest: true, notes: true })?;
     if log.found.newest_ms.is_none() {
         bail!(
             "{}: there is no decision in it; a server logs every decision about a customer of whom it knows something",
-            args.log.from
+            from
         );
     }
     if let (Some((path, model)), Some(window)) = (&model, log.found.window) {
@@ -90,7 +113,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (told, refused): (Vec<_>, Vec<_>) = campaigns.into_iter().partition(|of| refusal(of).is_none());
     let refusals: Vec<String> = refused.iter().filter_map(refusal).collect();
     if told.is_empty() {
-        bail!("{}: {}", args.log.from, refusals.join("\n"));
+        bail!("{}: {}", from, refusals.join("\n"));
     }
     let doubts = told.iter().flat_map(|of| [doubt(of), unjudged(of)]).flatten();
     for sentence in refusals.into_iter().chain(doubts) {
@@ -98,7 +121,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let answer = Answer { campaigns: &told, lift: &lift, currency: log.found.campaigns.currency() };
     if let Some(report) = report {
-        report.write_all(answer.page(&args.log.from)?.as_bytes())?;
+        report.write_all(answer.page(&from)?.as_bytes())?;
     }
     match args.json {
         true => output::print(format_args!("{}\n", answer.json()))?,

@@ -15,6 +15,7 @@ use upbeat_learn::Found;
 use upbeat_server::config::Duration;
 
 use self::attribution::Attribution;
+pub(super) use self::attribution::parse as attribution_length;
 pub(super) use self::models::Models;
 use super::journal::{look, note, usage};
 use super::{backup, output};
@@ -35,16 +36,19 @@ pub(super) struct LogArgs {
 }
 
 impl LogArgs {
+    /// For whoever has flags of its own.
+    pub(super) fn with(from: String, config: Option<PathBuf>, attribution: Option<Duration>) -> Self {
+        Self { from, config, attribution }
+    }
+
     /// For whoever counts no clicks, or knows by itself for how long they count.
     pub(super) fn of(from: String) -> Self {
-        Self { from, config: None, attribution: None }
+        Self::with(from, None, None)
     }
-}
 
-impl LogArgs {
     /// The log of a directory whose server has the default configuration.
     pub(super) fn of_directory(directory: &Path) -> Self {
-        Self { from: directory.display().to_string(), config: None, attribution: None }
+        Self::of(directory.display().to_string())
     }
 }
 

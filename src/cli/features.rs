@@ -226,7 +226,7 @@ fn spill_directory(output: &Path) -> PathBuf {
 }
 
 /// A file, or standard input, and a progress bar for it.
-fn open(path: &Path, zone: Zone) -> anyhow::Result<Source<'static>> {
+pub(crate) fn open(path: &Path, zone: Zone) -> anyhow::Result<Source<'static>> {
     let text = files::open_text(path)?;
     let watch = Box::new(Bar(Progress::bytes(text.length())));
     let input = match text {

@@ -1,5 +1,6 @@
 //! Black-box tests of `upbeat features`: files in, libSVM text out, compared with a slow and plain reference.
 
+mod backtest;
 mod impressions;
 mod messages;
 mod reference;

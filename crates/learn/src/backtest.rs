@@ -1,10 +1,14 @@
 //! What policies would have earned with a campaign, over the rows of a log.
 
 use upbeat_core::campaign::Label;
-use upbeat_core::event::{DecisionId, Id, StableHash};
-use upbeat_core::feature::Counts;
+use upbeat_core::event::{DecisionId, Id, Membership, StableHash};
+use upbeat_core::feature::{Counts, FeatureVector};
 use upbeat_engine::Entry;
 use upbeat_svm::{Model, Scorer};
+
+mod heard;
+
+pub use heard::Heard;
 
 use super::detail::Detail;
 use super::estimate::{Chance, Estimate, Estimator, Tally};
@@ -40,15 +44,23 @@ impl Judge {
 
     /// Score and probability; `None` without plays.
     pub(crate) fn judge(&self, counts: &Counts) -> Option<(f64, Option<f64>)> {
-        let score = self.scorer.score(&counts.vector()?);
-        Some((score, self.scorer.probability(score)))
+        counts.vector().map(|vector| self.of_vector(&vector))
+    }
+
+    /// Score and probability.
+    fn of_vector(&self, vector: &FeatureVector) -> (f64, Option<f64>) {
+        let score = self.scorer.score(vector);
+        (score, self.scorer.probability(score))
     }
 
     /// Whether it shows, by the campaign's rule.
     pub(crate) fn shows(&self, counts: &Counts, terms: &Terms) -> bool {
-        self.judge(counts).is_some_and(|(score, probability)| {
-            terms.threshold.is_passed(terms.cost_micro, terms.value_micro, score, || probability)
-        })
+        counts.vector().is_some_and(|vector| self.shows_vector(&vector, terms))
+    }
+
+    fn shows_vector(&self, vector: &FeatureVector, terms: &Terms) -> bool {
+        let (score, probability) = self.of_vector(vector);
+        terms.threshold.is_passed(terms.cost_micro, terms.value_micro, score, || probability)
     }
 }
 
@@ -228,7 +240,7 @@ impl Rows {
             if chance.shown.is_some() && chance.propensity <= 0.0 {
                 return Err(ImpossibleShow { decision: row.id, campaign: of.id.clone() });
             }
-            of.take(row, &chance, counts, self.challenger.as_ref());
+            of.take(&chance, counts.vector().as_ref(), self.challenger.as_ref(), (row.time_ms, row.level));
         }
         Ok(())
     }
@@ -278,12 +290,21 @@ impl OfCampaign {
         }
     }
 
-    fn take(&mut self, row: &Row, chance: &Chance, counts: &Counts, challenger: Option<&Judge>) {
+    /// Takes a chance with the features before it, and when it was to whom.
+    fn take(
+        &mut self,
+        chance: &Chance,
+        vector: Option<&FeatureVector>,
+        challenger: Option<&Judge>,
+        (time_ms, level): (i64, Option<Membership>),
+    ) {
         self.shown += u64::from(chance.shown.is_some());
         self.clicked += u64::from(chance.shown.is_some_and(|shown| shown.is_clicked));
         let certain = |shows: bool| f64::from(u8::from(shows));
-        let by = |judge: Option<&Judge>| certain(judge.is_some_and(|judge| judge.shows(counts, &self.terms)));
-        let told = |judge: Option<&Judge>| judge.and_then(|judge| judge.judge(counts)?.1);
+        let by = |judge: Option<&Judge>| {
+            certain(judge.zip(vector).is_some_and(|(judge, of)| judge.shows_vector(of, &self.terms)))
+        };
+        let told = |judge: Option<&Judge>| judge.zip(vector).and_then(|(judge, of)| judge.of_vector(of).1);
         let probability = told(self.champion.as_ref());
         for (policy, tally) in &mut self.tallies {
             let show = match policy {
@@ -298,7 +319,7 @@ impl OfCampaign {
         }
         if let Some(detail) = &mut self.detail {
             let of_clicks = probability.filter(|_| detail.champion.is_some());
-            detail.slices.add(chance, row.time_ms, row.level, of_clicks);
+            detail.slices.add(chance, time_ms, level, of_clicks);
             detail.champion.iter_mut().for_each(|curve| curve.add(chance, probability));
             detail.challenger.iter_mut().for_each(|curve| curve.add(chance, told(challenger)));
         }

@@ -23,7 +23,7 @@ enum Source {
 }
 
 /// A length in the range that the configuration has.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Duration, String> {
     let length: Duration = text.parse()?;
     let range = StdDuration::from_secs(1)..=StdDuration::from_secs(86_400);
     if range.contains(&length.get()) { Ok(length) } else { Err("give 1s to 24h".to_owned()) }
