@@ -65,6 +65,11 @@ fn stopped_amid(server: &Server, kept: &Kept, campaign: &str) -> (String, u32) {
     let directory = Path::new(&kept.directory()).canonicalize().expect("a path");
     let is_there = |process: u32| state_of(process).is_some_and(|(state, _)| state != 'Z');
     let reads = |process: u32| {
+        // Until it is the program of jobs it has the files of the server.
+        let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        if !command.contains("learn-job") {
+            return false;
+        }
         let Ok(files) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
         let mut targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
         targets.any(|target| target.starts_with(&directory))

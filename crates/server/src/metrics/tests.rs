@@ -49,8 +49,11 @@ fn every_family_has_help_a_type_and_samples_from_the_start() {
         let is_watched = ["calibration_ratio", "click_rate", "held_out_ratio", "sample_ratio_p", "watch_bad"]
             .iter()
             .any(|watched| name == format!("upbeat_campaign_{watched}"));
-        let may_be_empty =
-            name == "upbeat_model" || of_models || is_watched || name.starts_with("upbeat_campaign_budget");
+        let may_be_empty = name == "upbeat_model"
+            || of_models
+            || is_watched
+            || name.starts_with("upbeat_consistency_")
+            || name.starts_with("upbeat_campaign_budget");
         assert_eq!(samples.is_empty(), may_be_empty, "{name}: {samples:?}");
         if kind == "counter" {
             let counted: Vec<_> =

@@ -120,9 +120,11 @@ impl Collector for WatchingCollector {
             encoded?;
         }
         for (name, help, read) in OF_LOG {
+            // What is there to be told is said before the first job has told it.
+            let help = format!("{help}.");
+            let family = encoder.encode_descriptor(name, &help, None, MetricType::Gauge)?;
             if let Some(value) = last.consistency.as_ref().and_then(read) {
-                let help = format!("{help}.");
-                encode(encoder.encode_descriptor(name, &help, None, MetricType::Gauge)?, Kind::Gauge, value)?;
+                encode(family, Kind::Gauge, value)?;
             }
         }
         Ok(())
