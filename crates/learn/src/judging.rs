@@ -63,7 +63,7 @@ impl<'a> Judging<'a> {
             trained_until_ms: challenge.trained_until_ms,
             gate: Gate::new(settings, challenge)?,
             pace: Pace { newest: 1.0, waiting: HashMap::new() },
-            customers: Customers { below: u64::MAX, of: HashMap::new() },
+            customers: Customers::default(),
             rows: 0,
             alike: 0,
             gained_micro: 0.0,
@@ -185,14 +185,20 @@ impl Pace {
 
 /// What the seed's rule is told: customers by their hash, each with the newest of their decisions, the logarithm of the
 /// probability that they click none of the ads that they were shown, and whether they clicked one.
-struct Customers {
+pub(crate) struct Customers {
     /// Those with a hash below this are taken.
     below: u64,
     of: HashMap<u64, (i64, f64, bool)>,
 }
 
+impl Default for Customers {
+    fn default() -> Self {
+        Self { below: u64::MAX, of: HashMap::new() }
+    }
+}
+
 impl Customers {
-    fn add(&mut self, customer: IdRef<'_>, row: &GateRow) {
+    pub(crate) fn add(&mut self, customer: IdRef<'_>, row: &GateRow) {
         let hash = StableHash::with_key(CUSTOMER_KEY).id(customer).finish();
         if hash >= self.below {
             return;
@@ -210,7 +216,7 @@ impl Customers {
         }
     }
 
-    fn judged(&self) -> Vec<Customer> {
+    pub(crate) fn judged(&self) -> Vec<Customer> {
         let judged = |(time_ms, log_none, clicked): &(i64, f64, bool)| {
             let log_odds = (-log_none.exp_m1()).ln() - log_none;
             let score = log_odds.clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS);

@@ -11,6 +11,10 @@ const MOST_APART: f64 = 0.1;
 /// Of a normal variable, this many deviations on either side hold 95 %.
 const DEVIATIONS: f64 = 1.96;
 
+/// A challenger is given up where calibration is off by this many deviations. It is asked after every row, and a calibrated one that
+/// is given up by chance promotes nobody.
+const REFUTED: f64 = 3.0;
+
 /// Sums over ads that were shown. Whether an ad is shown is, given its features, a matter of coins, so that shown rows need
 /// no weights: the candidate's probability is right on them or it is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -67,6 +71,23 @@ impl Calibration {
         let residuals = clicks - 2.0 * self.expected_clicked / ratio + self.squares / (ratio * ratio);
         let deviations = DEVIATIONS * residuals.max(0.0).sqrt() / clicks;
         Some([ratio, ratio * (-deviations).exp(), ratio * deviations.exp()])
+    }
+
+    /// Whether clicks are so far from what is expected that no more rows will bring them within the limits: by [`REFUTED`] deviations
+    /// of the clicks that there would be at the nearer limit, whose variance is at most their number.
+    pub(super) fn is_refuted(&self) -> bool {
+        let (clicks, [most, least]) = (self.clicks as f64, [self.expected / LOW, self.expected / HIGH]);
+        // Few clicks are not normal: nine is the least that three deviations are told of.
+        let deviation = |of: f64| of.max(REFUTED * REFUTED).sqrt();
+        least - clicks > REFUTED * deviation(least) || clicks - most > REFUTED * deviation(most)
+    }
+
+    /// That it is refuted, in words.
+    pub(super) fn refutation(&self) -> String {
+        let Self { shown, clicks, expected, .. } = self;
+        format!(
+            "of {shown} ads shown, {expected:.1} clicks were expected and {clicks} came, which is not within {LOW} to {HIGH}"
+        )
     }
 
     pub(super) fn finding(&self) -> Finding {

@@ -229,13 +229,18 @@ impl Gate {
     pub fn standing(&self, now_ms: i64) -> Standing {
         if self.promotes() {
             Standing::Promote
-        } else if self.profit.is_futile() {
+        } else if self.profit.is_futile() || self.refuted().is_some() {
             Standing::Futile
         } else if now_ms.saturating_sub(self.challenge.fixed_ms) >= self.settings.max_age_ms {
             Standing::TooOld
         } else {
             Standing::Stays
         }
+    }
+
+    /// The calibration that no more rows will bring right, if there is one.
+    fn refuted(&self) -> Option<&Calibration> {
+        [&self.calibration, &self.near_break_even].into_iter().find(|of| of.is_refuted())
     }
 
     /// What each check has found, in the order of [`Check::ALL`].
@@ -273,6 +278,12 @@ impl Gate {
                 format!(
                     "The champion stays in force, and the candidate is watched: not passed yet are {}.",
                     failed.join(", ")
+                )
+            }
+            Standing::Futile if let Some(of) = self.refuted() => {
+                format!(
+                    "The champion stays in force: the candidate tells too many clicks or too few, {}.",
+                    of.refutation()
                 )
             }
             Standing::Futile => format!(

@@ -1,18 +1,21 @@
 //! Does what a job is asked, over the records of a log in their order.
 
-use upbeat_core::event::{DAY_MS, Id};
+mod trained;
+
+use upbeat_core::event::Id;
 use upbeat_core::model::check_serving;
 use upbeat_engine::Entry;
 use upbeat_engine::storage::ProfilesBefore;
 use upbeat_svm::Model;
 
-use super::{Answer, Ask, Challenger, Judged, Standing, Training, Verdict};
+use self::trained::trained;
+use super::{Answer, Ask, Challenger, Judged, Standing, Verdict};
 use crate::backtest::Judge;
 use crate::consistency::Consistency;
 use crate::gate::{self, Challenge, Settings};
 use crate::judging::Judging;
 use crate::rows::decided;
-use crate::training::{self, Candidate, Examples, Plan, Warm};
+use crate::training::{Examples, Warm};
 use crate::watch::Watch;
 use crate::{Found, Joiner, Row};
 
@@ -46,6 +49,7 @@ pub struct Run<'a> {
     consistency: Consistency<'a>,
     /// What the last training chose.
     last: Option<Warm>,
+    champion: Option<Judge>,
     /// Decisions far later than *now*, which are left out.
     jumped: u64,
 }
@@ -86,6 +90,7 @@ impl<'a> Run<'a> {
             rows: Rows { matured_ms, judging, examples, watch },
             consistency: Consistency::new(found, 0, MOST_PLAYS_BYTES),
             last,
+            champion: given.champion.as_ref().map(Judge::new),
             jumped: 0,
         }
     }
@@ -127,7 +132,7 @@ impl<'a> Run<'a> {
     /// What was found.
     #[must_use]
     pub fn finish(self) -> Answer {
-        let Self { ask, found, joiner, mut rows, consistency, last, jumped } = self;
+        let Self { ask, found, joiner, mut rows, consistency, last, champion, jumped } = self;
         let taken: Result<(), Never> = joiner.finish(&mut |row| {
             rows.row(&row);
             Ok(())
@@ -141,7 +146,8 @@ impl<'a> Run<'a> {
         let stays = judged.as_ref().is_some_and(|judged| {
             matches!(judged.standing, Standing::Stays | Standing::NotComputed | Standing::Promote)
         });
-        let trained = (ask.train && !stays).then(|| trained(ask, found, rows.examples, last, jumped));
+        let trained =
+            (ask.train && !stays).then(|| trained(ask, found, rows.examples, (last, champion), jumped));
         Answer {
             judged,
             trained,
@@ -279,76 +285,6 @@ fn left_out(jumped: u64) -> String {
     }
 }
 
-/// A candidate, or why there is none.
-fn trained(
-    ask: &Ask,
-    found: &Found,
-    examples: Option<Examples>,
-    last: Option<Warm>,
-    jumped: u64,
-) -> Training {
-    let labels = examples.as_ref().map_or(0, |examples| examples.labels);
-    let none = |why: String| Training::None {
-        sentence: format!(
-            "No model was trained, and the champion stays in force: {why}.{}",
-            left_out(jumped)
-        ),
-        labels,
-    };
-    let Some(examples) = examples else {
-        return none(format!("the log has no version of the campaigns that has {}", ask.campaign));
-    };
-    let Some(window) = found.window else {
-        return none("the log does not say which window of plays its features are of".to_owned());
-    };
-    if let Some(why) = too_few(ask, &examples) {
-        return none(why);
-    }
-    let plan = Plan { window, seed: ask.seed, last };
-    match training::train(examples.take(), &plan) {
-        Err(why) => none(why.to_string()),
-        Ok(Candidate { model, trained_until_ms, newest_ms, rows, clicks, sentence }) => Training::Candidate {
-            id: model.id().to_owned(),
-            model: String::from_utf8_lossy(&model.to_bytes()).into_owned(),
-            trained_until_ms,
-            newest_ms: Some(newest_ms),
-            rows,
-            clicks,
-            sentence: sentence + &left_out(jumped),
-        },
-    }
-}
-
-/// Why there are not enough labels to begin with, if so.
-fn too_few(ask: &Ask, examples: &Examples) -> Option<String> {
-    let Examples { shown, labels, forgotten, .. } = examples;
-    if examples.is_empty() && *shown > 0 {
-        let hours = ask.attribution_ms as f64 / 3_600_000.0;
-        return Some(match forgotten {
-            0 => format!(
-                "none of {shown} ads that were shown has a label yet: one comes once {hours:.1} hours have passed ([learn] attribution), \
-                 unless the ad is given back; wait"
-            ),
-            _ => format!(
-                "{forgotten} ads were shown before the first event that the log still has, so that nobody knows which were clicked; keep \
-                 events as long as decisions ([retention.events])"
-            ),
-        });
-    }
-    if examples.is_empty() {
-        return Some("no ad of the campaign was shown".to_owned());
-    }
-    let days = |ms: i64| ms as f64 / DAY_MS as f64;
-    (*labels < ask.min_labels).then(|| match ask.trained_until_ms {
-        None => format!("{labels} ads have a label, and {} are needed ([learn] min_labels); wait", ask.min_labels),
-        Some(since_ms) => format!(
-            "{labels} labels have come since the last training's newest, {:.1} days ago, and {} are needed ([learn] min_labels); wait",
-            days(ask.now_ms.saturating_sub(since_ms)),
-            ask.min_labels
-        ),
-    })
-}
-
 impl From<gate::Standing> for Standing {
     fn from(of: gate::Standing) -> Self {
         match of {
@@ -368,3 +304,6 @@ impl From<gate::Verdict> for Verdict {
         Self { check: check.as_str().to_owned(), ok: outcome.ok(), value, limit, sentence }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use upbeat_svm::{Calibration, Kernel, Measured, Method, Metrics, TrainError, constant};
 
 use super::examples::{Example, clicks};
-use super::fit::{Fitted, features};
+use super::fit::{Fitted, out_of_fold};
 use super::split::{LookBack, Split};
 use super::{NoCandidate, Warm};
 
@@ -24,6 +24,7 @@ pub(super) struct Chosen {
 struct Compared {
     look_back: LookBack,
     machine: Fitted,
+    method: Method,
     calibration: Calibration,
     scores: Vec<f64>,
     losses: Vec<f64>,
@@ -47,13 +48,24 @@ impl<'a> Part<'a> {
     }
 
     fn scores(&self, machine: &Fitted) -> Vec<f64> {
-        let mut scores = vec![0.0; self.examples.len()];
-        machine.scorer().score_batch(&features(self.examples), &mut scores);
-        scores
+        machine.scores(self.examples)
     }
 
-    fn calibration(&self, scores: &[f64]) -> Option<Calibration> {
-        Calibration::fit(Method::Platt, scores, &self.positive, Some(&self.weights))
+    fn calibration(&self, method: Method, scores: &[f64]) -> Option<Calibration> {
+        let found = Calibration::fit(method, scores, &self.positive, Some(&self.weights));
+        found.filter(|of| of.constant().is_none())
+    }
+
+    /// Why these say that a habit has changed since the examples that a model was made of, if they do: by the clicks that are expected
+    /// and those that came, more than three standard deviations apart.
+    fn contradicts(&self, machine: &Fitted, calibration: &Calibration) -> Option<NoCandidate> {
+        let expected = self.scores(machine).into_iter().map(|score| calibration.probability(score));
+        let (expected, variance) =
+            expected.fold((0.0, 0.0), |(sum, variance), of| (sum + of, variance + of * (1.0 - of)));
+        let clicks = clicks(self.examples);
+        let is_contradicted = (expected - clicks as f64).abs() > CONTRADICTED * variance.sqrt();
+        let examples = self.examples.len();
+        is_contradicted.then_some(NoCandidate::Contradicted { examples, expected, clicks })
     }
 
     fn losses(&self, probability: impl Fn(usize) -> f64) -> Vec<f64> {
@@ -78,8 +90,14 @@ impl<'a> Part<'a> {
     }
 }
 
+/// See [`Part::contradicts`]: of a thousand good models three are refused by chance, and come again with the next training.
+const CONTRADICTED: f64 = 3.0;
+
+/// Of look-backs that differ by less than this many standard errors the longest is taken.
+const NEAR: f64 = 0.25;
+
 /// Compares machines by the weighted log loss on the examples that choose, which neither machine nor calibration has seen. Of each
-/// look-back the best is taken, of the look-backs the longest whose best is within a standard error of the best of all: a shorter one
+/// look-back the best is taken, of the look-backs the longest whose best is within [`NEAR`] standard errors of the best of all: a shorter one
 /// must show that something has changed.
 pub(super) fn choose(
     examples: &[Example],
@@ -109,10 +127,10 @@ pub(super) fn choose(
     };
     let is_near = |of: &Compared| {
         let (worse, error) = chooses.difference(&of.losses, &best);
-        worse <= error
+        worse <= NEAR * error
     };
     let place = bests.iter().position(is_near).unwrap_or(0);
-    let Compared { look_back, machine, calibration, scores, log_loss, .. } = bests.swap_remove(place);
+    let Compared { look_back, machine, method, calibration, scores, log_loss, .. } = bests.swap_remove(place);
     // What is known without any machine: the click rate of all that it might have been calibrated on.
     let calibrates = Part::of(&examples[look_back.calibrate.clone()]);
     let clicked: Vec<f64> = calibrates.positive.iter().map(|of| f64::from(u8::from(*of))).collect();
@@ -129,9 +147,29 @@ pub(super) fn choose(
         unconverged_folds: None,
         metrics,
     });
-    let unseen = Part::of(&examples[look_back.calibrate.start..split.choose.end]);
-    let calibration = unseen.calibration(&unseen.scores(&machine)).unwrap_or(calibration);
+    let calibration = last_calibration(examples, split, &look_back, &machine, method).unwrap_or(calibration);
+    let newest = Part::of(&examples[split.held_out.clone()]);
+    if let Some(why) = newest.contradicts(&machine, &calibration) {
+        return Err(why);
+    }
     Ok(Chosen { look_back, machine, calibration, measured, tried, log_loss, all_alike })
+}
+
+/// A calibration of all examples of the look-back that do not judge it: of those that calibrate or chose by the machine, of those that it
+/// was fitted to by machines that have not seen them.
+fn last_calibration(
+    examples: &[Example],
+    split: &Split,
+    look_back: &LookBack,
+    machine: &Fitted,
+    method: Method,
+) -> Option<Calibration> {
+    let unseen = Part::of(&examples[look_back.calibrate.start..split.choose.end]);
+    let Some(mut scores) = out_of_fold(&examples[look_back.fit.clone()], machine.parameters) else {
+        return unseen.calibration(method, &unseen.scores(machine));
+    };
+    scores.extend(unseen.scores(machine));
+    Part::of(&examples[look_back.fit.start..split.choose.end]).calibration(method, &scores)
 }
 
 fn compare(
@@ -144,15 +182,22 @@ fn compare(
     if constant(scores.iter().copied()) {
         return Err("the machine scores all listeners alike".to_owned());
     }
-    let calibration = calibrates.calibration(&calibrates.scores(&machine));
-    let calibration = calibration.filter(|of| of.constant().is_none());
-    let Some(calibration) = calibration else {
+    let calibrating = calibrates.scores(&machine);
+    let calibrated = METHODS.iter().filter_map(|&method| {
+        let calibration = calibrates.calibration(method, &calibrating)?;
+        let losses = chooses.losses(|place| calibration.probability(scores[place]));
+        Some((chooses.mean(&losses), method, calibration, losses))
+    });
+    let best = calibrated.min_by(|one, other| one.0.total_cmp(&other.0));
+    let Some((log_loss, method, calibration, losses)) = best else {
         return Err("its scores are no higher for those who click".to_owned());
     };
-    let losses = chooses.losses(|place| calibration.probability(scores[place]));
-    let log_loss = chooses.mean(&losses);
-    Ok(Compared { look_back, machine, calibration, scores, losses, log_loss })
+    Ok(Compared { look_back, machine, method, calibration, scores, losses, log_loss })
 }
+
+/// How scores may become probabilities, the simplest first. A sigmoid rises to one, and where even those whom an ad suits best click
+/// it at one show of two, it is wrong of them and of all others.
+const METHODS: [Method; 2] = [Method::Platt, Method::Isotonic];
 
 impl Chosen {
     /// What was tried, and why this one.
@@ -170,10 +215,14 @@ impl Chosen {
             }
             _ => "a line".to_owned(),
         };
+        let calibrated = match self.calibration {
+            Calibration::Platt(_) => "by Platt's sigmoid",
+            Calibration::Isotonic(_) => "by isotonic regression",
+        };
         let from = if last.is_some() { "round what the last training chose" } else { "on the whole grid" };
         let used = look_back.fit.start..split.choose.end;
         format!(
-            "Of {tried} machines with {} look-backs, searched {from}, {what}, C {} and the newest {} of {} ads was chosen: its log loss on {} later \
+            "Of {tried} machines with {} look-backs, searched {from}, {what}, C {}, calibrated {calibrated}, and the newest {} of {} ads was chosen: its log loss on {} later \
              ads is {log_loss:.4}, that of one probability for all {all_alike:.4}. {} of the {} ads were clicked; the newest {} are held out for \
              the gate.",
             look_backs.len(),

@@ -75,16 +75,20 @@ impl Examples {
             return;
         }
         self.labels += u64::from(is_since);
-        if self.newest.len() == MOST_EXAMPLES {
-            self.newest.pop_front();
-        }
-        self.newest.push_back(Example {
+        self.keep(Example {
             time_ms: row.time_ms,
             id: row.id,
             counts: *counts,
             clicked: row.is_clicked,
             weight: weight.min(MOST_WEIGHT),
         });
+    }
+
+    pub(super) fn keep(&mut self, example: Example) {
+        if self.newest.len() == MOST_EXAMPLES {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(example);
     }
 
     /// Whether none was kept.

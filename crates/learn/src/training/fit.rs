@@ -11,13 +11,16 @@ use super::examples::Example;
 /// An RBF machine has at most so many vectors: one costs 100 ns a score with 100 of them. Under the squared hinge loss nearly
 /// every example is a support vector where few click, so that the vectors are a sample and their coefficients are fitted to all
 /// examples (Lee and Mangasarian, *RSVM: Reduced Support Vector Machines*, SDM 2001).
-pub const LANDMARKS: usize = 64;
+pub const LANDMARKS: usize = 32;
 
 /// An RBF machine is fitted to at most so many examples, the newest: its time is rows times vectors squared.
-const MOST_RBF_EXAMPLES: usize = 10_000;
+const MOST_RBF_EXAMPLES: usize = 5_000;
 
 /// Fewer examples than this for each vector fit chance.
 const EXAMPLES_A_LANDMARK: usize = 8;
+
+/// In so many parts the fitted examples are divided by their time, to be scored by machines that have not seen them.
+const FOLDS: usize = 3;
 
 /// What is tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,8 +73,12 @@ impl Fitted {
         }
     }
 
-    pub fn scorer(&self) -> Scorer {
-        Scorer::compile(&self.machine, Some(&self.scaling), None)
+    /// A score of each of these.
+    pub fn scores(&self, examples: &[Example]) -> Vec<f64> {
+        let mut scores = vec![0.0; examples.len()];
+        let scorer = Scorer::compile(&self.machine, Some(&self.scaling), None);
+        scorer.score_batch(&features(examples), &mut scores);
+        scores
     }
 }
 
@@ -87,6 +94,32 @@ pub(super) fn machines(examples: &[Example], grid: &Grid, seed: u64) -> Vec<Resu
         machines.extend(grid.rbf_cs.iter().map(|&c| curves.rbf(&of, parameters(c))));
     }
     machines
+}
+
+/// One machine of these parameters.
+pub(super) fn machine(examples: &[Example], parameters: Parameters) -> Result<Fitted, TrainError> {
+    match parameters.kernel {
+        Kernel::Rbf { gamma } => {
+            let newest = &examples[examples.len().saturating_sub(MOST_RBF_EXAMPLES)..];
+            let part = Part::of(newest);
+            let line = Parameters { kernel: Kernel::Linear, ..parameters };
+            part.rbf(&part.near_landmarks(gamma, parameters.seed), line)
+        }
+        _ => Part::of(examples).line(parameters),
+    }
+}
+
+/// A score of each of these by a machine that was fitted without it, and without those of its time: to the other two thirds. `None`
+/// where one of the three could not be fitted.
+pub(super) fn out_of_fold(examples: &[Example], parameters: Parameters) -> Option<Vec<f64>> {
+    let mut scores = Vec::with_capacity(examples.len());
+    let length = examples.len().div_ceil(FOLDS);
+    for start in (0..examples.len()).step_by(length) {
+        let end = examples.len().min(start + length);
+        let others = [&examples[..start], &examples[end..]].concat();
+        scores.extend(machine(&others, parameters).ok()?.scores(&examples[start..end]));
+    }
+    Some(scores)
 }
 
 /// Examples as a problem, their weights 1 in the mean, so that a C means the same whatever the propensities are.
@@ -179,6 +212,6 @@ fn unscaled(columns: usize) -> Scaling {
 }
 
 /// The vectors that live scoring makes of the same counts.
-pub(super) fn features(examples: &[Example]) -> Matrix {
+fn features(examples: &[Example]) -> Matrix {
     Matrix::from_rows(examples.iter().map(|example| example.counts.vector().unwrap_or_default()))
 }

@@ -12,7 +12,7 @@ mod fit;
 mod split;
 
 use upbeat_core::campaign::Label;
-use upbeat_core::feature::FEATURE_COUNT;
+use upbeat_core::feature::{Counts, FEATURE_COUNT};
 use upbeat_core::model;
 use upbeat_core::profile::Window;
 use upbeat_svm::{Kernel, Labels, Machine, Model, ModelError, Parts, SolverRecord, Training};
@@ -28,6 +28,10 @@ pub use split::Split;
 pub const LEAST_EXAMPLES: usize = 300;
 /// See [`LEAST_EXAMPLES`].
 pub const LEAST_CLICKS: usize = 20;
+
+/// A candidate is offered where what it would have earned beyond the champion on ads that it has not seen is above so many standard
+/// errors: one that is no better is then so by chance in one of twenty.
+pub const OFFERED: f64 = 1.645;
 
 /// What a training is told beside its examples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,6 +78,8 @@ pub struct Candidate {
     pub rows: u64,
     /// See `rows`.
     pub clicks: u64,
+    /// It was not fitted to examples from here on, in Unix milliseconds.
+    pub unseen_from_ms: i64,
     /// The newest of all examples, in Unix milliseconds: those after `trained_until_ms` are held out for the gate.
     pub newest_ms: i64,
     /// What was tried, and why this one.
@@ -137,6 +143,18 @@ pub enum NoCandidate {
         /// Log loss of the mean click rate.
         all_alike: f64,
     },
+    /// The newest ads contradict it.
+    #[error(
+        "of the newest {examples} ads, which no machine was fitted to, the best would have {expected:.1} clicked, and {clicks} were: what          listeners click has changed lately, and too few ads have been shown since to learn it; wait"
+    )]
+    Contradicted {
+        /// Ads held out.
+        examples: usize,
+        /// Clicks expected on them.
+        expected: f64,
+        /// Clicks that came.
+        clicks: usize,
+    },
     /// What was trained is no model.
     #[error("what was trained is no model: {0}; report it with the version")]
     NoModel(String),
@@ -172,10 +190,32 @@ pub fn train(mut examples: Vec<Example>, plan: &Plan) -> Result<Candidate, NoCan
     let sentence = chosen.sentence(&examples, &split, &look_backs, plan.last);
     let used = chosen.look_back.fit.start..split.choose.end;
     let trained_until_ms = examples[used.end - 1].time_ms;
-    let newest_ms = examples[count - 1].time_ms;
+    let (unseen_from_ms, newest_ms) = (examples[split.choose.start].time_ms, examples[count - 1].time_ms);
     let (rows, clicks) = (used.len() as u64, examples::clicks(&examples[used]) as u64);
     let model = model(chosen, plan).map_err(|error| NoCandidate::NoModel(error.to_string()))?;
-    Ok(Candidate { model, trained_until_ms, newest_ms, rows, clicks, sentence })
+    Ok(Candidate { model, trained_until_ms, unseen_from_ms, newest_ms, rows, clicks, sentence })
+}
+
+/// What a candidate would have earned on examples beyond the champion, in micro-units an ad that was shown, with its standard error: by the
+/// weights of the examples. `shows` says of counts whether each would show: the candidate, and the champion.
+#[must_use]
+pub fn gain<'a>(
+    examples: impl IntoIterator<Item = &'a Example>,
+    (cost_micro, value_micro): (i64, i64),
+    shows: impl Fn(&Counts) -> (bool, bool),
+) -> (f64, f64) {
+    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    for Example { counts, clicked, weight, .. } in examples {
+        let earned = if *clicked { value_micro - cost_micro } else { -cost_micro } as f64;
+        let gained = match shows(counts) {
+            (true, false) => earned * weight,
+            (false, true) => -earned * weight,
+            _ => 0.0,
+        };
+        (count, sum, squares) = (count + 1.0, sum + gained, squares + gained * gained);
+    }
+    let mean = sum / f64::max(count, 1.0);
+    (mean, (squares - mean * sum).max(0.0).sqrt() / f64::max(count, 1.0))
 }
 
 fn model(chosen: Chosen, plan: &Plan) -> Result<Model, ModelError> {

@@ -8,7 +8,7 @@ use super::{LEAST_CLICKS, LEAST_EXAMPLES};
 /// The newest are held out for the gate: a fifth at most, and no more than have this many clicks, so that the newest of many
 /// examples are not kept from a training. As many before them choose.
 const SHARE: f64 = 0.2;
-const ENOUGH_CLICKS: usize = 300;
+const ENOUGH_CLICKS: usize = 200;
 
 /// Of the examples of a look-back, the newest quarter calibrates and the others are fitted to.
 const CALIBRATING: f64 = 0.25;

@@ -12,12 +12,12 @@ const CHALLENGE: Challenge = Challenge {
     value_micro: VALUE_MICRO,
 };
 
-fn gate() -> Gate {
+pub(super) fn gate() -> Gate {
     Gate::new(Settings::default(), CHALLENGE).expect("sound settings")
 }
 
 /// A row that counts for everything: explored, shown, not clicked; the candidate alone would show it.
-const EXPLORED: Row =
+pub(super) const EXPLORED: Row =
     Row { decided_ms: 3_000, propensity: 0.02, candidate_shows: 1.0, probability: 0.3, ..SHOWN };
 
 fn verdict(gate: &Gate, check: Check) -> Verdict {
@@ -321,7 +321,8 @@ fn least_gain_is_what_the_lower_bound_must_exceed() {
 #[test]
 fn candidate_that_shows_nobody_becomes_futile_and_one_that_decides_alike_grows_too_old() {
     let (mut gate, mut rng) = (gate(), Rng::new(4));
-    let champions = Row { propensity: 0.7, champion_shows: 0.7, candidate_shows: 0.0, ..EXPLORED };
+    let champions =
+        Row { propensity: 0.7, champion_shows: 0.7, candidate_shows: 0.0, probability: 0.2, ..EXPLORED };
     while gate.standing(3_000) == Standing::Stays && gate.rows() < 50_000 {
         let shown = rng.chance(0.7);
         gate.observe(&Row { shown, clicked: shown && rng.chance(0.2), ..champions });
@@ -330,7 +331,8 @@ fn candidate_that_shows_nobody_becomes_futile_and_one_that_decides_alike_grows_t
     assert!(gate.sentence(Standing::Futile).contains("at most -"), "{}", gate.sentence(Standing::Futile));
     let mut same = self::gate();
     for _ in 0..50_000 {
-        same.observe(&Row { candidate_shows: 0.7, shown: rng.chance(0.7), ..champions });
+        let shown = rng.chance(0.7);
+        same.observe(&Row { candidate_shows: 0.7, shown, clicked: shown && rng.chance(0.2), ..champions });
     }
     let age = Settings::default().max_age_ms;
     let standings = [age - 1, age].map(|age| same.standing(CHALLENGE.fixed_ms + age));
