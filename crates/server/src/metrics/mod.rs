@@ -49,7 +49,7 @@ pub static LOG_LINES_DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The metrics of the HTTP server, and a registry that renders them with the engine's counters.
 ///
-/// A family of this crate is declared in [`Metrics::new`], whose labels know all their combinations
+/// A family of this crate is declared in `Metrics::new`, whose labels know all their combinations
 /// ([`KnownLabels`]); one whose values are kept elsewhere is a row of the table in `sampled.rs`.
 pub struct Metrics {
     registry: Registry,
