@@ -102,15 +102,24 @@ fn disagreement(of: &Agreement) -> String {
     )
 }
 
-/// Findings that are bad, as sentences that end a job's; or that none is.
-pub(super) fn said(watched: Option<&Watched>) -> String {
-    let Some(watched) = watched else { return "Nothing is known of the campaign in the log yet.".to_owned() };
+/// Findings that are bad, in a sentence.
+pub(super) fn bad(watched: Option<&Watched>) -> Option<String> {
+    let findings = watched.map_or(&[][..], |watched| &watched.findings);
     let bad: Vec<&str> =
-        watched.findings.iter().filter(|of| of.state == State::Bad).map(|of| of.sentence.as_str()).collect();
-    match bad.is_empty() {
-        true => "Calibration, click rate and sample ratio were looked at, and nothing is wrong with what could be computed.".to_owned(),
-        false => format!("Bad: {}.", bad.join("; ")),
-    }
+        findings.iter().filter(|of| of.state == State::Bad).map(|of| of.sentence.as_str()).collect();
+    (!bad.is_empty()).then(|| format!("Bad: {}.", bad.join("; ")))
+}
+
+/// What was found of a campaign that was only watched, in a sentence.
+pub(super) fn said(watched: Option<&Watched>) -> String {
+    let good = match watched {
+        None => "Nothing is known of it in the log yet.",
+        Some(_) => {
+            "Calibration, click rate and sample ratio were looked at, and nothing is wrong with what could be computed."
+        }
+    };
+    let found = bad(watched).unwrap_or_else(|| good.to_owned());
+    format!("The campaign is frozen, and was only watched. {found}")
 }
 
 impl App {

@@ -14,7 +14,7 @@ use super::super::app::App;
 use super::super::random;
 use super::child::{Bounds, ChildError, Program};
 use super::jobs::{Begun, Outcome, SCHEDULE};
-use super::watching::said;
+use super::watching::{bad, said};
 
 /// What the process of a job may take: rows of some millions of decisions, and a kernel's rows of the search, fit into this.
 const BOUNDS: Bounds = Bounds { memory: 2 << 30, time: Duration::from_secs(30 * 60) };
@@ -61,14 +61,13 @@ fn run(app: &App, handle: &Handle, program: &Program, begun: Begun) {
             error => (Outcome::Failed, format!("The champion stays in force: {error}.")),
         })?;
         let watched = answer.watched.take();
-        let sentence = said(watched.as_ref());
+        let (bad, said) = (bad(watched.as_ref()), said(watched.as_ref()));
         app.take_watched(&ask.campaign, watched, answer.consistency.take());
-        match ask.is_watching() {
-            true => {
-                Ok((Outcome::Watched, format!("The campaign is frozen, and was only watched. {sentence}")))
-            }
-            false => app.apply(&ask, answer),
+        if ask.is_watching() {
+            return Ok((Outcome::Watched, said));
         }
+        let (outcome, sentence) = app.apply(&ask, answer)?;
+        Ok((outcome, bad.map_or(sentence.clone(), |bad| format!("{sentence} {bad}"))))
     };
     // A job that panics is not the end of those behind it; what it had not committed is not.
     let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
