@@ -25,10 +25,13 @@ pub(crate) struct Args {
     /// The data directory
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// The process that starts this, with which this ends
+    #[arg(long, value_name = "ID")]
+    parent: Option<u32>,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    end_with_parent();
+    args.parent.into_iter().for_each(end_with_parent);
     let ask = read_ask()?;
     let log = LogArgs::of(args.data_dir.display().to_string());
     let needs = Needs { role: "learn-job", clicks: false, newest: false, notes: false };

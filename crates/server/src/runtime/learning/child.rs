@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 
 use upbeat_learn::job::{Answer, Ask};
 
-/// Has this process end with the thread that has started it: to be called first by the process of a job.
-pub fn end_with_parent() {
+/// Has this process end with the thread of the process `parent` that has started it: to be called first by the process of a job.
+pub fn end_with_parent(parent: u32) {
     // SAFETY: both calls touch no memory of this process.
-    unsafe {
-        let parent = libc::getppid();
+    let present = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        // It may have ended in between.
-        if libc::getppid() != parent {
-            std::process::exit(1);
-        }
+        libc::getppid()
+    };
+    // It may have ended before.
+    if present as u32 != parent {
+        std::process::exit(1);
     }
 }
 
@@ -74,7 +74,8 @@ impl Program {
         } else {
             std::env::current_exe().unwrap_or_else(|_| own.to_owned())
         };
-        let arguments = ["learn-job".to_owned(), "--data-dir".to_owned(), data_dir.display().to_string()];
+        let (directory, parent) = (data_dir.display().to_string(), std::process::id().to_string());
+        let arguments = ["learn-job", "--data-dir", &directory, "--parent", &parent].map(str::to_owned);
         Self { path, name: "upbeat", arguments: arguments.into() }
     }
 }
