@@ -12,7 +12,7 @@ plots(data)     pictures, as plots.py takes them (if there)
 """
 
 from suite.parts import (
-    backup, burst, counts, durable, engine, features, hostile, http, journal, logged, memory, recovery, restart, scaling, stall, start, svm, tail
+    backup, burst, counts, durable, engine, features, hostile, http, journal, logged, memory, recovery, restart, retraining, scaling, stall, start, svm, tail
 )
 
-ALL = [http, tail, durable, stall, backup, logged, recovery, restart, journal, engine, memory, features, start, scaling, counts, hostile, burst, svm]
+ALL = [http, tail, durable, stall, backup, logged, retraining, recovery, restart, journal, engine, memory, features, start, scaling, counts, hostile, burst, svm]
