@@ -45,11 +45,11 @@ policy seeds="0..200":
     UPBEAT_SEEDS={{seeds}} cargo test --release --locked --test policy -- --nocapture
 
 # How often the gate promotes: reigns of models that are no better, drifts, and the drifts by how many ads are held out
-gate reigns="0..1000" drifts="0..200": (gate-promotes reigns "no_better") (gate-promotes drifts "better::")
+gate reigns="0..1000" drifts="0..200": (gate-promotes reigns "gate::tests::no_better") (gate-promotes drifts "gate::tests::better::") (gate-promotes drifts "gate::tests::plenty") (gate-promotes drifts "training::")
 
 [private]
 gate-promotes seeds part:
-    UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-learn --lib gate::tests::{{part}} -- --ignored --nocapture
+    UPBEAT_SEEDS={{seeds}} cargo test --release --locked -p upbeat-learn --lib {{part}} -- --ignored --nocapture
 
 # What learning is worth, beside other policies: simulated listeners ask a real server; three worlds of 200,000 decisions
 learning *arguments:

@@ -73,3 +73,12 @@ fn candidate_is_calibrated_on_listeners_that_it_has_not_seen() {
         }
     }
 }
+
+#[test]
+#[ignore = "`just gate`: prints how long a training of 100,000 examples takes"]
+fn time_that_a_training_takes_is_printed() {
+    let examples = shown(MOST_EXAMPLES as u64, 7, |_, mobile| 0.3 * truth(mobile));
+    let start = std::time::Instant::now();
+    let candidate = train(examples, &PLAN).expect("a candidate");
+    eprintln!("training: {:.1} s; {}", start.elapsed().as_secs_f64(), candidate.sentence);
+}
