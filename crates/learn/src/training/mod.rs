@@ -145,7 +145,7 @@ pub enum NoCandidate {
     },
     /// The newest ads contradict it.
     #[error(
-        "of the newest {examples} ads, which no machine was fitted to, the best would have {expected:.1} clicked, and {clicks} were: what          listeners click has changed lately, and too few ads have been shown since to learn it; wait"
+        "of the newest {examples} ads, which no machine was fitted to, the best would have {expected:.1} clicked, and {clicks} were: what listeners click has changed lately, and too few ads have been shown since to learn it; wait"
     )]
     Contradicted {
         /// Ads held out.
