@@ -42,7 +42,23 @@ pub struct Ask {
     pub seed: u64,
 }
 
+/// What is later than *now* by more than this, in milliseconds, is of a clock that had jumped ahead.
+pub const JUMP_MS: i64 = 3_600_000;
+
 impl Ask {
+    /// The newest row that the last training knew. It says nothing where the clock had
+    /// jumped ahead then: no row would be newer for as long.
+    #[must_use]
+    pub fn trained_since_ms(&self) -> Option<i64> {
+        self.trained_until_ms.filter(|since_ms| !self.is_ahead(*since_ms))
+    }
+
+    /// Whether a time, in Unix milliseconds, is one that a clock which had jumped ahead has given.
+    #[must_use]
+    pub fn is_ahead(&self, time_ms: i64) -> bool {
+        time_ms > self.now_ms.saturating_add(JUMP_MS)
+    }
+
     /// Whether the campaign is only to be watched.
     #[must_use]
     pub fn is_watching(&self) -> bool {

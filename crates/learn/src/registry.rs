@@ -284,7 +284,9 @@ impl Registry {
     pub fn challenge(&mut self, campaign: &Id, model: Known, challenger: Challenger, newest_ms: i64) {
         self.uploaded.retain(|uploaded| uploaded.id != model.id);
         let of = self.of_mut(campaign);
-        of.trained_until_ms = Some(newest_ms).max(of.trained_until_ms);
+        // One that is later than now is of a clock that had jumped ahead.
+        let before = of.trained_until_ms.filter(|until_ms| *until_ms <= challenger.fixed_ms);
+        of.trained_until_ms = before.max(Some(newest_ms));
         // What it was before, it is no more.
         of.models.retain(|known| known.id != model.id || known.has_decided);
         of.note(model);

@@ -2,7 +2,7 @@
 
 mod trained;
 
-use upbeat_core::event::Id;
+use upbeat_core::event::{DAY_MS, Id};
 use upbeat_core::model::check_serving;
 use upbeat_engine::Entry;
 use upbeat_engine::storage::ProfilesBefore;
@@ -18,9 +18,6 @@ use crate::rows::decided;
 use crate::training::{Examples, Warm};
 use crate::watch::Watch;
 use crate::{Found, Joiner, Row};
-
-/// A decision that is later than *now* by more than this was made by a clock that has jumped.
-const JUMP_MS: i64 = 3_600_000;
 
 /// `max_weight` of a campaign that explores less often than one in so many decisions.
 const MOST_WEIGHT: f64 = 1e6;
@@ -80,7 +77,7 @@ impl<'a> Run<'a> {
         let slot = slot(found, &ask.campaign);
         let last = [&given.challenger, &given.champion].into_iter().flatten().find_map(Warm::of);
         let judging = ask.challenger.as_ref().map(|challenger| judging(ask, challenger, found, given));
-        let examples = slot.filter(|_| ask.train).map(|slot| Examples::new(slot, ask.trained_until_ms));
+        let examples = slot.filter(|_| ask.train).map(|slot| Examples::new(slot, ask.trained_since_ms()));
         let watch = slot.map(|slot| Watch::new(found, slot, given.champion.as_ref().map(Judge::new)));
         let matured_ms = ask.now_ms.saturating_sub(ask.attribution_ms).saturating_sub(1);
         Self {
@@ -114,7 +111,7 @@ impl<'a> Run<'a> {
         consistency.entry(position, &entry);
         if let Some(facts) = decided(&entry) {
             if facts.time_ms > ask.now_ms {
-                *jumped += u64::from(facts.time_ms > ask.now_ms.saturating_add(JUMP_MS));
+                *jumped += u64::from(ask.is_ahead(facts.time_ms));
                 return;
             }
             if let Some(Ok(judging)) = &mut rows.judging {
@@ -223,6 +220,15 @@ fn settings(ask: &Ask) -> Settings {
 
 /// What becomes of the challenger.
 fn judged(ask: &Ask, challenger: &Challenger, judging: Result<Judging, String>, jumped: u64) -> Judged {
+    let without = |standing: Standing, sentence: String, rows: u64| Judged {
+        id: challenger.id.clone(),
+        standing,
+        sentence,
+        verdicts: Vec::new(),
+        rows,
+        agreement: None,
+        would_have_profit_micro: None,
+    };
     let not_computed = |why: &str, rows: u64| {
         // One that cannot be judged goes, too, once it has stayed as long as it may: no other comes before it has gone.
         let age_ms = ask.now_ms.saturating_sub(challenger.fixed_ms);
@@ -233,16 +239,18 @@ fn judged(ask: &Ask, challenger: &Challenger, judging: Result<Judging, String>, 
         };
         let sentence =
             format!("The champion stays in force: the challenger could not be judged, and {what}: {why}.");
-        Judged {
-            id: challenger.id.clone(),
-            standing,
-            sentence,
-            verdicts: Vec::new(),
-            rows,
-            agreement: None,
-            would_have_profit_micro: None,
-        }
+        without(standing, sentence, rows)
     };
+    // No decision would count for it, and no other would come, until the time that the clock had jumped to.
+    if ask.is_ahead(challenger.fixed_ms) {
+        let days = challenger.fixed_ms.saturating_sub(ask.now_ms) as f64 / DAY_MS as f64;
+        let sentence = format!(
+            "The champion stays in force, and the challenger goes: the clock had jumped ahead when it was registered, and no decision \
+             would count for it until {days:.1} days from now.{}",
+            left_out(jumped)
+        );
+        return without(Standing::TooOld, sentence, 0);
+    }
     let judging = match judging {
         Ok(judging) => judging,
         Err(why) => return not_computed(&why, 0),

@@ -217,3 +217,14 @@ fn registry_is_read_as_it_was_written() {
     let text = serde_json::to_string(&registry).expect("JSON");
     assert_eq!(serde_json::from_str::<Registry>(&text).expect("a registry"), registry);
 }
+
+#[test]
+fn training_of_a_clock_that_had_jumped_ahead_is_forgotten_by_the_next() {
+    let mut registry = Registry::default();
+    registry.see(&serving("a", "one"), 0);
+    registry.of_mut(&CAMPAIGN).trained_until_ms = Some(i64::MAX);
+    let next = challenger("two");
+    let newest_ms = next.fixed_ms - 1;
+    registry.challenge(&CAMPAIGN, known("two"), next, newest_ms);
+    assert_eq!(of(&registry).trained_until_ms, Some(newest_ms));
+}

@@ -96,7 +96,7 @@ fn too_few(ask: &Ask, examples: &Examples) -> Option<String> {
         return Some("no ad of the campaign was shown".to_owned());
     }
     let days = |ms: i64| ms as f64 / DAY_MS as f64;
-    (*labels < ask.min_labels).then(|| match ask.trained_until_ms {
+    (*labels < ask.min_labels).then(|| match ask.trained_since_ms() {
         None => format!("{labels} ads have a label, and {} are needed ([learn] min_labels); wait", ask.min_labels),
         Some(since_ms) => format!(
             "{labels} labels have come since the last training's newest, {:.1} days ago, and {} are needed ([learn] min_labels); wait",

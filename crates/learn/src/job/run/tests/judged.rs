@@ -179,6 +179,23 @@ fn decisions_of_a_clock_that_had_jumped_are_left_out_and_counted() {
 }
 
 #[test]
+fn challenger_and_training_of_a_clock_that_had_jumped_ahead_stand_in_nobodys_way() {
+    let entries: Vec<Entry> = (1..=30)
+        .map(|number| decided(number, number as i64 * 1_000, Reason::LikelyToClick, counts(30), Coins::None))
+        .collect();
+    let ahead_ms = LATER_MS + 365 * DAY_MS;
+    let ask =
+        Ask { train: true, trained_until_ms: Some(ahead_ms), ..challenged(LATER_MS, ahead_ms, ahead_ms) };
+    let Answer { judged, trained, .. } = answer(&ask, &given(), &entries);
+    let judged = judged.expect("a challenger");
+    assert_eq!(judged.standing, Standing::TooOld, "{}", judged.sentence);
+    let said = ["The champion stays in force", "the clock had jumped ahead", "365.0 days"];
+    assert!(said.iter().all(|said| judged.sentence.contains(said)), "{}", judged.sentence);
+    let Some(Training::None { sentence, labels }) = trained else { panic!("{trained:?}") };
+    assert_eq!(labels, 30, "those of before the jump count: {sentence}");
+}
+
+#[test]
 fn candidate_that_would_not_have_earned_more_than_the_champion_is_not_offered() {
     let ads = shown(2_000, 3);
     let entries: Vec<(i64, Entry)> = ads
