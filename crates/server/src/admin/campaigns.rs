@@ -11,13 +11,13 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use upbeat_core::event::Id;
 use upbeat_core::excerpt::Excerpt;
-use upbeat_engine::campaigns::{CampaignVersion, Current, FILE, MAX_BYTES};
+use upbeat_engine::campaigns::{CampaignVersion, Current, FILE, MAX_BYTES, RECOVERY};
 use upbeat_ingest::decode::encoding::Encoding;
 
 use crate::api::content::{content_encoding, json, media_type, unsupported};
 use crate::api::extract::{CheckedQuery, NoQuery};
 use crate::api::{Kind, Problem, collect_for_admin};
-use crate::runtime::learning::GATE;
+use crate::runtime::learning::{GATE, SCHEDULE};
 use crate::runtime::{App, tag, utc};
 
 /// The media type of a document of campaigns.
@@ -109,6 +109,15 @@ fn require_toml(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// Names that stand in the history for what changes by itself, and what that is. A file of another digest than the last of this name
+/// would not be taken for a changed one at the next start, and the one that is there would.
+const RESERVED: [(&str, &str); 4] = [
+    (FILE, "the file of campaigns"),
+    (GATE, "models that were promoted by themselves"),
+    (SCHEDULE, "jobs that begin by themselves"),
+    (RECOVERY, "starts after a loss of power"),
+];
+
 /// Who sends a request, as they say.
 ///
 /// # Errors
@@ -131,14 +140,8 @@ pub(super) fn user(headers: &HeaderMap) -> Result<String, Problem> {
             "may have A-Z a-z 0-9, and behind the first character also . _ : @ - and blanks".to_owned(),
         );
     }
-    if name == FILE.as_bytes() {
-        // A file of this digest would not be taken for a changed one at the next start, and the one that is there would.
-        return refused(format!("is {FILE}, which stands for the file of campaigns; send another name"));
-    }
-    if name == GATE.as_bytes() {
-        return refused(format!(
-            "is {GATE}, which stands for models that were promoted by themselves; send another name"
-        ));
+    if let Some((name, what)) = RESERVED.into_iter().find(|(reserved, _)| name == reserved.as_bytes()) {
+        return refused(format!("is {name}, which stands for {what}; send another name"));
     }
     Ok(String::from_utf8_lossy(name).into_owned())
 }

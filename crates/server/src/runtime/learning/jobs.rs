@@ -12,7 +12,7 @@ use super::child::{Cancel, Runner};
 const MOST_JOBS: usize = 100;
 
 /// Who asks for a job that nobody has asked for.
-pub(super) const SCHEDULE: &str = "schedule";
+pub(crate) const SCHEDULE: &str = "schedule";
 
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -22,7 +22,7 @@ use upbeat_svm::Model;
 
 pub(crate) use answer::GATE;
 pub use child::end_with_parent;
-pub(crate) use jobs::{Job, JobState, Outcome};
+pub(crate) use jobs::{Job, JobState, Outcome, SCHEDULE};
 pub(crate) use promotion::{MAX_MODEL_BYTES, Uploaded};
 pub(super) use schedule::schedule;
 pub use store::RegistryError;
