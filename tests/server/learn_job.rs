@@ -14,7 +14,7 @@ use super::listeners::{membership, plays, seconds_from_now};
 use super::support::*;
 
 /// How long a click counts on this server, in seconds.
-const ATTRIBUTION_S: i64 = 600;
+pub(super) const ATTRIBUTION_S: i64 = 600;
 
 /// Customers of a round, and the rounds after which a model is trained.
 const CUSTOMERS: usize = 1_200;

@@ -12,14 +12,14 @@ use super::listeners::{likely, unlikely};
 use super::models::{decides, models, of_role, promote};
 use super::support::*;
 
-fn retrain(server: &Server, campaign: &str) -> Answer {
+pub(super) fn retrain(server: &Server, campaign: &str) -> Answer {
     let path = format!("/retrain?campaign={campaign}");
     server.ask("POST", &server.admin, &path, &[("x-upbeat-user", "ada")], b"")
 }
 
 /// Begins a job that must be taken; its id.
 #[track_caller]
-fn begun(server: &Server, campaign: &str) -> String {
+pub(super) fn begun(server: &Server, campaign: &str) -> String {
     let answer = retrain(server, campaign);
     assert_eq!(answer.status, 202, "{}", answer.text());
     let job = answer.json()["job"].as_str().expect("an id").to_owned();
@@ -32,28 +32,28 @@ fn job(server: &Server, id: &str) -> Value {
     server.admin_get(&format!("/retrain/{id}")).ok()
 }
 
-fn ended(server: &Server, id: &str) -> Value {
+pub(super) fn ended(server: &Server, id: &str) -> Value {
     until("the job has ended", || !job(server, id)["ended"].is_null());
     job(server, id)
 }
 
-fn sentence(job: &Value) -> &str {
+pub(super) fn sentence(job: &Value) -> &str {
     job["sentence"].as_str().unwrap_or_else(|| panic!("{job}"))
 }
 
-fn send(signal: &str, process: u32) {
+pub(super) fn send(signal: &str, process: u32) {
     // It may have ended by itself.
     let _ = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).output();
 }
 
 /// The state of a process, and who has started it; `None` where it is gone.
-fn state_of(process: u32) -> Option<(char, u32)> {
+pub(super) fn state_of(process: u32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut rest = stat.rsplit_once(") ")?.1.split(' ');
     Some((rest.next()?.chars().next()?, rest.next()?.parse().ok()?))
 }
 
-fn child_of(parent: u32) -> Option<u32> {
+pub(super) fn child_of(parent: u32) -> Option<u32> {
     let entries = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
     let mut ids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
     ids.find(|id| matches!(state_of(*id), Some((state, of)) if of == parent && state != 'Z'))

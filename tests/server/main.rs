@@ -57,6 +57,7 @@ mod interests;
 mod kernel_calls;
 mod learn_job;
 mod learning;
+mod learning_attacked;
 mod lifecycle;
 mod limits;
 mod live_and_batch;

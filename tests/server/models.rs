@@ -49,7 +49,7 @@ pub(super) fn decides(server: &Server, campaign: &str) -> String {
 }
 
 /// Two campaigns that name the same model.
-fn two() -> String {
+pub(super) fn two() -> String {
     let of = |id: &str| open(id).replace("threshold = { score = -1e9 }", "threshold = { probability = 0.0 }");
     of("one") + &of("two")
 }
@@ -245,9 +245,13 @@ fn promotion_that_the_campaign_cannot_use_is_refused_and_the_old_model_decides()
     promote(&server, &id, "three").problem(404, "campaign-not-found");
     let detail = server.ask("POST", &server.admin, &format!("/models/{id}/promote"), &[], b"");
     assert!(detail.problem(400, "invalid-query").contains("?campaign="));
-    let as_gate = [("x-upbeat-user", "gate")];
-    let path = format!("/models/{id}/promote?campaign=one");
-    server.ask("POST", &server.admin, &path, &as_gate, b"").problem(400, "invalid-header");
+    for path in [&format!("/models/{id}/promote?campaign=one"), "/retrain?campaign=one"] {
+        for name in ["gate", "file", "schedule", "recovery"] {
+            let asked = server.ask("POST", &server.admin, path, &[("x-upbeat-user", name)], b"");
+            let detail = asked.problem(400, "invalid-header");
+            assert!(detail.contains("stands for"), "{name}: {detail}");
+        }
+    }
     assert_eq!(history(&server).len(), 2, "no version was made");
 }
 
@@ -322,29 +326,6 @@ fn files_of_models_that_never_decided_go_with_the_last_ten() {
     assert!(!is_there(&sent[0]) && !is_there(&sent[1]), "the oldest go");
     let listed = models(&server).iter().filter(|model| model["role"] == "uploaded").count();
     assert_eq!(listed, 10);
-}
-
-#[test]
-fn promoted_model_whose_file_is_gone_leaves_the_one_that_is_named_and_says_so() {
-    let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
-    let (other, text) = shipped("facebook-like");
-    let (first, _) = shipped("gold-one-day");
-    upload(&server, &other, &text);
-    promote(&server, &other, "one").ok();
-    kill(server);
-    std::fs::remove_file(kept.data.path().join(format!("data/models/{other}.json"))).expect("a file");
-    let server = kept.start();
-    assert_eq!(decides(&server, "one"), first);
-    let champion = models(&server).into_iter().find(|model| model["campaign"] == "one").expect("a champion");
-    let said = champion["learning"]["last_job"]["sentence"].as_str().expect("a sentence").to_owned();
-    assert!(said.contains("cannot be served any more"), "{said}");
-    kill(server);
-    std::fs::write(kept.data.path().join("data/models/registry.json"), "{").expect("a file");
-    let error = kept.refused(&[]);
-    assert!(error.contains("registry.json") && error.contains("backup"), "{error}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::api::{Kind, Place, Problem};
 use crate::config::Config;
 pub(super) use models::note;
 use models::{Found, NotFound};
-pub(super) use models::{KEPT, file_of_backup, files_for_backup, keep_file, names as names_of};
+pub(super) use models::{KEPT, file_of_backup, files_for_backup, keep_file, keep_model, names as names_of};
 pub use models::{KeepError, is_model_copy};
 
 /// Why campaigns are not taken; the present ones stay.

@@ -43,6 +43,14 @@ pub enum LoadError {
         /// The reason, and how to fix it.
         error: ServingError,
     },
+    /// The file of a model is that of another.
+    #[error("{name}: the file is damaged: it is that of the model {id}")]
+    Other {
+        /// The model's name in messages.
+        name: String,
+        /// The model that is in it.
+        id: String,
+    },
     /// No model file is configured.
     #[error("model = \"none\": there is no file to read again")]
     NoFile,
@@ -67,6 +75,19 @@ pub fn load_model(name: &str, window: Window) -> Result<Option<Model>, LoadError
 /// As for [`load_model`].
 pub(super) fn read_model(path: &str, window: Window) -> Result<Model, LoadError> {
     of_bytes(&display_name(path), &read_file(path)?, window)
+}
+
+/// Reads the copy of a model from a path: it must be the model of this id.
+///
+/// # Errors
+/// As for [`load_model`], and it is another model.
+pub(super) fn read_copy(path: &Path, id: &str, window: Window) -> Result<Model, LoadError> {
+    let path = path.display().to_string();
+    let model = read_model(&path, window)?;
+    if model.id() != id {
+        return Err(LoadError::Other { name: display_name(&path), id: model.id().to_owned() });
+    }
+    Ok(model)
 }
 
 /// The model in these bytes, with its name in messages.

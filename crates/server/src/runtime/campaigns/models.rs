@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use upbeat_core::campaign::{Document, Served};
-use upbeat_core::model::{label, serving_notes};
+use upbeat_core::model::{label, serving_notes, window};
 use upbeat_engine::campaigns::DEFAULT_MODEL;
 use upbeat_svm::Model;
 
-use super::super::model::{LoadError, load_model, of_bytes, read_model};
+use super::super::model::{LoadError, load_model, of_bytes, read_copy, read_model};
 use super::source;
 use crate::config::Config;
 use crate::runtime::ordinary_file::is_there;
@@ -116,9 +116,9 @@ fn find(config: &Config, directory: Option<&Path>, name: &str) -> Result<Option<
     if let Some(path) = path.filter(|path| is_there(path)) {
         return own(&path);
     }
-    if let Some(copy) = (!config.in_memory).then(|| copy_of(&config.data_dir, name)).flatten() {
+    if let Some((id, copy)) = (!config.in_memory).then(|| copy_of(&config.data_dir, name)).flatten() {
         tracing::warn!(model = name, copy = %copy.display(), "the file of a model is gone: its copy is served");
-        return own(&copy);
+        return read_copy(&copy, &id, config.window).map(|model| Some((model, true)));
     }
     let Some(bytes) = shipped_model(name) else { return Ok(None) };
     of_bytes(&format!("the shipped model {name}"), bytes, config.window).map(|model| Some((model, false)))
@@ -148,10 +148,7 @@ pub(super) fn keep(data_dir: &Path, found: &Found) -> Result<Names, KeepError> {
     }
     let directory = directory(data_dir)?;
     for Served { id, model, .. } in &found.served {
-        let path = directory.join(format!("{id}.json"));
-        if !path.exists() {
-            put(&path, &model.to_bytes())?;
-        }
+        put_copy(&directory.join(format!("{id}.json")), model)?;
     }
     sync(&directory)?;
     let mut names = before.clone();
@@ -181,6 +178,24 @@ pub(in crate::runtime) fn keep_file(data_dir: &Path, name: &str, bytes: &[u8]) -
     sync(&directory)
 }
 
+/// Puts a model beside the copies under its id, at once and durably.
+///
+/// # Errors
+/// The disk failed: the file, and what the system said.
+pub(in crate::runtime) fn keep_model(data_dir: &Path, model: &Model) -> Result<(), KeepError> {
+    let directory = directory(data_dir)?;
+    put_copy(&directory.join(format!("{}.json", model.id())), model)?;
+    sync(&directory)
+}
+
+/// Puts the copy of a model in place, unless it is there and whole: one that is damaged would be all that a later start has.
+fn put_copy(path: &Path, model: &Model) -> Result<(), KeepError> {
+    if read_copy(path, model.id(), window(model).unwrap_or_default()).is_ok() {
+        return Ok(());
+    }
+    put(path, &model.to_bytes())
+}
+
 /// Notes which copy a name means once its file is gone.
 ///
 /// # Errors
@@ -200,11 +215,11 @@ pub(in crate::runtime) fn names(data_dir: &Path) -> Names {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// The copy of the model that was served last from the file of a name.
-fn copy_of(data_dir: &Path, name: &str) -> Option<PathBuf> {
+/// The id of the model that was served last from the file of a name, and its copy.
+fn copy_of(data_dir: &Path, name: &str) -> Option<(String, PathBuf)> {
     let id = names(data_dir).remove(name)?;
     let path = data_dir.join(KEPT).join(format!("{id}.json"));
-    path.exists().then_some(path)
+    path.exists().then_some((id, path))
 }
 
 /// Puts a file in place at once: under its name it is whole, whenever the process ends.

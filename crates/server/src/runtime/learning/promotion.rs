@@ -10,9 +10,9 @@ use upbeat_learn::registry::{Known, Promoted, Registry, Serving, Source};
 use upbeat_svm::Model;
 
 use super::super::app::App;
-use super::super::campaigns::{KeepError, keep_file, note};
+use super::super::campaigns::{KeepError, keep_model, note};
 use super::super::durability::Fate;
-use super::super::model::{LoadError, of_bytes, read_model};
+use super::super::model::{LoadError, of_bytes, read_copy};
 use super::super::shipped::shipped_model;
 use super::store::{is_id, path_of, promoted, serving};
 use crate::api::{Kind, Problem};
@@ -168,13 +168,11 @@ impl App {
         if !path.is_file() {
             return Err(unknown());
         }
-        let model = read_model(&path.display().to_string(), self.config.window);
-        let model = model.map_err(|error| NotPromoted::Model(error.to_string()))?;
-        if model.id() != id {
-            let what = format!("{}: it is damaged, and is the model {}", path.display(), model.id());
-            return Err(NotPromoted::Model(what));
-        }
-        Ok(Arc::new(model))
+        let model = read_copy(&path, id, self.config.window);
+        let damaged = |error| {
+            NotPromoted::Model(format!("{error}; PUT /models/{id} with the model puts its file right"))
+        };
+        Ok(Arc::new(model.map_err(damaged)?))
     }
 
     /// Keeps a model under its id, durably where something is kept.
@@ -183,8 +181,7 @@ impl App {
     /// The disk failed.
     pub(super) fn keep_model(&self, model: &Arc<Model>) -> Result<(), KeepError> {
         match self.kept() {
-            Some(kept) if path_of(&kept.data_dir, model.id()).is_file() => Ok(()),
-            Some(kept) => keep_file(&kept.data_dir, &format!("{}.json", model.id()), &model.to_bytes()),
+            Some(kept) => keep_model(&kept.data_dir, model),
             None => {
                 self.learning().state().models.insert(model.id().to_owned(), Arc::clone(model));
                 Ok(())

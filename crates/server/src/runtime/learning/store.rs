@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use upbeat_core::campaign::{Document, Served};
 use upbeat_core::event::Id;
 use upbeat_core::model::label;
@@ -14,11 +15,14 @@ use upbeat_svm::Model;
 
 use super::super::app::App;
 use super::super::campaigns::{KEPT, KeepError, keep_file, names_of};
-use super::super::model::{LoadError, read_model};
+use super::super::model::{LoadError, read_copy};
 use super::super::ordinary_file::read_at_most;
 
 /// Its name.
 const FILE: &str = "registry.json";
+
+/// The form of it: a version of the program that knows another refuses it, and says so.
+const FORMAT: u32 = 1;
 
 /// The most bytes of it: a thousand campaigns with every model that is kept of each.
 const MOST_BYTES: u64 = 256 << 20;
@@ -43,9 +47,44 @@ pub(in crate::runtime) fn read(data_dir: &Path) -> Result<Registry, RegistryErro
     let parsed = match read_at_most(&path, MOST_BYTES) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Registry::default()),
         Err(error) => Err(error),
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+        Ok(bytes) => parse(&bytes),
     };
     parsed.map_err(|error| RegistryError { path, error })
+}
+
+/// The registry as its file has it.
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    registry: &'a Registry,
+}
+
+fn written(registry: &Registry) -> Vec<u8> {
+    serde_json::to_vec(&Written { format: FORMAT, registry }).unwrap_or_default()
+}
+
+fn parse(bytes: &[u8]) -> io::Result<Registry> {
+    /// What every form of it has.
+    #[derive(Deserialize)]
+    struct Any {
+        format: u32,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Read {
+        #[serde(rename = "format")]
+        _format: u32,
+        registry: Registry,
+    }
+    let Any { format } = serde_json::from_slice(bytes)?;
+    if format != FORMAT {
+        let what = format!(
+            "it has format {format}, and this version of upbeat reads {FORMAT}: start the version that has written it"
+        );
+        return Err(io::Error::new(ErrorKind::InvalidData, what));
+    }
+    let Read { registry, .. } = serde_json::from_slice(bytes)?;
+    Ok(registry)
 }
 
 /// The models that were promoted for campaigns of a document and are in force, as they are served; and those that cannot be: the
@@ -66,7 +105,7 @@ pub(in crate::runtime) fn promoted(
             });
             continue;
         }
-        match read_model(&path_of(data_dir, &promoted.id).display().to_string(), window) {
+        match read_copy(&path_of(data_dir, &promoted.id), &promoted.id, window) {
             Ok(model) => served.push(serving(&campaign.model, Arc::new(model)).only_for(campaign.id.clone())),
             Err(error) => failed.push((campaign.id.clone(), error)),
         }
@@ -114,7 +153,7 @@ impl App {
             }
         }
         if let Some(kept) = self.kept() {
-            keep_file(&kept.data_dir, FILE, &serde_json::to_vec(&next).unwrap_or_default())?;
+            keep_file(&kept.data_dir, FILE, &written(&next))?;
             self.remove_models(&kept.data_dir, &forgotten);
         }
         let mut state = self.learning().state();
