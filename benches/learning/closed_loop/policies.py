@@ -18,7 +18,7 @@ level = "warn"
 """
 
 # Decisions of other listeners of the same world, before and after the drift, to which the best policy is fitted.
-SAMPLE_DECISIONS, SAMPLE_CUSTOMERS = 400_000, 20_000
+SAMPLE_DECISIONS, SAMPLE_CUSTOMERS = 300_000, 20_000
 
 LEARNING = "Upbeat"
 ORDER = [LEARNING, "best on these features", "oracle of each listener", "static shipped SVM", "logistic bandit", "random", "show-all"]

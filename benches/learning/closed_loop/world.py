@@ -17,10 +17,10 @@ class World:
     plays_a_decision: int = 2
     # Probabilities of a click: of anybody, and what is added for phone and for evening listeners.
     before: tuple = (0.3, 0.5, 0.0)
-    after: tuple = (0.3, 0.3, 0.5)
+    after: tuple = (0.3, 0.5, 0.5)
     cost_micro: int = 41_000
     value_micro: int = 100_000
-    exploration: float = 0.04
+    exploration: float = 0.10
     holdout: float = 0.05
 
     @property
