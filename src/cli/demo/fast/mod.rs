@@ -39,11 +39,11 @@ const CAMPAIGN: &str = "gold-one-day";
 /// A show pays above 41 %: where many ads are clicked nearly as often, so that clicks tell soon whether probabilities are right.
 const MONEY: Money = Money { cost_micro: 41_000.0, value_micro: 100_000.0 };
 
-/// What the shipped model knows, phones, and evenings besides.
-const BEFORE: Taste = Taste { anybody: 0.3, phone: 0.5, evening: 0.5 };
+/// Phone listeners, whom the shipped model knows; it expects 50 % of their ads to be clicked.
+const BEFORE: Taste = Taste { anybody: 0.3, phone: 0.5, evening: 0.0 };
 
-/// Phone listeners are tired of it.
-const AFTER: Taste = Taste { anybody: 0.3, phone: -0.25, evening: 0.5 };
+/// Evening listeners, whom no model has shown the ad so far, like it as well.
+const AFTER: Taste = Taste { evening: 0.5, ..BEFORE };
 
 /// The campaign of the demo.
 const CAMPAIGNS: &str = r#"currency = "USD"
@@ -60,7 +60,7 @@ threshold = "profit"
 model = "gold-one-day"
 mode = "auto"
 holdout = 0.05
-exploration = 0.05
+exploration = 0.15
 "#;
 
 /// The server in this process.
@@ -124,7 +124,8 @@ fn config(args: &Args, temporary: &Path) -> anyhow::Result<Config> {
     config.learn.every = Duration::from_secs(365 * 24 * 3600);
     config.learn.max_age = Duration::from_secs(5 * 24 * 3600);
     config.shutdown.drain = Duration::from_secs(0);
-    config.log.level = "warn".into();
+    // That the shipped model expects too few clicks here, and when the taste moves, is the story itself.
+    config.log.level = "warn,upbeat_server::runtime::learning::watching=error".into();
     config.data_dir = args.data_dir.clone().unwrap_or_else(|| temporary.join("data"));
     let campaigns = temporary.join("campaigns.toml");
     std::fs::write(&campaigns, CAMPAIGNS).with_context(|| campaigns.display().to_string())?;
@@ -161,8 +162,8 @@ async fn tell(args: &Args, service: &Service) -> anyhow::Result<Tally> {
     introduce(&client, *data).await?;
     print(format_args!(
         "An ad costs 0.041 USD and a click is worth 0.10: a show pays where more than {:.0} % click. 5 % of the customers are held out,\n\
-         and 5 % a day hear one unlikely ad, to learn from. The shipped model decides; it knows that phone listeners click. In this\n\
-         service evening listeners do, too, and on day {:.0} phone listeners are tired of it.\n",
+         and 15 % a day hear one unlikely ad, to learn from. The shipped model decides. It knows that phone listeners click, but not\n\
+         how often: 80 % here, and anybody else 30 %. On day {:.0} evening listeners begin to like it as well.\n",
         100.0 * MONEY.break_even(),
         days / 2.0
     ))?;
@@ -183,7 +184,9 @@ async fn tell(args: &Args, service: &Service) -> anyhow::Result<Tally> {
             print(format_args!("{}", story.figures(reached.civil_s, &tally.total())))?;
         }
         if story.drifts(reached.decisions > args.decisions / 2) {
-            print(format_args!("          the taste moves: from now on phone listeners hardly ever click"))?;
+            print(format_args!(
+                "          the taste moves: from now on evening listeners click as often as phone listeners"
+            ))?;
         }
     }
     print(format_args!("\n{}", story.summary()))?;
