@@ -61,7 +61,7 @@ pub(super) fn child_of(parent: u32) -> Option<u32> {
 
 /// A job whose process is stopped while it reads the log: its id, and the process. Jobs of so few decisions are over soon, so several
 /// are begun until one is met.
-fn stopped_amid(server: &Server, kept: &Kept, campaign: &str) -> (String, u32) {
+pub(super) fn stopped_amid(server: &Server, kept: &Kept, campaign: &str) -> (String, u32) {
     let directory = Path::new(&kept.directory()).canonicalize().expect("a path");
     let is_there = |process: u32| state_of(process).is_some_and(|(state, _)| state != 'Z');
     let reads = |process: u32| {
@@ -209,7 +209,10 @@ fn job_is_cancelled_whether_it_waits_or_runs() {
     assert_eq!(cancel(&waiting).ok()["state"], "cancelled");
     cancel(&running).ok();
     let cancelled = ended(&server, &running);
-    assert_eq!((&cancelled["state"], sentence(&cancelled)), (&json!("cancelled"), "It was cancelled."));
+    assert_eq!(
+        (&cancelled["state"], sentence(&cancelled)),
+        (&json!("cancelled"), "The champion stays in force: the job was cancelled.")
+    );
     assert_eq!(state_of(process).filter(|(state, _)| *state != 'Z'), None, "its process is gone");
     assert_eq!(cancel(&running).ok(), cancelled, "what has ended stays as it is");
     cancel("0").problem(404, "job-not-found");

@@ -225,7 +225,12 @@ fn copy_of(data_dir: &Path, name: &str) -> Option<(String, PathBuf)> {
 /// Puts a file in place at once: under its name it is whole, whenever the process ends.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), KeepError> {
     let partial = path.with_extension("partial");
-    write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(at(path))
+    let done = write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
+    if done.is_err() {
+        // What a full disk has taken of it would only keep it full.
+        let _ = fs::remove_file(&partial);
+    }
+    done.map_err(at(path))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -188,7 +188,7 @@ impl Queue {
                 end(
                     &mut jobs.all[place],
                     Outcome::Cancelled,
-                    "It was cancelled before it began.".into(),
+                    "The champion stays in force: the job was cancelled before it began.".into(),
                     now_ms,
                 );
             }
@@ -226,6 +226,11 @@ impl Queue {
         let job = jobs.all.iter_mut().find(|job| job.id == id)?;
         end(job, outcome, sentence, now_ms);
         Some(job.clone())
+    }
+
+    /// Whether the server stops.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.jobs().is_stopped
     }
 
     /// No job begins any more, and the one that runs is cancelled.

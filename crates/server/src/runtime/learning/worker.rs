@@ -57,7 +57,7 @@ fn run(app: &App, handle: &Handle, program: &Program, begun: Begun) {
     let work = || {
         let ask = handle.block_on(app.begin_job(&campaign, &who))?;
         let mut answer = runner.run(program, &ask, BOUNDS).map_err(|error| match error {
-            ChildError::Cancelled => (Outcome::Cancelled, "It was cancelled.".to_owned()),
+            ChildError::Cancelled => (Outcome::Cancelled, cancelled(app.learning().queue().is_stopped())),
             error => (Outcome::Failed, format!("The champion stays in force: {error}.")),
         })?;
         let watched = answer.watched.take();
@@ -87,6 +87,12 @@ fn run(app: &App, handle: &Handle, program: &Program, begun: Begun) {
     app.say(&campaign, &sentence);
     app.metrics.learning.count_job(outcome, took);
     app.learning().queue().end(&id, outcome, sentence, app.wall_ms());
+}
+
+/// Why a job that ran has come to nothing.
+fn cancelled(is_stopped: bool) -> String {
+    let why = if is_stopped { "the server stopped while the job ran" } else { "the job was cancelled" };
+    format!("The champion stays in force: {why}.")
 }
 
 /// What a job has come to, with its sentence.
