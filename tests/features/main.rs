@@ -7,6 +7,8 @@ mod reference;
 mod report;
 mod rounding;
 mod same_as_reference;
+#[path = "../shared/skipped.rs"]
+mod skipped;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

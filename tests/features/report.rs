@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use super::skipped::skipped;
 use super::{features, rows, text};
 
 const MODEL: &str = "model/default.json";
@@ -114,7 +115,7 @@ fn report_of_simulated_history_in_the_shapes_of_the_real_one_is_that_of_its_rows
 fn report_of_real_plays_with_clicks_is_that_of_its_rows() {
     let tracks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/tracks_live.csv");
     let Ok(tracks) = std::fs::read(&tracks) else {
-        eprintln!("skipped: {} is not there", tracks.display());
+        skipped(format_args!("{} is not there", tracks.display()));
         return;
     };
     // Every twentieth customer clicks.
