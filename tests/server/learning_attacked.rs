@@ -236,8 +236,12 @@ fn job_about_a_champion_or_a_campaign_that_is_gone_meanwhile_changes_nothing_and
     assert_eq!((decides(&server, "one"), last_said(&server, "one")), (other, sentence(&job).to_owned()));
 
     let (id, process) = stopped_amid(&server, &kept, "one");
+    let waiting = begun(&server, "one");
     put(&server, &open("two"));
     send("CONT", process);
+    let nothing = ended(&server, &waiting);
+    assert_eq!(nothing["state"], "cancelled", "{nothing}");
+    assert!(sentence(&nothing).contains("no campaign one runs any more"), "{nothing}");
     let job = ended(&server, &id);
     assert_eq!(job["outcome"], "failed", "{job}");
     assert!(sentence(&job).contains("the campaign one was removed while the job ran"), "{job}");

@@ -19,6 +19,9 @@ use crate::job::{Challenger, Judged, Standing};
 /// So many models that neither serve nor challenge are kept of each campaign, and of those that were uploaded.
 pub const KEPT_MODELS: usize = 10;
 
+/// So many campaigns are kept that have no champion any more, as those have none that do not run.
+pub const KEPT_CAMPAIGNS: usize = 64;
+
 /// So many promotions of each campaign are told.
 pub const KEPT_PROMOTIONS: usize = 100;
 
@@ -330,11 +333,22 @@ impl Registry {
         is_new
     }
 
-    /// Forgets the oldest models beyond [`KEPT_MODELS`] that neither serve nor challenge. Gives the ids of those that are not known at
+    /// Forgets the oldest campaigns without a champion beyond [`KEPT_CAMPAIGNS`], and of each campaign, as of those that were uploaded, the
+    /// oldest models beyond [`KEPT_MODELS`] that neither serve nor challenge. Gives the ids of those that are not known at
     /// all any more and have never decided: nothing names them. The file of one that has decided stays, since a decision that is
     /// kept may name it.
     pub fn trim(&mut self) -> Vec<String> {
         let mut forgotten: Vec<Known> = Vec::new();
+        let mut extra =
+            self.campaigns.iter().filter(|of| of.champion.is_none()).count().saturating_sub(KEPT_CAMPAIGNS);
+        self.campaigns.retain_mut(|of| {
+            let goes = extra > 0 && of.champion.is_none();
+            if goes {
+                extra -= 1;
+                forgotten.append(&mut of.models);
+            }
+            !goes
+        });
         for of in &mut self.campaigns {
             let former = |of: &OfCampaign, known: &Known| of.role(&known.id) == Role::Former;
             let mut extra =

@@ -32,7 +32,11 @@ fn known(id: &str) -> Known {
 }
 
 fn serving(name: &str, id: &str) -> Vec<Serving> {
-    vec![Serving { campaign: CAMPAIGN, name: name.to_owned(), model: Some(known(id)) }]
+    serving_of(CAMPAIGN, name, id)
+}
+
+fn serving_of(campaign: Id, name: &str, id: &str) -> Vec<Serving> {
+    vec![Serving { campaign, name: name.to_owned(), model: Some(known(id)) }]
 }
 
 fn challenger(id: &str) -> Challenger {
@@ -227,4 +231,22 @@ fn training_of_a_clock_that_had_jumped_ahead_is_forgotten_by_the_next() {
     let newest_ms = next.fixed_ms - 1;
     registry.challenge(&CAMPAIGN, known("two"), next, newest_ms);
     assert_eq!(of(&registry).trained_until_ms, Some(newest_ms));
+}
+
+#[test]
+fn campaigns_that_do_not_run_any_more_are_forgotten_beyond_the_last_64() {
+    let mut registry = challenged();
+    for number in 100..200 {
+        let others = [serving("a", "one"), serving_of(Id::Number(number), "a", "other")].concat();
+        registry.see(&others, 7);
+        let id = format!("of-{number}");
+        registry.challenge(&Id::Number(number), known(&id), challenger(&id), 55);
+    }
+    registry.see(&serving("a", "one"), 200);
+    let gone = registry.trim();
+    assert_eq!(registry.campaigns.len(), 1 + KEPT_CAMPAIGNS);
+    assert!(registry.of(&CAMPAIGN).is_some_and(|of| of.challenger.is_some()), "what runs stays as it is");
+    assert!(registry.of(&Id::Number(135)).is_none() && registry.of(&Id::Number(136)).is_some());
+    let expected: Vec<_> = (100..136).map(|number| format!("of-{number}")).collect();
+    assert_eq!(gone, expected, "files of models that have decided stay");
 }

@@ -113,7 +113,9 @@ impl App {
         }
         let current = self.engine.campaigns();
         let index = current.plan.find(campaign);
-        let index = index.ok_or_else(|| failed(format!("no campaign {campaign} runs any more")))?;
+        let gone =
+            || (Outcome::Cancelled, format!("Nothing was done: no campaign {campaign} runs any more."));
+        let index = index.ok_or_else(gone)?;
         let planned = &current.plan.campaigns[index];
         let now_ms = self.engine.now_ms(self.wall_ms());
         let mut registry = self.learning().registry();
