@@ -24,7 +24,8 @@ fn model(number: usize) -> String {
 
 fn model_id(server: &Server) -> String {
     let models = Wire::to(&server.admin).get("/models").expect("an answer").json();
-    models[0]["id"].as_str().expect("an id").to_owned()
+    let champion = models.as_array().expect("an array").iter().find(|model| model["role"] == "champion");
+    champion.and_then(|model| model["id"].as_str()).expect("a champion's id").to_owned()
 }
 
 /// What the server holds of all customers, each list in an order of its own.
