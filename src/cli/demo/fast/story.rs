@@ -81,7 +81,9 @@ impl Story {
             };
             models.iter().find(is_it)
         };
-        let sentence = job["sentence"].as_str().unwrap_or_default().to_owned();
+        // What is watched is bad for as long as the shipped model expects too few clicks, which would be said again and again.
+        let sentence = job["sentence"].as_str().unwrap_or_default();
+        let sentence = sentence.split_once(" Bad: ").map_or(sentence, |(before, _)| before).to_owned();
         let mut lines = Vec::new();
         let day = self.day(civil_s);
         let mut say = |what: &str| lines.push(format!("{day:>7.1}   {what}"));
