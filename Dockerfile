@@ -11,6 +11,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY crates/batch/Cargo.toml crates/batch/
 COPY crates/client/Cargo.toml crates/client/
+COPY crates/closed-loop/Cargo.toml crates/closed-loop/
 COPY crates/core/Cargo.toml crates/core/
 COPY crates/engine/Cargo.toml crates/engine/
 COPY crates/ingest/Cargo.toml crates/ingest/

@@ -25,9 +25,8 @@ QUICK_DECISIONS, QUICK_DRIFT_AT = 4_000, 2_000
 # What the server is told of learning: see docs/decisions/learning-bench.md.
 LEARN = """[learn]
 every = "8760h"                        # the bench asks for each job, so that none comes at a moment of its own
-max_age = "72h"
 """
-RETRAIN_HOURS = 6
+RETRAIN_HOURS = 12
 
 
 def arguments():
