@@ -16,6 +16,8 @@ pub mod registry;
 pub mod rows;
 pub mod sequence;
 pub mod slices;
+#[cfg(test)]
+mod testing;
 pub mod training;
 pub mod watch;
 

@@ -1,12 +1,9 @@
 //! Rows of a campaign, made of records.
 
 use std::iter;
-use std::sync::Arc;
-
 use upbeat_core::campaign::Bill;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{ClickOf, DAY_MS, Event, EventKind, Membership, Time};
-use upbeat_engine::campaigns::{CampaignVersion, KeptCampaigns};
 use upbeat_engine::ledger::Charge;
 use upbeat_engine::{Coins, Facts};
 
@@ -24,21 +21,7 @@ fn version(version: u64, keys: &str) -> Entry {
     let toml = format!(
         "[[campaign]]\nid = \"a\"\nad = \"AD\"\nimpression_cost = 0.02\nclick_value = 0.5\nthreshold = {{ score = 0.0 }}\n{keys}\n"
     );
-    let version = CampaignVersion {
-        version,
-        time_ms: 0,
-        who: "somebody".to_owned(),
-        changed: Vec::new(),
-        digest: [0; 32],
-    };
-    let kept = KeptCampaigns {
-        version,
-        toml: Arc::from(toml),
-        file_digest: None,
-        slots: vec![id("a")],
-        models: None,
-    };
-    Entry::Campaigns(Box::new(kept))
+    crate::testing::version(version, "a", &toml)
 }
 
 fn facts(number: u64, time_ms: i64, reason: Reason, coins: Coins<'static>) -> Facts<'static> {

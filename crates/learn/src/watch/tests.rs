@@ -1,11 +1,8 @@
 //! What is watched of a campaign, made of records and rows.
 
-use std::sync::Arc;
-
 use upbeat_core::campaign::Bill;
 use upbeat_core::event::DecisionId;
 use upbeat_core::feature::Counts;
-use upbeat_engine::campaigns::{CampaignVersion, KeptCampaigns};
 use upbeat_engine::ledger::Charge;
 use upbeat_engine::{Coins, Facts};
 
@@ -21,21 +18,7 @@ fn version(version: u64, holdout: f64) -> Entry {
         "holdout_all = 0.1\n[[campaign]]\nid = \"a\"\nad = \"AD\"\nimpression_cost = 0.02\nclick_value = 0.5\nthreshold = {{ score = 0.0 }}\n\
          holdout = {holdout}\n"
     );
-    let version = CampaignVersion {
-        version,
-        time_ms: 0,
-        who: "somebody".to_owned(),
-        changed: Vec::new(),
-        digest: [0; 32],
-    };
-    let slots = vec![Id::Text("a".into())];
-    Entry::Campaigns(Box::new(KeptCampaigns {
-        version,
-        toml: Arc::from(toml),
-        file_digest: None,
-        slots,
-        models: None,
-    }))
+    crate::testing::version(version, "a", &toml)
 }
 
 fn facts(time_ms: i64, reason: Reason, version: u64) -> Box<Facts<'static>> {

@@ -3,14 +3,11 @@
 mod judged;
 mod leaks;
 
-use std::sync::Arc;
-
 use upbeat_core::campaign::Bill;
 use upbeat_core::decision::Reason;
 use upbeat_core::event::{ClickOf, DAY_MS, DecisionId, Event, EventKind, Time};
 use upbeat_core::feature::{Counts, FEATURE_COUNT};
 use upbeat_core::profile::Window;
-use upbeat_engine::campaigns::{CampaignVersion, KeptCampaigns};
 use upbeat_engine::ledger::Charge;
 use upbeat_engine::{Coins, Facts};
 use upbeat_simulate::Rng;
@@ -27,16 +24,7 @@ const VALUE_MICRO: i64 = 100_000;
 fn campaigns() -> Entry {
     let toml = "[[campaign]]\nid = \"offer\"\nad = \"AD\"\nimpression_cost = 0.02\nclick_value = 0.1\nthreshold = \"profit\"\n\
                 exploration = 0.1\nholdout = 0.2\n";
-    let version = CampaignVersion {
-        version: 1,
-        time_ms: 0,
-        who: "somebody".to_owned(),
-        changed: Vec::new(),
-        digest: [0; 32],
-    };
-    let slots = vec![Id::Text("offer".into())];
-    let kept = KeptCampaigns { version, toml: Arc::from(toml), file_digest: None, slots, models: None };
-    Entry::Campaigns(Box::new(kept))
+    crate::testing::version(1, "offer", toml)
 }
 
 /// Forty plays, of which so many are on a phone.
