@@ -9,15 +9,13 @@ use super::durability::{Kept, kill};
 use super::learn_job::{ATTRIBUTION_S, Service};
 use super::learning::{begun, child_of, ended, send, sentence, stopped_amid};
 use super::listeners::{likely, membership, plays};
-use super::models::{decides, models, of_role, promote, shipped, two, upload};
+use super::models::{decides, models, of_role, promote, serving_two, shipped, upload};
 use super::support::*;
 
 #[test]
 fn promoted_model_whose_file_is_gone_or_another_leaves_the_one_that_is_named_and_says_so() {
     let kept = Kept::new();
-    let mut server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let mut server = serving_two(&kept);
     let (other, text) = shipped("facebook-like");
     let (first, _) = shipped("gold-one-day");
     let file = kept.data.path().join(format!("data/models/{other}.json"));
@@ -49,9 +47,7 @@ fn promoted_model_whose_file_is_gone_or_another_leaves_the_one_that_is_named_and
 #[test]
 fn model_whose_file_is_damaged_is_not_promoted_until_it_is_sent_again() {
     let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let server = serving_two(&kept);
     let (other, text) = shipped("facebook-like");
     let (first, _) = shipped("gold-one-day");
     upload(&server, &other, &text);
@@ -222,9 +218,7 @@ fn job_that_runs_out_of_memory_fails_alone_and_says_so() {
 #[test]
 fn job_about_a_champion_or_a_campaign_that_is_gone_meanwhile_changes_nothing_and_says_so() {
     let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let server = serving_two(&kept);
     let (other, text) = shipped("facebook-like");
     upload(&server, &other, &text);
     let (id, process) = stopped_amid(&server, &kept, "one");
@@ -252,9 +246,7 @@ fn job_about_a_champion_or_a_campaign_that_is_gone_meanwhile_changes_nothing_and
 #[test]
 fn promotion_that_the_disk_does_not_take_changes_nothing() {
     let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let server = serving_two(&kept);
     let (other, text) = shipped("facebook-like");
     let (first, _) = shipped("gold-one-day");
     upload(&server, &other, &text);

@@ -54,12 +54,18 @@ pub(super) fn two() -> String {
     of("one") + &of("two")
 }
 
-#[test]
-fn promoted_model_decides_at_once_for_its_campaign_alone_and_a_former_one_comes_back() {
-    let kept = Kept::new();
+/// A server of [`two`] campaigns, which knows a listener who is likely to click.
+pub(super) fn serving_two(kept: &Kept) -> Server {
     let server = kept.start();
     server.load("/events", NDJSON, likely("48"));
     put(&server, &two());
+    server
+}
+
+#[test]
+fn promoted_model_decides_at_once_for_its_campaign_alone_and_a_former_one_comes_back() {
+    let kept = Kept::new();
+    let server = serving_two(&kept);
     let (first, _) = shipped("gold-one-day");
     let (other, text) = shipped("facebook-like");
     assert_eq!(decides(&server, "one"), first);
@@ -138,9 +144,7 @@ fn promoted_model_stays_over_restarts_kills_reloads_and_documents_that_give_the_
 #[test]
 fn kill_at_any_moment_of_promotions_leaves_the_old_model_or_the_new_one_and_all_say_the_same() {
     let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let server = serving_two(&kept);
     let (one, text) = shipped("facebook-like");
     upload(&server, &one, &text);
     let (first, _) = shipped("gold-one-day");
@@ -179,9 +183,7 @@ fn kill_at_any_moment_of_promotions_leaves_the_old_model_or_the_new_one_and_all_
 #[test]
 fn start_makes_the_version_that_a_kill_has_prevented() {
     let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let server = serving_two(&kept);
     let (other, text) = shipped("facebook-like");
     let (first, _) = shipped("gold-one-day");
     upload(&server, &other, &text);
@@ -331,9 +333,7 @@ fn files_of_models_that_never_decided_go_with_the_last_ten() {
 #[test]
 fn backup_has_the_registry_and_what_was_promoted_decides_where_it_is_restored() {
     let kept = Kept::new();
-    let server = kept.start();
-    server.load("/events", NDJSON, likely("48"));
-    put(&server, &two());
+    let server = serving_two(&kept);
     let (other, text) = shipped("facebook-like");
     upload(&server, &other, &text);
     promote(&server, &other, "one").ok();
